@@ -1,0 +1,224 @@
+//! Input -> calls -> output.
+
+use aws_sdk_kinesisanalyticsv2::Client;
+use aws_sdk_kinesisanalyticsv2::config::retry::RetryConfig;
+use aws_sdk_kinesisanalyticsv2::types::{ApplicationDetail, SnapshotDetails, SnapshotStatus};
+use contract::{
+    CreateSnapshotInput, CreateSnapshotOutput, Mode, Run, RunInput, RunSnapshot, SnapshotCreation,
+};
+use jiff::Timestamp;
+use shell::{Refusal, StepError};
+
+use crate::application::{Readiness, readiness};
+use crate::error;
+
+/// Begins the run's snapshot, or finds that it has begun, or that there is none to take.
+///
+/// # Errors
+/// As the crate's documentation lists them.
+pub async fn handle(
+    flink: &Client,
+    input: CreateSnapshotInput,
+    now: Timestamp,
+) -> Result<CreateSnapshotOutput, StepError> {
+    let run = identify(input)?;
+    let snapshot_name = run.snapshot_name();
+    let span = tracing::Span::current();
+    span.record("run_id", run.run_id);
+    span.record("snapshot_name", &snapshot_name);
+
+    if run.input.mode != Mode::Run {
+        return Ok(output(run, SnapshotCreation::NotWanted));
+    }
+    if let Some(own) = find_own(flink, &run, &snapshot_name).await? {
+        return Ok(adopted(run, &own, now));
+    }
+    if let Some(skipped) = look_at_application(flink, &run).await? {
+        return Ok(skipped);
+    }
+    let Err(refusal) = create(flink, &run, &snapshot_name).await else {
+        tracing::info!("snapshot begun");
+        return Ok(started(run, snapshot_name, now));
+    };
+    tracing::warn!(refusal = %refusal.words, "snapshot refused, looking again");
+    if let Some(own) = find_own(flink, &run, &snapshot_name).await? {
+        return Ok(adopted(run, &own, now));
+    }
+    if let Some(skipped) = look_at_application(flink, &run).await? {
+        return Ok(skipped);
+    }
+    if let Some(other) = find_creating(flink, &run).await? {
+        return Err(error::another_snapshot(&run.input.application_name, &other));
+    }
+    Err(error::create(refusal))
+}
+
+/// Who this run is: the same for each retry and redrive of the execution.
+fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
+    let started_at: Timestamp = input.execution_started_at.parse().map_err(|_| {
+        StepError::unexpected(format!(
+            "The execution's start time {:?} is not RFC 3339.",
+            input.execution_started_at
+        ))
+    })?;
+    let run_input: RunInput =
+        shell::parse(&input.input).map_err(|place| error::invalid_input(&place))?;
+    Ok(Run {
+        run_id: started_at.as_millisecond(),
+        execution_arn: input.execution_arn,
+        input: run_input,
+    })
+}
+
+/// This run's snapshot, if an earlier try has begun it.
+async fn find_own(
+    flink: &Client,
+    run: &Run,
+    snapshot_name: &str,
+) -> Result<Option<SnapshotDetails>, StepError> {
+    let answer = flink
+        .describe_application_snapshot()
+        .application_name(run.input.application_name.as_str())
+        .snapshot_name(snapshot_name)
+        .send()
+        .await;
+    match answer {
+        Ok(answer) => Ok(answer.snapshot_details),
+        Err(error) => {
+            let refusal = Refusal::of("DescribeApplicationSnapshot", &error);
+            if refusal.is_gone() {
+                Ok(None)
+            } else {
+                Err(error::look(refusal))
+            }
+        }
+    }
+}
+
+/// `Some` output if the application does not run, `None` if it can give a snapshot.
+async fn look_at_application(
+    flink: &Client,
+    run: &Run,
+) -> Result<Option<CreateSnapshotOutput>, StepError> {
+    let name = &run.input.application_name;
+    let answer = flink
+        .describe_application()
+        .application_name(name.as_str())
+        .send()
+        .await
+        .map_err(|error| error::describe_application(Refusal::of("DescribeApplication", &error)))?;
+    let Some(application) = answer.application_detail else {
+        return Err(StepError::unexpected(
+            "DescribeApplication: no ApplicationDetail.",
+        ));
+    };
+    if snapshots_enabled(&application) == Some(false) {
+        return Err(error::snapshots_disabled(name));
+    }
+    let status = application.application_status();
+    match readiness(status) {
+        Readiness::Running => Ok(None),
+        Readiness::Busy => Err(error::busy(name, status.as_str())),
+        Readiness::Stopped => {
+            tracing::info!(status = status.as_str(), "skipped");
+            Ok(Some(CreateSnapshotOutput {
+                skip_reason: Some(format!(
+                    "The application {name} is {status}, not RUNNING: there is nothing to take a \
+                     snapshot of."
+                )),
+                ..output(run.clone(), SnapshotCreation::Skipped)
+            }))
+        }
+    }
+}
+
+/// `None` when the service does not say.
+fn snapshots_enabled(application: &ApplicationDetail) -> Option<bool> {
+    let configuration = application.application_configuration_description.as_ref()?;
+    let snapshots = configuration
+        .application_snapshot_configuration_description
+        .as_ref()?;
+    Some(snapshots.snapshots_enabled)
+}
+
+/// One request, without the SDK's retries: it has no client token, so a repeat is refused when the
+/// first was carried out, and the SDK would repeat a full quota as if it were throttling.
+async fn create(flink: &Client, run: &Run, snapshot_name: &str) -> Result<(), Refusal> {
+    let once =
+        aws_sdk_kinesisanalyticsv2::config::Builder::new().retry_config(RetryConfig::disabled());
+    flink
+        .create_application_snapshot()
+        .application_name(run.input.application_name.as_str())
+        .snapshot_name(snapshot_name)
+        .customize()
+        .config_override(once)
+        .send()
+        .await
+        .map(|_| ())
+        .map_err(|error| Refusal::of("CreateApplicationSnapshot", &error))
+}
+
+/// The name of a snapshot that the application is taking.
+async fn find_creating(flink: &Client, run: &Run) -> Result<Option<String>, StepError> {
+    let mut pages = flink
+        .list_application_snapshots()
+        .application_name(run.input.application_name.as_str())
+        .into_paginator()
+        .page_size(50)
+        .send();
+    while let Some(page) = pages.next().await {
+        let page =
+            page.map_err(|error| error::look(Refusal::of("ListApplicationSnapshots", &error)))?;
+        let creating = page
+            .snapshot_summaries
+            .unwrap_or_default()
+            .into_iter()
+            .find(|snapshot| snapshot.snapshot_status == SnapshotStatus::Creating);
+        if let Some(snapshot) = creating {
+            return Ok(Some(snapshot.snapshot_name));
+        }
+    }
+    Ok(None)
+}
+
+fn output(run: Run, snapshot_creation: SnapshotCreation) -> CreateSnapshotOutput {
+    CreateSnapshotOutput {
+        wait_seconds: run.input.poll_interval_seconds.get(),
+        run,
+        snapshot_creation,
+        skip_reason: None,
+        snapshot: None,
+    }
+}
+
+fn started(run: Run, snapshot_name: String, now: Timestamp) -> CreateSnapshotOutput {
+    CreateSnapshotOutput {
+        snapshot: Some(RunSnapshot {
+            name: snapshot_name,
+            accepted_at: shell::for_people(now),
+            created_at: None,
+            application_version_id: None,
+            seconds: None,
+        }),
+        ..output(run, SnapshotCreation::Started)
+    }
+}
+
+/// An earlier try has begun it; what became of it is for the next step to judge.
+fn adopted(run: Run, own: &SnapshotDetails, now: Timestamp) -> CreateSnapshotOutput {
+    tracing::info!(status = own.snapshot_status.as_str(), "snapshot adopted");
+    let created_at = own
+        .snapshot_creation_timestamp
+        .as_ref()
+        .and_then(shell::timestamp);
+    CreateSnapshotOutput {
+        snapshot: Some(RunSnapshot {
+            name: own.snapshot_name.clone(),
+            accepted_at: shell::for_people(now),
+            created_at: created_at.map(shell::for_people),
+            application_version_id: Some(own.application_version_id),
+            seconds: None,
+        }),
+        ..output(run, SnapshotCreation::Started)
+    }
+}

@@ -1,0 +1,45 @@
+//! What each look at the snapshot ends the step with.
+
+use contract::{ErrorName, Run};
+use shell::{Refusal, StepError};
+
+pub(crate) fn failed(run: &Run, snapshot_name: &str) -> StepError {
+    StepError::new(
+        ErrorName::SnapshotFailed,
+        format!(
+            "The snapshot {snapshot_name} of the application {} is FAILED.",
+            run.input.application_name
+        ),
+    )
+}
+
+pub(crate) fn deleting(run: &Run, snapshot_name: &str) -> StepError {
+    StepError::new(
+        ErrorName::SnapshotNotFound,
+        format!(
+            "The snapshot {snapshot_name} of the application {} is DELETING.",
+            run.input.application_name
+        ),
+    )
+}
+
+pub(crate) fn timed_out(run: &Run, snapshot_name: &str, age_seconds: u64) -> StepError {
+    StepError::new(
+        ErrorName::SnapshotTimedOut,
+        format!(
+            "The snapshot {snapshot_name} of the application {} is still CREATING after \
+             {age_seconds} seconds; ready_timeout_seconds is {}.",
+            run.input.application_name, run.input.ready_timeout_seconds
+        ),
+    )
+}
+
+/// `DescribeApplicationSnapshot` was refused.
+pub(crate) fn look(refusal: Refusal) -> StepError {
+    let name = if refusal.is_gone() {
+        ErrorName::SnapshotNotFound
+    } else {
+        refusal.flink_name()
+    };
+    refusal.into_error(name)
+}

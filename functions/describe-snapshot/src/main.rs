@@ -1,0 +1,10 @@
+//! Lambda: the state `DescribeSnapshot`.
+
+use aws_sdk_kinesisanalyticsv2::Client;
+use jiff::Timestamp;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let flink = Client::new(&shell::sdk_config());
+    shell::run(|input| describe_snapshot::handle(&flink, input, Timestamp::now())).await
+}

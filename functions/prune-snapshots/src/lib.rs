@@ -1,0 +1,26 @@
+//! Deletes the batch that the step before it fixed, lists what is left, and plans the next batch.
+//!
+//! The machine enters the state again while the batch is not empty. A step that is repeated finds
+//! its batch deleted already and counts the same, so the totals are exact and the brake holds.
+//!
+//! # Errors
+//! `ApplicationNotFound`, and those of any AWS call: `ApplicationBusy`, `AccessDenied`,
+//! `Throttled`, `ServiceUnavailable`, `Unexpected`. A snapshot that cannot be deleted is not an
+//! error of the step: it is reported by name and reason, and the run ends `PRUNE_INCOMPLETE`.
+
+mod deletion;
+mod error;
+mod gate;
+mod handler;
+mod listing;
+pub mod retention;
+
+pub use handler::handle;
+
+/// The IAM actions that this function needs, on the application.
+pub const IAM_ACTIONS: [&str; 4] = [
+    "kinesisanalytics:DeleteApplicationSnapshot",
+    "kinesisanalytics:DescribeApplication",
+    "kinesisanalytics:DescribeApplicationSnapshot",
+    "kinesisanalytics:ListApplicationSnapshots",
+];

@@ -1,0 +1,73 @@
+//! The whole list of snapshots, or none.
+
+use aws_sdk_kinesisanalyticsv2::Client;
+use aws_sdk_kinesisanalyticsv2::types::{SnapshotDetails, SnapshotStatus};
+use shell::{Refusal, StepError};
+
+use crate::error;
+use crate::retention::{Snapshot, Status};
+
+/// The service's largest page.
+const PAGE_SIZE: i32 = 50;
+
+/// Every snapshot of the application, each once. A page that fails fails the whole, since a plan
+/// from a part would delete what the rest protects; a `NextToken` that is no longer accepted
+/// begins the listing anew, once.
+pub(crate) async fn list(flink: &Client, application: &str) -> Result<Vec<Snapshot>, StepError> {
+    let mut snapshots: Vec<Snapshot> = Vec::new();
+    let mut next_token: Option<String> = None;
+    let mut restarted = false;
+    loop {
+        let page = flink
+            .list_application_snapshots()
+            .application_name(application)
+            .limit(PAGE_SIZE)
+            .set_next_token(next_token.clone())
+            .send()
+            .await;
+        match page {
+            Ok(page) => {
+                let listed = page.snapshot_summaries.unwrap_or_default();
+                snapshots.extend(listed.into_iter().map(snapshot));
+                next_token = page.next_token;
+                if next_token.is_none() {
+                    break;
+                }
+            }
+            Err(error) => {
+                let refusal = Refusal::of("ListApplicationSnapshots", &error);
+                let expired =
+                    next_token.is_some() && refusal.code() == Some("InvalidArgumentException");
+                if !expired || restarted {
+                    return Err(error::look(refusal));
+                }
+                tracing::warn!(refusal = %refusal.words, "listing begun anew");
+                restarted = true;
+                snapshots.clear();
+                next_token = None;
+            }
+        }
+    }
+    // The order of pages is not documented, so a snapshot may be listed twice.
+    snapshots.sort_by(|a, b| a.name.cmp(&b.name));
+    snapshots.dedup_by(|a, b| a.name == b.name);
+    Ok(snapshots)
+}
+
+fn snapshot(details: SnapshotDetails) -> Snapshot {
+    Snapshot {
+        status: match details.snapshot_status {
+            SnapshotStatus::Creating => Status::Creating,
+            SnapshotStatus::Ready => Status::Ready,
+            SnapshotStatus::Deleting => Status::Deleting,
+            SnapshotStatus::Failed => Status::Failed,
+            other => Status::Other(other.as_str().to_owned()),
+        },
+        created_at: details
+            .snapshot_creation_timestamp
+            .as_ref()
+            .and_then(shell::timestamp),
+        application_version_id: details.application_version_id,
+        name: details.snapshot_name,
+    }
+}

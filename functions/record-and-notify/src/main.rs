@@ -1,0 +1,13 @@
+//! Lambda: the state `RecordAndNotify`, and the target of the failure rule.
+
+use std::env;
+
+use jiff::Timestamp;
+use record_and_notify::{Clients, Config};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let config = Config::from_vars(|name| env::var(name).ok());
+    let clients = Clients::new(&shell::sdk_config());
+    shell::run(|input| record_and_notify::handle(&clients, &config, input, Timestamp::now())).await
+}

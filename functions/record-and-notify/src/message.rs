@@ -1,0 +1,146 @@
+//! The audit record -> what people and programs are told.
+
+use std::fmt::Write;
+
+use contract::{AuditRecord, ErrorName, Outcome, redrive_command};
+use serde_json::json;
+
+/// SNS takes subjects of fewer than 100 characters.
+const SUBJECT_LENGTH: usize = 99;
+
+/// A notification as SNS takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) subject: String,
+    /// For `MessageStructure` json: the record for programs, texts for people.
+    pub(crate) body: String,
+}
+
+pub(crate) fn message(record: &AuditRecord) -> Message {
+    let headline = headline(record);
+    Message {
+        subject: shortened(&headline, SUBJECT_LENGTH),
+        body: json!({
+            "default": json!(record).to_string(),
+            "email": email(record, &headline),
+            "sms": shortened(&headline, 140),
+        })
+        .to_string(),
+    }
+}
+
+/// Application, outcome, and where it failed.
+fn headline(record: &AuditRecord) -> String {
+    let mut line = format!("{}: {}", record.app_name, record.outcome.as_str());
+    if let Some(state) = &record.failed_state {
+        let _ = write!(line, " at {state}");
+    }
+    if let Some(error) = &record.error_name {
+        let _ = write!(line, " with {error}");
+    }
+    line
+}
+
+fn shortened(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(length - 3).collect();
+    format!("{kept}...")
+}
+
+/// The fact, the cure, the command, and where to look.
+fn email(record: &AuditRecord, headline: &str) -> String {
+    let mut paragraphs = vec![headline.to_owned()];
+    paragraphs.extend(record.skip_reason.clone());
+    paragraphs.extend(snapshot(record));
+    paragraphs.extend(deletions(record));
+    paragraphs.extend(
+        record
+            .held_back
+            .as_ref()
+            .map(|held_back| held_back.message.clone()),
+    );
+    paragraphs.extend(record.error_message.clone());
+    if needs_command(record) {
+        paragraphs.push(format!(
+            "Once the cause is gone, redrive it: {}",
+            redrive_command(&record.execution_arn)
+        ));
+    }
+    paragraphs.push(format!(
+        "Execution: {}",
+        console_link(&record.execution_arn)
+    ));
+    paragraphs.push(format!(
+        "Record: app_name {}, snapshot_manager_run_id {}",
+        record.app_name, record.snapshot_manager_run_id
+    ));
+    paragraphs.join("\n\n")
+}
+
+fn snapshot(record: &AuditRecord) -> Option<String> {
+    let name = record.new_snapshot_name.as_ref()?;
+    let version = record
+        .flink_app_version_id
+        .as_ref()
+        .map_or_else(String::new, |id| format!(" of application version {id}"));
+    Some(match record.snapshot_seconds {
+        Some(seconds) => format!("Snapshot {name}{version} was READY within {seconds} s."),
+        None => format!("Snapshot {name}{version} was begun and not seen READY."),
+    })
+}
+
+fn deletions(record: &AuditRecord) -> Option<String> {
+    let mut text = if let Some(wanted) = record.deletions_planned {
+        format!("The plan would delete {wanted} snapshots.")
+    } else {
+        format!("Deleted {} snapshots.", record.snapshots_deleted_count?)
+    };
+    if let Some(failed @ 1..) = record.snapshots_failed_to_be_deleted_count {
+        let _ = write!(text, " {failed} could not be deleted:");
+        for failed in record
+            .snapshots_failed_to_be_deleted
+            .iter()
+            .flatten()
+            .take(10)
+        {
+            let _ = write!(text, "\n{}: {}", failed.snapshot_name, failed.reason);
+        }
+    }
+    if let (Some(ready), Some(total)) = (record.snapshots_ready, record.snapshots_total) {
+        let _ = write!(
+            text,
+            "\nThe application has {ready} READY snapshots, {total} in all."
+        );
+    }
+    Some(text)
+}
+
+/// A message with one of our names has its command in it; AWS's own errors have not.
+fn needs_command(record: &AuditRecord) -> bool {
+    let ends_badly = matches!(
+        record.outcome,
+        Outcome::Failed | Outcome::TimedOut | Outcome::Aborted
+    );
+    let ours = record
+        .error_name
+        .as_ref()
+        .is_some_and(|name| ErrorName::ALL.iter().any(|ours| ours.as_str() == name));
+    ends_badly && !ours
+}
+
+/// The execution's page in the console of its partition.
+fn console_link(execution_arn: &str) -> String {
+    let mut parts = execution_arn.split(':').skip(1);
+    let partition = parts.next().unwrap_or_default();
+    let region = parts.nth(1).unwrap_or_default();
+    let host = match partition {
+        "aws-cn" => "console.amazonaws.cn",
+        "aws-us-gov" => "console.amazonaws-us-gov.com",
+        _ => "console.aws.amazon.com",
+    };
+    format!(
+        "https://{region}.{host}/states/home?region={region}#/v2/executions/details/{execution_arn}"
+    )
+}

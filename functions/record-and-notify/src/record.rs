@@ -1,0 +1,170 @@
+//! What was done -> the audit record.
+
+use contract::{
+    ApplicationName, AuditRecord, ExecutionStatusDetail, FailedStatus, Mode, Outcome,
+    RecordAndNotifyInput, RunInput,
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use shell::single_line;
+
+use crate::failure::LastWords;
+
+/// The name under which a run is recorded whose input names no application.
+const UNKNOWN: &str = "(unknown)";
+
+/// The record of a run that has come to its last state.
+pub(crate) fn of_run(input: RecordAndNotifyInput, now: Timestamp) -> AuditRecord {
+    let outcome = outcome(&input);
+    let mut record = blank(
+        input.run.input.application_name.as_str(),
+        input.run.run_id,
+        &input.run.execution_arn,
+        outcome,
+        now.as_millisecond(),
+    );
+    fill(&mut record, input);
+    record
+}
+
+/// How a run that has come to its last state has ended.
+fn outcome(input: &RecordAndNotifyInput) -> Outcome {
+    let held_back = input.held_back.as_ref();
+    let failed = input
+        .progress
+        .as_ref()
+        .is_some_and(|progress| progress.failed_count > 0);
+    if input.run.input.mode == Mode::Plan {
+        Outcome::Planned
+    } else if input.skip_reason.is_some() {
+        Outcome::Skipped
+    } else if failed || held_back.is_some_and(|held_back| !held_back.cause.is_harmless()) {
+        Outcome::PruneIncomplete
+    } else {
+        Outcome::Succeeded
+    }
+}
+
+/// The record of an execution that ended without coming to its last state, or in it.
+pub(crate) fn of_failure(detail: &ExecutionStatusDetail, words: LastWords) -> AuditRecord {
+    let asked: Option<Value> = detail
+        .input
+        .as_ref()
+        .and_then(|input| serde_json::from_str(input).ok());
+    let application = words.done.as_ref().map_or_else(
+        || asked.as_ref().and_then(usable_name),
+        |done| Some(done.run.input.application_name.clone()),
+    );
+    // The state's own run id, if there is one: the event's start may be rounded otherwise.
+    let run_id = words
+        .done
+        .as_ref()
+        .map_or(detail.start_date, |done| done.run.run_id);
+    let outcome = match detail.status {
+        FailedStatus::Failed => Outcome::Failed,
+        FailedStatus::TimedOut => Outcome::TimedOut,
+        FailedStatus::Aborted => Outcome::Aborted,
+    };
+    let mut record = blank(
+        application
+            .as_ref()
+            .map_or(UNKNOWN, ApplicationName::as_str),
+        run_id,
+        &detail.execution_arn,
+        outcome,
+        detail.stop_date,
+    );
+    record.mode = asked
+        .and_then(|asked| serde_json::from_value::<RunInput>(asked).ok())
+        .map(|asked| asked.mode);
+    if let Some(done) = words.done {
+        fill(&mut record, done);
+    }
+    record.failed_state = words.state;
+    record.error_name = words
+        .error
+        .or_else(|| detail.error.clone())
+        .map(|name| single_line(&name));
+    record.error_message = words
+        .cause
+        .or_else(|| detail.cause.clone())
+        .map(|cause| said(&cause));
+    record
+}
+
+/// The application of an input that need not be valid otherwise.
+fn usable_name(input: &Value) -> Option<ApplicationName> {
+    let name = input.get("application_name")?.as_str()?;
+    ApplicationName::try_from(name.to_owned()).ok()
+}
+
+/// A cause in words: a Lambda's is JSON with its `errorMessage`.
+fn said(cause: &str) -> String {
+    let parsed: Option<Value> = serde_json::from_str(cause).ok();
+    let message = parsed
+        .as_ref()
+        .and_then(|parsed| parsed.get("errorMessage")?.as_str());
+    single_line(message.unwrap_or(cause))
+}
+
+/// A record with nothing in it that may be unknown.
+fn blank(
+    app_name: &str,
+    run_id: i64,
+    execution_arn: &str,
+    outcome: Outcome,
+    finished_at: i64,
+) -> AuditRecord {
+    AuditRecord {
+        app_name: app_name.to_owned(),
+        snapshot_manager_run_id: run_id,
+        outcome,
+        mode: None,
+        execution_arn: execution_arn.to_owned(),
+        started_at: run_id,
+        finished_at,
+        new_snapshot_name: None,
+        new_snapshot_create_time: None,
+        flink_app_version_id: None,
+        snapshot_seconds: None,
+        skip_reason: None,
+        snapshots_deleted: None,
+        snapshots_deleted_count: None,
+        snapshots_failed_to_be_deleted: None,
+        snapshots_failed_to_be_deleted_count: None,
+        held_back: None,
+        snapshots_ready: None,
+        snapshots_total: None,
+        plan: None,
+        deletions_planned: None,
+        failed_state: None,
+        error_name: None,
+        error_message: None,
+        notified: None,
+        expires_at: None,
+    }
+}
+
+/// What the run had done.
+fn fill(record: &mut AuditRecord, done: RecordAndNotifyInput) {
+    record.mode = Some(done.run.input.mode);
+    record.skip_reason = done.skip_reason;
+    if let Some(snapshot) = done.snapshot {
+        record.new_snapshot_name = Some(snapshot.name);
+        record.new_snapshot_create_time = snapshot.created_at;
+        record.flink_app_version_id = snapshot.application_version_id.map(|id| id.to_string());
+        record.snapshot_seconds = snapshot.seconds;
+    }
+    record.held_back = done.held_back;
+    record.snapshots_ready = done.snapshots_ready;
+    record.snapshots_total = done.snapshots_total;
+    if done.run.input.mode == Mode::Plan {
+        record.plan = done.progress.is_some().then_some(done.verdicts);
+        record.deletions_planned = done.deletions_wanted;
+    } else if let Some(progress) = done.progress {
+        record.snapshots_deleted = Some(progress.deleted);
+        record.snapshots_deleted_count = Some(progress.deleted_count);
+        record.snapshots_failed_to_be_deleted = Some(progress.failed);
+        record.snapshots_failed_to_be_deleted_count = Some(progress.failed_count);
+    }
+}

@@ -1,0 +1,149 @@
+//! What every function does around its handler: the log, the AWS configuration, reading what a
+//! refused call means, and turning a typed error into the answer that the state machine matches.
+
+mod refusal;
+#[cfg(feature = "replay")]
+pub mod replay;
+mod step_error;
+
+use std::env;
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use jiff::Timestamp;
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tracing::{Instrument, info_span};
+
+pub use refusal::{Refusal, RefusalKind};
+pub use step_error::{StepError, single_line};
+
+/// Serves invocations of `handler` until the process ends.
+///
+/// A payload that is not the handler's input is answered with `Unexpected`, since only the state
+/// machine's definition can have made it.
+///
+/// # Errors
+/// The Runtime API is gone.
+pub async fn run<I, O, F>(handler: impl Fn(I) -> F) -> Result<(), lambda_runtime::Error>
+where
+    I: DeserializeOwned,
+    O: Serialize,
+    F: Future<Output = Result<O, StepError>>,
+{
+    log_as_json();
+    let handler = &handler;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+        let payload = event.payload;
+        let span = span(&payload, &event.context.request_id);
+        async {
+            let answer = match parse::<I>(&payload) {
+                Ok(input) => handler(input).await,
+                Err(fact) => Err(StepError::unexpected(fact)),
+            };
+            answer.map_err(|error| {
+                let message = error.message(&payload);
+                tracing::error!(error_name = error.name.as_str(), error_message = %message);
+                Diagnostic {
+                    error_type: error.name.to_string(),
+                    error_message: message,
+                }
+            })
+        }
+        .instrument(span)
+        .await
+    }))
+    .await
+}
+
+/// `value` as `T`, or the place and the fact that is in the way.
+///
+/// # Errors
+/// One sentence that begins with the field.
+pub fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let fact = error.into_inner();
+        if path == "." {
+            fact.to_string()
+        } else {
+            format!("{path}: {fact}")
+        }
+    })
+}
+
+/// The configuration of every AWS client: credentials and Region as Lambda's environment gives
+/// them, 10 s for an attempt. The default chain looks in more places; none of them exists on Lambda,
+/// and each binary would carry the code.
+#[must_use]
+pub fn sdk_config() -> SdkConfig {
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(env::var("AWS_REGION").ok().map(Region::new))
+        .credentials_provider(SharedCredentialsProvider::new(
+            aws_config::environment::EnvironmentVariableCredentialsProvider::new(),
+        ))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_millis(3_100))
+                .operation_attempt_timeout(Duration::from_secs(10))
+                .build(),
+        );
+    config.set_endpoint_url(env::var("AWS_ENDPOINT_URL").ok());
+    config.build()
+}
+
+/// The SDK's time as jiff's, with every digit. `None` outside of the years -9999 to 9999.
+#[must_use]
+pub fn timestamp(time: &aws_smithy_types::DateTime) -> Option<Timestamp> {
+    Timestamp::new(time.secs(), time.subsec_nanos().cast_signed()).ok()
+}
+
+/// A time for people: RFC 3339, UTC, whole milliseconds. The services write milliseconds as a
+/// fraction that a binary number only comes near.
+#[must_use]
+pub fn for_people(time: Timestamp) -> String {
+    time.round(jiff::Unit::Millisecond)
+        .unwrap_or(time)
+        .to_string()
+}
+
+/// One JSON object a line; `AWS_LAMBDA_LOG_LEVEL` is Lambda's own setting.
+fn log_as_json() {
+    let level = env::var("AWS_LAMBDA_LOG_LEVEL")
+        .ok()
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(tracing::Level::INFO);
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_target(false)
+        .with_span_list(false)
+        .with_max_level(level)
+        .init();
+}
+
+/// What every line of this invocation's log carries. A step that learns more records it.
+fn span(payload: &Value, request_id: &str) -> tracing::Span {
+    let text = |pointer: &str| {
+        let value = payload.pointer(pointer)?.as_str()?;
+        Some(value.chars().take(256).collect::<String>())
+    };
+    let run_id = payload.pointer("/run/run_id").and_then(Value::as_i64);
+    let application =
+        text("/run/input/application_name").or_else(|| text("/input/application_name"));
+    let execution_arn = text("/run/execution_arn").or_else(|| text("/execution_arn"));
+    let snapshot_name = text("/snapshot/name");
+    info_span!(
+        "step",
+        request_id,
+        application,
+        execution_arn,
+        run_id,
+        snapshot_name
+    )
+}

@@ -1,0 +1,98 @@
+//! A step that cannot go on.
+
+use contract::{ErrorName, RunInput};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Why a step cannot go on: the name that the state machine matches, and the fact in one sentence.
+/// The cure and its command are added where the execution is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepError {
+    /// `errorType` of the function's answer.
+    pub name: ErrorName,
+    /// What is the case, without the cure.
+    pub fact: String,
+}
+
+impl StepError {
+    /// An error of that name.
+    pub fn new(name: ErrorName, fact: impl Into<String>) -> Self {
+        Self {
+            name,
+            fact: fact.into(),
+        }
+    }
+
+    /// An error that the system has no name for.
+    pub fn unexpected(fact: impl Into<String>) -> Self {
+        Self::new(ErrorName::Unexpected, fact)
+    }
+
+    /// `errorMessage` of the function's answer: the fact, the cure, and the command that carries
+    /// this run on. `payload` is the invocation's.
+    #[must_use]
+    pub fn message(&self, payload: &Value) -> String {
+        let find = |pointers: &[&str]| pointers.iter().find_map(|at| payload.pointer(at));
+        let fact = single_line(&self.fact);
+        let execution_arn = find(&[
+            "/run/execution_arn",
+            "/execution_arn",
+            "/detail/executionArn",
+        ]);
+        let Some(execution_arn) = execution_arn.and_then(Value::as_str) else {
+            return format!("{fact} {}", self.name.remedy());
+        };
+        let input =
+            find(&["/run/input", "/input"]).and_then(|input| RunInput::deserialize(input).ok());
+        format!(
+            "{fact} {} Command: {}",
+            self.name.remedy(),
+            single_line(&self.name.command(execution_arn, input.as_ref())),
+        )
+    }
+}
+
+/// `text` without line breaks and other control characters, so that it cannot forge a line of a log
+/// or of a message, and not longer than 2,000 characters.
+#[must_use]
+pub fn single_line(text: &str) -> String {
+    text.chars()
+        .take(2_000)
+        .map(|c| {
+            if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+                ' '
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_message_states_the_fact_the_cure_and_the_command() {
+        let error = StepError::new(ErrorName::SnapshotsDisabled, "orders takes none.");
+        let payload = json!({ "execution_arn": "arn:aws:states:r:1:execution:m:n" });
+        assert_eq!(
+            error.message(&payload),
+            format!(
+                "orders takes none. {} Command: aws stepfunctions redrive-execution \
+                 --execution-arn arn:aws:states:r:1:execution:m:n",
+                ErrorName::SnapshotsDisabled.remedy()
+            )
+        );
+    }
+
+    #[test]
+    fn text_from_outside_cannot_break_out_of_its_line() {
+        let error = StepError::unexpected("a\nb\r\u{1b}[31mc\u{2028}d\u{85}e");
+        assert_eq!(
+            error.message(&json!({})),
+            format!("a b  [31mc d e {}", ErrorName::Unexpected.remedy())
+        );
+    }
+}

@@ -1,0 +1,285 @@
+//! The snapshots of an application: their operations, states and pages.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::applications::{APPLICATION_NAME, Application, SNAPSHOT_NAME};
+use super::input::{Input, Rule};
+use super::{
+    Conduct, Emulator, SeededSnapshot, ServiceError, SnapshotStatus, epoch_seconds, error, page,
+    wrong_status,
+};
+
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    number: u64,
+    pub(super) name: String,
+    pub(super) status: SnapshotStatus,
+    /// When it changes by itself, and into what; into nothing when it is being deleted.
+    change: Option<(Timestamp, Option<SnapshotStatus>)>,
+    created_at: Option<Timestamp>,
+    version_id: u32,
+    /// The application's when it was taken; not known of a seeded one.
+    runtime: Option<String>,
+}
+
+impl Snapshot {
+    pub(super) fn seeded(number: u64, seed: SeededSnapshot) -> Self {
+        Self {
+            number,
+            name: seed.name,
+            status: seed.status,
+            change: None,
+            created_at: seed.created_at,
+            version_id: seed.version_id,
+            runtime: None,
+        }
+    }
+
+    /// Lets time pass; `false` once it is gone.
+    pub(super) fn advance(&mut self, now: Timestamp) -> bool {
+        match self.change {
+            Some((at, to)) if at <= now => {
+                self.change = None;
+                self.status = to.unwrap_or(self.status);
+                to.is_some()
+            }
+            _ => true,
+        }
+    }
+
+    /// What a forced stop does to a snapshot that is not finished.
+    pub(super) fn abort(&mut self) {
+        if self.status == SnapshotStatus::Creating {
+            self.status = SnapshotStatus::Failed;
+            self.change = None;
+        }
+    }
+
+    fn details(&self) -> Value {
+        let mut details = json!({
+            "SnapshotName": self.name,
+            "SnapshotStatus": self.status.as_str(),
+            "ApplicationVersionId": self.version_id,
+        });
+        if let Some(created_at) = self.created_at {
+            details["SnapshotCreationTimestamp"] = epoch_seconds(created_at);
+        }
+        if let Some(runtime) = &self.runtime {
+            details["RuntimeEnvironment"] = json!(runtime);
+        }
+        details
+    }
+}
+
+impl Application {
+    pub(super) fn begin_snapshot(&mut self, number: u64, name: String, conduct: &Conduct) {
+        let outcome = if conduct.behaviour.snapshots_fail {
+            SnapshotStatus::Failed
+        } else {
+            SnapshotStatus::Ready
+        };
+        self.snapshots.push(Snapshot {
+            number,
+            name,
+            status: SnapshotStatus::Creating,
+            change: Some((conduct.after(conduct.lifecycle.snapshot), Some(outcome))),
+            created_at: Some(conduct.stamp),
+            version_id: self.version_id,
+            runtime: Some(self.runtime.clone()),
+        });
+    }
+
+    pub(super) fn snapshot_in_progress(&self) -> Option<&Snapshot> {
+        (self.snapshots.iter()).find(|snapshot| snapshot.status == SnapshotStatus::Creating)
+    }
+
+    fn find_snapshot(&mut self, name: &str) -> Result<&mut Snapshot, ServiceError> {
+        let found = (self.snapshots.iter_mut()).find(|snapshot| snapshot.name == name);
+        found.ok_or_else(|| no_snapshot(&self.name, name))
+    }
+
+    fn refuse_without_snapshots(&self) -> Result<(), ServiceError> {
+        let reason = if self.is_enhanced {
+            "uses enhanced snapshots"
+        } else if !self.runtime.starts_with("FLINK-") {
+            "has no snapshots in its runtime environment"
+        } else {
+            return Ok(());
+        };
+        let message = format!("Application {} {reason}", self.name);
+        Err(error("UnsupportedOperationException", message))
+    }
+}
+
+pub(super) fn no_snapshot(application: &str, name: &str) -> ServiceError {
+    let message = format!("Snapshot {name} of application {application} does not exist");
+    error("ResourceNotFoundException", message)
+}
+
+impl Emulator {
+    pub(super) fn create_application_snapshot(
+        &mut self,
+        input: &Input,
+        now: Timestamp,
+    ) -> Result<Value, ServiceError> {
+        let application_name = input.required_text("ApplicationName", APPLICATION_NAME)?;
+        let name = input.required_text("SnapshotName", SNAPSHOT_NAME)?;
+        let conduct = self.conduct(application_name, now);
+        let number = self.next_number();
+        let application = self.application(application_name)?;
+        application.refuse_without_snapshots()?;
+
+        match conduct.status(application) {
+            "RUNNING" => {}
+            "READY" => {
+                return Err(error(
+                    "InvalidRequestException",
+                    format!(
+                        "Application {application_name} is READY: only a RUNNING one can take snapshots"
+                    ),
+                ));
+            }
+            other => {
+                return Err(wrong_status(
+                    application_name,
+                    other,
+                    "CreateApplicationSnapshot",
+                ));
+            }
+        }
+        if !application.snapshots_enabled {
+            return Err(error(
+                "InvalidRequestException",
+                format!("Snapshots are disabled for application {application_name}"),
+            ));
+        }
+        if conduct.behaviour.downtime {
+            return Err(error(
+                "InvalidApplicationConfigurationException",
+                format!(
+                    "Failed to take snapshot for the application {application_name} at this moment. \
+                     The application is currently experiencing downtime. Retry the request later."
+                ),
+            ));
+        }
+        if application.find_snapshot(name).is_ok() {
+            return Err(error(
+                "ResourceInUseException",
+                format!("Snapshot {name} of application {application_name} already exists"),
+            ));
+        }
+        if let Some(other) = application.snapshot_in_progress() {
+            return Err(error(
+                "ResourceInUseException",
+                format!(
+                    "Snapshot {} of application {application_name} is CREATING",
+                    other.name
+                ),
+            ));
+        }
+        let quota = conduct.behaviour.snapshot_quota;
+        if application.snapshots.len() >= quota {
+            return Err(error(
+                "LimitExceededException",
+                format!("Application {application_name} has {quota} snapshots, its limit"),
+            ));
+        }
+        application.begin_snapshot(number, name.to_owned(), &conduct);
+        Ok(json!({}))
+    }
+
+    pub(super) fn describe_application_snapshot(
+        &mut self,
+        input: &Input,
+        _now: Timestamp,
+    ) -> Result<Value, ServiceError> {
+        let application_name = input.required_text("ApplicationName", APPLICATION_NAME)?;
+        let name = input.required_text("SnapshotName", SNAPSHOT_NAME)?;
+        let application = self.application(application_name)?;
+        application.refuse_without_snapshots()?;
+        Ok(json!({ "SnapshotDetails": application.find_snapshot(name)?.details() }))
+    }
+
+    pub(super) fn list_application_snapshots(
+        &mut self,
+        input: &Input,
+        _now: Timestamp,
+    ) -> Result<Value, ServiceError> {
+        let application_name = input.required_text("ApplicationName", APPLICATION_NAME)?;
+        let limit = input.page_limit()?;
+        let token = input.text("NextToken", Rule::Text(1, 512))?;
+        let expired = token.is_some() && self.expires_a_token(application_name);
+        let application = self
+            .application(application_name)
+            .map_err(|missing| error("InvalidArgumentException", missing.message))?;
+        application.refuse_without_snapshots()?;
+        if expired {
+            return Err(input.refusal("NextToken", "has expired"));
+        }
+
+        let snapshots = application.snapshots.iter();
+        let (shown, next) = page(snapshots, |s| s.number, application.number, limit, token)
+            .ok_or_else(|| input.refusal("NextToken", "is not one of this application's"))?;
+        let summaries: Vec<_> = shown.into_iter().map(Snapshot::details).collect();
+        let mut answer = json!({ "SnapshotSummaries": summaries });
+        if let Some(next) = next {
+            answer["NextToken"] = json!(next);
+        }
+        Ok(answer)
+    }
+
+    fn expires_a_token(&mut self, application: &str) -> bool {
+        let Some(behaviour) = self.behaviours.get_mut(application) else {
+            return false;
+        };
+        let expires = behaviour.tokens_expired > 0;
+        behaviour.tokens_expired = behaviour.tokens_expired.saturating_sub(1);
+        expires
+    }
+
+    pub(super) fn delete_application_snapshot(
+        &mut self,
+        input: &Input,
+        now: Timestamp,
+    ) -> Result<Value, ServiceError> {
+        let application_name = input.required_text("ApplicationName", APPLICATION_NAME)?;
+        let name = input.required_text("SnapshotName", SNAPSHOT_NAME)?;
+        let created_at = input.required_timestamp("SnapshotCreationTimestamp")?;
+        let conduct = self.conduct(application_name, now);
+        let application = self.application(application_name)?;
+        application.refuse_without_snapshots()?;
+
+        if let Some(refusal) = conduct.behaviour.deletes_refused.get(name) {
+            return Err(refusal.clone());
+        }
+        if conduct.status(application) == "DELETING" {
+            return Err(wrong_status(
+                application_name,
+                "DELETING",
+                "DeleteApplicationSnapshot",
+            ));
+        }
+        let snapshot = application.find_snapshot(name)?;
+        let is_right =
+            (snapshot.created_at).is_some_and(|listed| Conduct::is_same_second(listed, created_at));
+        if !is_right {
+            let reason = format!("is not when snapshot {name} was created");
+            return Err(input.refusal("SnapshotCreationTimestamp", &reason));
+        }
+        match snapshot.status {
+            SnapshotStatus::Ready | SnapshotStatus::Failed => {
+                snapshot.status = SnapshotStatus::Deleting;
+                snapshot.change = Some((conduct.after(conduct.lifecycle.deleting), None));
+                Ok(json!({}))
+            }
+            status @ (SnapshotStatus::Creating | SnapshotStatus::Deleting) => Err(error(
+                "ResourceInUseException",
+                format!(
+                    "Snapshot {name} of application {application_name} is {}",
+                    status.as_str()
+                ),
+            )),
+        }
+    }
+}
