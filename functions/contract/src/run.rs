@@ -75,7 +75,7 @@ pub enum NotifyOn {
     /// All runs.
     #[default]
     All,
-    /// Only runs whose outcome [is a problem](crate::Outcome::is_problem).
+    /// Only runs that end FAILED, `TIMED_OUT`, ABORTED or `PRUNE_INCOMPLETE`.
     Problems,
 }
 

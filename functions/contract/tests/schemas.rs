@@ -48,25 +48,19 @@ fn schemas() -> Vec<(&'static str, Schema)> {
 }
 
 #[test]
-fn the_schemas_are_those_of_the_types() {
+fn the_schemas_are_those_of_the_types_and_none_is_left_over() {
     // UPDATE_EXPECT=1 cargo test -p contract writes them anew.
+    let mut names = Vec::new();
     for (name, schema) in schemas() {
         let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
         expect_file![resources().join(format!("schemas/{name}.json"))].assert_eq(&text);
+        names.push(format!("{name}.json"));
     }
-}
-
-#[test]
-fn no_schema_is_left_over() {
     let mut files: Vec<String> = fs::read_dir(resources().join("schemas"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     files.sort();
-    let mut names: Vec<String> = schemas()
-        .iter()
-        .map(|(name, _)| format!("{name}.json"))
-        .collect();
     names.sort();
     assert_eq!(files, names);
 }
@@ -87,11 +81,24 @@ fn events() -> Vec<(String, Value)> {
         .collect()
 }
 
-#[test]
-fn every_sample_event_is_valid_and_parses() {
+/// Fails the test if the code does not take the event.
+fn parse(name: &str, event: &Value) {
     fn parses<T: DeserializeOwned>(event: &Value) {
         serde_json::from_value::<T>(event.clone()).unwrap();
     }
+    match name {
+        "run-input" => parses::<RunInput>(event),
+        "create-snapshot-input" => parses::<CreateSnapshotInput>(event),
+        "describe-snapshot-input" => parses::<DescribeSnapshotInput>(event),
+        "prune-snapshots-input" => parses::<PruneSnapshotsInput>(event),
+        "record-and-notify-input" => parses::<RecordAndNotifyInput>(event),
+        "execution-status-change" => parses::<ExecutionStatusChange>(event),
+        other => panic!("no step takes {other}"),
+    }
+}
+
+#[test]
+fn every_sample_event_is_valid_and_parses() {
     let schemas = schemas();
     let events = events();
     for (name, event) in &events {
@@ -105,15 +112,7 @@ fn every_sample_event_is_valid_and_parses() {
             .map(|e| e.to_string())
             .collect();
         assert!(errors.is_empty(), "{name}: {errors:?}");
-        match name.as_str() {
-            "run-input" => parses::<RunInput>(event),
-            "create-snapshot-input" => parses::<CreateSnapshotInput>(event),
-            "describe-snapshot-input" => parses::<DescribeSnapshotInput>(event),
-            "prune-snapshots-input" => parses::<PruneSnapshotsInput>(event),
-            "record-and-notify-input" => parses::<RecordAndNotifyInput>(event),
-            "execution-status-change" => parses::<ExecutionStatusChange>(event),
-            other => panic!("no step takes {other}"),
-        }
+        parse(name, event);
     }
     assert!(events.len() >= 6, "there is one for each input");
 }
@@ -198,12 +197,9 @@ fn what_a_record_may_lack_is_listed() {
 #[test]
 fn what_passes_between_states_ignores_fields_of_another_release() {
     for (name, mut event) in events() {
-        if name == "run-input" {
-            continue;
+        if name != "run-input" {
+            event["field_of_another_release"] = json!({ "a": 1 });
+            parse(&name, &event);
         }
-        event["field_of_another_release"] = json!({ "a": 1 });
-        let schemas = schemas();
-        let (_, schema) = schemas.iter().find(|(schema, _)| *schema == name).unwrap();
-        assert!(jsonschema::is_valid(schema.as_value(), &event), "{name}");
     }
 }

@@ -83,7 +83,13 @@ async fn find_own(
         .send()
         .await;
     match answer {
-        Ok(answer) => Ok(answer.snapshot_details),
+        Ok(answer) => match answer.snapshot_details {
+            Some(own) if own.snapshot_name == snapshot_name => Ok(Some(own)),
+            // The SDK fills in what an answer lacks.
+            _ => Err(StepError::unexpected(format!(
+                "DescribeApplicationSnapshot: the answer is not about {snapshot_name}."
+            ))),
+        },
         Err(error) => {
             let refusal = Refusal::of("DescribeApplicationSnapshot", &error);
             if refusal.is_gone() {

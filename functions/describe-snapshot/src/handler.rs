@@ -28,7 +28,14 @@ pub async fn handle(
         .await
         .map_err(|error| error::look(Refusal::of("DescribeApplicationSnapshot", &error)))?
         .snapshot_details
-        .ok_or_else(|| StepError::unexpected("DescribeApplicationSnapshot: no SnapshotDetails."))?;
+        // The SDK fills in what an answer lacks.
+        .filter(|details| details.snapshot_name == snapshot.name)
+        .ok_or_else(|| {
+            StepError::unexpected(format!(
+                "DescribeApplicationSnapshot: the answer is not about {}.",
+                snapshot.name
+            ))
+        })?;
 
     let created_at = details
         .snapshot_creation_timestamp

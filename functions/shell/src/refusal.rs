@@ -67,33 +67,21 @@ impl Refusal {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         tracing::debug!(operation, error = %DisplayErrorContext(error), "refused");
-        let status = |response: &HttpResponse| response.status().as_u16();
         let (kind, words) = match error {
             SdkError::ServiceError(refused) => {
-                let status = status(refused.raw());
-                let message = refused.err().message().unwrap_or("no message");
+                let status = refused.raw().status().as_u16();
                 match refused.err().code() {
-                    Some(code) => (
-                        RefusalKind::Code(code.to_owned(), status),
-                        format!("{code}: {message}"),
-                    ),
-                    None => (
-                        RefusalKind::Status(status),
-                        format!("HTTP status {status}: {message}"),
-                    ),
+                    Some(code) => {
+                        let message = refused.err().message().unwrap_or("no message");
+                        (
+                            RefusalKind::Code(code.to_owned(), status),
+                            format!("{code}: {message}"),
+                        )
+                    }
+                    None => unreadable(status),
                 }
             }
-            SdkError::ResponseError(unread) => match status(unread.raw()) {
-                // A success whose body cannot be read says nothing of what was done.
-                status @ 400..500 => (
-                    RefusalKind::Status(status),
-                    format!("HTTP status {status} with an unreadable answer"),
-                ),
-                status => (
-                    RefusalKind::Lost,
-                    format!("HTTP status {status} with an unreadable answer"),
-                ),
-            },
+            SdkError::ResponseError(answered) => unreadable(answered.raw().status().as_u16()),
             SdkError::TimeoutError(_) => {
                 (RefusalKind::Lost, "no answer within 10 seconds".to_owned())
             }
@@ -173,6 +161,19 @@ impl Refusal {
     pub fn into_error(self, name: ErrorName) -> StepError {
         StepError::new(name, format!("{}.", self.words.trim_end_matches('.')))
     }
+}
+
+/// An answer with nothing in it that can be read. If it says success, the call may have been
+/// carried out.
+fn unreadable(status: u16) -> (RefusalKind, String) {
+    let kind = match status {
+        400.. => RefusalKind::Status(status),
+        _ => RefusalKind::Lost,
+    };
+    (
+        kind,
+        format!("HTTP status {status} with an unreadable answer"),
+    )
 }
 
 /// The last error of the chain, which is the one that says something.

@@ -21,24 +21,27 @@
 //! | Snapshot with `SnapshotsEnabled` false | `InvalidRequestException` | the request does not fit the configuration |
 //! | Name taken, even by a FAILED or DELETING snapshot | `ResourceInUseException` | enhanced snapshots are documented so |
 //! | Another snapshot is CREATING | `ResourceInUseException` | one at a time is documented for enhanced snapshots |
-//! | Several reasons to refuse a snapshot | the first of: status, configuration, downtime, name, other snapshot, quota | |
+//! | Several reasons to refuse a snapshot | the first of: status, configuration, downtime, name, other snapshot, quota | the lasting reasons of the application first, then the snapshot's |
 //! | Quota | counts every listed snapshot, whatever its status | service-made ones are known to count |
 //! | Name of a service-made snapshot | `service_stop_` or `service_update_` and a number | looks like neither a person's name nor `custom_…` |
-//! | Stop or update that takes a snapshot | STOPPING or UPDATING lasts as long as the snapshot and then the stop or update; a FAILED snapshot does not hold it up; the snapshot has the version before the update | |
+//! | Stop or update that takes a snapshot | STOPPING or UPDATING lasts as long as the snapshot and then the stop or update; a FAILED snapshot does not hold it up; the snapshot has the version before the update | the service must not stop for a snapshot that cannot be had |
 //! | Stop without `Force`, or update, while a snapshot is CREATING | `ResourceInUseException` | one snapshot at a time |
 //! | Forced stop while a snapshot is CREATING | the snapshot becomes FAILED | its job is gone |
 //! | Forced stop | from STARTING, RUNNING, UPDATING, AUTOSCALING and STOPPING | "only in the running status, unless you set Force" |
-//! | Operation in the wrong application status | `ResourceInUseException` | as above |
+//! | Operation in the wrong application status | `ResourceInUseException` | "not available for this operation" |
 //! | Delete of a snapshot CREATING or DELETING | `ResourceInUseException` | documented for enhanced snapshots |
 //! | Wrong `SnapshotCreationTimestamp` | `InvalidArgumentException`; compared in whole seconds | Terraform deletes with whole seconds; "not found" would read as deleted |
 //! | Delete of a snapshot listed without a timestamp | `InvalidArgumentException` | no value is right |
 //! | `DeleteApplication` | from RUNNING and READY; `CreateTimestamp` as above; snapshots go with it | the documentation says that it halts the application |
 //! | Update with the wrong version or token | `ConcurrentModificationException`; with neither: `InvalidArgumentException` | its documented meaning |
-//! | Update that changes nothing | a new version like any other | |
+//! | Update that changes nothing | a new version like any other | "updates the ApplicationVersionId each time" |
 //! | Restore type of a start without one | the last one; the first time, and after an update of SKIP, RESTORE_FROM_LATEST_SNAPSHOT | Terraform's users see the latter |
 //! | Restore from a snapshot that is not there, or not READY | `ResourceNotFoundException`, `InvalidRequestException` | both modelled for start and update |
 //! | Legacy snapshot operations on an application in `ENHANCED_SNAPSHOTS` mode or without Flink runtime | `UnsupportedOperationException` | "not valid for this operation" |
 //! | `ListTagsForResource` without tags | no `Tags` member | the model wants one entry or more |
+//! | Restore by `SnapshotArn` | `UnsupportedOperationException` | it names enhanced snapshots, which are not emulated |
+//! | `ENHANCED_SNAPSHOTS` below Flink 1.20, or back from it | `UnsupportedOperationException` | the documentation rules both out |
+//! | Applications per account | 100, then `LimitExceededException` | the default quota |
 //! | Malformed JSON, wrong JSON type | `SerializationException` | as other JSON services of AWS; not in the model |
 //! | Operation that is not emulated | `UnknownOperationException` | as the service would for one it does not know |
 //! | `VpcConfigurations`, SQL and Zeppelin parts of a configuration | accepted, not shown | nothing here uses them |

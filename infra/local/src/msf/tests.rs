@@ -105,13 +105,22 @@ impl World {
     }
 
     fn names(&mut self) -> Vec<String> {
-        let (mut names, mut token) = self.page(50, &Value::Null).unwrap();
-        while !token.is_null() {
-            let (more, next) = self.page(50, &token).unwrap();
-            names.extend(more);
+        self.names_by(50)
+    }
+
+    fn names_by(&mut self, limit: u32) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut token = Value::Null;
+        loop {
+            let (page, next) = self.page(limit, &token).unwrap();
+            assert!(names.is_empty() || !page.is_empty(), "an empty page");
+            assert!(page.iter().all(|name| !names.contains(name)), "{page:?}");
+            names.extend(page);
             token = next;
+            if token.is_null() {
+                return names;
+            }
         }
-        names
     }
 
     fn seed(&mut self, count: u32) {
@@ -526,14 +535,7 @@ fn every_page_size_shows_every_snapshot_once_the_newest_first() {
     world.seed(120);
     let expected: Vec<_> = (1..=120).rev().map(|n| format!("seeded-{n}")).collect();
     for limit in [1, 7, 40, 50] {
-        let (mut names, mut token) = world.page(limit, &Value::Null).unwrap();
-        while !token.is_null() {
-            let (more, next) = world.page(limit, &token).unwrap();
-            assert!(!more.is_empty());
-            names.extend(more);
-            token = next;
-        }
-        assert_eq!(names, expected);
+        assert_eq!(world.names_by(limit), expected);
     }
 }
 
@@ -1042,4 +1044,17 @@ fn the_same_calls_at_the_same_times_give_the_same_answers() {
         answers
     };
     assert_eq!(history(), history());
+}
+
+#[test]
+fn an_error_carries_its_message_under_the_key_that_the_model_has_for_it() {
+    let body = |code: &str| super::error(code, "why").body();
+    assert_eq!(
+        body("ResourceInUseException"),
+        json!({ "__type": "ResourceInUseException", "Message": "why" })
+    );
+    assert_eq!(
+        body("TooManyTagsException"),
+        json!({ "__type": "TooManyTagsException", "message": "why" })
+    );
 }

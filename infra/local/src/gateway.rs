@@ -1,0 +1,562 @@
+//! One endpoint for everything: it is Lambda, routes Managed Flink to the emulator and the rest to
+//! moto, and is where faults happen.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, Response, StatusCode, header};
+use axum::serve::ListenerExt;
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::executions::Executions;
+use crate::faults::{Faults, Kind};
+use crate::lambda::{
+    FailedEvent, Lambda, LambdaSettings, caller, error_payload, error_response, function_name,
+    request_id, respond,
+};
+use crate::moto::{Moto, Refused, Upstream};
+use crate::msf::Emulator;
+
+/// What passes between states, in bytes (256 KiB, quotas of Step Functions).
+const STATE_DATA_LIMIT: usize = 262_144;
+/// No service behind the gateway takes more than Lambda's 6 MB, so more is a mistake.
+const BODY_LIMIT: usize = 16 * 1024 * 1024;
+/// The content type of Managed Flink's protocol.
+const JSON_1_1: &str = "application/x-amz-json-1.1";
+/// The access key of moto's Step Functions.
+const STEP_FUNCTIONS_KEY: &str = "Credential=ak/";
+
+/// What a gateway needs.
+pub struct GatewaySettings {
+    /// The port on 127.0.0.1; `None` for a free one.
+    pub port: Option<u16>,
+    /// The only region.
+    pub region: String,
+    /// The only account; moto's is `123456789012`.
+    pub account: String,
+    /// The interpreter that has moto.
+    pub python: PathBuf,
+    /// For moto's log and the functions' `logs/<function>.log`; created when missing.
+    pub folder: PathBuf,
+    /// Managed Flink.
+    pub emulator: Arc<Mutex<Emulator>>,
+    /// Waits before the second and the third attempt at an event.
+    pub retry_delays: [Duration; 2],
+    /// The failure destination of all functions.
+    pub failures: Option<mpsc::UnboundedSender<FailedEvent>>,
+}
+
+/// A running gateway with its moto and its Lambda. Dropping it ends all three, as does our death.
+pub struct Gateway {
+    port: u16,
+    moto: Option<Moto>,
+    services: Arc<Services>,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+struct Services {
+    lambda: Arc<Lambda>,
+    executions: Arc<Executions>,
+    emulator: Arc<Mutex<Emulator>>,
+    faults: Faults,
+    moto: Upstream,
+}
+
+/// The service that a request is for, which also says how its errors are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Service {
+    Flink,
+    StepFunctions,
+    Lambda,
+    /// Another service of the JSON protocol.
+    Json,
+    /// A service of the query protocol.
+    Query,
+    /// Anything else, such as moto's own API.
+    Other,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Call {
+    service: Service,
+    operation: String,
+}
+
+impl Gateway {
+    /// Starts moto, Lambda and the endpoint. Functions and the failure rule are added afterwards.
+    ///
+    /// # Errors
+    /// A text for people: the port is taken, the folder cannot be written, moto does not start.
+    pub async fn start(settings: GatewaySettings) -> Result<Self, String> {
+        let logs = settings.folder.join("logs");
+        std::fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
+        let wanted = settings.port.unwrap_or(0);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).await;
+        let listener = listener.map_err(|error| {
+            format!("port {wanted} of 127.0.0.1: {error}. Another engine may be running; choose another port")
+        })?;
+        let port = listener
+            .local_addr()
+            .map_err(|error| error.to_string())?
+            .port();
+        let (region, account) = (&settings.region, &settings.account);
+        let moto = Moto::start(&settings.python, &settings.folder, port, region).await?;
+        let lambda = Arc::new(Lambda::new(LambdaSettings {
+            endpoint: format!("http://127.0.0.1:{port}"),
+            region: region.clone(),
+            account: account.clone(),
+            logs,
+            retry_delays: settings.retry_delays,
+            failures: settings.failures,
+        }));
+        let executions = Executions::new(moto.upstream(), lambda.clone(), region, account);
+        let services = Arc::new(Services {
+            lambda,
+            executions: Arc::new(executions),
+            emulator: settings.emulator,
+            faults: Faults::default(),
+            moto: moto.upstream(),
+        });
+        let app = Router::new().fallback(serve).with_state(services.clone());
+        // Without this, small answers wait 40 ms for the client's acknowledgement.
+        let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
+        let server = tokio::spawn(async move { axum::serve(listener, app).await });
+        Ok(Self {
+            port,
+            moto: Some(moto),
+            services,
+            server,
+        })
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What a client sets as `AWS_ENDPOINT_URL`.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Lambda: functions, invocations, logs.
+    pub fn lambda(&self) -> &Lambda {
+        &self.services.lambda
+    }
+
+    /// Executions: the failure rule.
+    pub fn executions(&self) -> &Executions {
+        &self.services.executions
+    }
+
+    /// Faults for tests.
+    pub fn faults(&self) -> &Faults {
+        &self.services.faults
+    }
+
+    /// Managed Flink.
+    pub fn emulator(&self) -> &Mutex<Emulator> {
+        &self.services.emulator
+    }
+
+    /// The process id of moto.
+    pub fn moto_pid(&self) -> Option<u32> {
+        self.moto.as_ref().and_then(Moto::pid)
+    }
+
+    /// Ends the functions, moto and the endpoint, and waits until their processes are gone.
+    pub async fn stop(mut self) {
+        self.services.executions.abort();
+        self.services.lambda.stop().await;
+        if let Some(moto) = self.moto.take() {
+            moto.stop().await;
+        }
+        self.server.abort();
+        // An error says that it was aborted, and only now is the port free.
+        let _ = (&mut self.server).await;
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.services.executions.abort();
+        self.services.lambda.abort();
+        self.server.abort();
+    }
+}
+
+async fn serve(State(services): State<Arc<Services>>, request: Request) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
+        return respond(StatusCode::PAYLOAD_TOO_LARGE, Vec::new(), &[]);
+    };
+    let body = Vec::from(body);
+    let path = head.uri.path();
+    // A function's process must always be able to reach its runtime: no faults here.
+    if let Some((process, path)) = runtime_call(path) {
+        return services
+            .lambda
+            .serve_runtime(process, &head.method, path, body)
+            .await;
+    }
+
+    let call = classify(&head.method, path, &head.headers, &body);
+    let caller = caller(&head.headers);
+    let process = caller.as_ref().map(|(_, process)| *process);
+    let invoked = (call.service == Service::Lambda).then(|| function_name(invoked(path)));
+    let function = invoked.or_else(|| caller.map(|(function, _)| function));
+    let fault = services
+        .faults
+        .take(function.as_deref(), &call.operation, &body);
+    let effect = || services.dispatch(&call, &head, body);
+    match fault {
+        None => effect().await,
+        Some(Kind::Delay(delay)) => {
+            tokio::time::sleep(delay).await;
+            effect().await
+        }
+        Some(Kind::Error {
+            code,
+            message,
+            status,
+        }) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+            error_of(call.service, status, &code, &message, &head.headers)
+        }
+        Some(Kind::NotJson) => respond(
+            StatusCode::OK,
+            b"<html><body>A proxy was here.</body></html>".to_vec(),
+            &[("content-type", "text/html")],
+        ),
+        Some(Kind::DropBefore) => drop_connection(),
+        Some(Kind::DropAfter) => {
+            effect().await;
+            drop_connection()
+        }
+        Some(Kind::KillBefore) => services.kill(process).await,
+        Some(Kind::KillAfter) => {
+            effect().await;
+            services.kill(process).await
+        }
+    }
+}
+
+/// Closes the connection without an answer: the task that serves it unwinds, and the socket with it.
+/// A panic would do the same, and print.
+fn drop_connection() -> ! {
+    std::panic::resume_unwind(Box::new("a fault dropped the connection"))
+}
+
+impl Services {
+    async fn kill(&self, process: Option<u64>) -> ! {
+        if let Some(process) = process {
+            self.lambda.kill(process).await;
+        }
+        drop_connection()
+    }
+
+    async fn dispatch(&self, call: &Call, head: &Parts, body: Vec<u8>) -> Response<Body> {
+        match call.service {
+            Service::Flink => self.flink(&call.operation, head, &body),
+            Service::Lambda => {
+                let target = invoked(head.uri.path());
+                let answer = self.lambda.serve_invoke(target, &head.headers, body).await;
+                if is_step_functions(&head.headers) {
+                    within_state_limit(answer).await
+                } else {
+                    answer
+                }
+            }
+            Service::StepFunctions => match self.executions.serve(&call.operation, &body).await {
+                Some(answer) => answer,
+                None => self.pass_on(head, body).await,
+            },
+            Service::Json | Service::Query | Service::Other => self.pass_on(head, body).await,
+        }
+    }
+
+    fn flink(&self, operation: &str, head: &Parts, body: &[u8]) -> Response<Body> {
+        let mut emulator = self.emulator.lock().unwrap_or_else(PoisonError::into_inner);
+        match emulator.call(operation, body, Timestamp::now()) {
+            Ok(output) => respond(
+                StatusCode::OK,
+                output.to_string().into_bytes(),
+                &[
+                    ("content-type", JSON_1_1),
+                    ("x-amzn-requestid", &request_id()),
+                ],
+            ),
+            Err(error) => error_of(
+                Service::Flink,
+                StatusCode::from_u16(error.http_status).unwrap_or(StatusCode::BAD_REQUEST),
+                &error.code,
+                &error.message,
+                &head.headers,
+            ),
+        }
+    }
+
+    async fn pass_on(&self, head: &Parts, body: Vec<u8>) -> Response<Body> {
+        let path = head
+            .uri
+            .path_and_query()
+            .map_or("/", |path_and_query| path_and_query.as_str());
+        let passed = self
+            .moto
+            .forward(head.method.clone(), path, &head.headers, body);
+        passed.await.unwrap_or_else(|error| {
+            let Refused { status, body } = Refused::unreachable(&error);
+            respond(status, body, &[("content-type", "application/json")])
+        })
+    }
+}
+
+/// Answers a function's output that no state may have as the error which then fails the state.
+/// AWS cannot retry or catch it with `States.ALL`; moto can.
+async fn within_state_limit(answer: Response<Body>) -> Response<Body> {
+    let (mut head, body) = answer.into_parts();
+    let payload = match axum::body::to_bytes(body, BODY_LIMIT).await {
+        Ok(payload) if payload.len() <= STATE_DATA_LIMIT => {
+            return Response::from_parts(head, Body::from(payload));
+        }
+        Ok(payload) => payload,
+        Err(_) => drop_connection(),
+    };
+    let message = format!(
+        "The function returned {} bytes, which exceeds the maximum number of bytes service limit ({STATE_DATA_LIMIT}).",
+        payload.len()
+    );
+    let unhandled = header::HeaderValue::from_static("Unhandled");
+    head.headers.insert("x-amz-function-error", unhandled);
+    let error = error_payload("States.DataLimitExceeded", &message);
+    Response::from_parts(head, Body::from(error))
+}
+
+/// The service and operation of a request.
+fn classify(method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> Call {
+    let call = |service, operation: &str| Call {
+        service,
+        operation: operation.to_owned(),
+    };
+    if *method == Method::POST && !invoked(path).is_empty() {
+        return call(Service::Lambda, "Invoke");
+    }
+    let target = headers
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok())
+        .and_then(|target| target.rsplit_once('.'));
+    match target {
+        Some(("KinesisAnalytics_20180523", operation)) => call(Service::Flink, operation),
+        Some(("AWSStepFunctions", operation)) => call(Service::StepFunctions, operation),
+        Some((_, operation)) => call(Service::Json, operation),
+        None => match query_action(headers, body) {
+            Some(operation) => call(Service::Query, operation),
+            None => call(Service::Other, ""),
+        },
+    }
+}
+
+/// The operation of a request of the query protocol. Names of operations need no decoding.
+fn query_action<'a>(headers: &HeaderMap, body: &'a [u8]) -> Option<&'a str> {
+    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    if !kind.starts_with("application/x-www-form-urlencoded") {
+        return None;
+    }
+    let form = std::str::from_utf8(body).ok()?;
+    form.split('&')
+        .find_map(|field| field.strip_prefix("Action="))
+}
+
+/// The function, as it is written, in the path of an Invoke; otherwise empty.
+fn invoked(path: &str) -> &str {
+    path.strip_prefix("/2015-03-31/functions/")
+        .and_then(|path| path.strip_suffix("/invocations"))
+        .filter(|function| !function.contains('/'))
+        .unwrap_or_default()
+}
+
+/// Process and path of a call of the Runtime API.
+fn runtime_call(path: &str) -> Option<(u64, &str)> {
+    let path = path.strip_prefix("/runtime/")?;
+    let (process, _) = path.split_once('/')?;
+    Some((process.parse().ok()?, &path[process.len()..]))
+}
+
+fn is_step_functions(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::AUTHORIZATION)
+        .and_then(|authorization| authorization.to_str().ok())
+        .is_some_and(|authorization| authorization.contains(STEP_FUNCTIONS_KEY))
+}
+
+/// An error as the service writes it, in the version of the protocol that the request has.
+fn error_of(
+    service: Service,
+    status: StatusCode,
+    code: &str,
+    message: &str,
+    request: &HeaderMap,
+) -> Response<Body> {
+    match service {
+        Service::Lambda => error_response(status, code, message),
+        Service::Query => respond(
+            status,
+            query_error(status, code, message).into_bytes(),
+            &[("content-type", "text/xml")],
+        ),
+        Service::Flink | Service::StepFunctions | Service::Json | Service::Other => {
+            let body = json!({"__type": code, "message": message});
+            let mut response = respond(
+                status,
+                body.to_string().into_bytes(),
+                &[
+                    ("content-type", JSON_1_1),
+                    ("x-amzn-requestid", &request_id()),
+                    ("x-amzn-errortype", code),
+                ],
+            );
+            if let Some(kind) = request.get(header::CONTENT_TYPE) {
+                let headers = response.headers_mut();
+                headers.insert(header::CONTENT_TYPE, kind.clone());
+            }
+            response
+        }
+    }
+}
+
+fn query_error(status: StatusCode, code: &str, message: &str) -> String {
+    let fault = if status.is_server_error() {
+        "Receiver"
+    } else {
+        "Sender"
+    };
+    let text = |text: &str| {
+        text.replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+    };
+    format!(
+        "<ErrorResponse><Error><Type>{fault}</Type><Code>{}</Code><Message>{}</Message></Error><RequestId>{}</RequestId></ErrorResponse>",
+        text(code),
+        text(message),
+        request_id()
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn a_request_is_classified_by_target_path_and_form() {
+        let form = (
+            "content-type",
+            "application/x-www-form-urlencoded; charset=utf-8",
+        );
+        let target = |target| vec![("x-amz-target", target)];
+        let invoke = "/2015-03-31/functions/arn%3Aaws%3Alambda/invocations";
+        for (path, pairs, body, service, operation) in [
+            (
+                "/",
+                target("KinesisAnalytics_20180523.CreateApplicationSnapshot"),
+                "",
+                Service::Flink,
+                "CreateApplicationSnapshot",
+            ),
+            (
+                "/",
+                target("AWSStepFunctions.RedriveExecution"),
+                "",
+                Service::StepFunctions,
+                "RedriveExecution",
+            ),
+            (
+                "/",
+                target("DynamoDB_20120810.UpdateItem"),
+                "",
+                Service::Json,
+                "UpdateItem",
+            ),
+            (
+                "/",
+                target("AmazonSQS.SendMessage"),
+                "",
+                Service::Json,
+                "SendMessage",
+            ),
+            (
+                "/",
+                vec![form],
+                "Version=2010-03-31&Action=Publish&Message=x",
+                Service::Query,
+                "Publish",
+            ),
+            ("/", vec![], "Action=Publish", Service::Other, ""),
+            (invoke, vec![], "{}", Service::Lambda, "Invoke"),
+            (
+                "/2015-03-31/functions/f/configuration",
+                vec![],
+                "",
+                Service::Other,
+                "",
+            ),
+            ("/moto-api/config", vec![], "{}", Service::Other, ""),
+        ] {
+            let call = classify(&Method::POST, path, &headers(&pairs), body.as_bytes());
+            let expected = Call {
+                service,
+                operation: operation.to_owned(),
+            };
+            assert_eq!(call, expected, "{path} {pairs:?}");
+        }
+    }
+
+    #[test]
+    fn the_runtime_path_tells_the_process() {
+        let next = "/2018-06-01/runtime/invocation/next";
+        assert_eq!(runtime_call(&format!("/runtime/7{next}")), Some((7, next)));
+        assert_eq!(runtime_call("/runtime/x/next"), None);
+        assert_eq!(runtime_call("/"), None);
+    }
+
+    #[test]
+    fn only_motos_step_functions_are_held_to_the_state_limit() {
+        let signed = |key: &str| {
+            let value =
+                format!("AWS4-HMAC-SHA256 Credential={key}/20261122/us-east-1/lambda/aws4_request");
+            is_step_functions(&headers(&[("authorization", value.as_str())]))
+        };
+        assert!(signed("ak"));
+        assert!(!signed("akia"));
+        assert!(!signed("LOCAL-f-1"));
+    }
+
+    #[test]
+    fn errors_of_the_query_protocol_are_escaped_xml() {
+        let xml = query_error(StatusCode::SERVICE_UNAVAILABLE, "Throttling", "a < b & c");
+        assert!(
+            xml.contains(
+                "<Type>Receiver</Type><Code>Throttling</Code><Message>a &lt; b &amp; c</Message>"
+            ),
+            "{xml}"
+        );
+    }
+}
