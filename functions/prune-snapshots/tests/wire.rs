@@ -241,12 +241,11 @@ async fn what_keeps_failing_is_tried_in_two_batches_then_reported_and_leaves_the
 async fn a_deletion_refused_for_good_is_reported_at_once() {
     let refused = delete(3, Answer::Error(400, "InvalidRequestException", "never"));
     let input = with_batch(input("RUN", 1, 25), &[3, 2], json!({}));
-    // Two deletions are under way at once, so the look at the first follows both.
     let exchanges = [
         running(),
         refused,
-        deleted(2),
         looked(3, "READY"),
+        deleted(2),
         ready([0, 3]),
     ];
     let output = prune(input, exchanges).await.unwrap();

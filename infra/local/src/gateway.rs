@@ -25,7 +25,7 @@ use crate::lambda::{
     request_id, respond,
 };
 use crate::moto::{Moto, Refused, Upstream};
-use crate::msf::Emulator;
+use crate::msf::{self, Emulator};
 
 /// What passes between states, in bytes (256 KiB, quotas of Step Functions).
 const STATE_DATA_LIMIT: usize = 262_144;
@@ -415,7 +415,10 @@ fn error_of(
             &[("content-type", "text/xml")],
         ),
         Service::Flink | Service::StepFunctions | Service::Json | Service::Other => {
-            let body = json!({"__type": code, "message": message});
+            let body = match service {
+                Service::Flink => msf::error_body(code, message),
+                _ => json!({"__type": code, "message": message}),
+            };
             let mut response = respond(
                 status,
                 body.to_string().into_bytes(),

@@ -1,2 +1,321 @@
-//! x
-fn main() {}
+//! `cargo local`: the same system on one machine.
+
+use std::cell::Cell;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+use local::engine::{Engine, EngineSettings, Names, names_file, words};
+use local::follow::{self, Ended};
+use local::msf::Lifecycle;
+use local::report::{await_record, record_table};
+use local::{bench, demo, functions, python};
+use serde_json::{Value, json};
+
+/// Snapshot Manager for Amazon Managed Service for Apache Flink, on one machine and without an AWS
+/// account. Without a command: the main job as a demonstration.
+#[derive(Debug, Parser)]
+#[command(name = "cargo local", bin_name = "cargo local")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Keeps the engine running for the aws CLI and other clients, until Ctrl-C
+    Up(Up),
+    /// Starts an execution on a running engine and follows it; exits with 0 if it succeeded, else 1
+    Run(Run),
+    /// Runs a failed execution on from the state that failed, and follows it
+    Redrive(Redrive),
+    /// Measures the release binaries: size, start, memory, CPU
+    Bench,
+}
+
+#[derive(Debug, Args)]
+struct Up {
+    /// The port on 127.0.0.1; a free one by default
+    #[arg(long)]
+    port: Option<u16>,
+    /// How long a snapshot takes
+    #[arg(long, default_value_t = 8)]
+    snapshot_seconds: u64,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// The Flink application
+    #[arg(long, value_name = "NAME")]
+    application: String,
+    /// The rest of the run input, a JSON object; - for standard input
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Print the audit record alone on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Redrive {
+    /// The execution's ARN, or its name
+    execution: String,
+    /// Print the audit record alone on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = tokio::select! {
+        outcome = run(cli) => outcome,
+        () = interrupted() => {
+            eprintln!("\nInterrupted; everything that was started is stopped.");
+            return ExitCode::from(130);
+        }
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<bool, String> {
+    match cli.command {
+        None => {
+            let lifecycle = Lifecycle {
+                snapshot: Duration::from_secs(5),
+                ..Lifecycle::default()
+            };
+            let engine = start(None, lifecycle).await?;
+            let succeeded = demo::run(&engine).await;
+            engine.stop().await;
+            succeeded
+        }
+        Some(Command::Up(options)) => up(options).await,
+        Some(Command::Run(options)) => start_and_follow(options).await,
+        Some(Command::Redrive(options)) => redrive(options).await,
+        Some(Command::Bench) => bench::run(prepare().await?).await,
+    }
+}
+
+/// Ctrl-C, or a request to end.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let terminated = async {
+            match signal(SignalKind::terminate()) {
+                Ok(mut signal) => signal.recv().await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => (),
+            _ = terminated => (),
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Installs what is missing and builds the functions.
+async fn prepare() -> Result<EngineSettings, String> {
+    let target = functions::target_folder()?;
+    let python = install(&target).await?;
+    eprintln!("Building the functions as they are deployed (a few minutes the first time)");
+    let built = functions::build().await?;
+    Ok(EngineSettings {
+        port: None,
+        python,
+        target,
+        built,
+        lifecycle: Lifecycle::default(),
+        hurry: 1,
+        event_retry_delays: [Duration::from_secs(2), Duration::from_secs(4)],
+    })
+}
+
+async fn install(target: &std::path::Path) -> Result<PathBuf, String> {
+    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::hidden().with_style(style);
+    let said = Cell::new(false);
+    let python = python::install(target, |progress| {
+        if !said.replace(true) {
+            eprintln!(
+                "Installing moto and what it needs into {}",
+                target.join("local").display()
+            );
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        bar.set_length(progress.total as u64);
+        bar.set_position(progress.done as u64);
+        bar.set_message(progress.package);
+    })
+    .await;
+    bar.finish_and_clear();
+    python
+}
+
+async fn start(port: Option<u16>, lifecycle: Lifecycle) -> Result<Engine, String> {
+    let settings = prepare().await?;
+    Engine::start(EngineSettings {
+        port,
+        lifecycle,
+        ..settings
+    })
+    .await
+}
+
+async fn up(options: Up) -> Result<bool, String> {
+    let target = functions::target_folder()?;
+    if let Ok(names) = running(&target).await {
+        return Err(format!(
+            "an engine is running already at {}; stop it with Ctrl-C first",
+            names.endpoint
+        ));
+    }
+    let lifecycle = Lifecycle {
+        snapshot: Duration::from_secs(options.snapshot_seconds),
+        ..Lifecycle::default()
+    };
+    let engine = start(options.port, lifecycle).await?;
+    let names = engine.names();
+    let file = names_file(&target);
+    let text = serde_json::to_string_pretty(names).map_err(|error| error.to_string())?;
+    std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    println!(
+        "# For the aws CLI, boto3 and other clients, in another shell:\n\
+         export AWS_ENDPOINT_URL={}\n\
+         export AWS_REGION={} AWS_DEFAULT_REGION={}\n\
+         export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local\n\
+         export STATE_MACHINE_ARN={}\n\
+         export TABLE_NAME={}\n\
+         export TOPIC_ARN={}\n\
+         # Ctrl-C stops the engine.",
+        names.endpoint,
+        names.region,
+        names.region,
+        names.state_machine_arn,
+        names.table,
+        names.topic_arn
+    );
+    interrupted().await;
+    let _ = std::fs::remove_file(&file);
+    engine.stop().await;
+    Ok(true)
+}
+
+/// The engine that `cargo local up` has started, if it answers.
+async fn running(target: &std::path::Path) -> Result<Names, String> {
+    let none =
+        || "no engine is running; start one with `cargo local up` in another shell".to_owned();
+    let text = std::fs::read_to_string(names_file(target)).map_err(|_| none())?;
+    let names: Names = serde_json::from_str(&text).map_err(|_| none())?;
+    let address = names.endpoint.trim_start_matches("http://");
+    tokio::net::TcpStream::connect(address)
+        .await
+        .map_err(|_| none())?;
+    Ok(names)
+}
+
+async fn start_and_follow(options: Run) -> Result<bool, String> {
+    let input = run_input(&options)?;
+    let names = running(&functions::target_folder()?).await?;
+    let sfn = aws_sdk_sfn::Client::new(&names.sdk_config());
+    let name = format!(
+        "{}-{}",
+        options.application,
+        Timestamp::now().as_millisecond()
+    );
+    let name: String = name
+        .chars()
+        .rev()
+        .take(80)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .collect();
+    let execution_arn = follow::start_execution(&sfn, &names, &name, &input).await?;
+    eprintln!("{execution_arn}");
+    let ended = follow::follow(&sfn, &execution_arn, 0).await?;
+    show_record(&names, &ended, options.json).await?;
+    Ok(ended.succeeded)
+}
+
+/// `--input` with the application's name in it.
+fn run_input(options: &Run) -> Result<Value, String> {
+    let mut input = match &options.input {
+        None => json!({}),
+        Some(path) => {
+            let place = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+            let text = if path.as_os_str() == "-" {
+                let mut text = String::new();
+                std::io::stdin().read_to_string(&mut text).map(|_| text)
+            } else {
+                std::fs::read_to_string(path)
+            };
+            let text = text.map_err(|error| place(&error))?;
+            serde_json::from_str(&text).map_err(|error| place(&error))?
+        }
+    };
+    let Some(fields) = input.as_object_mut() else {
+        return Err(format!("--input holds {input}, not a JSON object"));
+    };
+    let name = fields
+        .entry("application_name")
+        .or_insert_with(|| options.application.clone().into());
+    if name != options.application.as_str() {
+        return Err(format!(
+            "--input has the application_name {name}, --application is {:?}: give one, or the same",
+            options.application
+        ));
+    }
+    Ok(input)
+}
+
+async fn redrive(options: Redrive) -> Result<bool, String> {
+    let names = running(&functions::target_folder()?).await?;
+    let sfn = aws_sdk_sfn::Client::new(&names.sdk_config());
+    let execution_arn = if options.execution.starts_with("arn:") {
+        options.execution
+    } else {
+        let machine = names
+            .state_machine_arn
+            .replacen(":stateMachine:", ":execution:", 1);
+        format!("{machine}:{}", options.execution)
+    };
+    let seen = follow::history(&sfn, &execution_arn).await?.len();
+    sfn.redrive_execution()
+        .execution_arn(&execution_arn)
+        .send()
+        .await
+        .map_err(|error| words(&error))?;
+    let ended = follow::follow(&sfn, &execution_arn, seen).await?;
+    show_record(&names, &ended, options.json).await?;
+    Ok(ended.succeeded)
+}
+
+/// Waits for the record, which after a failure the failure rule writes, and prints it.
+async fn show_record(names: &Names, ended: &Ended, alone: bool) -> Result<(), String> {
+    let record = await_record(names, ended).await?;
+    if alone {
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&record).map_err(|error| error.to_string())?
+        );
+    } else {
+        println!("{}", record_table(&record));
+    }
+    Ok(())
+}

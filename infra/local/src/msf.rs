@@ -186,20 +186,14 @@ pub struct ServiceError {
     pub http_status: u16,
 }
 
-impl ServiceError {
-    /// The response header that carries [`code`](Self::code).
-    pub const HEADER: &str = "x-amzn-errortype";
-
-    /// The response body: `__type` and the message, under the key that the model has for it.
-    #[must_use]
-    pub fn body(&self) -> Value {
-        let key = if self.code == "TooManyTagsException" {
-            "message"
-        } else {
-            "Message"
-        };
-        json!({ "__type": self.code, key: self.message })
-    }
+/// The body of an error answer: `__type` and the message, under the key that the model has for it.
+#[must_use]
+pub fn error_body(code: &str, message: &str) -> Value {
+    let key = match code {
+        "TooManyTagsException" => "message",
+        _ => "Message",
+    };
+    json!({ "__type": code, key: message })
 }
 
 impl fmt::Display for ServiceError {

@@ -1021,7 +1021,10 @@ fn tags_are_kept_replaced_and_limited() {
     let many: Vec<_> = (0..49).map(|n| json!({ "Key": format!("k{n}") })).collect();
     let error = world.call("TagResource", &tag(json!(many))).unwrap_err();
     assert_eq!(error.code, "TooManyTagsException");
-    assert_eq!(error.body()["message"], error.message);
+    assert_eq!(
+        super::error_body(&error.code, &error.message)["message"],
+        error.message
+    );
     let reserved = tag(json!([{ "Key": "aws:x" }]));
     assert_eq!(
         world.code("TagResource", reserved),
@@ -1048,7 +1051,7 @@ fn the_same_calls_at_the_same_times_give_the_same_answers() {
 
 #[test]
 fn an_error_carries_its_message_under_the_key_that_the_model_has_for_it() {
-    let body = |code: &str| super::error(code, "why").body();
+    let body = |code: &str| super::error_body(code, "why");
     assert_eq!(
         body("ResourceInUseException"),
         json!({ "__type": "ResourceInUseException", "Message": "why" })

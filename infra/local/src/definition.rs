@@ -1,0 +1,117 @@
+//! The state machine's definition: filled in as a deployment does, and drawn.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+
+/// The definition as it is deployed, with `${Name}` where a deployment fills something in.
+pub const DEFINITION: &str = include_str!("../../../statemachine/snapshot-manager.asl.json");
+
+/// The definition with every `${Name}` replaced.
+///
+/// # Errors
+/// The name that `value` does not know.
+pub fn fill_in(definition: &str, value: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut filled = String::with_capacity(definition.len());
+    let mut rest = definition;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (name, after) = after.split_once('}').ok_or("a ${ without its }")?;
+        filled += before;
+        filled += &value(name).ok_or_else(|| format!("nothing fills in ${{{name}}}"))?;
+        rest = after;
+    }
+    Ok(filled + rest)
+}
+
+/// The definition with the intervals of its `Retry`s divided by `factor`, at least a second, and
+/// nothing else changed. For tests.
+///
+/// # Errors
+/// It is not JSON.
+pub fn hurry(definition: &str, factor: u64) -> Result<String, String> {
+    let mut definition: Value = serde_json::from_str(definition).map_err(|e| e.to_string())?;
+    let states = definition["States"].as_object_mut();
+    for retrier in states
+        .into_iter()
+        .flat_map(Map::values_mut)
+        .filter_map(|state| state.get_mut("Retry")?.as_array_mut())
+        .flatten()
+    {
+        for field in ["IntervalSeconds", "MaxDelaySeconds"] {
+            if let Some(seconds) = retrier[field].as_u64() {
+                // MaxDelaySeconds must be greater than IntervalSeconds.
+                let least = if field == "IntervalSeconds" { 1 } else { 2 };
+                retrier[field] = (seconds / factor).max(least).into();
+            }
+        }
+    }
+    Ok(definition.to_string())
+}
+
+/// The definition as a Mermaid diagram.
+///
+/// # Errors
+/// It is not JSON.
+pub fn mermaid(definition: &str) -> Result<String, String> {
+    let definition: Value = serde_json::from_str(definition).map_err(|e| e.to_string())?;
+    let mut diagram = "stateDiagram-v2\n".to_owned();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let _ = writeln!(diagram, "    [*] --> {}", text(&definition["StartAt"]));
+    for (name, state) in definition["States"].as_object().into_iter().flatten() {
+        if state["Type"] == "Choice" {
+            let _ = writeln!(diagram, "    state {name} <<choice>>");
+        }
+        for rule in state["Choices"].as_array().into_iter().flatten() {
+            let (next, value) = (text(&rule["Next"]), text(&rule["StringEquals"]));
+            let _ = writeln!(diagram, "    {name} --> {next}: {value}");
+        }
+        if let Some(next) = state["Next"].as_str() {
+            let _ = writeln!(diagram, "    {name} --> {next}");
+        }
+        if state["End"] == true {
+            let _ = writeln!(diagram, "    {name} --> [*]");
+        }
+    }
+    Ok(diagram)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_filled_in_or_named() {
+        let arn = |name: &str| (name == "A").then(|| "arn".to_owned());
+        assert_eq!(fill_in("x ${A} y ${A}", arn).unwrap(), "x arn y arn");
+        assert_eq!(fill_in("${B}", arn).unwrap_err(), "nothing fills in ${B}");
+    }
+
+    #[test]
+    fn a_hurried_definition_differs_in_its_retry_intervals_alone() {
+        let original: Value = serde_json::from_str(DEFINITION).unwrap();
+        let mut hurried: Value = serde_json::from_str(&hurry(DEFINITION, 30).unwrap()).unwrap();
+        let states: Vec<String> = original["States"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        let mut shortened = 0;
+        for state in states {
+            let Some(retries) = original["States"][&state]["Retry"].as_array() else {
+                continue;
+            };
+            for (number, retry) in retries.iter().enumerate() {
+                let hurried = &mut hurried["States"][&state]["Retry"][number];
+                for field in ["IntervalSeconds", "MaxDelaySeconds"] {
+                    let (was, is) = (retry[field].as_u64(), hurried[field].as_u64());
+                    assert!(is < was, "{state} {field}: {is:?} of {was:?}");
+                    hurried[field] = retry[field].clone();
+                    shortened += 1;
+                }
+            }
+        }
+        assert_eq!(hurried, original);
+        assert!(shortened > 0);
+    }
+}

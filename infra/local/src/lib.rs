@@ -1,0 +1,23 @@
+//! The same system on one machine: the real definition, the real functions in processes of their
+//! own, real SDK calls, and no AWS account.
+//!
+//! [`engine`] puts it together: [`moto`] interprets the definition and keeps tables, topics and
+//! queues; [`gateway`] is the one endpoint of all services; behind it [`lambda`] runs the functions,
+//! [`msf`] emulates Managed Flink, [`executions`] adds what moto's Step Functions lacks, and
+//! [`faults`] are injected for tests. [`follow`], [`report`], [`demo`] and [`bench`] are what a person
+//! sees.
+
+pub mod bench;
+pub mod definition;
+pub mod demo;
+pub mod engine;
+pub mod executions;
+pub mod faults;
+pub mod follow;
+pub mod functions;
+pub mod gateway;
+pub mod lambda;
+pub mod moto;
+pub mod msf;
+pub mod python;
+pub mod report;

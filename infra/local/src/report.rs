@@ -1,0 +1,108 @@
+//! The audit record of an execution, read and shown.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::Client;
+use comfy_table::{ContentArrangement, Table, presets};
+use contract::ApplicationName;
+use serde_json::{Value, json};
+
+use crate::engine::{Names, words};
+use crate::follow::Ended;
+
+/// How long a failed execution's record may take: it comes by an event.
+const RECORD_WITHIN: Duration = Duration::from_secs(20);
+
+/// An item of the table.
+pub type Record = BTreeMap<String, Value>;
+
+/// The audit record of an execution that has ended, once it is written.
+///
+/// # Errors
+/// A text for people: there is none within 20 s.
+pub async fn await_record(names: &Names, ended: &Ended) -> Result<Record, String> {
+    let key = json!({
+        "app_name": application(&ended.input),
+        "snapshot_manager_run_id": ended.run_id,
+    });
+    // What an earlier failure of a redriven execution has left does not count.
+    let entered = ended
+        .history
+        .iter()
+        .rev()
+        .find(|event| event.state_entered_event_details.is_some());
+    let since = entered.map_or(0, |event| event.timestamp.as_nanos().div_euclid(1_000_000));
+    let dynamodb = Client::new(&names.sdk_config());
+    let deadline = Instant::now() + RECORD_WITHIN;
+    loop {
+        if let Some(record) = get(&dynamodb, names, &key).await? {
+            let finished_at = record.get("finished_at").and_then(Value::as_i64);
+            if finished_at.is_some_and(|finished_at| i128::from(finished_at) >= since) {
+                return Ok(record);
+            }
+        }
+        if Instant::now() > deadline {
+            return Err(format!(
+                "no record {key} in the table {}; the log of record-and-notify says why",
+                names.table
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The name under which a run with this input is recorded.
+fn application(input: &str) -> String {
+    let input: Value = serde_json::from_str(input).unwrap_or_default();
+    let name = input["application_name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    ApplicationName::try_from(name).map_or_else(|_| "(unknown)".to_owned(), String::from)
+}
+
+async fn get(dynamodb: &Client, names: &Names, key: &Value) -> Result<Option<Record>, String> {
+    let key = serde_dynamo::to_item(key).map_err(|error| error.to_string())?;
+    let got = dynamodb
+        .get_item()
+        .table_name(&names.table)
+        .set_key(Some(key))
+        .consistent_read(true)
+        .send()
+        .await
+        .map_err(|error| words(&error))?;
+    got.item
+        .map(serde_dynamo::from_item)
+        .transpose()
+        .map_err(|error| error.to_string())
+}
+
+/// The record as a table of its attributes.
+#[must_use]
+pub fn record_table(record: &Record) -> Table {
+    let mut table = new_table(["attribute", "value"]);
+    for (attribute, value) in record {
+        let value = match value {
+            Value::String(text) => text.clone(),
+            Value::Array(entries) if !entries.is_empty() => entries
+                .iter()
+                .map(Value::to_string)
+                .collect::<Vec<_>>()
+                .join("\n"),
+            value => value.to_string(),
+        };
+        table.add_row([attribute, &value]);
+    }
+    table
+}
+
+/// An empty table in the style of all of them.
+pub(crate) fn new_table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
+    table
+}
