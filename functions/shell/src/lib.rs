@@ -18,6 +18,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tracing::{Instrument, info_span};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 pub use refusal::{Refusal, RefusalKind};
 pub use step_error::{StepError, single_line};
@@ -124,6 +127,11 @@ fn log_as_json() {
         .with_target(false)
         .with_span_list(false)
         .with_max_level(level)
+        .finish()
+        // The runtime repeats each error of `run`, without saying which run it is about.
+        .with(filter_fn(|line| {
+            line.target() != "lambda_runtime::layers::api_response"
+        }))
         .init();
 }
 

@@ -85,10 +85,15 @@ impl Refusal {
             SdkError::TimeoutError(_) => {
                 (RefusalKind::Lost, "no answer within 10 seconds".to_owned())
             }
-            SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => (
-                RefusalKind::Lost,
-                format!("the connection broke ({})", innermost(error)),
-            ),
+            // Credentials that cannot be had are a dispatch failure too, of no kind.
+            SdkError::DispatchFailure(failure)
+                if failure.is_io() || failure.is_timeout() || failure.as_other().is_some() =>
+            {
+                (
+                    RefusalKind::Lost,
+                    format!("the connection broke ({})", innermost(error)),
+                )
+            }
             _ => (RefusalKind::NotSent, innermost(error)),
         };
         Self {

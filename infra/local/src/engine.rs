@@ -1,6 +1,6 @@
 //! The whole system, started and stopped as one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::definition;
@@ -23,6 +22,11 @@ use crate::msf::{Emulator, Lifecycle};
 /// The only Region and account; moto's Step Functions knows no other account.
 const REGION: &str = "us-east-1";
 const ACCOUNT: &str = "123456789012";
+
+/// What the engine creates.
+const STATE_MACHINE: &str = "snapshot-manager";
+const TABLE: &str = "snapshot_manager_status";
+const TOPIC: &str = "snapshot-manager";
 
 /// How an engine is to run.
 #[derive(Clone, Debug)]
@@ -44,7 +48,7 @@ pub struct EngineSettings {
 }
 
 /// What a client needs to know of a running engine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     /// `AWS_ENDPOINT_URL`.
     pub endpoint: String,
@@ -59,10 +63,40 @@ pub struct Names {
 }
 
 impl Names {
+    /// The names of an engine at this endpoint: but for the endpoint they are always the same.
+    #[must_use]
+    pub fn at(endpoint: &str) -> Self {
+        Self {
+            endpoint: endpoint.to_owned(),
+            region: REGION.to_owned(),
+            state_machine_arn: format!(
+                "arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{STATE_MACHINE}"
+            ),
+            table: TABLE.to_owned(),
+            topic_arn: format!("arn:aws:sns:{REGION}:{ACCOUNT}:{TOPIC}"),
+        }
+    }
+
     /// The configuration of a client of the engine.
     #[must_use]
     pub fn sdk_config(&self) -> SdkConfig {
-        sdk_config(&self.endpoint)
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .endpoint_url(&self.endpoint)
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                "local", "local", None, None, "local",
+            )))
+            .build()
+    }
+
+    /// The ARN of an execution of the machine.
+    #[must_use]
+    pub fn execution_arn(&self, name: &str) -> String {
+        let machine = self
+            .state_machine_arn
+            .replacen(":stateMachine:", ":execution:", 1);
+        format!("{machine}:{name}")
     }
 }
 
@@ -96,13 +130,13 @@ impl Engine {
             failures: Some(failures),
         })
         .await?;
-        let config = sdk_config(&gateway.endpoint());
-        let table = "snapshot_manager_status".to_owned();
-        create_table(&config, &table).await?;
-        let topic_arn = create_topic(&config).await?;
+        let names = Names::at(&gateway.endpoint());
+        let config = names.sdk_config();
+        create_table(&config).await?;
+        create_topic(&config).await?;
         let environment = [
-            ("TABLE_NAME".to_owned(), table.clone()),
-            ("TOPIC_ARN".to_owned(), topic_arn.clone()),
+            ("TABLE_NAME".to_owned(), names.table.clone()),
+            ("TOPIC_ARN".to_owned(), names.topic_arn.clone()),
         ];
         for built in &settings.built {
             let function = functions::settings(built, &environment);
@@ -111,18 +145,11 @@ impl Engine {
                 .add(function)
                 .map_err(|error| format!("{}: {error}", built.binary.display()))?;
         }
-        let state_machine_arn = create_state_machine(&config, settings.hurry).await?;
+        create_state_machine(&config, settings.hurry).await?;
         gateway.executions().set_failure_rule(Some(FailureRule {
-            state_machines: vec![state_machine_arn.clone()],
+            state_machines: vec![names.state_machine_arn.clone()],
             function: "record-and-notify".to_owned(),
         }));
-        let names = Names {
-            endpoint: gateway.endpoint(),
-            region: REGION.to_owned(),
-            state_machine_arn,
-            table,
-            topic_arn,
-        };
         Ok(Self {
             gateway,
             names,
@@ -168,19 +195,11 @@ pub fn substitution(function: &str) -> String {
     format!("{}FunctionArn", words.collect::<String>())
 }
 
-fn sdk_config(endpoint: &str) -> SdkConfig {
-    SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::from_static(REGION))
-        .endpoint_url(endpoint)
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-            "local", "local", None, None, "local",
-        )))
-        .build()
-}
-
-/// Keys as in the original sample; rows may expire.
-async fn create_table(config: &SdkConfig, name: &str) -> Result<(), String> {
+/// Creates the table of audit records, with the keys of the original sample.
+///
+/// # Errors
+/// A text for people.
+pub async fn create_table(config: &SdkConfig) -> Result<(), String> {
     let attribute = |name: &str, kind| {
         AttributeDefinition::builder()
             .attribute_name(name)
@@ -193,10 +212,10 @@ async fn create_table(config: &SdkConfig, name: &str) -> Result<(), String> {
             .key_type(kind)
             .build()
     };
-    let malformed = |error| format!("table {name}: {error}");
+    let malformed = |error| format!("table {TABLE}: {error}");
     aws_sdk_dynamodb::Client::new(config)
         .create_table()
-        .table_name(name)
+        .table_name(TABLE)
         .billing_mode(BillingMode::PayPerRequest)
         .attribute_definitions(attribute("app_name", ScalarAttributeType::S).map_err(malformed)?)
         .attribute_definitions(
@@ -206,22 +225,25 @@ async fn create_table(config: &SdkConfig, name: &str) -> Result<(), String> {
         .key_schema(key("snapshot_manager_run_id", KeyType::Range).map_err(malformed)?)
         .send()
         .await
-        .map_err(|error| format!("table {name}: {}", words(&error)))?;
+        .map_err(|error| format!("table {TABLE}: {}", words(&error)))?;
     Ok(())
 }
 
-async fn create_topic(config: &SdkConfig) -> Result<String, String> {
+/// Creates the topic of notifications.
+///
+/// # Errors
+/// A text for people.
+pub async fn create_topic(config: &SdkConfig) -> Result<(), String> {
     aws_sdk_sns::Client::new(config)
         .create_topic()
-        .name("snapshot-manager")
+        .name(TOPIC)
         .send()
         .await
-        .map_err(|error| format!("topic: {}", words(&error)))?
-        .topic_arn
-        .ok_or_else(|| "topic: no ARN".to_owned())
+        .map_err(|error| format!("topic {TOPIC}: {}", words(&error)))?;
+    Ok(())
 }
 
-async fn create_state_machine(config: &SdkConfig, hurry: u64) -> Result<String, String> {
+async fn create_state_machine(config: &SdkConfig, hurry: u64) -> Result<(), String> {
     let arn = |name: &str| {
         let function = FUNCTIONS
             .iter()
@@ -234,15 +256,15 @@ async fn create_state_machine(config: &SdkConfig, hurry: u64) -> Result<String, 
     if hurry > 1 {
         filled = definition::hurry(&filled, hurry)?;
     }
-    let created = aws_sdk_sfn::Client::new(config)
+    aws_sdk_sfn::Client::new(config)
         .create_state_machine()
-        .name("snapshot-manager")
+        .name(STATE_MACHINE)
         .definition(filled)
-        .role_arn(format!("arn:aws:iam::{ACCOUNT}:role/snapshot-manager"))
+        .role_arn(format!("arn:aws:iam::{ACCOUNT}:role/{STATE_MACHINE}"))
         .send()
         .await
-        .map_err(|error| format!("state machine: {}", words(&error)))?;
-    Ok(created.state_machine_arn)
+        .map_err(|error| format!("state machine {STATE_MACHINE}: {}", words(&error)))?;
+    Ok(())
 }
 
 /// An SDK error in words: its own `Display` says only "service error".
@@ -255,10 +277,4 @@ pub fn words(error: &(dyn std::error::Error + 'static)) -> String {
         source = error.source();
     }
     words
-}
-
-/// Where `cargo local up` says what it has started.
-#[must_use]
-pub fn names_file(target: &Path) -> PathBuf {
-    target.join("local/engine.json")
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
-use local::engine::{Engine, EngineSettings, Names, names_file, words};
+use local::engine::{Engine, EngineSettings, Names, words};
 use local::follow::{self, Ended};
 use local::msf::Lifecycle;
 use local::report::{await_record, record_table};
@@ -178,22 +178,15 @@ async fn start(port: Option<u16>, lifecycle: Lifecycle) -> Result<Engine, String
 }
 
 async fn up(options: Up) -> Result<bool, String> {
-    let target = functions::target_folder()?;
-    if let Ok(names) = running(&target).await {
-        return Err(format!(
-            "an engine is running already at {}; stop it with Ctrl-C first",
-            names.endpoint
-        ));
-    }
     let lifecycle = Lifecycle {
         snapshot: Duration::from_secs(options.snapshot_seconds),
         ..Lifecycle::default()
     };
     let engine = start(options.port, lifecycle).await?;
     let names = engine.names();
-    let file = names_file(&target);
-    let text = serde_json::to_string_pretty(names).map_err(|error| error.to_string())?;
-    std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let file = endpoint_file()?;
+    std::fs::write(&file, &names.endpoint)
+        .map_err(|error| format!("{}: {error}", file.display()))?;
     println!(
         "# For the aws CLI, boto3 and other clients, in another shell:\n\
          export AWS_ENDPOINT_URL={}\n\
@@ -211,27 +204,37 @@ async fn up(options: Up) -> Result<bool, String> {
         names.topic_arn
     );
     interrupted().await;
-    let _ = std::fs::remove_file(&file);
+    // A later engine may have put its own there.
+    if std::fs::read_to_string(&file).is_ok_and(|endpoint| endpoint == names.endpoint) {
+        let _ = std::fs::remove_file(&file);
+    }
     engine.stop().await;
     Ok(true)
 }
 
-/// The engine that `cargo local up` has started, if it answers.
-async fn running(target: &std::path::Path) -> Result<Names, String> {
-    let none =
-        || "no engine is running; start one with `cargo local up` in another shell".to_owned();
-    let text = std::fs::read_to_string(names_file(target)).map_err(|_| none())?;
-    let names: Names = serde_json::from_str(&text).map_err(|_| none())?;
-    let address = names.endpoint.trim_start_matches("http://");
-    tokio::net::TcpStream::connect(address)
-        .await
-        .map_err(|_| none())?;
-    Ok(names)
+/// Where `up` writes its endpoint.
+fn endpoint_file() -> Result<PathBuf, String> {
+    Ok(functions::target_folder()?.join("local/endpoint"))
+}
+
+/// The running engine: the one of `AWS_ENDPOINT_URL`, or else the one that `up` has started.
+async fn running() -> Result<Names, String> {
+    let endpoint = match std::env::var("AWS_ENDPOINT_URL") {
+        Ok(endpoint) => endpoint,
+        Err(_) => std::fs::read_to_string(endpoint_file()?).unwrap_or_default(),
+    };
+    let address = endpoint.trim_start_matches("http://").trim_end_matches('/');
+    if address.is_empty() || tokio::net::TcpStream::connect(address).await.is_err() {
+        return Err(
+            "no engine is running; start one with `cargo local up` in another shell".to_owned(),
+        );
+    }
+    Ok(Names::at(&endpoint))
 }
 
 async fn start_and_follow(options: Run) -> Result<bool, String> {
     let input = run_input(&options)?;
-    let names = running(&functions::target_folder()?).await?;
+    let names = running().await?;
     let sfn = aws_sdk_sfn::Client::new(&names.sdk_config());
     let name = format!(
         "{}-{}",
@@ -285,15 +288,12 @@ fn run_input(options: &Run) -> Result<Value, String> {
 }
 
 async fn redrive(options: Redrive) -> Result<bool, String> {
-    let names = running(&functions::target_folder()?).await?;
+    let names = running().await?;
     let sfn = aws_sdk_sfn::Client::new(&names.sdk_config());
     let execution_arn = if options.execution.starts_with("arn:") {
         options.execution
     } else {
-        let machine = names
-            .state_machine_arn
-            .replacen(":stateMachine:", ":execution:", 1);
-        format!("{machine}:{}", options.execution)
+        names.execution_arn(&options.execution)
     };
     let seen = follow::history(&sfn, &execution_arn).await?.len();
     sfn.redrive_execution()

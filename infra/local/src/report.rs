@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use comfy_table::{ContentArrangement, Table, presets};
 use contract::ApplicationName;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::engine::{Names, words};
 use crate::follow::Ended;
@@ -22,10 +24,7 @@ pub type Record = BTreeMap<String, Value>;
 /// # Errors
 /// A text for people: there is none within 20 s.
 pub async fn await_record(names: &Names, ended: &Ended) -> Result<Record, String> {
-    let key = json!({
-        "app_name": application(&ended.input),
-        "snapshot_manager_run_id": ended.run_id,
-    });
+    let app_name = application(&ended.input);
     // What an earlier failure of a redriven execution has left does not count.
     let entered = ended
         .history
@@ -33,10 +32,10 @@ pub async fn await_record(names: &Names, ended: &Ended) -> Result<Record, String
         .rev()
         .find(|event| event.state_entered_event_details.is_some());
     let since = entered.map_or(0, |event| event.timestamp.as_nanos().div_euclid(1_000_000));
-    let dynamodb = Client::new(&names.sdk_config());
+    let config = names.sdk_config();
     let deadline = Instant::now() + RECORD_WITHIN;
     loop {
-        if let Some(record) = get(&dynamodb, names, &key).await? {
+        if let Some(record) = get(&config, &names.table, &app_name, ended.run_id).await? {
             let finished_at = record.get("finished_at").and_then(Value::as_i64);
             if finished_at.is_some_and(|finished_at| i128::from(finished_at) >= since) {
                 return Ok(record);
@@ -44,8 +43,8 @@ pub async fn await_record(names: &Names, ended: &Ended) -> Result<Record, String
         }
         if Instant::now() > deadline {
             return Err(format!(
-                "no record {key} in the table {}; the log of record-and-notify says why",
-                names.table
+                "no record ({app_name}, {}) in the table {}; the log of record-and-notify says why",
+                ended.run_id, names.table
             ));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -62,12 +61,24 @@ fn application(input: &str) -> String {
     ApplicationName::try_from(name).map_or_else(|_| "(unknown)".to_owned(), String::from)
 }
 
-async fn get(dynamodb: &Client, names: &Names, key: &Value) -> Result<Option<Record>, String> {
-    let key = serde_dynamo::to_item(key).map_err(|error| error.to_string())?;
-    let got = dynamodb
+/// The row of a run, if there is one.
+///
+/// # Errors
+/// A text for people.
+pub async fn get(
+    config: &SdkConfig,
+    table: &str,
+    app_name: &str,
+    run_id: i64,
+) -> Result<Option<Record>, String> {
+    let got = Client::new(config)
         .get_item()
-        .table_name(&names.table)
-        .set_key(Some(key))
+        .table_name(table)
+        .key("app_name", AttributeValue::S(app_name.to_owned()))
+        .key(
+            "snapshot_manager_run_id",
+            AttributeValue::N(run_id.to_string()),
+        )
         .consistent_read(true)
         .send()
         .await

@@ -1,0 +1,872 @@
+//! Whole runs on the real engine: the definition, the functions' processes, the SDK's calls.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use aws_sdk_sfn::types::ExecutionStatus;
+use jiff::SignedDuration;
+use local::faults::{Kind, Times};
+use local::msf::Lifecycle;
+use serde_json::{Value, json};
+use std::time::Duration;
+use support::{Execution, Scenario, eventually, new_engine, run};
+
+/// The states of a run that takes a snapshot, so many looks at it, and prunes in so many entries.
+fn path(looks: usize, prunings: usize) -> Vec<&'static str> {
+    let mut states = vec!["CreateSnapshot", "IsSnapshotStarted"];
+    for _ in 0..looks {
+        states.extend(["WaitForSnapshot", "DescribeSnapshot", "IsSnapshotReady"]);
+    }
+    for _ in 0..prunings {
+        states.extend(["PruneSnapshots", "IsPruningDone"]);
+    }
+    states.push("RecordAndNotify");
+    states
+}
+
+/// The names in a list of maps of the record.
+fn names_in(list: &Value) -> Vec<&str> {
+    let entries = list.as_array().unwrap().iter();
+    entries
+        .map(|entry| entry["snapshot_name"].as_str().unwrap())
+        .collect()
+}
+
+/// The execution has failed at that state with that error, whose message has the state's command;
+/// the record says so, and so does the one notification.
+async fn assert_failed(scenario: &Scenario<'_>, failed: &Execution, state: &str, error: &str) {
+    assert_eq!(failed.status, ExecutionStatus::Failed);
+    assert_eq!(failed.failed_state(), Some(state));
+    let (name, message) = failed.error();
+    assert_eq!(name, error);
+    let machine = failed
+        .arn
+        .rsplit_once(':')
+        .unwrap()
+        .0
+        .replace(":execution:", ":stateMachine:");
+    let redrive = format!("redrive-execution --execution-arn {}", failed.arn);
+    let start = format!("start-execution --state-machine-arn {machine} --input '");
+    assert!(
+        message.contains(&redrive) || message.contains(&start),
+        "{message}"
+    );
+
+    let record = scenario.record(failed).await;
+    assert_eq!(record["outcome"], "FAILED");
+    assert_eq!(record["failed_state"], state);
+    assert_eq!(record["error_name"], error);
+    assert_eq!(record["error_message"], message);
+    assert_eq!(record["execution_arn"], failed.arn);
+    let notifications = scenario.notifications(1).await;
+    let subject = format!("{}: FAILED at {state} with {error}", scenario.application);
+    assert_eq!(notifications[0].0, subject);
+    assert_eq!(notifications[0].1["error_message"], message);
+}
+
+#[test]
+fn a_run_takes_its_snapshot_prunes_records_and_announces() {
+    run(async {
+        let scenario = Scenario::new("success").await;
+        let old = scenario.seed(4);
+        let done = scenario
+            .execute(json!({ "retention": { "keep_last": 3 } }))
+            .await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        assert_eq!(done.states(), path(1, 2));
+
+        let own = done.snapshot_name();
+        let kept = vec![old[2].clone(), old[3].clone(), own.clone()];
+        assert_eq!(scenario.names().await, kept);
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "SUCCEEDED");
+        assert_eq!(record["mode"], "RUN");
+        assert_eq!(record["new_snapshot_name"], own);
+        assert_eq!(record["flink_app_version_id"], "1");
+        assert_eq!(record["snapshots_ready"], 3);
+        assert_eq!(record["snapshots_total"], 5);
+        assert_eq!(names_in(&record["snapshots_deleted"]), [&old[0], &old[1]]);
+        assert_eq!(record["snapshots_failed_to_be_deleted"], json!([]));
+        assert!(record["snapshot_seconds"].as_u64().unwrap() < 60);
+        assert_eq!(record["started_at"], done.run_id);
+        assert!(record["finished_at"].as_i64().unwrap() > done.run_id);
+        assert!(!record.contains_key("error_name"));
+
+        let notifications = scenario.notifications(1).await;
+        assert_eq!(notifications[0].0, "success: SUCCEEDED");
+        assert_eq!(
+            notifications[0].1["snapshots_deleted"],
+            record["snapshots_deleted"]
+        );
+        assert_eq!(notifications[0].1["notified"], Value::Null);
+    });
+}
+
+#[test]
+fn a_run_with_nothing_to_prune_prunes_in_one_entry() {
+    run(async {
+        let scenario = Scenario::new("nothing-to-prune").await;
+        let done = scenario.execute(json!({})).await;
+        assert_eq!(done.states(), path(1, 1));
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "SUCCEEDED");
+        assert_eq!(record["snapshots_deleted_count"], 0);
+    });
+}
+
+#[test]
+fn a_slow_snapshot_is_waited_for_without_a_function_running() {
+    run(async {
+        let scenario = Scenario::new("slow").await;
+        scenario.behave(|behaviour| {
+            behaviour.lifecycle = Some(Lifecycle {
+                snapshot: Duration::from_millis(3_500),
+                ..Lifecycle::default()
+            });
+        });
+        let done = scenario.execute(json!({})).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        assert_eq!(done.states(), path(4, 1));
+    });
+}
+
+#[test]
+fn a_snapshot_that_fails_fails_the_run_where_it_is_looked_at() {
+    run(async {
+        let scenario = Scenario::new("snapshot-failed").await;
+        scenario.behave(|behaviour| behaviour.snapshots_fail = true);
+        let old = scenario.seed(4);
+        let failed = scenario
+            .execute(json!({ "retention": { "keep_last": 1 } }))
+            .await;
+        assert_failed(&scenario, &failed, "DescribeSnapshot", "SnapshotFailed").await;
+        let record = scenario.record(&failed).await;
+        assert_eq!(record["new_snapshot_name"], failed.snapshot_name());
+        assert!(
+            !record.contains_key("snapshots_deleted"),
+            "nothing is known of deletions"
+        );
+        assert_eq!(scenario.names().await[..4], old, "nothing was deleted");
+    });
+}
+
+#[test]
+fn a_snapshot_that_timed_out_and_became_ready_is_redriven_to_success() {
+    run(async {
+        let scenario = Scenario::new("timed-out").await;
+        scenario.behave(|behaviour| {
+            behaviour.clock_behind = SignedDuration::from_hours(1);
+            behaviour.lifecycle = Some(Lifecycle {
+                snapshot: Duration::from_secs(3),
+                ..Lifecycle::default()
+            });
+        });
+        let failed = scenario
+            .execute(json!({ "ready_timeout_seconds": 60 }))
+            .await;
+        assert_failed(&scenario, &failed, "DescribeSnapshot", "SnapshotTimedOut").await;
+
+        scenario.until_ready(&failed.snapshot_name()).await;
+        let done = scenario.redrive(&failed).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        assert_eq!(done.run_id, failed.run_id);
+        assert_eq!(
+            scenario.names().await,
+            [failed.snapshot_name()],
+            "no second snapshot"
+        );
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "SUCCEEDED");
+        assert_eq!(record["execution_arn"], failed.arn);
+        for attribute in ["failed_state", "error_name", "error_message"] {
+            assert!(!record.contains_key(attribute), "{attribute}");
+        }
+        assert_eq!(scenario.notifications(1).await[0].0, "timed-out: SUCCEEDED");
+    });
+}
+
+#[test]
+fn a_stopped_application_is_skipped() {
+    run(async {
+        let scenario = Scenario::new("stopped").await;
+        scenario.stop_application().await;
+        let before = scenario.names().await;
+        let done = scenario.execute(json!({})).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        assert_eq!(
+            done.states(),
+            ["CreateSnapshot", "IsSnapshotStarted", "RecordAndNotify"]
+        );
+        assert_eq!(scenario.names().await, before);
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "SKIPPED");
+        assert!(
+            record["skip_reason"]
+                .as_str()
+                .unwrap()
+                .contains("stopped is READY")
+        );
+        assert!(!record.contains_key("new_snapshot_name"));
+        assert!(!record.contains_key("snapshots_deleted"));
+    });
+}
+
+#[test]
+fn an_application_that_is_not_there_fails_the_first_step() {
+    run(async {
+        let scenario = Scenario::without_application(support::engine().await, "not-there").await;
+        let failed = scenario.execute(json!({})).await;
+        assert_failed(&scenario, &failed, "CreateSnapshot", "ApplicationNotFound").await;
+    });
+}
+
+#[test]
+fn a_busy_application_is_tried_again_until_it_runs() {
+    run(async {
+        let scenario = Scenario::new("busy").await;
+        scenario.behave(|behaviour| behaviour.status = Some("AUTOSCALING".to_owned()));
+        let arn = scenario
+            .start(json!({ "poll_interval_seconds": 1 }), 1)
+            .await;
+        eventually("ApplicationBusy", async || {
+            let history = scenario.history(&arn).await;
+            history.iter().find(|event| {
+                let failed = event.task_failed_event_details();
+                failed.and_then(|failed| failed.error()) == Some("ApplicationBusy")
+            })?;
+            Some(())
+        })
+        .await;
+        scenario.behave(|behaviour| behaviour.status = None);
+        let done = scenario.end_of(&arn).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        assert!(!done.task_errors().is_empty());
+        assert!(
+            done.task_errors()
+                .iter()
+                .all(|error| *error == "ApplicationBusy")
+        );
+        assert_eq!(scenario.record(&done).await["outcome"], "SUCCEEDED");
+    });
+}
+
+#[test]
+fn disabled_snapshots_fail_the_first_step_and_a_redrive_goes_on_when_they_are_enabled() {
+    run(async {
+        let scenario = Scenario::new("disabled").await;
+        scenario.set_snapshots_enabled(false).await;
+        let failed = scenario.execute(json!({})).await;
+        assert_failed(&scenario, &failed, "CreateSnapshot", "SnapshotsDisabled").await;
+
+        scenario.set_snapshots_enabled(true).await;
+        let done = scenario.redrive(&failed).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        let record = scenario.record(&done).await;
+        assert_eq!(record["new_snapshot_name"], failed.snapshot_name());
+    });
+}
+
+#[test]
+fn a_full_quota_is_cured_by_the_command_in_its_message() {
+    run(async {
+        let scenario = Scenario::new("quota").await;
+        let old = scenario.seed(6);
+        scenario.behave(|behaviour| behaviour.snapshot_quota = 6);
+        let input = json!({ "retention": { "keep_last": 2, "max_deletions_per_run": 1 } });
+        let failed = scenario.execute(input.clone()).await;
+        assert_failed(
+            &scenario,
+            &failed,
+            "CreateSnapshot",
+            "SnapshotLimitExceeded",
+        )
+        .await;
+        assert_eq!(scenario.names().await, old);
+
+        let (_, message) = failed.error();
+        let command = message
+            .split("--input '")
+            .nth(1)
+            .unwrap()
+            .strip_suffix('\'')
+            .unwrap();
+        let prune: Value = serde_json::from_str(command).unwrap();
+        assert_eq!(prune["mode"], "PRUNE");
+        let pruned = scenario.execute(prune).await;
+        assert_eq!(pruned.status, ExecutionStatus::Succeeded);
+        assert_eq!(scenario.names().await, old[4..]);
+        let record = scenario.record(&pruned).await;
+        assert_eq!(record["outcome"], "SUCCEEDED");
+        assert_eq!(record["mode"], "PRUNE");
+        assert!(!record.contains_key("new_snapshot_name"));
+
+        let input = json!({ "retention": { "keep_last": 3 } });
+        let done = scenario.execute(input).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        assert_eq!(scenario.names().await.last(), Some(&done.snapshot_name()));
+    });
+}
+
+#[test]
+fn a_plan_takes_and_deletes_nothing_and_says_what_a_run_would_do() {
+    run(async {
+        let scenario = Scenario::new("plan").await;
+        let old = scenario.seed(4);
+        let input = json!({ "mode": "PLAN", "retention": { "keep_last": 2 } });
+        let done = scenario.execute(input).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        assert_eq!(done.states(), path(0, 1));
+        assert_eq!(scenario.names().await, old);
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "PLANNED");
+        assert_eq!(record["deletions_planned"], 3);
+        let plan = record["plan"].as_array().unwrap();
+        let actions: Vec<&str> = plan.iter().map(|v| v["action"].as_str().unwrap()).collect();
+        assert_eq!(actions, ["KEEP", "DELETE", "DELETE", "DELETE"]);
+        assert!(!record.contains_key("snapshots_deleted"));
+        assert_eq!(scenario.notifications(1).await[0].0, "plan: PLANNED");
+
+        let run_now = scenario
+            .execute(json!({ "retention": { "keep_last": 2 } }))
+            .await;
+        let deleted = scenario.record(&run_now).await["snapshots_deleted"].clone();
+        assert_eq!(
+            names_in(&deleted),
+            old[..3],
+            "the run does what the plan has said"
+        );
+    });
+}
+
+#[test]
+fn an_application_that_is_updated_during_the_run_keeps_its_snapshots() {
+    run(async {
+        let scenario = Scenario::new("gate").await;
+        let old = scenario.seed(4);
+        let input = json!({ "retention": { "keep_last": 1 }, "poll_interval_seconds": 1 });
+        let arn = scenario.start(input, 1).await;
+        eventually("the run's snapshot", async || {
+            (scenario.names().await.len() == 5).then_some(())
+        })
+        .await;
+        scenario.behave(|behaviour| behaviour.status = Some("UPDATING".to_owned()));
+        let done = scenario.end_of(&arn).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        assert_eq!(scenario.names().await[..4], old);
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "PRUNE_INCOMPLETE");
+        assert_eq!(record["held_back"]["cause"], "APPLICATION_NOT_RUNNING");
+        assert_eq!(record["held_back"]["deletions_wanted"], 4);
+        assert_eq!(
+            scenario.notifications(1).await[0].0,
+            "gate: PRUNE_INCOMPLETE"
+        );
+    });
+}
+
+#[test]
+fn the_brake_deletes_nothing_and_is_acknowledged_by_a_larger_number() {
+    run(async {
+        let scenario = Scenario::new("brake").await;
+        let old = scenario.seed(4);
+        let input = json!({ "retention": { "keep_last": 1, "max_deletions_per_run": 3 } });
+        let done = scenario.execute(input).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        assert_eq!(scenario.names().await[..4], old);
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "PRUNE_INCOMPLETE");
+        assert_eq!(record["held_back"]["cause"], "MAX_DELETIONS_PER_RUN");
+        let message = record["held_back"]["message"].as_str().unwrap();
+        assert!(
+            message.contains("retention.max_deletions_per_run 4"),
+            "{message}"
+        );
+
+        let input =
+            json!({ "mode": "PRUNE", "retention": { "keep_last": 1, "max_deletions_per_run": 4 } });
+        let pruned = scenario.execute(input).await;
+        assert_eq!(scenario.record(&pruned).await["snapshots_deleted_count"], 4);
+        assert_eq!(scenario.names().await, [done.snapshot_name()]);
+    });
+}
+
+#[test]
+fn a_deletion_that_keeps_failing_is_recorded_by_name_and_the_others_are_done() {
+    run(async {
+        let scenario = Scenario::new("stubborn").await;
+        let old = scenario.seed(3);
+        scenario.behave(|behaviour| {
+            behaviour.deletes_refused.insert(
+                old[0].clone(),
+                local::msf::ServiceError {
+                    code: "ResourceInUseException".to_owned(),
+                    message: "somebody restores from it".to_owned(),
+                    http_status: 400,
+                },
+            );
+        });
+        let done = scenario
+            .execute(json!({ "retention": { "keep_last": 1 } }))
+            .await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        assert_eq!(done.states(), path(1, 3));
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "PRUNE_INCOMPLETE");
+        assert_eq!(names_in(&record["snapshots_deleted"]), [&old[1], &old[2]]);
+        let failed = &record["snapshots_failed_to_be_deleted"];
+        assert_eq!(names_in(failed), [&old[0]]);
+        assert!(
+            failed[0]["reason"]
+                .as_str()
+                .unwrap()
+                .contains("somebody restores from it")
+        );
+    });
+}
+
+#[test]
+fn a_bad_input_creates_nothing_and_names_the_field_and_the_cure() {
+    run(async {
+        let bad = |field: &str, value: Value| {
+            let mut input = json!({});
+            input[field] = value;
+            input
+        };
+        let cases = [
+            (
+                "bad-missing",
+                json!({ "application_name": null }),
+                "application_name: invalid type",
+            ),
+            (
+                "bad-name",
+                json!({ "application_name": "a b" }),
+                "application_name: \"a b\" has",
+            ),
+            (
+                "bad-unknown",
+                bad("keep_last", json!(3)),
+                "unknown field `keep_last`",
+            ),
+            (
+                "bad-mode",
+                bad("mode", json!("DELETE")),
+                "mode: unknown variant `DELETE`",
+            ),
+            (
+                "bad-zero",
+                bad("retention", json!({ "keep_last": 0 })),
+                "retention.keep_last: ",
+            ),
+            (
+                "bad-negative",
+                bad("poll_interval_seconds", json!(-1)),
+                "poll_interval_seconds: invalid value: integer `-1`, expected a whole number from \
+                 1 to 300",
+            ),
+            (
+                "bad-timeout",
+                bad("ready_timeout_seconds", json!(59)),
+                "ready_timeout_seconds: invalid value: integer `59`, expected a whole number \
+                 from 60 to 86400",
+            ),
+            (
+                "bad-text",
+                bad("poll_interval_seconds", json!("15")),
+                "poll_interval_seconds: ",
+            ),
+            (
+                "bad-policy",
+                bad("retention", json!({})),
+                "retention: missing field `keep_last`",
+            ),
+            (
+                "bad-brake",
+                bad(
+                    "retention",
+                    json!({ "keep_last": 1, "max_deletions_per_run": 0 }),
+                ),
+                "retention.max_deletions_per_run: ",
+            ),
+        ];
+        for (application, input, place) in cases {
+            let usable = input.get("application_name").is_none();
+            let scenario = Scenario::new(application).await;
+            scenario.seed(1);
+            let failed = scenario.end_of(&scenario.start(input, 1).await).await;
+            assert_eq!(
+                failed.failed_state(),
+                Some("CreateSnapshot"),
+                "{application}"
+            );
+            let (name, message) = failed.error();
+            assert_eq!(name, "InvalidInput", "{application}");
+            assert!(message.contains(place), "{application}: {message}");
+            assert!(
+                message.contains("Nothing was changed. Correct the named field"),
+                "{message}"
+            );
+            assert_eq!(scenario.names().await.len(), 1, "{application}");
+            let app_name = if usable { application } else { "(unknown)" };
+            let record = scenario.record_under(app_name, &failed).await;
+            assert_eq!(record["error_name"], "InvalidInput");
+            assert_eq!(record["error_message"], message);
+        }
+    });
+}
+
+#[test]
+fn each_failing_path_leaves_the_execution_failed_at_the_step_that_failed() {
+    run(async {
+        for (function, operation, state) in [
+            (
+                "create-snapshot",
+                "DescribeApplicationSnapshot",
+                "CreateSnapshot",
+            ),
+            ("create-snapshot", "DescribeApplication", "CreateSnapshot"),
+            (
+                "create-snapshot",
+                "CreateApplicationSnapshot",
+                "CreateSnapshot",
+            ),
+            (
+                "describe-snapshot",
+                "DescribeApplicationSnapshot",
+                "DescribeSnapshot",
+            ),
+            ("prune-snapshots", "DescribeApplication", "PruneSnapshots"),
+            (
+                "prune-snapshots",
+                "ListApplicationSnapshots",
+                "PruneSnapshots",
+            ),
+            (
+                "prune-snapshots",
+                "DeleteApplicationSnapshot",
+                "PruneSnapshots",
+            ),
+        ] {
+            let application = format!("denied-{function}-{operation}");
+            let scenario = Scenario::new(&application).await;
+            let old = scenario.seed(2);
+            let fault = scenario.inject(
+                function,
+                operation,
+                Times::Always,
+                Kind::Error {
+                    code: "AccessDeniedException".to_owned(),
+                    message: format!("not authorized to perform: kinesisanalytics:{operation}"),
+                    status: 400,
+                },
+            );
+            let failed = scenario
+                .execute(json!({ "retention": { "keep_last": 2 } }))
+                .await;
+            assert_failed(&scenario, &failed, state, "AccessDenied").await;
+            assert!(
+                failed
+                    .error()
+                    .1
+                    .contains(&format!("kinesisanalytics:{operation}"))
+            );
+
+            scenario.engine.gateway().faults().clear(fault);
+            let done = scenario.redrive(&failed).await;
+            assert_eq!(done.status, ExecutionStatus::Succeeded, "{application}");
+            assert_eq!(
+                scenario.names().await,
+                [old[1].clone(), failed.snapshot_name()]
+            );
+            let record = scenario.record(&done).await;
+            assert_eq!(names_in(&record["snapshots_deleted"]), [&old[0]]);
+        }
+    });
+}
+
+#[test]
+fn a_record_that_may_not_be_written_fails_the_last_step_and_a_redrive_writes_it() {
+    run(async {
+        let scenario = Scenario::new("denied-record").await;
+        let fault = scenario.inject(
+            "record-and-notify",
+            "UpdateItem",
+            Times::Always,
+            Kind::Error {
+                code: "AccessDeniedException".to_owned(),
+                message: "not authorized to perform: dynamodb:UpdateItem".to_owned(),
+                status: 400,
+            },
+        );
+        let failed = scenario.execute(json!({})).await;
+        assert_eq!(failed.failed_state(), Some("RecordAndNotify"));
+        assert_eq!(failed.error().0, "AccessDenied");
+
+        scenario.engine.gateway().faults().clear(fault);
+        let done = scenario.redrive(&failed).await;
+        assert_eq!(scenario.record(&done).await["outcome"], "SUCCEEDED");
+        assert_eq!(scenario.names().await, [failed.snapshot_name()]);
+    });
+}
+
+#[test]
+fn passing_faults_are_retried_and_leave_one_snapshot_and_one_notification() {
+    run(async {
+        let throttled = || Kind::Error {
+            code: "ThrottlingException".to_owned(),
+            message: "slow down".to_owned(),
+            status: 400,
+        };
+        let cases = [
+            (
+                "lost-create",
+                "create-snapshot",
+                "CreateApplicationSnapshot",
+                Kind::DropAfter,
+                1,
+            ),
+            (
+                "dropped-create",
+                "create-snapshot",
+                "CreateApplicationSnapshot",
+                Kind::DropBefore,
+                1,
+            ),
+            (
+                "killed-create",
+                "create-snapshot",
+                "CreateApplicationSnapshot",
+                Kind::KillAfter,
+                1,
+            ),
+            (
+                "throttled-look",
+                "describe-snapshot",
+                "DescribeApplicationSnapshot",
+                throttled(),
+                4,
+            ),
+            (
+                "unreadable-list",
+                "prune-snapshots",
+                "ListApplicationSnapshots",
+                Kind::NotJson,
+                1,
+            ),
+            (
+                "killed-delete",
+                "prune-snapshots",
+                "DeleteApplicationSnapshot",
+                Kind::KillAfter,
+                1,
+            ),
+            (
+                "lost-delete",
+                "prune-snapshots",
+                "DeleteApplicationSnapshot",
+                Kind::DropAfter,
+                1,
+            ),
+            (
+                "lost-record",
+                "record-and-notify",
+                "UpdateItem",
+                Kind::DropAfter,
+                1,
+            ),
+            (
+                "killed-record",
+                "record-and-notify",
+                "UpdateItem",
+                Kind::KillBefore,
+                1,
+            ),
+        ];
+        for (application, function, operation, kind, times) in cases {
+            let scenario = Scenario::new(application).await;
+            let old = scenario.seed(3);
+            let fault = scenario.inject(function, operation, Times::Count(times), kind);
+            let done = scenario
+                .execute(json!({ "retention": { "keep_last": 2 } }))
+                .await;
+            assert_eq!(done.status, ExecutionStatus::Succeeded, "{application}");
+            assert_eq!(
+                scenario.engine.gateway().faults().hits(fault),
+                times,
+                "{application}"
+            );
+            assert_eq!(
+                scenario.names().await,
+                [old[2].clone(), done.snapshot_name()]
+            );
+            let record = scenario.record(&done).await;
+            assert_eq!(record["outcome"], "SUCCEEDED", "{application}");
+            assert_eq!(record["snapshots_deleted_count"], 2, "{application}");
+            scenario.notifications(1).await;
+        }
+    });
+}
+
+#[test]
+fn a_stopped_execution_is_recorded_as_aborted_and_can_be_redriven() {
+    run(async {
+        let scenario = Scenario::new("aborted").await;
+        let arn = scenario
+            .start(json!({ "poll_interval_seconds": 300 }), 1)
+            .await;
+        eventually("the wait", async || {
+            let history = scenario.history(&arn).await;
+            let waiting = history
+                .iter()
+                .filter_map(|event| event.state_entered_event_details());
+            waiting
+                .last()
+                .filter(|state| state.name == "WaitForSnapshot")
+                .map(|_| ())
+        })
+        .await;
+        let aborted = scenario.abort(&arn).await;
+        let record = scenario.record(&aborted).await;
+        assert_eq!(record["outcome"], "ABORTED");
+        assert_eq!(record["failed_state"], "WaitForSnapshot");
+        assert_eq!(record["new_snapshot_name"], aborted.snapshot_name());
+        assert_eq!(
+            scenario.notifications(1).await[0].0,
+            "aborted: ABORTED at WaitForSnapshot"
+        );
+    });
+}
+
+#[test]
+fn without_its_table_a_run_fails_at_the_record_and_a_redrive_writes_it() {
+    run(async {
+        let engine = new_engine().await;
+        let config = engine.names().sdk_config();
+        let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+        dynamodb
+            .delete_table()
+            .table_name(&engine.names().table)
+            .send()
+            .await
+            .unwrap();
+        let scenario = Scenario::on(&engine, "no-table").await;
+        let failed = scenario.execute(json!({})).await;
+        assert_eq!(failed.failed_state(), Some("RecordAndNotify"));
+        let (error, message) = failed.error();
+        assert_eq!(error, "TableNotFound");
+        assert!(message.starts_with("The table snapshot_manager_status does not exist. Create"));
+        // Three tries to record the failure have failed too, and the event is kept.
+        let undelivered = eventually("the event", async || engine.undelivered().pop()).await;
+        assert_eq!(undelivered.function, "record-and-notify");
+        assert_eq!(
+            undelivered.record["requestContext"]["approximateInvokeCount"],
+            3
+        );
+        let event = &undelivered.record["requestPayload"];
+        assert_eq!(event["detail"]["executionArn"], failed.arn);
+
+        local::engine::create_table(&config).await.unwrap();
+        let done = scenario.redrive(&failed).await;
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "SUCCEEDED");
+        assert_eq!(record["new_snapshot_name"], failed.snapshot_name());
+        scenario.notifications(1).await;
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn without_its_topic_a_run_is_recorded_and_fails_and_a_redrive_announces_it() {
+    run(async {
+        let engine = new_engine().await;
+        let config = engine.names().sdk_config();
+        let sns = aws_sdk_sns::Client::new(&config);
+        sns.delete_topic()
+            .topic_arn(&engine.names().topic_arn)
+            .send()
+            .await
+            .unwrap();
+        let scenario = Scenario::on(&engine, "no-topic").await;
+        let failed = scenario.execute(json!({})).await;
+        assert_eq!(failed.failed_state(), Some("RecordAndNotify"));
+        assert_eq!(failed.error().0, "TopicNotFound");
+        eventually("the event", async || engine.undelivered().pop()).await;
+        let record = scenario.row("no-topic", failed.run_id).await.unwrap();
+        assert_eq!(record["outcome"], "FAILED");
+        assert_eq!(record["failed_state"], "RecordAndNotify");
+        assert_eq!(record["error_name"], "TopicNotFound");
+        assert_eq!(record["new_snapshot_name"], failed.snapshot_name());
+        assert!(!record.contains_key("notified"));
+
+        local::engine::create_topic(&config).await.unwrap();
+        // The queue was subscribed to the topic that is gone.
+        let scenario = Scenario::without_application(&engine, "no-topic").await;
+        let done = scenario.redrive(&failed).await;
+        assert_eq!(scenario.record(&done).await["outcome"], "SUCCEEDED");
+        assert_eq!(scenario.notifications(1).await[0].0, "no-topic: SUCCEEDED");
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn every_log_line_is_json_says_which_run_it_is_about_and_has_no_credentials() {
+    run(async {
+        let scenario = Scenario::new("logged").await;
+        scenario.seed(3);
+        let done = scenario
+            .execute(json!({ "retention": { "keep_last": 2 } }))
+            .await;
+        scenario.record(&done).await;
+        for function in local::functions::FUNCTIONS {
+            let logs = scenario.engine.gateway().lambda().logs(function);
+            let lines: Vec<Value> = logs
+                .iter()
+                .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+                .collect();
+            let mut said = 0;
+            for line in lines
+                .iter()
+                .filter(|line| line["span"]["application"] == "logged")
+            {
+                assert_eq!(line["span"]["run_id"], done.run_id, "{line}");
+                assert_eq!(
+                    line["span"]["snapshot_name"],
+                    done.snapshot_name(),
+                    "{line}"
+                );
+                said += 1;
+            }
+            assert!(said > 0, "{function} has said nothing");
+            for line in logs {
+                for secret in ["LOCAL-", "AWS4-HMAC", "SECRET"] {
+                    assert!(!line.contains(secret), "{line}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn two_runs_for_one_application_at_the_same_time_both_end_in_a_record() {
+    run(async {
+        let scenario = Scenario::new("overlap").await;
+        scenario.seed(2);
+        let input = json!({ "retention": { "keep_last": 2 }, "poll_interval_seconds": 1 });
+        let first = scenario.start(input.clone(), 1).await;
+        let second = scenario.start(input, 2).await;
+        let (first, second) = (
+            scenario.end_of(&first).await,
+            scenario.end_of(&second).await,
+        );
+        assert_ne!(first.run_id, second.run_id);
+        for execution in [&first, &second] {
+            assert_eq!(execution.status, ExecutionStatus::Succeeded);
+            let record = scenario.record(execution).await;
+            assert_eq!(record["outcome"], "SUCCEEDED");
+            assert_eq!(record["new_snapshot_name"], execution.snapshot_name());
+        }
+        let names = scenario.names().await;
+        assert_eq!(names, [first.snapshot_name(), second.snapshot_name()]);
+    });
+}
