@@ -60,13 +60,13 @@ const DENIED: [&str; 12] = [
 ];
 
 impl Refusal {
-    /// Reads an SDK error of the operation. Its context goes to the log at debug level: the
-    /// SDK's own `Display` would say only "service error".
+    /// Reads an SDK error of the operation. Its whole context, with the request id that AWS's support
+    /// asks for, goes to the log: the SDK's own `Display` would say only "service error".
     pub fn of<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        tracing::debug!(operation, error = %DisplayErrorContext(error), "refused");
+        tracing::info!(operation, error = %DisplayErrorContext(error), "refused");
         let (kind, words) = match error {
             SdkError::ServiceError(refused) => {
                 let status = refused.raw().status().as_u16();

@@ -33,6 +33,8 @@ pub enum Answer {
     Text(String),
     /// An error as JSON services write it: status, code, message.
     Error(u16, &'static str, &'static str),
+    /// The same with all that its body says: status, body.
+    Refusal(u16, Value),
     /// An error as SNS writes it: status, code, message.
     QueryError(u16, &'static str, &'static str),
     /// A broken connection.
@@ -41,7 +43,9 @@ pub enum Answer {
 
 #[derive(Debug, Default)]
 struct Script {
-    expected: VecDeque<(String, Value, Answer)>,
+    /// Without a body, any is right.
+    expected: VecDeque<(String, Option<Value>, Answer)>,
+    sent: Vec<(String, Value)>,
 }
 
 /// A scripted service.
@@ -50,13 +54,33 @@ pub struct Service(Arc<Mutex<Script>>);
 
 impl Service {
     /// A service that expects exactly these exchanges: operation, request body, answer. A body of
-    /// the query protocol is written as the JSON object of its parameters.
+    /// the query protocol is written as the JSON object of its parameters, where an entry of a map
+    /// has its key instead of its number.
     pub fn expecting<'a>(exchanges: impl IntoIterator<Item = (&'a str, Value, Answer)>) -> Self {
-        let expected = exchanges
-            .into_iter()
-            .map(|(operation, request, answer)| (operation.to_owned(), request, answer))
+        let exchanges = exchanges.into_iter();
+        Self::new(exchanges.map(|(operation, body, answer)| (operation, Some(body), answer)))
+    }
+
+    /// A service that expects these operations and answers them, whatever the request says.
+    /// [`Self::sent`] tells what it was.
+    pub fn answering<'a>(answers: impl IntoIterator<Item = (&'a str, Answer)>) -> Self {
+        let answers = answers.into_iter();
+        Self::new(answers.map(|(operation, answer)| (operation, None, answer)))
+    }
+
+    fn new<'a>(expected: impl Iterator<Item = (&'a str, Option<Value>, Answer)>) -> Self {
+        let expected = expected
+            .map(|(operation, body, answer)| (operation.to_owned(), body, answer))
             .collect();
-        Self(Arc::new(Mutex::new(Script { expected })))
+        Self(Arc::new(Mutex::new(Script {
+            expected,
+            sent: Vec::new(),
+        })))
+    }
+
+    /// The requests so far: operation, body.
+    pub fn sent(&self) -> Vec<(String, Value)> {
+        self.0.lock().unwrap().sent.clone()
     }
 
     /// The configuration of a client of this service. The SDK itself repeats nothing.
@@ -95,7 +119,9 @@ impl HttpConnector for Service {
         let Some((expected_operation, expected_body, answer)) = next else {
             panic!("a request too many: {operation} {body}");
         };
+        let expected_body = expected_body.unwrap_or_else(|| body.clone());
         assert_eq!((&operation, &body), (&expected_operation, &expected_body));
+        self.0.lock().unwrap().sent.push((operation, body));
         HttpConnectorFuture::ready(match answer {
             Answer::Ok(value) => Ok(response(200, value.to_string())),
             Answer::Text(text) => Ok(response(200, text)),
@@ -103,6 +129,7 @@ impl HttpConnector for Service {
                 status,
                 json!({ "__type": code, "message": message }).to_string(),
             )),
+            Answer::Refusal(status, body) => Ok(response(status, body.to_string())),
             Answer::QueryError(status, code, message) => Ok(response(
                 status,
                 format!(
@@ -122,15 +149,40 @@ fn read(request: &HttpRequest) -> (String, Value) {
         let operation = target.rsplit('.').next().unwrap_or_default();
         return (operation.to_owned(), serde_json::from_slice(body).unwrap());
     }
-    let mut parameters: serde_json::Map<String, Value> = form_urlencoded::parse(body)
-        .map(|(name, value)| (name.into_owned(), Value::from(value)))
-        .collect();
+    let parameters: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();
+    let mut parameters = with_keys(&parameters);
     parameters.remove("Version");
     let operation = parameters.remove("Action").expect("an operation");
     (
         operation.as_str().unwrap().to_owned(),
         Value::Object(parameters),
     )
+}
+
+/// `Map.entry.2.Name` = `key`, `Map.entry.2.Value…` -> `Map.key…`: entries have no order of their own.
+fn with_keys(parameters: &[(String, String)]) -> serde_json::Map<String, Value> {
+    let entries: Vec<(&str, String)> = parameters
+        .iter()
+        .filter_map(|(name, key)| {
+            let entry = name.strip_suffix(".Name")?;
+            let (map, _number) = entry.split_once(".entry.")?;
+            Some((entry, format!("{map}.{key}")))
+        })
+        .collect();
+    let named = |name: &str| {
+        entries.iter().find_map(|(entry, key)| {
+            let value = name.strip_prefix(entry)?.strip_prefix(".Value")?;
+            Some(format!("{key}{value}"))
+        })
+    };
+    parameters
+        .iter()
+        .filter(|(name, _)| !(name.contains(".entry.") && name.ends_with(".Name")))
+        .map(|(name, value)| {
+            let name = named(name).unwrap_or_else(|| name.clone());
+            (name, Value::from(value.as_str()))
+        })
+        .collect()
 }
 
 fn response(status: u16, body: String) -> HttpResponse {

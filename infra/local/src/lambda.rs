@@ -515,6 +515,7 @@ impl Shared {
         }
         state.last_process += 1;
         let id = state.last_process;
+        let spawned = Instant::now();
         let (child, pid) = match self.spawn(function, id) {
             Ok(child) => {
                 let pid = child.id();
@@ -527,6 +528,7 @@ impl Shared {
             shared: Arc::downgrade(self),
             function: function.clone(),
             id,
+            spawned,
             received,
         };
         let task = tokio::spawn(runner.run(child, job)).abort_handle();
@@ -609,6 +611,8 @@ struct Runner {
     shared: Weak<Shared>,
     function: Arc<Function>,
     id: u64,
+    /// Before the process was created.
+    spawned: Instant,
     received: mpsc::UnboundedReceiver<Signal>,
 }
 
@@ -643,7 +647,6 @@ impl Runner {
     /// Serves jobs until the process ends and its place is given up. A job that was given to it
     /// after its end comes back, with the place still taken for a fresh process.
     async fn serve(&mut self, mut child: Child, first: Job) -> Option<Job> {
-        let spawned = Instant::now();
         let mut next = match self.initialise(&mut child, &first.request_id).await {
             Ok(next) => next,
             Err(ended) => {
@@ -652,7 +655,7 @@ impl Runner {
                 return None;
             }
         };
-        let mut init = Some(spawned.elapsed());
+        let mut init = Some(self.spawned.elapsed());
         let mut job = first;
         loop {
             let (ended, process) = self.perform(&mut child, &job, next).await;

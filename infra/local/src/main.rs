@@ -72,12 +72,16 @@ struct Redrive {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = tokio::select! {
-        outcome = run(cli) => outcome,
-        () = interrupted() => {
-            eprintln!("\nInterrupted; everything that was started is stopped.");
-            return ExitCode::from(130);
-        }
+    let outcome = match cli.command {
+        // Its end is an interrupt.
+        Some(Command::Up(options)) => up(options).await,
+        command => tokio::select! {
+            outcome = run(command) => outcome,
+            () = interrupted() => {
+                eprintln!("\nInterrupted; everything that was started is stopped.");
+                return ExitCode::from(130);
+            }
+        },
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -89,8 +93,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> Result<bool, String> {
-    match cli.command {
+async fn run(command: Option<Command>) -> Result<bool, String> {
+    match command {
         None => {
             let lifecycle = Lifecycle {
                 snapshot: Duration::from_secs(5),
@@ -182,7 +186,10 @@ async fn up(options: Up) -> Result<bool, String> {
         snapshot: Duration::from_secs(options.snapshot_seconds),
         ..Lifecycle::default()
     };
-    let engine = start(options.port, lifecycle).await?;
+    let engine = tokio::select! {
+        engine = start(options.port, lifecycle) => engine?,
+        () = interrupted() => return Ok(false),
+    };
     let names = engine.names();
     let file = endpoint_file()?;
     std::fs::write(&file, &names.endpoint)

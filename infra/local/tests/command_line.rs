@@ -1,0 +1,246 @@
+//! The commands that a person types, in processes of their own.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use support::{Scenario, engine, eventually, run};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::Command;
+
+/// What a command left: exit code, stdout, stderr.
+struct Said {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn command(endpoint: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
+    command
+        .args(arguments)
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .kill_on_drop(true);
+    command
+}
+
+async fn local(endpoint: &str, arguments: &[&str], stdin: &str) -> Said {
+    let mut child = command(endpoint, arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read it may have ended.
+    let _ = child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(stdin.as_bytes())
+        .await;
+    let output = child.wait_with_output().await.unwrap();
+    Said {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn run_follows_an_execution_and_prints_the_record_alone_as_json() {
+    run(async {
+        let endpoint = &engine().await.names().endpoint;
+        let scenario = Scenario::new("cli-run").await;
+        let old = scenario.seed(2);
+        let input = json!({ "retention": { "keep_last": 2 }, "poll_interval_seconds": 1 });
+        let arguments = ["run", "--application", "cli-run", "--input", "-", "--json"];
+        let said = local(endpoint, &arguments, &input.to_string()).await;
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        let record: Value = serde_json::from_str(&said.stdout).unwrap();
+        assert_eq!(record["outcome"], "SUCCEEDED");
+        assert_eq!(record["snapshots_deleted"][0]["snapshot_name"], old[0]);
+        for line in [
+            "CreateSnapshot",
+            "WaitForSnapshot (1 s)",
+            "RecordAndNotify",
+            "SUCCEEDED",
+        ] {
+            assert!(said.stderr.contains(line), "{}", said.stderr);
+        }
+    });
+}
+
+#[test]
+fn a_failed_run_exits_with_1_and_its_redrive_with_0() {
+    run(async {
+        let endpoint = &engine().await.names().endpoint;
+        let scenario = Scenario::new("cli-redrive").await;
+        scenario.set_snapshots_enabled(false).await;
+        let said = local(
+            endpoint,
+            &["run", "--application", "cli-redrive", "--json"],
+            "",
+        )
+        .await;
+        assert_eq!(said.code, 1, "{}", said.stderr);
+        let failed: Value = serde_json::from_str(&said.stdout).unwrap();
+        assert_eq!(failed["error_name"], "SnapshotsDisabled");
+        assert!(
+            said.stderr
+                .contains("SnapshotsDisabled: Snapshots are turned off")
+        );
+
+        scenario.set_snapshots_enabled(true).await;
+        let execution = failed["execution_arn"].as_str().unwrap();
+        let (_, name) = execution.rsplit_once(':').unwrap();
+        let said = local(endpoint, &["redrive", name, "--json"], "").await;
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        let record: Value = serde_json::from_str(&said.stdout).unwrap();
+        assert_eq!(record["outcome"], "SUCCEEDED");
+        assert_eq!(
+            record["snapshot_manager_run_id"],
+            failed["snapshot_manager_run_id"]
+        );
+
+        let again = local(endpoint, &["redrive", execution], "").await;
+        assert_eq!(again.code, 2);
+        assert!(
+            again.stderr.contains("ExecutionNotRedrivable"),
+            "{}",
+            again.stderr
+        );
+    });
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_with_2_and_the_reason() {
+    run(async {
+        let endpoint = &engine().await.names().endpoint;
+        let run_x = |rest: &[&'static str]| [&["run", "--application", "x"], rest].concat();
+        for (endpoint, arguments, stdin, reason) in [
+            (
+                "http://127.0.0.1:1",
+                run_x(&[]),
+                "",
+                "no engine is running; start one with",
+            ),
+            (
+                endpoint,
+                run_x(&["--input", "-"]),
+                "{",
+                "-: EOF while parsing",
+            ),
+            (
+                endpoint,
+                run_x(&["--input", "-"]),
+                "[]",
+                "--input holds [], not a JSON object",
+            ),
+            (
+                endpoint,
+                run_x(&["--input", "-"]),
+                r#"{"application_name":"y"}"#,
+                "--input has the application_name \"y\", --application is \"x\"",
+            ),
+            (
+                endpoint,
+                run_x(&["--input", "/nowhere.json"]),
+                "",
+                "/nowhere.json: No such file",
+            ),
+            (
+                endpoint,
+                vec!["redrive", "nothing"],
+                "",
+                "ExecutionDoesNotExist",
+            ),
+            (endpoint, vec!["run"], "", "--application <NAME>"),
+        ] {
+            let said = local(endpoint, &arguments, stdin).await;
+            assert_eq!(said.code, 2, "{arguments:?}: {}", said.stderr);
+            assert!(
+                said.stderr.contains(reason),
+                "{arguments:?}: {}",
+                said.stderr
+            );
+            assert_eq!(said.stdout, "", "{arguments:?}");
+        }
+    });
+}
+
+#[test]
+fn up_prints_what_clients_need_and_an_interrupt_ends_everything() {
+    run(async {
+        let mut up = command("", &["up", "--snapshot-seconds", "1"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(up.stdout.take().unwrap()).lines();
+        let mut exports = Vec::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains("Ctrl-C") {
+                break;
+            }
+            exports.push(line);
+        }
+        let value = |name: &str| {
+            let exports = exports.iter().flat_map(|line| line.split_whitespace());
+            let prefix = format!("{name}=");
+            exports
+                .filter_map(|word| word.strip_prefix(&prefix))
+                .next()
+                .unwrap()
+                .to_owned()
+        };
+        let endpoint = value("AWS_ENDPOINT_URL");
+        assert_eq!(value("TABLE_NAME"), "snapshot_manager_status");
+        assert!(value("STATE_MACHINE_ARN").ends_with(":stateMachine:snapshot-manager"));
+        assert!(value("TOPIC_ARN").ends_with(":snapshot-manager"));
+
+        // The run's input names an application that is not there, so the functions have run.
+        let said = local(&endpoint, &["run", "--application", "none", "--json"], "").await;
+        assert_eq!(said.code, 1, "{}", said.stderr);
+        let children = children(up.id().unwrap());
+        assert!(children.len() >= 3, "moto and two functions: {children:?}");
+
+        let interrupt = ["-INT".to_owned(), up.id().unwrap().to_string()];
+        assert!(
+            Command::new("kill")
+                .args(interrupt)
+                .status()
+                .await
+                .unwrap()
+                .success()
+        );
+        assert_eq!(up.wait().await.unwrap().code(), Some(0));
+        eventually("the end of its processes", async || {
+            let alive = children.iter().filter(|pid| is_alive(**pid)).count();
+            (alive == 0).then_some(())
+        })
+        .await;
+    });
+}
+
+/// The processes that a process has started.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap();
+    processes
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.parse().ok())
+        .filter(|pid| stat(*pid).is_some_and(|(_, its_parent)| its_parent == parent))
+        .collect()
+}
+
+fn is_alive(pid: u32) -> bool {
+    stat(pid).is_some_and(|(state, _)| state != "Z")
+}
+
+/// State and parent of a process.
+fn stat(pid: u32) -> Option<(String, u32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
+}

@@ -1,0 +1,48 @@
+//! botocore judges the emulator: boto3 drives every operation, its own validation looks at each
+//! request and its own parsers and shapes at each answer.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use jiff::{SignedDuration, Timestamp};
+use local::msf::{SeededSnapshot, SnapshotStatus};
+use local::{functions, python};
+use support::{engine, run};
+use tokio::process::Command;
+
+#[test]
+fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
+    run(async {
+        let engine = engine().await;
+        {
+            let mut emulator = engine.gateway().emulator().lock().unwrap();
+            emulator.behaviour("judge-downtime").downtime = true;
+            emulator.behaviour("judge-failing").snapshots_fail = true;
+            let now = Timestamp::now();
+            let quota = (1..=1_000).rev().map(|hours| SeededSnapshot {
+                name: format!("custom_{hours:013}"),
+                status: SnapshotStatus::Ready,
+                created_at: Some(now - SignedDuration::from_hours(hours)),
+                version_id: 1,
+            });
+            emulator.seed("judge-full", quota);
+        }
+        let target = functions::target_folder().unwrap();
+        let python = python::install(&target, |_| ()).await.unwrap();
+        let judged = Command::new(python)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/boto3_judge.py"))
+            .env("AWS_ENDPOINT_URL", &engine.names().endpoint)
+            .env("AWS_DEFAULT_REGION", &engine.names().region)
+            .env("AWS_ACCESS_KEY_ID", "local")
+            .env("AWS_SECRET_ACCESS_KEY", "local")
+            .output()
+            .await
+            .unwrap();
+        let said = String::from_utf8_lossy(&judged.stdout);
+        let complained = String::from_utf8_lossy(&judged.stderr);
+        assert!(judged.status.success(), "{said}\n{complained}");
+        let operations = said.lines().last().unwrap_or_default();
+        assert!(operations.contains("13 operations"), "{said}");
+    });
+}
