@@ -71,45 +71,45 @@ struct Redrive {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let outcome = match cli.command {
-        // Its end is an interrupt.
+    let done = match Cli::parse().command {
+        None => until_interrupted(demonstrate()).await,
         Some(Command::Up(options)) => up(options).await,
-        command => tokio::select! {
-            outcome = run(command) => outcome,
-            () = interrupted() => {
-                eprintln!("\nInterrupted; everything that was started is stopped.");
-                return ExitCode::from(130);
-            }
-        },
+        Some(Command::Run(options)) => until_interrupted(start_and_follow(options)).await,
+        Some(Command::Redrive(options)) => until_interrupted(redrive(options)).await,
+        Some(Command::Bench) => until_interrupted(measure()).await,
     };
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(message) => {
-            eprintln!("error: {message}");
-            ExitCode::from(2)
+    done.unwrap_or_else(|message| {
+        eprintln!("error: {message}");
+        ExitCode::from(2)
+    })
+}
+
+/// Does some work whose outcome is whether all went well. Dropping it ends what it has started.
+async fn until_interrupted(
+    work: impl Future<Output = Result<bool, String>>,
+) -> Result<ExitCode, String> {
+    tokio::select! {
+        outcome = work => outcome.map(|well| ExitCode::from(u8::from(!well))),
+        () = interrupted() => {
+            eprintln!("\nInterrupted; everything that was started is stopped.");
+            Ok(ExitCode::from(130))
         }
     }
 }
 
-async fn run(command: Option<Command>) -> Result<bool, String> {
-    match command {
-        None => {
-            let lifecycle = Lifecycle {
-                snapshot: Duration::from_secs(5),
-                ..Lifecycle::default()
-            };
-            let engine = start(None, lifecycle).await?;
-            let succeeded = demo::run(&engine).await;
-            engine.stop().await;
-            succeeded
-        }
-        Some(Command::Up(options)) => up(options).await,
-        Some(Command::Run(options)) => start_and_follow(options).await,
-        Some(Command::Redrive(options)) => redrive(options).await,
-        Some(Command::Bench) => bench::run(prepare().await?).await,
-    }
+async fn demonstrate() -> Result<bool, String> {
+    let lifecycle = Lifecycle {
+        snapshot: Duration::from_secs(5),
+        ..Lifecycle::default()
+    };
+    let engine = start(None, lifecycle).await?;
+    let succeeded = demo::run(&engine).await;
+    engine.stop().await;
+    succeeded
+}
+
+async fn measure() -> Result<bool, String> {
+    bench::run(prepare().await?).await
 }
 
 /// Ctrl-C, or a request to end.
@@ -181,14 +181,14 @@ async fn start(port: Option<u16>, lifecycle: Lifecycle) -> Result<Engine, String
     .await
 }
 
-async fn up(options: Up) -> Result<bool, String> {
+async fn up(options: Up) -> Result<ExitCode, String> {
     let lifecycle = Lifecycle {
         snapshot: Duration::from_secs(options.snapshot_seconds),
         ..Lifecycle::default()
     };
     let engine = tokio::select! {
         engine = start(options.port, lifecycle) => engine?,
-        () = interrupted() => return Ok(false),
+        () = interrupted() => return Ok(ExitCode::from(130)),
     };
     let names = engine.names();
     let file = endpoint_file()?;
@@ -216,7 +216,7 @@ async fn up(options: Up) -> Result<bool, String> {
         let _ = std::fs::remove_file(&file);
     }
     engine.stop().await;
-    Ok(true)
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Where `up` writes its endpoint.
