@@ -2,7 +2,7 @@
 
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::types::HistoryEvent;
-use contract::RecordAndNotifyInput;
+use contract::ExecutionStatusDetail;
 use shell::{Refusal, StepError};
 
 use crate::error;
@@ -12,17 +12,20 @@ use crate::error;
 pub(crate) struct LastWords {
     /// The state that was entered and not left.
     pub(crate) state: Option<String>,
-    pub(crate) error: Option<String>,
-    pub(crate) cause: Option<String>,
-    /// What the run had done when that state was entered.
-    pub(crate) done: Option<RecordAndNotifyInput>,
+    /// Error and cause of the execution.
+    pub(crate) end: Option<(Option<String>, Option<String>)>,
+    /// What that state was given: what the run had done, or the run's own input if it is the first.
+    pub(crate) given: Option<String>,
 }
 
-/// Reads the history backwards to the state that failed.
-pub(crate) async fn last_words(sfn: &Client, execution_arn: &str) -> Result<LastWords, StepError> {
+/// Reads the history backwards, from when the execution stopped to the state that failed.
+pub(crate) async fn last_words(
+    sfn: &Client,
+    stopped: &ExecutionStatusDetail,
+) -> Result<LastWords, StepError> {
     let mut pages = sfn
         .get_execution_history()
-        .execution_arn(execution_arn)
+        .execution_arn(&stopped.execution_arn)
         .reverse_order(true)
         .include_execution_data(true)
         .into_paginator()
@@ -33,7 +36,7 @@ pub(crate) async fn last_words(sfn: &Client, execution_arn: &str) -> Result<Last
         let page =
             page.map_err(|error| error::other(Refusal::of("GetExecutionHistory", &error)))?;
         for event in &page.events {
-            if take_in(&mut words, event) {
+            if take_in(&mut words, event, stopped.stop_date) {
                 return Ok(words);
             }
         }
@@ -41,23 +44,39 @@ pub(crate) async fn last_words(sfn: &Client, execution_arn: &str) -> Result<Last
     Ok(words)
 }
 
-/// Takes in one event, newest first; true when the state is found.
-fn take_in(words: &mut LastWords, event: &HistoryEvent) -> bool {
-    let parse = |json: &Option<String>| serde_json::from_str(json.as_deref()?).ok();
-    if let Some(failed) = &event.execution_failed_event_details {
-        (words.error, words.cause) = (failed.error.clone(), failed.cause.clone());
-    } else if let Some(aborted) = &event.execution_aborted_event_details {
-        (words.error, words.cause) = (aborted.error.clone(), aborted.cause.clone());
-    } else if let Some(timed_out) = &event.execution_timed_out_event_details {
-        (words.error, words.cause) = (timed_out.error.clone(), timed_out.cause.clone());
-    } else if let Some(entered) = &event.state_entered_event_details {
+/// Takes in one event, newest first; true when the state is found. What is later than `stop_date`
+/// belongs to a redrive since then.
+fn take_in(words: &mut LastWords, event: &HistoryEvent, stop_date: i64) -> bool {
+    let is_later = event.timestamp.to_millis().is_ok_and(|at| at > stop_date);
+    if event.execution_redriven_event_details.is_some() && is_later {
+        *words = LastWords::default();
+    } else if let Some(end) = end(event) {
+        // A redriven execution has ended before.
+        words.end.get_or_insert(end);
+    } else if let Some(entered) = &event.state_entered_event_details
+        && !is_later
+    {
         words.state = Some(entered.name.clone());
-        words.done = parse(&entered.input);
+        words.given.clone_from(&entered.input);
         return true;
-    } else if let Some(exited) = &event.state_exited_event_details {
+    } else if let Some(exited) = &event.state_exited_event_details
+        && !is_later
+    {
         // It was stopped between two states.
-        words.done = parse(&exited.output);
+        words.given.clone_from(&exited.output);
         return true;
     }
     false
+}
+
+/// Error and cause, if that is how the execution ended.
+fn end(event: &HistoryEvent) -> Option<(Option<String>, Option<String>)> {
+    if let Some(failed) = &event.execution_failed_event_details {
+        Some((failed.error.clone(), failed.cause.clone()))
+    } else if let Some(aborted) = &event.execution_aborted_event_details {
+        Some((aborted.error.clone(), aborted.cause.clone()))
+    } else {
+        let timed_out = event.execution_timed_out_event_details.as_ref()?;
+        Some((timed_out.error.clone(), timed_out.cause.clone()))
+    }
 }

@@ -4,7 +4,7 @@ use aws_sdk_sns::error::BuildError;
 use aws_sdk_sns::types::MessageAttributeValue;
 use contract::{
     AuditRecord, ExecutionStatusChange, Notified, NotifyOn, Outcome, RecordAndNotifyInput,
-    RecordAndNotifyOutput, Recorded, RunInput,
+    RecordAndNotifyOutput, Recorded,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -52,17 +52,15 @@ pub async fn handle(
     let mut history = Ok(());
     let (mut record, notify_on) = if input.get("detail-type").is_some() {
         let event: ExecutionStatusChange = shell::parse(&input).map_err(StepError::unexpected)?;
-        let words = match last_words(&clients.sfn, &event.detail.execution_arn).await {
+        let words = match last_words(&clients.sfn, &event.detail).await {
             Ok(words) => words,
             Err(error) => {
                 history = Err(error);
                 LastWords::default()
             }
         };
-        let asked = event.detail.input.as_deref();
-        let asked = asked.and_then(|asked| serde_json::from_str::<RunInput>(asked).ok());
-        let notify_on = asked.map_or(NotifyOn::All, |asked| asked.notify_on);
-        (record::of_failure(&event.detail, words), notify_on)
+        // Whatever the run asked for: this is a problem.
+        (record::of_failure(&event.detail, words), NotifyOn::All)
     } else {
         let input: RecordAndNotifyInput = shell::parse(&input).map_err(StepError::unexpected)?;
         let notify_on = input.run.input.notify_on;

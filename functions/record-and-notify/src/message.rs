@@ -62,12 +62,7 @@ fn email(record: &AuditRecord, headline: &str) -> String {
             .map(|held_back| held_back.message.clone()),
     );
     paragraphs.extend(record.error_message.clone());
-    if needs_command(record) {
-        paragraphs.push(format!(
-            "Once the cause is gone, redrive it: {}",
-            redrive_command(&record.execution_arn)
-        ));
-    }
+    paragraphs.extend(cure(record));
     paragraphs.push(format!(
         "Execution: {}",
         console_link(&record.execution_arn)
@@ -117,17 +112,33 @@ fn deletions(record: &AuditRecord) -> Option<String> {
     Some(text)
 }
 
-/// A message with one of our names has its command in it; AWS's own errors have not.
-fn needs_command(record: &AuditRecord) -> bool {
+/// The cure of an execution that ended badly, unless its message has it, as those with one of our
+/// names do when they are there and whole.
+fn cure(record: &AuditRecord) -> Option<String> {
     let ends_badly = matches!(
         record.outcome,
         Outcome::Failed | Outcome::TimedOut | Outcome::Aborted
     );
-    let ours = record
-        .error_name
-        .as_ref()
-        .is_some_and(|name| ErrorName::ALL.iter().any(|ours| ours.as_str() == name));
-    ends_badly && !ours
+    if !ends_badly {
+        return None;
+    }
+    let execution_arn = &record.execution_arn;
+    let ours = ErrorName::ALL
+        .into_iter()
+        .find(|ours| record.error_name.as_deref() == Some(ours.as_str()));
+    let message = record.error_message.as_deref().unwrap_or_default();
+    match ours {
+        Some(_) if message.contains("Command: aws stepfunctions ") => None,
+        Some(name) => Some(format!(
+            "{} Command: {}",
+            name.remedy(),
+            name.command(execution_arn, None)
+        )),
+        None => Some(format!(
+            "Once the cause is gone, redrive it: {}",
+            redrive_command(execution_arn)
+        )),
+    }
 }
 
 /// The execution's page in the console of its partition.

@@ -47,17 +47,20 @@ fn outcome(input: &RecordAndNotifyInput) -> Outcome {
 
 /// The record of an execution that ended without coming to its last state, or in it.
 pub(crate) fn of_failure(detail: &ExecutionStatusDetail, words: LastWords) -> AuditRecord {
+    let given = words.given.as_deref();
+    let done: Option<RecordAndNotifyInput> =
+        given.and_then(|given| serde_json::from_str(given).ok());
     let asked: Option<Value> = detail
         .input
-        .as_ref()
+        .as_deref()
+        .or(given)
         .and_then(|input| serde_json::from_str(input).ok());
-    let application = words.done.as_ref().map_or_else(
+    let application = done.as_ref().map_or_else(
         || asked.as_ref().and_then(usable_name),
         |done| Some(done.run.input.application_name.clone()),
     );
     // The state's own run id, if there is one: the event's start may be rounded otherwise.
-    let run_id = words
-        .done
+    let run_id = done
         .as_ref()
         .map_or(detail.start_date, |done| done.run.run_id);
     let outcome = match detail.status {
@@ -77,18 +80,17 @@ pub(crate) fn of_failure(detail: &ExecutionStatusDetail, words: LastWords) -> Au
     record.mode = asked
         .and_then(|asked| serde_json::from_value::<RunInput>(asked).ok())
         .map(|asked| asked.mode);
-    if let Some(done) = words.done {
+    if let Some(done) = done {
         fill(&mut record, done);
     }
-    record.failed_state = words.state;
-    record.error_name = words
-        .error
-        .or_else(|| detail.error.clone())
-        .map(|name| single_line(&name));
-    record.error_message = words
-        .cause
-        .or_else(|| detail.cause.clone())
-        .map(|cause| said(&cause));
+    record.failed_state = words.state.as_deref().map(single_line);
+    let (error, cause) = words.end.unwrap_or_default();
+    record.error_name = told(error.as_deref())
+        .or(told(detail.error.as_deref()))
+        .map(single_line);
+    record.error_message = told(cause.as_deref())
+        .or(told(detail.cause.as_deref()))
+        .map(said);
     record
 }
 
@@ -98,13 +100,18 @@ fn usable_name(input: &Value) -> Option<ApplicationName> {
     ApplicationName::try_from(name.to_owned()).ok()
 }
 
+/// What a service leaves empty it does not tell.
+fn told(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
+}
+
 /// A cause in words: a Lambda's is JSON with its `errorMessage`.
 fn said(cause: &str) -> String {
     let parsed: Option<Value> = serde_json::from_str(cause).ok();
     let message = parsed
         .as_ref()
         .and_then(|parsed| parsed.get("errorMessage")?.as_str());
-    single_line(message.unwrap_or(cause))
+    single_line(told(message).unwrap_or(cause))
 }
 
 /// A record with nothing in it that may be unknown.
@@ -161,7 +168,10 @@ fn fill(record: &mut AuditRecord, done: RecordAndNotifyInput) {
     if done.run.input.mode == Mode::Plan {
         record.plan = done.progress.is_some().then_some(done.verdicts);
         record.deletions_planned = done.deletions_wanted;
-    } else if let Some(progress) = done.progress {
+    } else if let Some(mut progress) = done.progress {
+        for failed in &mut progress.failed {
+            failed.reason = single_line(&failed.reason);
+        }
         record.snapshots_deleted = Some(progress.deleted);
         record.snapshots_deleted_count = Some(progress.deleted_count);
         record.snapshots_failed_to_be_deleted = Some(progress.failed);

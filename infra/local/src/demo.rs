@@ -216,7 +216,11 @@ async fn receive(sqs: &aws_sdk_sqs::Client, queue_url: &str) -> Result<String, S
     let text = |field: &str| body[field].as_str().unwrap_or_default();
     let message: Value =
         serde_json::from_str(text("Message")).map_err(|error| error.to_string())?;
-    Ok(format!("Subject: {}\nMessage: {message}", text("Subject")))
+    let message = serde_json::to_string_pretty(&message).map_err(|error| error.to_string())?;
+    Ok(format!(
+        " Subject: {}\n Message: {message}",
+        text("Subject")
+    ))
 }
 
 /// One row for each snapshot there was or is: what became of it, and why.
@@ -254,7 +258,7 @@ fn snapshots(
             reasons.get(name).cloned().unwrap_or_default(),
         ]);
     }
-    table.to_string()
+    table.trim_fmt()
 }
 
 fn age(age: SignedDuration) -> String {
@@ -321,5 +325,9 @@ fn usage(engine: &Engine, ended: &Ended) -> String {
             average.map_or(String::new(), milliseconds),
         ]);
     }
-    format!("{table}\n{} state transitions", transitions(&ended.history))
+    format!(
+        "{}\n {} state transitions",
+        table.trim_fmt(),
+        transitions(&ended.history)
+    )
 }

@@ -19,8 +19,9 @@ use crate::gateway::{Gateway, GatewaySettings};
 use crate::lambda::FailedEvent;
 use crate::msf::{Emulator, Lifecycle};
 
-/// The only Region and account; moto's Step Functions knows no other account.
-const REGION: &str = "us-east-1";
+/// The only account is the one that moto knows. The only Region is one for which version 1 of the aws
+/// CLI has no address of its own for SQS, which it would prefer to `AWS_ENDPOINT_URL`.
+const REGION: &str = "eu-central-2";
 const ACCOUNT: &str = "123456789012";
 
 /// What the engine creates.

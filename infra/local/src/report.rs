@@ -16,6 +16,9 @@ use crate::follow::Ended;
 /// How long a failed execution's record may take: it comes by an event.
 const RECORD_WITHIN: Duration = Duration::from_secs(20);
 
+/// The width of a table that does not go to a terminal, in characters.
+const WIDTH: u16 = 110;
+
 /// An item of the table.
 pub type Record = BTreeMap<String, Value>;
 
@@ -91,21 +94,25 @@ pub async fn get(
 
 /// The record as a table of its attributes.
 #[must_use]
-pub fn record_table(record: &Record) -> Table {
+pub fn record_table(record: &Record) -> String {
     let mut table = new_table(["attribute", "value"]);
     for (attribute, value) in record {
-        let value = match value {
-            Value::String(text) => text.clone(),
-            Value::Array(entries) if !entries.is_empty() => entries
-                .iter()
-                .map(Value::to_string)
-                .collect::<Vec<_>>()
-                .join("\n"),
-            value => value.to_string(),
-        };
-        table.add_row([attribute, &value]);
+        table.add_row([attribute.as_str(), &shown(value)]);
     }
-    table
+    table.trim_fmt()
+}
+
+/// A value for people: lists of snapshots one a line, with the reason.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(entries) => entries.iter().map(shown).collect::<Vec<_>>().join("\n"),
+        Value::Object(fields) => match (&fields.get("snapshot_name"), &fields.get("reason")) {
+            (Some(Value::String(name)), Some(Value::String(reason))) => format!("{name}: {reason}"),
+            _ => value.to_string(),
+        },
+        _ => value.to_string(),
+    }
 }
 
 /// An empty table in the style of all of them.
@@ -115,5 +122,8 @@ pub(crate) fn new_table<const N: usize>(header: [&str; N]) -> Table {
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(header);
+    if !table.is_tty() {
+        table.set_width(WIDTH);
+    }
     table
 }

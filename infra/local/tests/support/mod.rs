@@ -144,7 +144,7 @@ impl<'a> Scenario<'a> {
             .subscribe()
             .topic_arn(&engine.names().topic_arn)
             .protocol("sqs")
-            .endpoint(format!("arn:aws:sqs:us-east-1:123456789012:{queue}"))
+            .endpoint(format!("arn:aws:sqs:eu-central-2:123456789012:{queue}"))
             .attributes("FilterPolicy", filter.to_string())
             .send()
             .await;
