@@ -48,25 +48,45 @@ pub fn hurry(definition: &str, factor: u64) -> Result<String, String> {
     Ok(definition.to_string())
 }
 
-/// The definition as a Mermaid diagram.
+/// The definition as a Mermaid diagram, in the order in which a run comes to its states.
 ///
 /// # Errors
 /// It is not JSON.
 pub fn mermaid(definition: &str) -> Result<String, String> {
     let definition: Value = serde_json::from_str(definition).map_err(|e| e.to_string())?;
-    let mut diagram = "stateDiagram-v2\n".to_owned();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let _ = writeln!(diagram, "    [*] --> {}", text(&definition["StartAt"]));
+    let start = text(&definition["StartAt"]);
+    let mut diagram = "stateDiagram-v2\n".to_owned();
+    // Mermaid wants to know a choice before it is first named.
     for (name, state) in definition["States"].as_object().into_iter().flatten() {
         if state["Type"] == "Choice" {
             let _ = writeln!(diagram, "    state {name} <<choice>>");
         }
-        for rule in state["Choices"].as_array().into_iter().flatten() {
-            let (next, value) = (text(&rule["Next"]), text(&rule["StringEquals"]));
-            let _ = writeln!(diagram, "    {name} --> {next}: {value}");
-        }
-        if let Some(next) = state["Next"].as_str() {
-            let _ = writeln!(diagram, "    {name} --> {next}");
+    }
+    let _ = writeln!(diagram, "    [*] --> {start}");
+    let mut drawn = vec![start];
+    let mut at = 0;
+    while let Some(name) = drawn.get(at).cloned() {
+        at += 1;
+        let state = &definition["States"][&name];
+        let rules = state["Choices"].as_array().into_iter().flatten();
+        let ways = rules
+            .map(|rule| {
+                (
+                    text(&rule["Next"]),
+                    format!(": {}", text(&rule["StringEquals"])),
+                )
+            })
+            .chain(
+                state["Next"]
+                    .as_str()
+                    .map(|next| (next.to_owned(), String::new())),
+            );
+        for (next, label) in ways {
+            let _ = writeln!(diagram, "    {name} --> {next}{label}");
+            if !drawn.contains(&next) {
+                drawn.push(next);
+            }
         }
         if state["End"] == true {
             let _ = writeln!(diagram, "    {name} --> [*]");

@@ -67,7 +67,10 @@ fn default_of(schema: &Schema) -> impl Fn(&str, &Value) -> String {
         {
             return "required".to_owned();
         }
-        format!("`{}`", property["default"].to_string().replace('"', ""))
+        match &property["default"] {
+            Value::String(default) => format!("`{default}`"),
+            default => format!("`{default}`"),
+        }
     }
 }
 
