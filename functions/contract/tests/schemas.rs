@@ -1,6 +1,12 @@
 //! The JSON Schemas in `resources/schemas` are those of the types, and the sample events in
 //! `resources/events` are what they say.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

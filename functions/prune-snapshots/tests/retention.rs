@@ -1,5 +1,11 @@
 //! The plan: a table first, laws second.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
 use std::collections::BTreeSet;
 
 use contract::{Action, Retention, Verdict};

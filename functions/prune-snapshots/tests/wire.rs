@@ -1,5 +1,11 @@
 //! The handler on the wire: which requests it sends, and what it makes of each answer.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
 use contract::{
     Action, ErrorName, HeldBackCause, PruneSnapshotsInput, PruneSnapshotsOutput, Pruning,
 };

@@ -1,5 +1,7 @@
 //! The handler on the wire: which requests it sends, and what it makes of each answer.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
 use contract::{ErrorName, Outcome, RecordAndNotifyOutput, Recorded, redrive_command};
 use record_and_notify::{Clients, Config};
 use serde_json::{Value, json};
@@ -20,18 +22,16 @@ const STOP: i64 = 1_795_384_991_303;
 
 // ---- What the function is given ----
 
-fn run_input(mode: &str, notify_on: &str) -> Value {
-    json!({
-        "application_name": "orders", "mode": mode, "retention": { "keep_last": 2 },
-        "notify_on": notify_on
-    })
+fn run_input(mode: &str) -> Value {
+    json!({ "application_name": "orders", "mode": mode, "retention": { "keep_last": 2 } })
 }
 
 /// A run, with what it has done.
-fn run_of(input: Value, done: Value) -> Value {
-    let mut state = json!({
-        "run": { "run_id": RUN_ID, "execution_arn": EXECUTION, "input": input }
+fn run_of(mode: &str, done: Value) -> Value {
+    let run = json!({
+        "run_id": RUN_ID, "execution_arn": EXECUTION, "input": run_input(mode)
     });
+    let mut state = json!({ "run": run });
     merge(&mut state, done);
     state
 }
@@ -80,20 +80,20 @@ fn pruned() -> Value {
 }
 
 fn succeeded() -> Value {
-    run_of(run_input("RUN", "ALL"), pruned())
+    run_of("RUN", pruned())
 }
 
 fn nothing_to_prune() -> Value {
     let mut done = pruned();
     done["progress"] = json!({});
-    run_of(run_input("RUN", "ALL"), done)
+    run_of("RUN", done)
 }
 
 fn deletion_failed() -> Value {
     let mut done = pruned();
     done["progress"]["failed_count"] = 1.into();
     done["progress"]["failed"] = json!([failed_deletion()]);
-    run_of(run_input("RUN", "ALL"), done)
+    run_of("RUN", done)
 }
 
 fn held_back(cause: &str) -> Value {
@@ -101,7 +101,7 @@ fn held_back(cause: &str) -> Value {
     done["held_back"] = json!({
         "cause": cause, "deletions_wanted": 3, "message": "Three are held back."
     });
-    run_of(run_input("RUN", "ALL"), done)
+    run_of("RUN", done)
 }
 
 fn skipped() -> Value {
@@ -109,7 +109,7 @@ fn skipped() -> Value {
         "snapshot_creation": "SKIPPED", "wait_seconds": 15,
         "skip_reason": "The application orders is READY, not RUNNING."
     });
-    run_of(run_input("RUN", "ALL"), done)
+    run_of("RUN", done)
 }
 
 fn planned() -> Value {
@@ -117,7 +117,7 @@ fn planned() -> Value {
     done["snapshot"] = Value::Null;
     done["progress"] = json!({});
     done["deletions_wanted"] = 1.into();
-    run_of(run_input("PLAN", "ALL"), done)
+    run_of("PLAN", done)
 }
 
 fn only_problems(mut input: Value) -> Value {
@@ -222,45 +222,43 @@ fn page(events: &[Value], next: Option<&str>) -> Answer {
     Answer::Ok(page)
 }
 
-/// An event of the history, so many seconds after the execution stopped.
-fn happened(after_stop: i64, kind: &str, field: &str, details: Value) -> Value {
+/// An event of the history, so many seconds after the execution stopped. `of` is what its details
+/// are called for.
+fn happened(after_stop: i64, kind: &str, of: &str, details: Value) -> Value {
     let millis = STOP + after_stop * 1_000;
     let timestamp = format!("{}.{:03}", millis / 1_000, millis % 1_000);
-    json!({
-        "timestamp": serde_json::from_str::<Value>(&timestamp).unwrap(),
-        "type": kind, "id": 9, "previousEventId": 8, field: details
-    })
+    let timestamp: Value = serde_json::from_str(&timestamp).unwrap();
+    let mut event = json!({
+        "timestamp": timestamp, "type": kind, "id": 9, "previousEventId": 8
+    });
+    event[format!("{of}EventDetails")] = details;
+    event
 }
 
-fn ended(kind: &str, details: Value) -> Value {
-    let (first, rest) = kind.split_at(1);
-    let field = format!("{}{rest}EventDetails", first.to_lowercase());
-    happened(0, kind, &field, details)
+fn ended(after_stop: i64, how: &str, details: Value) -> Value {
+    let (kind, of) = (format!("Execution{how}"), format!("execution{how}"));
+    happened(after_stop, &kind, &of, details)
 }
 
 fn execution_failed(error: &str, message: &str) -> Value {
     let cause = lambda_cause(error, message);
-    ended("ExecutionFailed", json!({ "error": error, "cause": cause }))
+    ended(0, "Failed", json!({ "error": error, "cause": cause }))
 }
 
 fn task_failed() -> Value {
     let details = json!({ "resource": "invoke", "resourceType": "lambda", "error": "Lambda.Gone" });
-    happened(0, "TaskFailed", "taskFailedEventDetails", details)
+    happened(0, "TaskFailed", "taskFailed", details)
 }
 
 fn entered(after_stop: i64, kind: &str, name: &str, input: &Value) -> Value {
     let details = json!({ "name": name, "input": input.to_string() });
-    happened(
-        after_stop,
-        &format!("{kind}StateEntered"),
-        "stateEnteredEventDetails",
-        details,
-    )
+    let kind = format!("{kind}StateEntered");
+    happened(after_stop, &kind, "stateEntered", details)
 }
 
-fn exited(name: &str, output: &Value) -> Value {
+fn exited(after_stop: i64, name: &str, output: &Value) -> Value {
     let details = json!({ "name": name, "output": output.to_string() });
-    happened(-1, "TaskStateExited", "stateExitedEventDetails", details)
+    happened(after_stop, "TaskStateExited", "stateExited", details)
 }
 
 fn redriven(after_stop: i64) -> Value {
@@ -268,7 +266,7 @@ fn redriven(after_stop: i64) -> Value {
     happened(
         after_stop,
         "ExecutionRedriven",
-        "executionRedrivenEventDetails",
+        "executionRedriven",
         details,
     )
 }
@@ -277,7 +275,7 @@ fn redriven(after_stop: i64) -> Value {
 fn waiting() -> Value {
     let mut taken = snapshot();
     taken["seconds"] = Value::Null;
-    run_of(run_input("RUN", "ALL"), json!({ "snapshot": taken }))
+    run_of("RUN", json!({ "snapshot": taken }))
 }
 
 /// A run that failed while it waited for its snapshot.
@@ -286,7 +284,7 @@ fn too_slow_history() -> Vec<Value> {
         execution_failed("SnapshotTimedOut", &too_slow()),
         task_failed(),
         entered(-1, "Task", "DescribeSnapshot", &waiting()),
-        exited("WaitForSnapshot", &json!("not looked at")),
+        exited(-1, "WaitForSnapshot", &json!("not looked at")),
     ]
 }
 
@@ -443,14 +441,15 @@ fn key() -> Value {
 }
 
 /// `UpdateItem` of the record: sets `set`, removes `removed`, both in the order of the expression.
-fn write_request(set: &[(&str, Value)], removed: &[&str]) -> Value {
-    let assignments: Vec<String> = set
-        .iter()
-        .map(|(name, _)| format!("#{name} = :{name}"))
-        .collect();
+fn write_request(set: &[(&str, Value)], removed: &str) -> Value {
+    let removed: Vec<&str> = removed.split_whitespace().collect();
+    let assign = |(name, _): &(&str, Value)| format!("#{name} = :{name}");
+    let assignments: Vec<String> = set.iter().map(assign).collect();
     let removals: Vec<String> = removed.iter().map(|name| format!("#{name}")).collect();
-    let all = set.iter().map(|(name, _)| name).chain(removed);
-    let names: Value = all.map(|name| (format!("#{name}"), json!(name))).collect();
+    let names = set.iter().map(|(name, _)| name).chain(&removed);
+    let names: Value = names
+        .map(|name| (format!("#{name}"), json!(name)))
+        .collect();
     let values: Value = set
         .iter()
         .map(|(name, value)| (format!(":{name}"), value.clone()))
@@ -518,16 +517,8 @@ async fn a_run_is_written_then_announced_then_marked_with_exactly_these_requests
             ("snapshots_total", json!({ "N": "3" })),
             ("started_at", json!({ "N": RUN_ID.to_string() })),
         ],
-        &[
-            "skip_reason",
-            "held_back",
-            "plan",
-            "deletions_planned",
-            "failed_state",
-            "error_name",
-            "error_message",
-            "expires_at",
-        ],
+        "skip_reason held_back plan deletions_planned failed_state error_name \
+         error_message expires_at",
     );
     let record = json!({
         "app_name": "orders", "snapshot_manager_run_id": RUN_ID,
@@ -589,20 +580,10 @@ async fn a_failed_execution_is_looked_up_written_announced_and_marked_with_exact
             ("outcome", json!({ "S": "FAILED" })),
             ("started_at", json!({ "N": RUN_ID.to_string() })),
         ],
-        &[
-            "snapshot_seconds",
-            "skip_reason",
-            "snapshots_deleted",
-            "snapshots_deleted_count",
-            "snapshots_failed_to_be_deleted",
-            "snapshots_failed_to_be_deleted_count",
-            "held_back",
-            "snapshots_ready",
-            "snapshots_total",
-            "plan",
-            "deletions_planned",
-            "expires_at",
-        ],
+        "snapshot_seconds skip_reason snapshots_deleted snapshots_deleted_count \
+         snapshots_failed_to_be_deleted snapshots_failed_to_be_deleted_count \
+         held_back snapshots_ready snapshots_total plan deletions_planned \
+         expires_at",
     );
     let record = json!({
         "app_name": "orders", "snapshot_manager_run_id": RUN_ID,
@@ -756,13 +737,13 @@ async fn failed_deletions_and_what_was_held_back_are_recorded_and_told_with_thei
 
 #[tokio::test]
 async fn each_bad_end_of_an_execution_has_its_outcome() {
-    for (status, kind, outcome) in [
-        ("FAILED", "ExecutionFailed", Outcome::Failed),
-        ("TIMED_OUT", "ExecutionTimedOut", Outcome::TimedOut),
-        ("ABORTED", "ExecutionAborted", Outcome::Aborted),
+    for (status, how, outcome) in [
+        ("FAILED", "Failed", Outcome::Failed),
+        ("TIMED_OUT", "TimedOut", Outcome::TimedOut),
+        ("ABORTED", "Aborted", Outcome::Aborted),
     ] {
         let history = [
-            ended(kind, json!({ "error": "Odd", "cause": "Nobody knows." })),
+            ended(0, how, json!({ "error": "Odd", "cause": "Nobody knows." })),
             entered(-1, "Task", "DescribeSnapshot", &waiting()),
         ];
         let run = invoke(event(status, json!({})), announced_after(&history)).await;
@@ -802,7 +783,7 @@ async fn runs_that_ask_for_problems_only_are_recorded_all_and_announced_when_bad
         assert_eq!(run.output().message_id.as_deref(), message_id);
     }
     for status in ["FAILED", "TIMED_OUT", "ABORTED"] {
-        let input = run_input("RUN", "PROBLEMS").to_string();
+        let input = r#"{"application_name":"orders","notify_on":"PROBLEMS"}"#;
         let event = event(status, json!({ "input": input }));
         let run = invoke(event, announced_after(&[])).await;
         assert!(run.is_announced(), "{status}");
@@ -912,7 +893,7 @@ async fn a_row_of_another_writer_is_a_conflict() {
 
 #[tokio::test]
 async fn a_failure_is_told_as_far_as_it_is_known() {
-    let asked = json!({ "input": run_input("PRUNE", "ALL").to_string() });
+    let asked = json!({ "input": run_input("PRUNE").to_string() });
     let error = json!({ "error": "States.Runtime" });
     let cause = json!({ "cause": "The machine is broken." });
     let known = ["app_name", "execution_arn", "finished_at", "outcome"];
@@ -930,7 +911,7 @@ async fn a_failure_is_told_as_far_as_it_is_known() {
         (cause, "(unknown)", vec!["error_message"]),
     ] {
         // A history that says no more than that it ended.
-        let history = [ended("ExecutionFailed", json!({}))];
+        let history = [ended(0, "Failed", json!({}))];
         let run = invoke(event("FAILED", tells.clone()), announced_after(&history)).await;
         let row = run.row();
         assert_eq!(row["app_name"], application, "{tells}");
@@ -943,10 +924,7 @@ async fn a_failure_is_told_as_far_as_it_is_known() {
 
 #[tokio::test]
 async fn an_empty_error_of_the_history_does_not_hide_the_events() {
-    let history = [ended(
-        "ExecutionFailed",
-        json!({ "error": "", "cause": "" }),
-    )];
+    let history = [ended(0, "Failed", json!({ "error": "", "cause": "" }))];
     let run = invoke(failed_event(), announced_after(&history)).await;
     assert_eq!(run.row()["error_name"], "SnapshotTimedOut");
     assert_eq!(run.row()["error_message"], too_slow());
@@ -1000,7 +978,7 @@ async fn an_input_that_names_no_usable_application_is_recorded_as_unknown() {
 
 #[tokio::test]
 async fn an_input_that_the_event_leaves_out_is_read_from_the_history() {
-    let asked = run_input("RUN", "ALL");
+    let asked = run_input("RUN");
     let failed = execution_failed("ApplicationNotFound", "There is none.");
     for history in [
         vec![
@@ -1019,75 +997,30 @@ async fn an_input_that_the_event_leaves_out_is_read_from_the_history() {
 async fn the_history_tells_the_state_and_what_was_done_before_it() {
     let mut halfway = pruned();
     halfway["batch"] = json!([deleted_snapshot()]);
-    let halfway = run_of(run_input("RUN", "ALL"), halfway);
+    let halfway = run_of("RUN", halfway);
+    let asked = run_input("RUN");
     let failed = || execution_failed("Throttled", "Slow.");
-    let aborted = || ended("ExecutionAborted", json!({}));
-    for (what, history, state, snapshot, deleted) in [
-        (
-            "the first state, given the run's input",
-            vec![
-                failed(),
-                task_failed(),
-                entered(-1, "Task", "CreateSnapshot", &run_input("RUN", "ALL")),
-            ],
-            Some("CreateSnapshot"),
-            false,
-            None,
-        ),
-        (
-            "in the middle of pruning",
-            vec![
-                failed(),
-                task_failed(),
-                entered(-1, "Task", "PruneSnapshots", &halfway),
-            ],
-            Some("PruneSnapshots"),
-            true,
-            Some(1),
-        ),
-        (
-            "the last state",
-            vec![
-                failed(),
-                entered(-1, "Task", "RecordAndNotify", &succeeded()),
-            ],
-            Some("RecordAndNotify"),
-            true,
-            Some(1),
-        ),
-        (
-            "stopped while it waited",
-            vec![
-                aborted(),
-                entered(-1, "Wait", "WaitForSnapshot", &waiting()),
-            ],
-            Some("WaitForSnapshot"),
-            true,
-            None,
-        ),
-        (
-            "stopped between two states",
-            vec![aborted(), exited("PruneSnapshots", &halfway)],
-            None,
-            true,
-            Some(1),
-        ),
-        (
-            "entered in the millisecond of the end",
-            vec![failed(), entered(0, "Choice", "IsPruningDone", &halfway)],
-            Some("IsPruningDone"),
-            true,
-            Some(1),
-        ),
-        (
-            "given something that nobody can read",
-            vec![failed(), entered(-1, "Task", "PruneSnapshots", &json!([]))],
-            Some("PruneSnapshots"),
-            false,
-            None,
-        ),
-        ("nothing", vec![], None, false, None),
+    let aborted = || ended(0, "Aborted", json!({}));
+    let task =
+        |name: &str, given: &Value| vec![failed(), task_failed(), entered(-1, "Task", name, given)];
+    let waited = vec![
+        aborted(),
+        entered(-1, "Wait", "WaitForSnapshot", &waiting()),
+    ];
+    let between = vec![aborted(), exited(-1, "PruneSnapshots", &halfway)];
+    let at_once = vec![failed(), entered(0, "Choice", "IsPruningDone", &halfway)];
+    let (create, prune, record) = ("CreateSnapshot", "PruneSnapshots", "RecordAndNotify");
+    for (history, state, snapshot, deleted) in [
+        (task(create, &asked), Some(create), false, None),
+        (task(prune, &halfway), Some(prune), true, Some(1)),
+        (task(prune, &json!([])), Some(prune), false, None),
+        (task(record, &succeeded()), Some(record), true, Some(1)),
+        (waited, Some("WaitForSnapshot"), true, None),
+        (between, None, true, Some(1)),
+        (at_once, Some("IsPruningDone"), true, Some(1)),
+        (vec![], None, false, None),
     ] {
+        let what = format!("{history:?}");
         let run = invoke(failed_event(), announced_after(&history)).await;
         let row = run.row();
         assert_eq!(
@@ -1132,23 +1065,16 @@ async fn the_history_is_read_page_by_page_until_the_state_is_found() {
         }
         request
     };
-    let answers = [
-        (
-            "GetExecutionHistory",
-            page(&[execution_failed("Throttled", "Slow.")], Some("2")),
-        ),
-        ("GetExecutionHistory", page(&[task_failed()], Some("3"))),
-        (
-            "GetExecutionHistory",
-            page(
-                &[
-                    entered(-1, "Task", "PruneSnapshots", &waiting()),
-                    entered(-2, "Task", "DescribeSnapshot", &waiting()),
-                ],
-                Some("4"),
-            ),
-        ),
+    let found = [
+        entered(-1, "Task", "PruneSnapshots", &waiting()),
+        entered(-2, "Task", "DescribeSnapshot", &waiting()),
     ];
+    let pages = [
+        page(&[execution_failed("Throttled", "Slow.")], Some("2")),
+        page(&[task_failed()], Some("3")),
+        page(&found, Some("4")),
+    ];
+    let answers = pages.map(|page| ("GetExecutionHistory", page));
     let run = invoke(failed_event(), answers.into_iter().chain(announced())).await;
     assert_eq!(run.row()["failed_state"], "PruneSnapshots");
     assert_eq!(run.row()["error_name"], "Throttled");
@@ -1158,22 +1084,17 @@ async fn the_history_is_read_page_by_page_until_the_state_is_found() {
 
 #[tokio::test]
 async fn a_redriven_execution_that_fails_again_is_told_with_its_newest_error() {
-    let state = || entered(-90, "Task", "CreateSnapshot", &run_input("RUN", "ALL"));
+    let state = || entered(-90, "Task", "CreateSnapshot", &run_input("RUN"));
     let earlier = || {
         let details = json!({ "error": "SnapshotsDisabled", "cause": "They are off." });
-        happened(
-            -80,
-            "ExecutionFailed",
-            "executionFailedEventDetails",
-            details,
-        )
+        ended(-80, "Failed", details)
     };
     for (newest, error) in [
         (
             execution_failed("AccessDenied", "Not allowed."),
             json!("AccessDenied"),
         ),
-        (ended("ExecutionAborted", json!({})), Value::Null),
+        (ended(0, "Aborted", json!({})), Value::Null),
     ] {
         // The redrive schedules the task again; its state need not be entered again.
         let history = [
@@ -1197,19 +1118,9 @@ async fn a_redriven_execution_that_fails_again_is_told_with_its_newest_error() {
 async fn an_event_that_comes_after_the_redrive_is_told_as_of_its_own_time() {
     let details = json!({ "error": "TopicNotFound", "cause": "It is gone." });
     let history = [
-        happened(
-            90,
-            "ExecutionFailed",
-            "executionFailedEventDetails",
-            details,
-        ),
+        ended(90, "Failed", details),
         entered(60, "Task", "RecordAndNotify", &succeeded()),
-        happened(
-            59,
-            "TaskStateExited",
-            "stateExitedEventDetails",
-            json!({ "name": "PruneSnapshots", "output": succeeded().to_string() }),
-        ),
+        exited(59, "PruneSnapshots", &succeeded()),
         entered(50, "Task", "PruneSnapshots", &waiting()),
         redriven(40),
     ];
@@ -1408,8 +1319,8 @@ async fn what_is_not_known_is_absent_and_never_zero_or_empty() {
     let accepted = json!({
         "name": "custom_1795377747949", "accepted_at": "2026-11-22T20:02:28.401Z"
     });
-    let begun = run_of(run_input("RUN", "ALL"), json!({ "snapshot": accepted }));
-    let blank = ended("ExecutionFailed", json!({ "error": "", "cause": "" }));
+    let begun = run_of("RUN", json!({ "snapshot": accepted }));
+    let blank = ended(0, "Failed", json!({ "error": "", "cause": "" }));
     for history in [
         vec![],
         vec![blank.clone()],
@@ -1431,16 +1342,17 @@ async fn what_is_not_known_is_absent_and_never_zero_or_empty() {
 #[tokio::test]
 async fn text_from_outside_forges_no_line_of_the_subject_or_the_mail() {
     const FORGED: &str = "Odd\r\n\r\nExecution: https://evil.example\u{2028}\u{85}\u{1b}[31m\0";
-    let lines = |email: &str| -> Vec<String> {
-        assert!(
-            !email.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{2028}'),
-            "{email:?}"
-        );
-        email.lines().map(str::to_owned).collect()
+    let assert_whole = |run: &Invocation| {
+        let (subject, email) = (run.subject(), run.email());
+        assert!(!subject.contains(char::is_control), "{subject:?}");
+        let is_control = |c: char| (c.is_control() && c != '\n') || c == '\u{2028}';
+        assert!(!email.contains(is_control), "{email:?}");
+        let links = email.lines().filter(|line| line.starts_with("Execution: "));
+        assert_eq!(links.count(), 1, "{email}");
     };
     let cause = lambda_cause(FORGED, FORGED);
     let told = json!({ "error": FORGED, "cause": cause });
-    let failed = ended("ExecutionFailed", told.clone());
+    let failed = ended(0, "Failed", told.clone());
     for (event, history) in [
         (event("FAILED", told.clone()), vec![]),
         (
@@ -1452,24 +1364,11 @@ async fn text_from_outside_forges_no_line_of_the_subject_or_the_mail() {
             vec![failed, entered(-1, "Task", FORGED, &waiting())],
         ),
     ] {
-        let run = invoke(event, announced_after(&history)).await;
-        assert!(
-            !run.subject().contains(char::is_control),
-            "{}",
-            run.subject()
-        );
-        let lines = lines(&run.email());
-        let links = lines.iter().filter(|line| line.starts_with("Execution: "));
-        assert_eq!(links.count(), 1, "{lines:#?}");
-        assert!(!run.row()["error_name"].as_str().unwrap().contains('\n'));
+        assert_whole(&invoke(event, announced_after(&history)).await);
     }
-
     let mut input = deletion_failed();
     input["progress"]["failed"][0]["reason"] = FORGED.into();
-    let run = invoke(input, announced()).await;
-    let lines = lines(&run.email());
-    let links = lines.iter().filter(|line| line.starts_with("Execution: "));
-    assert_eq!(links.count(), 1, "{lines:#?}");
+    assert_whole(&invoke(input, announced()).await);
 }
 
 #[tokio::test]
@@ -1504,51 +1403,50 @@ async fn a_failure_comes_with_one_cure_and_one_command() {
     let anew = "aws stepfunctions start-execution --state-machine-arn \
                 arn:aws:states:eu-central-1:123456789012:stateMachine:snapshots \
                 --input '<the corrected input>'";
-    let with_command = lambda_cause("Throttled", &format!("Slow. Redrive. Command: {redrive}"));
+    let whole = lambda_cause("Throttled", &format!("Slow. Redrive. Command: {redrive}"));
     let endless = lambda_cause("Throttled", &"x".repeat(5_000));
-    let remedy = |name: ErrorName| format!("{} Command: ", name.remedy());
-    for (tells, cure, command) in [
-        // Our own messages have it.
+    let awss = "Once the cause is gone, redrive it: ";
+    let throttled = format!("{} Command: ", ErrorName::Throttled.remedy());
+    let invalid = format!("{} Command: ", ErrorName::InvalidInput.remedy());
+    for (error, cause, cure, command) in [
+        // The message of one of our names has it, unless it was left out or too long.
         (
-            json!({ "error": "Throttled", "cause": with_command }),
-            "Slow. Redrive. Command: ".to_owned(),
-            redrive.as_str(),
-        ),
-        // AWS's have not.
-        (
-            json!({ "error": "States.Timeout" }),
-            "Once the cause is gone, redrive it: ".to_owned(),
+            Some("Throttled"),
+            Some(whole),
+            "Redrive. Command: ",
             redrive.as_str(),
         ),
         (
-            json!({}),
-            "Once the cause is gone, redrive it: ".to_owned(),
-            redrive.as_str(),
-        ),
-        // Ours, if the event leaves the message out, or it was too long.
-        (
-            json!({ "error": "Throttled" }),
-            remedy(ErrorName::Throttled),
+            Some("Throttled"),
+            None,
+            throttled.as_str(),
             redrive.as_str(),
         ),
         (
-            json!({ "error": "Throttled", "cause": endless }),
-            remedy(ErrorName::Throttled),
+            Some("Throttled"),
+            Some(endless),
+            throttled.as_str(),
             redrive.as_str(),
         ),
+        (Some("InvalidInput"), None, invalid.as_str(), anew),
+        // AWS's own has not.
+        (Some("States.Timeout"), None, awss, redrive.as_str()),
+        (None, None, awss, redrive.as_str()),
         (
-            json!({ "error": "InvalidInput" }),
-            remedy(ErrorName::InvalidInput),
-            anew,
+            None,
+            Some("See aws stepfunctions help".to_owned()),
+            awss,
+            redrive.as_str(),
         ),
     ] {
+        let tells = json!({ "error": error, "cause": cause });
         let run = invoke(event("FAILED", tells.clone()), announced_after(&[])).await;
         let email = run.email();
         assert!(
             email.contains(&format!("{cure}{command}")),
             "{tells}: {email}"
         );
-        assert_eq!(email.matches("aws stepfunctions ").count(), 1, "{email}");
+        assert_eq!(email.matches("-arn arn:").count(), 1, "{email}");
     }
     let run = invoke(deletion_failed(), announced()).await;
     assert!(

@@ -58,7 +58,7 @@ pub async fn follow(sfn: &Client, execution_arn: &str, seen: usize) -> Result<En
     let mut current = None;
     loop {
         let history = history(sfn, execution_arn).await?;
-        let began = history.first().map(|event| nanoseconds(event));
+        let began = history.first().map(nanoseconds);
         for event in history.iter().skip(shown) {
             let seconds = seconds_since(began, nanoseconds(event));
             if let Some(line) = line(event, seconds) {

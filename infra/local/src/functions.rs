@@ -90,7 +90,7 @@ pub fn settings(built: &Built, environment: &[(String, String)]) -> FunctionSett
             "record-and-notify" => environment.to_vec(),
             _ => Vec::new(),
         },
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         max_processes: 10,
         memory_megabytes: 128,
     }

@@ -72,11 +72,11 @@ struct Redrive {
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        None => until_interrupted(demonstrate()).await,
+        None => until_interrupted(Box::pin(demonstrate())).await,
         Some(Command::Up(options)) => up(options).await,
         Some(Command::Run(options)) => until_interrupted(start_and_follow(options)).await,
         Some(Command::Redrive(options)) => until_interrupted(redrive(options)).await,
-        Some(Command::Bench) => until_interrupted(measure()).await,
+        Some(Command::Bench) => until_interrupted(Box::pin(measure())).await,
     };
     done.unwrap_or_else(|message| {
         eprintln!("error: {message}");

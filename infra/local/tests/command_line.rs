@@ -187,11 +187,10 @@ fn up_prints_what_clients_need_and_an_interrupt_ends_everything() {
             exports.push(line);
         }
         let value = |name: &str| {
-            let exports = exports.iter().flat_map(|line| line.split_whitespace());
+            let mut exports = exports.iter().flat_map(|line| line.split_whitespace());
             let prefix = format!("{name}=");
             exports
-                .filter_map(|word| word.strip_prefix(&prefix))
-                .next()
+                .find_map(|word| word.strip_prefix(&prefix))
                 .unwrap()
                 .to_owned()
         };

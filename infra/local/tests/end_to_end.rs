@@ -717,11 +717,11 @@ fn a_stopped_execution_is_recorded_as_aborted_and_can_be_redriven() {
             .await;
         eventually("the wait", async || {
             let history = scenario.history(&arn).await;
-            let waiting = history
+            let mut waiting = history
                 .iter()
                 .filter_map(|event| event.state_entered_event_details());
             waiting
-                .last()
+                .next_back()
                 .filter(|state| state.name == "WaitForSnapshot")
                 .map(|_| ())
         })

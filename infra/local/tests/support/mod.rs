@@ -26,7 +26,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 /// No wait of a test is longer; what has not happened by then does not happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
