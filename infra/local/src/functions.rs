@@ -51,7 +51,7 @@ pub fn target_folder() -> Result<PathBuf, String> {
 pub async fn build() -> Result<Vec<Built>, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--release", "--manifest-path", MANIFEST])
+        .args(["build", "--release", "--manifest-path", MANIFEST])
         .args(FUNCTIONS.iter().flat_map(|name| ["--package", name]))
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())

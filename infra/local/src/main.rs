@@ -136,7 +136,6 @@ async fn interrupted() {
 async fn prepare() -> Result<EngineSettings, String> {
     let target = functions::target_folder()?;
     let python = install(&target).await?;
-    eprintln!("Building the functions as they are deployed (a few minutes the first time)");
     let built = functions::build().await?;
     Ok(EngineSettings {
         port: None,
