@@ -18,7 +18,7 @@ const RUN_ID: i64 = 1_795_377_747_949;
 /// When the machine's last state runs.
 const NOW: i64 = 1_795_377_810_000;
 /// When a failed execution stopped.
-const STOP: i64 = 1_795_384_991_303;
+const STOP: i64 = 1_795_384_991_500;
 
 // ---- What the function is given ----
 

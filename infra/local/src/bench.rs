@@ -57,7 +57,7 @@ struct Column {
     budget: Option<f64>,
 }
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 9] = [
     Column {
         title: "binary",
         unit: "MB",
@@ -92,6 +92,12 @@ const COLUMNS: [Column; 8] = [
         title: "worst",
         unit: "ms",
         value: |function| worst(&function.one_ca, |process| Some(process.used?.cpu)),
+        budget: None,
+    },
+    Column {
+        title: "start, all CAs",
+        unit: "ms",
+        value: |function| median(&function.all_cas, |process| Some(process.start)),
         budget: None,
     },
     Column {
@@ -140,7 +146,8 @@ struct Used {
 /// # Errors
 /// A text for people: something could not be measured.
 pub async fn run(settings: EngineSettings) -> Result<bool, String> {
-    let functions = settings.built.clone();
+    let mut functions = settings.built.clone();
+    functions.sort_by(|one, other| one.name.cmp(&other.name));
     let engine = Engine::start(settings).await?;
     let measured = measure(&engine, &functions).await;
     engine.stop().await;
@@ -622,7 +629,7 @@ mod tests {
         assert_eq!(
             cells,
             [
-                "f", "5.90", "MB", "2.00", "ms", "3.00", "ms", "-", "-", "-", "-", "-"
+                "f", "5.90", "MB", "2.00", "ms", "3.00", "ms", "-", "-", "-", "-", "-", "-"
             ]
         );
     }
