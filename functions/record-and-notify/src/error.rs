@@ -43,11 +43,6 @@ pub(crate) fn publish(refusal: Refusal, topic_arn: &str) -> StepError {
 
 /// Any other call was refused, or these for a reason of any service's.
 pub(crate) fn other(refusal: Refusal) -> StepError {
-    let name = match refusal.code() {
-        // Of the key that encrypts the executions or the topic, each in its service's spelling.
-        Some("KmsAccessDeniedException") => ErrorName::AccessDenied,
-        Some("KmsThrottlingException" | "KMSThrottling") => ErrorName::Throttled,
-        _ => refusal.name(),
-    };
+    let name = refusal.name();
     refusal.into_error(name)
 }

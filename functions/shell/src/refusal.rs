@@ -32,7 +32,7 @@ pub enum RefusalKind {
 
 /// What the services call having had too many calls; no operation here has `LimitExceeded` among
 /// its throttling codes, although the SDK retries it as one.
-const THROTTLED: [&str; 8] = [
+const THROTTLED: [&str; 11] = [
     "Throttling",
     "ThrottlingException",
     "ThrottledException",
@@ -41,10 +41,14 @@ const THROTTLED: [&str; 8] = [
     "RequestLimitExceeded",
     "RequestThrottled",
     "ProvisionedThroughputExceededException",
+    // Of a key, each in its service's spelling.
+    "KMSThrottling",
+    "KMSThrottlingException",
+    "KmsThrottlingException",
 ];
 
 /// What the services call a caller without the right, or without valid credentials.
-const DENIED: [&str; 12] = [
+const DENIED: [&str; 13] = [
     "AccessDenied",
     "AccessDeniedException",
     "AuthorizationError",
@@ -52,6 +56,7 @@ const DENIED: [&str; 12] = [
     "NotAuthorized",
     "KMSAccessDenied",
     "KMSAccessDeniedException",
+    "KmsAccessDeniedException",
     "UnrecognizedClientException",
     "InvalidClientTokenId",
     "ExpiredTokenException",

@@ -33,7 +33,8 @@ impl StepError {
     #[must_use]
     pub fn message(&self, payload: &Value) -> String {
         let find = |pointers: &[&str]| pointers.iter().find_map(|at| payload.pointer(at));
-        let fact = single_line(&self.fact);
+        // Shorter than the whole may be, so that the command is never cut.
+        let fact: String = single_line(&self.fact).chars().take(1_000).collect();
         let execution_arn = find(&[
             "/run/execution_arn",
             "/execution_arn",
@@ -85,6 +86,19 @@ mod tests {
                 ErrorName::SnapshotsDisabled.remedy()
             )
         );
+    }
+
+    #[test]
+    fn however_long_the_fact_the_command_is_whole() {
+        let error = StepError::unexpected("x".repeat(10_000));
+        let execution_arn = format!(
+            "arn:aws:states:r:1:execution:{}:{}",
+            "m".repeat(80),
+            "n".repeat(80)
+        );
+        let message = error.message(&json!({ "execution_arn": execution_arn }));
+        assert!(message.ends_with(&execution_arn));
+        assert_eq!(single_line(&message), message);
     }
 
     #[test]
