@@ -116,18 +116,24 @@ fn a_run_with_nothing_to_prune_prunes_in_one_entry() {
 }
 
 #[test]
-fn a_slow_snapshot_is_waited_for_without_a_function_running() {
+fn a_slow_snapshot_is_looked_at_until_it_is_ready() {
     run(async {
         let scenario = Scenario::new("slow").await;
         scenario.behave(|behaviour| {
             behaviour.lifecycle = Some(Lifecycle {
-                snapshot: Duration::from_millis(3_500),
+                snapshot: Duration::from_secs(5),
                 ..Lifecycle::default()
             });
         });
         let done = scenario.execute(json!({})).await;
         assert_eq!(done.status, ExecutionStatus::Succeeded);
-        assert_eq!(done.states(), path(4, 1));
+        let looks = done
+            .states()
+            .into_iter()
+            .filter(|state| *state == "DescribeSnapshot")
+            .count();
+        assert!(looks >= 2, "{looks} looks");
+        assert_eq!(done.states(), path(looks, 1));
     });
 }
 
@@ -158,7 +164,7 @@ fn a_snapshot_that_timed_out_and_became_ready_is_redriven_to_success() {
         scenario.behave(|behaviour| {
             behaviour.clock_behind = SignedDuration::from_hours(1);
             behaviour.lifecycle = Some(Lifecycle {
-                snapshot: Duration::from_secs(3),
+                snapshot: Duration::from_secs(8),
                 ..Lifecycle::default()
             });
         });
@@ -344,7 +350,7 @@ fn an_application_that_is_updated_during_the_run_keeps_its_snapshots() {
     run(async {
         let scenario = Scenario::new("gate").await;
         let old = scenario.seed(4);
-        let input = json!({ "retention": { "keep_last": 1 }, "poll_interval_seconds": 1 });
+        let input = json!({ "retention": { "keep_last": 1 }, "poll_interval_seconds": 3 });
         let arn = scenario.start(input, 1).await;
         eventually("the run's snapshot", async || {
             (scenario.names().await.len() == 5).then_some(())
@@ -866,7 +872,9 @@ fn two_runs_for_one_application_at_the_same_time_both_end_in_a_record() {
             assert_eq!(record["outcome"], "SUCCEEDED");
             assert_eq!(record["new_snapshot_name"], execution.snapshot_name());
         }
-        let names = scenario.names().await;
+        // Whichever took its snapshot last has pruned.
+        let mut names = scenario.names().await;
+        names.sort();
         assert_eq!(names, [first.snapshot_name(), second.snapshot_name()]);
     });
 }
