@@ -32,29 +32,11 @@ pub(crate) fn another_snapshot(application: &ApplicationName, snapshot_name: &st
     )
 }
 
-/// A look that was refused.
-pub(crate) fn look(refusal: Refusal) -> StepError {
-    let name = refusal.flink_name();
-    refusal.into_error(name)
-}
-
-/// `DescribeApplication` was refused.
-pub(crate) fn describe_application(refusal: Refusal) -> StepError {
-    let name = if refusal.is_gone() {
-        ErrorName::ApplicationNotFound
-    } else {
-        refusal.flink_name()
-    };
-    refusal.into_error(name)
-}
-
 /// `CreateApplicationSnapshot` was refused, and a second look has shown no other reason.
 pub(crate) fn create(refusal: Refusal) -> StepError {
-    let name = match refusal.code() {
-        // The SDK would retry this code as throttling; here it means the quota of snapshots.
-        Some("LimitExceededException") => ErrorName::SnapshotLimitExceeded,
-        Some("ResourceNotFoundException") => ErrorName::ApplicationNotFound,
-        _ => refusal.flink_name(),
-    };
-    refusal.into_error(name)
+    // The SDK would retry this code as throttling; here it means the quota of snapshots.
+    if refusal.code() == Some("LimitExceededException") {
+        return refusal.into_error(ErrorName::SnapshotLimitExceeded);
+    }
+    refusal.into_flink_error(ErrorName::ApplicationNotFound)
 }

@@ -4,7 +4,8 @@ use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::config::retry::RetryConfig;
 use aws_sdk_kinesisanalyticsv2::types::{ApplicationDetail, SnapshotDetails, SnapshotStatus};
 use contract::{
-    CreateSnapshotInput, CreateSnapshotOutput, Mode, Run, RunInput, RunSnapshot, SnapshotCreation,
+    CreateSnapshotInput, CreateSnapshotOutput, ErrorName, Mode, Run, RunInput, RunSnapshot,
+    SnapshotCreation,
 };
 use jiff::Timestamp;
 use shell::{Refusal, StepError};
@@ -95,7 +96,7 @@ async fn find_own(
             if refusal.is_gone() {
                 Ok(None)
             } else {
-                Err(error::look(refusal))
+                Err(refusal.into_flink_error(ErrorName::SnapshotNotFound))
             }
         }
     }
@@ -112,7 +113,10 @@ async fn look_at_application(
         .application_name(name.as_str())
         .send()
         .await
-        .map_err(|error| error::describe_application(Refusal::of("DescribeApplication", &error)))?;
+        .map_err(|error| {
+            Refusal::of("DescribeApplication", &error)
+                .into_flink_error(ErrorName::ApplicationNotFound)
+        })?;
     let Some(application) = answer.application_detail else {
         return Err(StepError::unexpected(
             "DescribeApplication: no ApplicationDetail.",
@@ -173,8 +177,10 @@ async fn find_creating(flink: &Client, run: &Run) -> Result<Option<String>, Step
         .page_size(50)
         .send();
     while let Some(page) = pages.next().await {
-        let page =
-            page.map_err(|error| error::look(Refusal::of("ListApplicationSnapshots", &error)))?;
+        let page = page.map_err(|error| {
+            Refusal::of("ListApplicationSnapshots", &error)
+                .into_flink_error(ErrorName::ApplicationNotFound)
+        })?;
         let creating = page
             .snapshot_summaries
             .unwrap_or_default()

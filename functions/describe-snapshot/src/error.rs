@@ -1,7 +1,7 @@
 //! What each look at the snapshot ends the step with.
 
 use contract::{ErrorName, Run};
-use shell::{Refusal, StepError};
+use shell::StepError;
 
 pub(crate) fn failed(run: &Run, snapshot_name: &str) -> StepError {
     StepError::new(
@@ -32,14 +32,4 @@ pub(crate) fn timed_out(run: &Run, snapshot_name: &str, age_seconds: u64) -> Ste
             run.input.application_name, run.input.ready_timeout_seconds
         ),
     )
-}
-
-/// `DescribeApplicationSnapshot` was refused.
-pub(crate) fn look(refusal: Refusal) -> StepError {
-    let name = if refusal.is_gone() {
-        ErrorName::SnapshotNotFound
-    } else {
-        refusal.flink_name()
-    };
-    refusal.into_error(name)
 }

@@ -3,7 +3,8 @@
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::types::SnapshotStatus as ServiceStatus;
 use contract::{
-    DescribeSnapshotInput, DescribeSnapshotOutput, RunSnapshot, SnapshotStatus, wait_seconds,
+    DescribeSnapshotInput, DescribeSnapshotOutput, ErrorName, RunSnapshot, SnapshotStatus,
+    wait_seconds,
 };
 use jiff::Timestamp;
 use shell::{Refusal, StepError};
@@ -26,7 +27,10 @@ pub async fn handle(
         .snapshot_name(&snapshot.name)
         .send()
         .await
-        .map_err(|error| error::look(Refusal::of("DescribeApplicationSnapshot", &error)))?
+        .map_err(|error| {
+            Refusal::of("DescribeApplicationSnapshot", &error)
+                .into_flink_error(ErrorName::SnapshotNotFound)
+        })?
         .snapshot_details
         // The SDK fills in what an answer lacks.
         .filter(|details| details.snapshot_name == snapshot.name)

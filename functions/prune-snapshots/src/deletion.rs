@@ -11,8 +11,6 @@ use jiff::Timestamp;
 use shell::{Refusal, StepError};
 use tokio::time::Instant;
 
-use crate::error;
-
 /// No delete is begun later than this after the first; what is left goes into the next batch. With
 /// the listing that follows, the invocation ends within 30 s.
 const BEGIN_WITHIN: Duration = Duration::from_secs(15);
@@ -115,7 +113,7 @@ async fn is_leaving(
             if refusal.is_gone() {
                 Ok(true)
             } else {
-                Err(error::look(refusal))
+                Err(refusal.into_flink_error(ErrorName::SnapshotNotFound))
             }
         }
     }

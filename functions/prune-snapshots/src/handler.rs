@@ -15,8 +15,8 @@ use shell::{Refusal, StepError};
 
 use crate::deletion::{self, Fate};
 use crate::gate::{self, Application, Restore};
+use crate::listing;
 use crate::retention::{Protected, Snapshot, Status, plan};
-use crate::{error, listing};
 
 /// The most that one entry of the state deletes. With names of 256 characters a batch of 250 and
 /// everything beside it stay within a state's payload of 256 KiB.
@@ -128,7 +128,10 @@ async fn describe(flink: &Client, run: &Run) -> Result<Application, StepError> {
         .application_name(name)
         .send()
         .await
-        .map_err(|error| error::describe_application(Refusal::of("DescribeApplication", &error)))?
+        .map_err(|error| {
+            Refusal::of("DescribeApplication", &error)
+                .into_flink_error(ErrorName::ApplicationNotFound)
+        })?
         .application_detail
         .ok_or_else(|| StepError::unexpected("DescribeApplication: no ApplicationDetail."))?;
     Ok(Application {

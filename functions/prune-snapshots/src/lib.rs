@@ -9,7 +9,6 @@
 //! error of the step: it is reported by name and reason, and the run ends `PRUNE_INCOMPLETE`.
 
 mod deletion;
-mod error;
 mod gate;
 mod handler;
 mod listing;

@@ -2,9 +2,9 @@
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::types::{SnapshotDetails, SnapshotStatus};
+use contract::ErrorName;
 use shell::{Refusal, StepError};
 
-use crate::error;
 use crate::retention::{Snapshot, Status};
 
 /// The service's largest page.
@@ -39,7 +39,7 @@ pub(crate) async fn list(flink: &Client, application: &str) -> Result<Vec<Snapsh
                 let expired =
                     next_token.is_some() && refusal.code() == Some("InvalidArgumentException");
                 if !expired || restarted {
-                    return Err(error::look(refusal));
+                    return Err(refusal.into_flink_error(ErrorName::ApplicationNotFound));
                 }
                 tracing::warn!(refusal = %refusal.words, "listing begun anew");
                 restarted = true;

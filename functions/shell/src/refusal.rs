@@ -166,6 +166,18 @@ impl Refusal {
         }
     }
 
+    /// As the end of the step, for a call of the Flink service where what does not exist has the
+    /// name `gone`.
+    #[must_use]
+    pub fn into_flink_error(self, gone: ErrorName) -> StepError {
+        let name = if self.is_gone() {
+            gone
+        } else {
+            self.flink_name()
+        };
+        self.into_error(name)
+    }
+
     /// As the end of the step.
     #[must_use]
     pub fn into_error(self, name: ErrorName) -> StepError {

@@ -214,12 +214,10 @@ async fn receive(sqs: &aws_sdk_sqs::Client, queue_url: &str) -> Result<String, S
         .and_then(|body| serde_json::from_str(&body).ok())
         .ok_or("no notification has arrived")?;
     let text = |field: &str| body[field].as_str().unwrap_or_default();
-    let message: Value =
-        serde_json::from_str(text("Message")).map_err(|error| error.to_string())?;
-    let message = serde_json::to_string_pretty(&message).map_err(|error| error.to_string())?;
     Ok(format!(
-        " Subject: {}\n Message: {message}",
-        text("Subject")
+        " Subject: {}\n Message: {}",
+        text("Subject"),
+        text("Message")
     ))
 }
 
