@@ -715,7 +715,7 @@ fn passing_faults_are_retried_and_leave_one_snapshot_and_one_notification() {
 }
 
 #[test]
-fn a_stopped_execution_is_recorded_as_aborted_and_can_be_redriven() {
+fn a_stopped_execution_is_recorded_as_aborted() {
     run(async {
         let scenario = Scenario::new("aborted").await;
         let arn = scenario
@@ -741,6 +741,45 @@ fn a_stopped_execution_is_recorded_as_aborted_and_can_be_redriven() {
             scenario.notifications(1).await[0].0,
             "aborted: ABORTED at WaitForSnapshot"
         );
+    });
+}
+
+#[test]
+fn an_execution_that_takes_too_long_is_recorded_as_timed_out() {
+    run(async {
+        let engine = new_engine().await;
+        let sfn = aws_sdk_sfn::Client::new(&engine.names().sdk_config());
+        let machine = &engine.names().state_machine_arn;
+        let described = sfn
+            .describe_state_machine()
+            .state_machine_arn(machine)
+            .send()
+            .await;
+        let mut definition: Value = serde_json::from_str(described.unwrap().definition()).unwrap();
+        definition["TimeoutSeconds"] = 2.into();
+        let update = sfn.update_state_machine().state_machine_arn(machine);
+        update
+            .definition(definition.to_string())
+            .send()
+            .await
+            .unwrap();
+
+        let scenario = Scenario::on(&engine, "too-long").await;
+        let arn = scenario
+            .start(json!({ "poll_interval_seconds": 300 }), 1)
+            .await;
+        let ended = scenario.end_of(&arn).await;
+        assert_eq!(ended.status, ExecutionStatus::TimedOut);
+        let record = scenario.record(&ended).await;
+        assert_eq!(record["outcome"], "TIMED_OUT");
+        assert_eq!(record["failed_state"], "WaitForSnapshot");
+        assert_eq!(record["new_snapshot_name"], ended.snapshot_name());
+        assert!(!record.contains_key("error_name"));
+        assert_eq!(
+            scenario.notifications(1).await[0].0,
+            "too-long: TIMED_OUT at WaitForSnapshot"
+        );
+        engine.stop().await;
     });
 }
 
