@@ -80,6 +80,9 @@ pub async fn build() -> Result<Vec<Built>, String> {
     }
 }
 
+/// How many processes of a function may run at once: an account's concurrency by default.
+const MAX_PROCESSES: usize = 1_000;
+
 /// How Lambda runs a function.
 #[must_use]
 pub fn settings(built: &Built, environment: &[(String, String)]) -> FunctionSettings {
@@ -91,7 +94,7 @@ pub fn settings(built: &Built, environment: &[(String, String)]) -> FunctionSett
             _ => Vec::new(),
         },
         timeout: Duration::from_mins(1),
-        max_processes: 10,
+        max_processes: MAX_PROCESSES,
         memory_megabytes: 128,
     }
 }
