@@ -223,6 +223,67 @@ fn up_prints_what_clients_need_and_an_interrupt_ends_everything() {
     });
 }
 
+#[test]
+fn the_demonstration_shows_the_run_and_what_is_left_of_it() {
+    run(async {
+        let said = local("", &[], "").await;
+        assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+        assert!(
+            said.stderr.contains("WaitForSnapshot (2 s)"),
+            "{}",
+            said.stderr
+        );
+        assert!(said.stderr.contains("SUCCEEDED"), "{}", said.stderr);
+        for shown in [
+            "KEEP: protected: this run's own snapshot; protected: newest",
+            "DELETE: not among the newest 3 (keep_last)",
+            "DELETE: failed 6 days ago",
+            "IGNORE: not managed: the name is not custom_ and 13 digits",
+            "snapshots_deleted_count               4",
+            "Subject: orders: SUCCEEDED",
+            "Message: {\"app_name\":\"orders\"",
+            "describe-snapshot",
+            "state transitions",
+        ] {
+            assert!(said.stdout.contains(shown), "{shown}: {}", said.stdout);
+        }
+    });
+}
+
+#[test]
+fn an_interrupted_demonstration_leaves_no_process() {
+    run(async {
+        let mut demonstration = command("", &[])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(demonstration.stderr.take().unwrap()).lines();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains("WaitForSnapshot") {
+                break;
+            }
+        }
+        let pid = demonstration.id().unwrap();
+        let children = children(pid);
+        assert!(children.len() >= 2, "moto and a function: {children:?}");
+        let interrupt = ["-INT".to_owned(), pid.to_string()];
+        assert!(
+            Command::new("kill")
+                .args(interrupt)
+                .status()
+                .await
+                .unwrap()
+                .success()
+        );
+        assert_eq!(demonstration.wait().await.unwrap().code(), Some(130));
+        eventually("the end of its processes", async || {
+            children.iter().all(|pid| !is_alive(*pid)).then_some(())
+        })
+        .await;
+    });
+}
+
 /// The processes that a process has started.
 fn children(parent: u32) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").unwrap();
