@@ -55,17 +55,20 @@ pub async fn handle(
     let application = describe(flink, &run).await?;
     let closed = gate::application_gate(&application);
 
+    let restore_point = application.restore.name();
+    let batch: Vec<DoomedSnapshot> = batch
+        .into_iter()
+        .filter(|doomed| Some(doomed.snapshot_name.as_str()) != restore_point)
+        .collect();
     if closed.is_none() {
-        let restore_point = application.restore.name();
-        let batch: Vec<DoomedSnapshot> = batch
-            .into_iter()
-            .filter(|doomed| Some(doomed.snapshot_name.as_str()) != restore_point)
-            .collect();
         let fates = deletion::delete_all(flink, &application.name, &batch).await;
         progress = count(progress, &batch, fates)?;
     }
 
     let snapshots = listing::list(flink, &application.name).await?;
+    if closed.is_some() {
+        progress = count(progress, &batch, fates_before(&batch, &snapshots))?;
+    }
     let verdicts = verdicts(&run, &application, &snapshots, now);
     let given_up: HashSet<&str> = progress
         .failed
@@ -165,6 +168,24 @@ fn restore(configuration: &ApplicationRestoreConfiguration) -> Restore {
         }
         (None, _) => Restore::Unnamed,
     }
+}
+
+/// What an earlier try of this step has deleted, when the gate has closed since: of the others none
+/// is begun.
+fn fates_before(batch: &[DoomedSnapshot], snapshots: &[Snapshot]) -> Vec<Fate> {
+    let remain: HashSet<&str> = snapshots
+        .iter()
+        .filter(|snapshot| snapshot.status != Status::Deleting)
+        .map(|snapshot| snapshot.name.as_str())
+        .collect();
+    let fate = |doomed: &DoomedSnapshot| {
+        if remain.contains(doomed.snapshot_name.as_str()) {
+            Fate::OutOfTime
+        } else {
+            Fate::Deleted
+        }
+    };
+    batch.iter().map(fate).collect()
 }
 
 /// The totals with this batch.

@@ -328,6 +328,33 @@ async fn an_application_that_stops_in_the_middle_closes_the_gate_before_the_batc
 }
 
 #[tokio::test]
+async fn what_a_killed_try_deleted_is_counted_though_the_gate_has_closed_since() {
+    let input = with_batch(
+        input("RUN", 1, 25),
+        &[5, 4, 3],
+        json!({ "deleted_count": 2 }),
+    );
+    let left = listed([
+        summary(0, "READY"),
+        summary(3, "READY"),
+        summary(4, "DELETING"),
+    ]);
+    let output = prune(input, [application("UPDATING", None), left])
+        .await
+        .unwrap();
+    assert_eq!(output.pruning, Pruning::Done);
+    assert_eq!(output.progress.deleted_count, 4);
+    let names =
+        [&output.progress.deleted[0], &output.progress.deleted[1]].map(|d| &d.snapshot_name);
+    assert_eq!(names, [&name(5), &name(4)]);
+    let held = output.held_back.unwrap();
+    assert_eq!(
+        (held.cause, held.deletions_wanted),
+        (HeldBackCause::ApplicationNotRunning, 1)
+    );
+}
+
+#[tokio::test]
 async fn the_gate_holds_the_plan_back_for_each_of_its_reasons() {
     let unnamed = json!({ "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT" });
     let unknown = json!({ "ApplicationRestoreType": "SOMETHING_NEW" });
