@@ -23,7 +23,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
 use crate::engine::{Engine, EngineSettings, words};
-use crate::functions::{self, Built};
+use crate::functions::Built;
 use crate::lambda::{caller, respond};
 use crate::msf::{SeededSnapshot, SnapshotStatus};
 use crate::report::new_table;
@@ -267,15 +267,13 @@ async fn measure_process(
     trusted: &Path,
 ) -> Result<Process, String> {
     let name = &function.name;
-    let names = engine.names();
     let lambda = engine.gateway().lambda();
-    let mut settings = functions::settings(
-        function,
-        &[
-            ("TABLE_NAME".to_owned(), names.table.clone()),
-            ("TOPIC_ARN".to_owned(), names.topic_arn.clone()),
-        ],
-    );
+    let mut settings = engine
+        .stack()
+        .functions()?
+        .remove(name)
+        .ok_or_else(|| format!("the template has no {name}"))?;
+    settings.binary.clone_from(&function.binary);
     settings.environment.extend([
         ("AWS_ENDPOINT_URL".to_owned(), front.endpoint.clone()),
         ("SSL_CERT_FILE".to_owned(), trusted.display().to_string()),

@@ -7,17 +7,20 @@ use serde_json::{Map, Value};
 /// The definition as it is deployed, with `${Name}` where a deployment fills something in.
 pub const DEFINITION: &str = include_str!("../../../statemachine/snapshot-manager.asl.json");
 
-/// The definition with every `${Name}` replaced.
+/// A text with every `${Name}` replaced.
 ///
 /// # Errors
-/// The name that `value` does not know.
-pub fn fill_in(definition: &str, value: impl Fn(&str) -> Option<String>) -> Result<String, String> {
-    let mut filled = String::with_capacity(definition.len());
-    let mut rest = definition;
+/// What `value` says of a name that it does not know.
+pub fn fill_in(
+    text: &str,
+    value: impl Fn(&str) -> Result<String, String>,
+) -> Result<String, String> {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         let (name, after) = after.split_once('}').ok_or("a ${ without its }")?;
         filled += before;
-        filled += &value(name).ok_or_else(|| format!("nothing fills in ${{{name}}}"))?;
+        filled += &value(name)?;
         rest = after;
     }
     Ok(filled + rest)
@@ -101,9 +104,12 @@ mod tests {
 
     #[test]
     fn every_name_is_filled_in_or_named() {
-        let arn = |name: &str| (name == "A").then(|| "arn".to_owned());
+        let arn = |name: &str| match name {
+            "A" => Ok("arn".to_owned()),
+            other => Err(format!("no {other}")),
+        };
         assert_eq!(fill_in("x ${A} y ${A}", arn).unwrap(), "x arn y arn");
-        assert_eq!(fill_in("${B}", arn).unwrap_err(), "nothing fills in ${B}");
+        assert_eq!(fill_in("${B}", arn).unwrap_err(), "no B");
     }
 
     #[test]

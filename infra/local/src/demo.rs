@@ -16,8 +16,10 @@ use crate::engine::{Engine, Names, words};
 use crate::follow::{Ended, follow, start_execution, transitions};
 use crate::msf::{SeededSnapshot, SnapshotStatus};
 use crate::report::{await_record, new_table, record_table};
+use crate::stack::{ACCOUNT, REGION};
 
-const APPLICATION: &str = "orders";
+/// The application of the demonstration.
+pub const APPLICATION: &str = "orders";
 /// So many snapshots are kept.
 const KEEP_LAST: usize = 3;
 /// So many nightly snapshots are there before the run.
@@ -186,12 +188,7 @@ async fn subscribe(clients: &Clients, names: &Names) -> Result<String, String> {
         .subscribe()
         .topic_arn(&names.topic_arn)
         .protocol("sqs")
-        .endpoint(
-            names
-                .topic_arn
-                .replace(":sns:", ":sqs:")
-                .replace("snapshot-manager", "demonstration"),
-        )
+        .endpoint(format!("arn:aws:sqs:{REGION}:{ACCOUNT}:demonstration"))
         .send()
         .await
         .map_err(|error| words(&error))?;

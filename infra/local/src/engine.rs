@@ -7,27 +7,11 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
-use tokio::sync::mpsc;
 
-use crate::definition;
-use crate::executions::FailureRule;
-use crate::functions::{self, Built, FUNCTIONS};
-use crate::gateway::{Gateway, GatewaySettings};
-use crate::lambda::FailedEvent;
+use crate::functions::Built;
+use crate::gateway::{Gateway, GatewaySettings, STATE_MACHINE};
 use crate::msf::{Emulator, Lifecycle};
-
-/// The only account is the one that moto knows. The only Region is one for which version 1 of the aws
-/// CLI has no address of its own for SQS, which it would prefer to `AWS_ENDPOINT_URL`.
-const REGION: &str = "eu-central-2";
-const ACCOUNT: &str = "123456789012";
-
-/// What the engine creates.
-const STATE_MACHINE: &str = "snapshot-manager";
-const TABLE: &str = "snapshot_manager_status";
-const TOPIC: &str = "snapshot-manager";
+use crate::stack::{ACCOUNT, EVERY_APPLICATION, REGION, Stack};
 
 /// How an engine is to run.
 #[derive(Clone, Debug)]
@@ -40,6 +24,8 @@ pub struct EngineSettings {
     pub target: PathBuf,
     /// The four functions.
     pub built: Vec<Built>,
+    /// The application that the stack is for, or [`EVERY_APPLICATION`].
+    pub application: String,
     /// How long the service takes for what.
     pub lifecycle: Lifecycle,
     /// What the definition's `Retry` intervals are divided by; 1 leaves the definition as it is.
@@ -61,21 +47,28 @@ pub struct Names {
     pub table: String,
     /// The topic of notifications.
     pub topic_arn: String,
+    /// The queue of events that record-and-notify has failed on.
+    pub failure_queue_url: String,
 }
 
 impl Names {
     /// The names of an engine at this endpoint: but for the endpoint they are always the same.
-    #[must_use]
-    pub fn at(endpoint: &str) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// The template cannot be read.
+    pub fn at(endpoint: &str) -> Result<Self, String> {
+        let stack = Stack::of(EVERY_APPLICATION)?;
+        let output = |name: &str| stack.template().output(name);
+        let queue = output("RecordAndNotifyFailureQueueUrl")?;
+        let queue = queue.rsplit('/').next().unwrap_or_default();
+        Ok(Self {
             endpoint: endpoint.to_owned(),
             region: REGION.to_owned(),
-            state_machine_arn: format!(
-                "arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{STATE_MACHINE}"
-            ),
-            table: TABLE.to_owned(),
-            topic_arn: format!("arn:aws:sns:{REGION}:{ACCOUNT}:{TOPIC}"),
-        }
+            state_machine_arn: output("StateMachineArn")?,
+            table: output("TableName")?,
+            topic_arn: output("RunTopicArn")?,
+            failure_queue_url: format!("{endpoint}/{ACCOUNT}/{queue}"),
+        })
     }
 
     /// The configuration of a client of the engine.
@@ -105,17 +98,16 @@ impl Names {
 pub struct Engine {
     gateway: Gateway,
     names: Names,
-    undelivered: Mutex<mpsc::UnboundedReceiver<FailedEvent>>,
+    stack: Stack,
 }
 
 impl Engine {
-    /// Starts moto, gateway and functions, and creates the table, the topic, the machine and the
-    /// failure rule.
+    /// Starts moto and gateway, and creates what the template deploys.
     ///
     /// # Errors
     /// A text for people.
     pub async fn start(settings: EngineSettings) -> Result<Self, String> {
-        let (failures, undelivered) = mpsc::unbounded_channel();
+        let stack = Stack::of(&settings.application)?;
         let gateway = Gateway::start(GatewaySettings {
             port: settings.port,
             region: REGION.to_owned(),
@@ -128,33 +120,37 @@ impl Engine {
                 settings.lifecycle,
             ))),
             retry_delays: settings.event_retry_delays,
-            failures: Some(failures),
         })
         .await?;
-        let names = Names::at(&gateway.endpoint());
+        let names = Names::at(&gateway.endpoint())?;
         let config = names.sdk_config();
-        create_table(&config).await?;
-        create_topic(&config).await?;
-        let environment = [
-            ("TABLE_NAME".to_owned(), names.table.clone()),
-            ("TOPIC_ARN".to_owned(), names.topic_arn.clone()),
-        ];
-        for built in &settings.built {
-            let function = functions::settings(built, &environment);
+        stack.create_table(&config).await?;
+        stack.create_topics(&config).await?;
+        stack.create_queues(&config).await?;
+        for (name, mut function) in stack.functions()? {
+            let built = settings.built.iter().find(|built| built.name == name);
+            let built = built.ok_or_else(|| format!("the template's {name} was not built"))?;
+            function.binary.clone_from(&built.binary);
             gateway
                 .lambda()
                 .add(function)
                 .map_err(|error| format!("{}: {error}", built.binary.display()))?;
         }
-        create_state_machine(&config, settings.hurry).await?;
-        gateway.executions().set_failure_rule(Some(FailureRule {
-            state_machines: vec![names.state_machine_arn.clone()],
-            function: "record-and-notify".to_owned(),
-        }));
+        for (function, role) in stack.function_roles()? {
+            gateway.permissions().set(&function, role);
+        }
+        let machine = stack.only("AWS::Serverless::StateMachine")?;
+        gateway
+            .permissions()
+            .set(STATE_MACHINE, stack.role_of(machine)?);
+        stack.create_state_machine(&config, settings.hurry).await?;
+        gateway
+            .executions()
+            .set_failure_rule(Some(stack.failure_rule()?));
         Ok(Self {
             gateway,
             names,
-            undelivered: Mutex::new(undelivered),
+            stack,
         })
     }
 
@@ -170,102 +166,16 @@ impl Engine {
         &self.gateway
     }
 
-    /// The events that no attempt has delivered since the last call.
+    /// What the template deploys.
     #[must_use]
-    pub fn undelivered(&self) -> Vec<FailedEvent> {
-        let mut channel = self
-            .undelivered
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        std::iter::from_fn(|| channel.try_recv().ok()).collect()
+    pub fn stack(&self) -> &Stack {
+        &self.stack
     }
 
     /// Ends everything and waits until it is gone.
     pub async fn stop(self) {
         self.gateway.stop().await;
     }
-}
-
-/// The name by which the definition knows a function: `${CreateSnapshotFunctionArn}`.
-#[must_use]
-pub fn substitution(function: &str) -> String {
-    let words = function.split('-').map(|word| {
-        let (first, rest) = word.split_at(1);
-        first.to_uppercase() + rest
-    });
-    format!("{}FunctionArn", words.collect::<String>())
-}
-
-/// Creates the table of audit records, with the keys of the original sample.
-///
-/// # Errors
-/// A text for people.
-pub async fn create_table(config: &SdkConfig) -> Result<(), String> {
-    let attribute = |name: &str, kind| {
-        AttributeDefinition::builder()
-            .attribute_name(name)
-            .attribute_type(kind)
-            .build()
-    };
-    let key = |name: &str, kind| {
-        KeySchemaElement::builder()
-            .attribute_name(name)
-            .key_type(kind)
-            .build()
-    };
-    let malformed = |error| format!("table {TABLE}: {error}");
-    aws_sdk_dynamodb::Client::new(config)
-        .create_table()
-        .table_name(TABLE)
-        .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(attribute("app_name", ScalarAttributeType::S).map_err(malformed)?)
-        .attribute_definitions(
-            attribute("snapshot_manager_run_id", ScalarAttributeType::N).map_err(malformed)?,
-        )
-        .key_schema(key("app_name", KeyType::Hash).map_err(malformed)?)
-        .key_schema(key("snapshot_manager_run_id", KeyType::Range).map_err(malformed)?)
-        .send()
-        .await
-        .map_err(|error| format!("table {TABLE}: {}", words(&error)))?;
-    Ok(())
-}
-
-/// Creates the topic of notifications.
-///
-/// # Errors
-/// A text for people.
-pub async fn create_topic(config: &SdkConfig) -> Result<(), String> {
-    aws_sdk_sns::Client::new(config)
-        .create_topic()
-        .name(TOPIC)
-        .send()
-        .await
-        .map_err(|error| format!("topic {TOPIC}: {}", words(&error)))?;
-    Ok(())
-}
-
-async fn create_state_machine(config: &SdkConfig, hurry: u64) -> Result<(), String> {
-    let arn = |name: &str| {
-        let function = FUNCTIONS
-            .iter()
-            .find(|function| substitution(function) == name)?;
-        Some(format!(
-            "arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
-        ))
-    };
-    let mut filled = definition::fill_in(definition::DEFINITION, arn)?;
-    if hurry > 1 {
-        filled = definition::hurry(&filled, hurry)?;
-    }
-    aws_sdk_sfn::Client::new(config)
-        .create_state_machine()
-        .name(STATE_MACHINE)
-        .definition(filled)
-        .role_arn(format!("arn:aws:iam::{ACCOUNT}:role/{STATE_MACHINE}"))
-        .send()
-        .await
-        .map_err(|error| format!("state machine {STATE_MACHINE}: {}", words(&error)))?;
-    Ok(())
 }
 
 /// An SDK error in words: its own `Display` says only "service error".

@@ -23,8 +23,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::task::AbortHandle;
 
-use crate::lambda::{Lambda, request_id, respond};
+use crate::lambda::{Lambda, function_name, request_id, respond};
 use crate::moto::{Refused, Upstream};
+use crate::permissions::{self, Access};
 
 /// Begins the names of temporary state machines.
 const TEMPORARY: &str = "local-redrive-";
@@ -35,14 +36,23 @@ const PAGE: (usize, usize) = (100, 1000);
 /// Failed looks in a row after which moto counts as gone.
 const LOOKS: u32 = 20;
 
-/// Which executions are watched, and which function hears of their end.
+/// The `EventBridge` rule on "Step Functions Execution Status Change".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailureRule {
-    /// ARNs of the state machines.
+    /// Its ARN.
+    pub arn: String,
+    /// ARNs of the state machines whose executions it matches.
     pub state_machines: Vec<String>,
-    /// The function that gets the event "Step Functions Execution Status Change" for `FAILED`,
-    /// `TIMED_OUT` and `ABORTED`, as an asynchronous invocation.
-    pub function: String,
+    /// The statuses that it matches.
+    pub statuses: Vec<String>,
+    /// The ARN of the function that gets the event, as an asynchronous invocation.
+    pub function_arn: String,
+    /// That function's resource policy.
+    pub function_policy: Value,
+    /// The ARN of the queue for events that cannot be delivered.
+    pub dead_letter_queue: String,
+    /// That queue's policy.
+    pub queue_policy: Value,
 }
 
 /// The executions that clients started.
@@ -361,6 +371,51 @@ impl Executions {
         paged("stateMachines", all, input)
     }
 
+    /// Hands the event of an execution that has ended to the rule's function, or else to its
+    /// dead-letter queue.
+    async fn deliver(&self, rule: &FailureRule, description: &Value) {
+        let event = status_change(description, &request_id(), &self.region, &self.account);
+        let event = event.to_string();
+        let may = |policy: &Value, action: &str, resource: &str| {
+            let access = Access {
+                action: action.to_owned(),
+                resource: resource.to_owned(),
+            };
+            permissions::lets_service(policy, "events.amazonaws.com", &rule.arn, &access)
+        };
+        let refused = if may(
+            &rule.function_policy,
+            "lambda:InvokeFunction",
+            &rule.function_arn,
+        ) {
+            let function = function_name(&rule.function_arn);
+            let sent = self
+                .lambda
+                .send_event(&function, event.clone().into_bytes());
+            sent.err().map(|refusal| format!("{refusal:?}"))
+        } else {
+            Some("NO_PERMISSIONS".to_owned())
+        };
+        if let Some(code) = refused
+            && may(
+                &rule.queue_policy,
+                "sqs:SendMessage",
+                &rule.dead_letter_queue,
+            )
+        {
+            let attributes = [
+                ("RULE_ARN", rule.arn.as_str()),
+                ("TARGET_ARN", &rule.function_arn),
+                ("ERROR_CODE", &code),
+            ];
+            // A queue that is gone takes no message, as on AWS.
+            let _ = self
+                .moto
+                .send_message(&rule.dead_letter_queue, &event, &attributes)
+                .await;
+        }
+    }
+
     /// Watches the newest of `legs` legs if the rule wants it, and delivers its event.
     fn watch(self: &Arc<Self>, record: Arc<Record>, legs: usize) {
         let mut state = lock(&self.state);
@@ -374,17 +429,17 @@ impl Executions {
         else {
             return;
         };
-        let watched = until_failed(Arc::downgrade(self), record, legs, rule.function);
+        let watched = until_ended(Arc::downgrade(self), record, legs, rule);
         state.watchers.retain(|watcher| !watcher.is_finished());
         state.watchers.push(tokio::spawn(watched).abort_handle());
     }
 }
 
-async fn until_failed(
+async fn until_ended(
     executions: Weak<Executions>,
     record: Arc<Record>,
     legs: usize,
-    function: String,
+    rule: FailureRule,
 ) {
     let begun = Instant::now();
     let mut failed_looks = 0;
@@ -396,15 +451,9 @@ async fn until_failed(
         match executions.describe(&record, legs).await {
             Ok(description) if description["status"] == "RUNNING" => failed_looks = 0,
             Ok(description) => {
-                if is_redrivable(description["status"].as_str().unwrap_or_default()) {
-                    let Executions {
-                        region, account, ..
-                    } = &*executions;
-                    let event = status_change(&description, &request_id(), region, account);
-                    // Only a function that is not there refuses, as on AWS without a trace.
-                    let _ = executions
-                        .lambda
-                        .send_event(&function, event.to_string().into_bytes());
+                let status = description["status"].as_str().unwrap_or_default();
+                if rule.statuses.iter().any(|wanted| wanted == status) {
+                    executions.deliver(&rule, &description).await;
                 }
                 return;
             }

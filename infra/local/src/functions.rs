@@ -1,13 +1,10 @@
-//! The four functions: built as they are deployed, and how Lambda runs them.
+//! The four functions, built as they are deployed.
 
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
 
 use cargo_metadata::{Message, MetadataCommand};
 use tokio::process::Command;
-
-use crate::lambda::FunctionSettings;
 
 /// The functions, each named as its crate; the state of the same name calls it.
 pub const FUNCTIONS: [&str; 4] = [
@@ -77,24 +74,5 @@ pub async fn build() -> Result<Vec<Built>, String> {
         Ok(built)
     } else {
         Err(format!("cargo built {built:?}, not the four functions"))
-    }
-}
-
-/// How many processes of a function may run at once: an account's concurrency by default.
-const MAX_PROCESSES: usize = 1_000;
-
-/// How Lambda runs a function.
-#[must_use]
-pub fn settings(built: &Built, environment: &[(String, String)]) -> FunctionSettings {
-    FunctionSettings {
-        name: built.name.clone(),
-        binary: built.binary.clone(),
-        environment: match built.name.as_str() {
-            "record-and-notify" => environment.to_vec(),
-            _ => Vec::new(),
-        },
-        timeout: Duration::from_mins(1),
-        max_processes: MAX_PROCESSES,
-        memory_megabytes: 128,
     }
 }

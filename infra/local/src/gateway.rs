@@ -13,7 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use axum::serve::ListenerExt;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -26,6 +26,7 @@ use crate::lambda::{
 };
 use crate::moto::{Moto, Refused, Upstream};
 use crate::msf::{self, Emulator};
+use crate::permissions::{Access, Permissions};
 
 /// What passes between states, in bytes (256 KiB, quotas of Step Functions).
 const STATE_DATA_LIMIT: usize = 262_144;
@@ -33,6 +34,8 @@ const STATE_DATA_LIMIT: usize = 262_144;
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 /// The content type of Managed Flink's protocol.
 const JSON_1_1: &str = "application/x-amz-json-1.1";
+/// The caller whose role the state machine has. moto does not tell which machine calls.
+pub const STATE_MACHINE: &str = "state-machine";
 /// The access key of moto's Step Functions.
 const STEP_FUNCTIONS_KEY: &str = "Credential=ak/";
 
@@ -52,8 +55,6 @@ pub struct GatewaySettings {
     pub emulator: Arc<Mutex<Emulator>>,
     /// Waits before the second and the third attempt at an event.
     pub retry_delays: [Duration; 2],
-    /// The failure destination of all functions.
-    pub failures: Option<mpsc::UnboundedSender<FailedEvent>>,
 }
 
 /// A running gateway with its moto and its Lambda. Dropping it ends all three, as does our death.
@@ -69,7 +70,10 @@ struct Services {
     executions: Arc<Executions>,
     emulator: Arc<Mutex<Emulator>>,
     faults: Faults,
+    permissions: Arc<Permissions>,
     moto: Upstream,
+    region: String,
+    account: String,
 }
 
 /// The service that a request is for, which also says how its errors are written.
@@ -111,13 +115,20 @@ impl Gateway {
             .port();
         let (region, account) = (&settings.region, &settings.account);
         let moto = Moto::start(&settings.python, &settings.folder, port, region).await?;
+        let permissions = Arc::new(Permissions::default());
+        let (failures, failed) = mpsc::unbounded_channel();
+        tokio::spawn(deliver_failures(
+            failed,
+            moto.upstream(),
+            permissions.clone(),
+        ));
         let lambda = Arc::new(Lambda::new(LambdaSettings {
             endpoint: format!("http://127.0.0.1:{port}"),
             region: region.clone(),
             account: account.clone(),
             logs,
             retry_delays: settings.retry_delays,
-            failures: settings.failures,
+            failures: Some(failures),
         }));
         let executions = Executions::new(moto.upstream(), lambda.clone(), region, account);
         let services = Arc::new(Services {
@@ -125,7 +136,10 @@ impl Gateway {
             executions: Arc::new(executions),
             emulator: settings.emulator,
             faults: Faults::default(),
+            permissions,
             moto: moto.upstream(),
+            region: region.clone(),
+            account: account.clone(),
         });
         let app = Router::new().fallback(serve).with_state(services.clone());
         // Without this, small answers wait 40 ms for the client's acknowledgement.
@@ -162,6 +176,11 @@ impl Gateway {
     /// Faults for tests.
     pub fn faults(&self) -> &Faults {
         &self.services.faults
+    }
+
+    /// What each function, and the state machine, may do.
+    pub fn permissions(&self) -> &Permissions {
+        &self.services.permissions
     }
 
     /// Managed Flink.
@@ -212,6 +231,22 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
 
     let call = classify(&head.method, path, &head.headers, &body);
     let caller = caller(&head.headers);
+    let role = match &caller {
+        Some((function, _)) => Some(function.as_str()),
+        None => is_step_functions(&head.headers).then_some(STATE_MACHINE),
+    };
+    if let Some(role) = role
+        && let Err(message) = services
+            .permissions
+            .check(role, &services.access(&call, &head, &body))
+    {
+        let (status, code) = match call.service {
+            Service::Query => (StatusCode::FORBIDDEN, "AuthorizationError"),
+            Service::Lambda => (StatusCode::FORBIDDEN, "AccessDeniedException"),
+            _ => (StatusCode::BAD_REQUEST, "AccessDeniedException"),
+        };
+        return error_of(call.service, status, code, &message, &head.headers);
+    }
     let process = caller.as_ref().map(|(_, process)| *process);
     let invoked = (call.service == Service::Lambda).then(|| function_name(invoked(path)));
     let function = invoked.or_else(|| caller.map(|(function, _)| function));
@@ -263,6 +298,38 @@ impl Services {
             self.lambda.kill(process).await;
         }
         drop_connection()
+    }
+
+    /// What a call does, in IAM's words. IAM has the name for a service for which calls are signed.
+    /// What names no resource here is done to all.
+    fn access(&self, call: &Call, head: &Parts, body: &[u8]) -> Access {
+        let service = signed_for(&head.headers).unwrap_or_default();
+        let operation = match (service, call.operation.as_str()) {
+            ("lambda", "Invoke") => "InvokeFunction",
+            (_, operation) => operation,
+        };
+        let input: Value = serde_json::from_slice(body).unwrap_or_default();
+        let field = |name: &str| input[name].as_str().map(str::to_owned);
+        let arn =
+            |rest: String| format!("arn:aws:{service}:{}:{}:{rest}", self.region, self.account);
+        let resource = match service {
+            "kinesisanalytics" => {
+                field("ApplicationName").map(|name| arn(format!("application/{name}")))
+            }
+            "dynamodb" => field("TableName").map(|name| arn(format!("table/{name}"))),
+            "states" => field("executionArn").or_else(|| field("stateMachineArn")),
+            "sns" => form_urlencoded::parse(body)
+                .find_map(|(name, value)| (name == "TopicArn").then(|| value.into_owned())),
+            "lambda" => {
+                let function = function_name(invoked(head.uri.path()));
+                Some(arn(format!("function:{function}")))
+            }
+            _ => None,
+        };
+        Access {
+            action: format!("{service}:{operation}"),
+            resource: resource.unwrap_or_else(|| arn("*".to_owned())),
+        }
     }
 
     async fn dispatch(&self, call: &Call, head: &Parts, body: Vec<u8>) -> Response<Body> {
@@ -318,6 +385,26 @@ impl Services {
             let Refused { status, body } = Refused::unreachable(&error);
             respond(status, body, &[("content-type", "application/json")])
         })
+    }
+}
+
+/// Sends the records of events that no attempt could handle to their functions' failure destinations,
+/// as far as the functions' roles let them.
+async fn deliver_failures(
+    mut failed: mpsc::UnboundedReceiver<FailedEvent>,
+    moto: Upstream,
+    permissions: Arc<Permissions>,
+) {
+    while let Some(event) = failed.recv().await {
+        let access = Access {
+            action: "sqs:SendMessage".to_owned(),
+            resource: event.destination,
+        };
+        if permissions.check(&event.function, &access).is_ok() {
+            let record = event.record.to_string();
+            // A queue that is gone takes no message, as on AWS.
+            let _ = moto.send_message(&access.resource, &record, &[]).await;
+        }
     }
 }
 
@@ -390,6 +477,13 @@ fn runtime_call(path: &str) -> Option<(u64, &str)> {
     let path = path.strip_prefix("/runtime/")?;
     let (process, _) = path.split_once('/')?;
     Some((process.parse().ok()?, &path[process.len()..]))
+}
+
+/// The service in the scope of a request's signature.
+fn signed_for(headers: &HeaderMap) -> Option<&str> {
+    let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (_, credential) = authorization.split_once("Credential=")?;
+    credential.split('/').nth(3)
 }
 
 fn is_step_functions(headers: &HeaderMap) -> bool {

@@ -57,6 +57,10 @@ pub struct FunctionSettings {
     pub max_processes: usize,
     /// Told to the function; not enforced.
     pub memory_megabytes: u32,
+    /// How often an event that fails is tried again, at most twice.
+    pub event_retries: usize,
+    /// The ARN of the queue that gets the events on which the last attempt has failed.
+    pub failure_destination: Option<String>,
 }
 
 /// What all functions share.
@@ -72,7 +76,7 @@ pub struct LambdaSettings {
     pub logs: PathBuf,
     /// Waits before the second and the third attempt at an event.
     pub retry_delays: [Duration; 2],
-    /// The failure destination.
+    /// Where events go that are due to a failure destination.
     pub failures: Option<mpsc::UnboundedSender<FailedEvent>>,
 }
 
@@ -81,6 +85,8 @@ pub struct LambdaSettings {
 pub struct FailedEvent {
     /// The function's name.
     pub function: String,
+    /// Its failure destination.
+    pub destination: String,
     /// The record that Lambda sends to a failure destination.
     pub record: Value,
 }
@@ -92,7 +98,7 @@ pub struct Invocation {
     pub function: String,
     /// The request id, the same for all attempts at an event.
     pub request_id: String,
-    /// 1, or up to 3 for an event.
+    /// 1, or for an event up to 3.
     pub attempt: u32,
     /// When the invocation was accepted.
     pub started: Timestamp,
@@ -812,7 +818,7 @@ impl Runner {
     }
 }
 
-/// Runs an event until it succeeds, at most three times, and reports its failure.
+/// Runs an event until it succeeds, as often as the function's settings say, and reports its failure.
 async fn run_event(
     shared: Weak<Shared>,
     function: Arc<Function>,
@@ -822,8 +828,12 @@ async fn run_event(
     let Some(delays) = shared.upgrade().map(|shared| shared.settings.retry_delays) else {
         return;
     };
+    let retries = function.settings.event_retries.min(delays.len());
     let mut attempt = 0;
-    for delay in std::iter::once(Duration::ZERO).chain(delays) {
+    for delay in std::iter::once(Duration::ZERO)
+        .chain(delays)
+        .take(1 + retries)
+    {
         tokio::time::sleep(delay).await;
         attempt += 1;
         let (mut job, answered) = Job::new(&request_id, attempt, payload.clone());
@@ -842,9 +852,10 @@ async fn run_event(
         let Ok(Ended::Failure(error)) = answered.await else {
             return;
         };
-        if attempt == 3
+        if usize::try_from(attempt) == Ok(1 + retries)
             && let Some(shared) = shared.upgrade()
             && let Some(failures) = &shared.settings.failures
+            && let Some(destination) = &function.settings.failure_destination
         {
             let record = failure_record(
                 &function.arn,
@@ -857,6 +868,7 @@ async fn run_event(
             // A receiver that is gone does not want it.
             let _ = failures.send(FailedEvent {
                 function: function.settings.name.clone(),
+                destination: destination.clone(),
                 record,
             });
         }

@@ -1,8 +1,9 @@
 //! The same system on one machine: the real definition, the real functions in processes of their
 //! own, real SDK calls, and no AWS account.
 //!
-//! [`engine`] puts it together: [`moto`] interprets the definition and keeps tables, topics and
-//! queues; [`gateway`] is the one endpoint of all services; behind it [`lambda`] runs the functions,
+//! [`engine`] puts it together as the template says, which [`template`] reads and [`stack`] makes use of:
+//! [`moto`] interprets the definition and keeps tables, topics and
+//! queues; [`gateway`] is the one endpoint of all services, where [`permissions`] are enforced; behind it [`lambda`] runs the functions,
 //! [`msf`] emulates Managed Flink, [`executions`] adds what moto's Step Functions lacks, and
 //! [`faults`] are injected for tests. [`follow`], [`report`], [`demo`] and [`bench`] are what a person
 //! sees.
@@ -19,5 +20,8 @@ pub mod gateway;
 pub mod lambda;
 pub mod moto;
 pub mod msf;
+pub mod permissions;
 pub mod python;
 pub mod report;
+pub mod stack;
+pub mod template;

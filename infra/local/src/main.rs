@@ -13,6 +13,7 @@ use local::engine::{Engine, EngineSettings, Names, words};
 use local::follow::{self, Ended};
 use local::msf::Lifecycle;
 use local::report::{await_record, record_table};
+use local::stack::EVERY_APPLICATION;
 use local::{bench, demo, functions, python};
 use serde_json::{Value, json};
 
@@ -102,7 +103,7 @@ async fn demonstrate() -> Result<bool, String> {
         snapshot: Duration::from_secs(5),
         ..Lifecycle::default()
     };
-    let engine = start(None, lifecycle).await?;
+    let engine = start(None, demo::APPLICATION, lifecycle).await?;
     let succeeded = demo::run(&engine).await;
     engine.stop().await;
     succeeded
@@ -142,6 +143,7 @@ async fn prepare() -> Result<EngineSettings, String> {
         python,
         target,
         built,
+        application: EVERY_APPLICATION.to_owned(),
         lifecycle: Lifecycle::default(),
         hurry: 1,
         event_retry_delays: [Duration::from_secs(2), Duration::from_secs(4)],
@@ -170,10 +172,15 @@ async fn install(target: &std::path::Path) -> Result<PathBuf, String> {
     python
 }
 
-async fn start(port: Option<u16>, lifecycle: Lifecycle) -> Result<Engine, String> {
+async fn start(
+    port: Option<u16>,
+    application: &str,
+    lifecycle: Lifecycle,
+) -> Result<Engine, String> {
     let settings = prepare().await?;
     Engine::start(EngineSettings {
         port,
+        application: application.to_owned(),
         lifecycle,
         ..settings
     })
@@ -186,7 +193,7 @@ async fn up(options: Up) -> Result<ExitCode, String> {
         ..Lifecycle::default()
     };
     let engine = tokio::select! {
-        engine = start(options.port, lifecycle) => engine?,
+        engine = start(options.port, EVERY_APPLICATION, lifecycle) => engine?,
         () = interrupted() => return Ok(ExitCode::from(130)),
     };
     let names = engine.names();
@@ -201,13 +208,15 @@ async fn up(options: Up) -> Result<ExitCode, String> {
          export STATE_MACHINE_ARN={}\n\
          export TABLE_NAME={}\n\
          export TOPIC_ARN={}\n\
+         export FAILURE_QUEUE_URL={}\n\
          # Ctrl-C stops the engine.",
         names.endpoint,
         names.region,
         names.region,
         names.state_machine_arn,
         names.table,
-        names.topic_arn
+        names.topic_arn,
+        names.failure_queue_url
     );
     interrupted().await;
     // A later engine may have put its own there.
@@ -235,7 +244,7 @@ async fn running() -> Result<Names, String> {
             "no engine is running; start one with `cargo local up` in another shell".to_owned(),
         );
     }
-    Ok(Names::at(&endpoint))
+    Names::at(&endpoint)
 }
 
 async fn start_and_follow(options: Run) -> Result<bool, String> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -214,14 +214,46 @@ impl Upstream {
 
     /// Calls Step Functions for ourselves.
     pub(crate) async fn states(&self, operation: &str, input: &Value) -> Result<Value, Refused> {
+        let target = format!("AWSStepFunctions.{operation}");
+        self.call("states", &target, input).await
+    }
+
+    /// Sends a message to the queue of that ARN, with attributes, for ourselves.
+    pub(crate) async fn send_message(
+        &self,
+        queue_arn: &str,
+        body: &str,
+        attributes: &[(&str, &str)],
+    ) -> Result<(), Refused> {
+        let (account, name) = queue_arn
+            .rsplit_once(':')
+            .and_then(|(rest, name)| Some((rest.rsplit_once(':')?.1, name)))
+            .unwrap_or_default();
+        let attributes: Map<String, Value> = attributes
+            .iter()
+            .map(|(name, value)| {
+                let value = json!({"DataType": "String", "StringValue": value});
+                ((*name).to_owned(), value)
+            })
+            .collect();
+        let input = json!({
+            "QueueUrl": format!("{}/{account}/{name}", self.base),
+            "MessageBody": body,
+            "MessageAttributes": attributes,
+        });
+        let sent = self.call("sqs", "AmazonSQS.SendMessage", &input).await;
+        sent.map(drop)
+    }
+
+    async fn call(&self, service: &str, target: &str, input: &Value) -> Result<Value, Refused> {
         let credential = format!(
-            "Credential=gateway/20260101/{}/states/aws4_request",
+            "Credential=gateway/20260101/{}/{service}/aws4_request",
             self.region
         );
         let answer = self
             .client
             .post(&self.base)
-            .header("x-amz-target", format!("AWSStepFunctions.{operation}"))
+            .header("x-amz-target", target)
             .header(header::CONTENT_TYPE, "application/x-amz-json-1.0")
             .header(
                 header::AUTHORIZATION,

@@ -196,8 +196,8 @@ fn up_prints_what_clients_need_and_an_interrupt_ends_everything() {
         };
         let endpoint = value("AWS_ENDPOINT_URL");
         assert_eq!(value("TABLE_NAME"), "snapshot_manager_status");
-        assert!(value("STATE_MACHINE_ARN").ends_with(":stateMachine:snapshot-manager"));
-        assert!(value("TOPIC_ARN").ends_with(":snapshot-manager"));
+        assert!(value("STATE_MACHINE_ARN").ends_with(":stateMachine:snapshot-manager-StateMachine"));
+        assert!(value("TOPIC_ARN").ends_with(":snapshot-manager-RunTopic"));
 
         // The run's input names an application that is not there, so the functions have run.
         let said = local(&endpoint, &["run", "--application", "none", "--json"], "").await;

@@ -10,9 +10,8 @@ use contract::{
     ErrorName, PruneSnapshotsInput, PruneSnapshotsOutput, RecordAndNotifyInput,
     RecordAndNotifyOutput,
 };
-use local::definition::{DEFINITION, fill_in};
-use local::engine::substitution;
-use local::functions::{Built, FUNCTIONS, settings};
+use local::definition::DEFINITION;
+use local::stack::{EVERY_APPLICATION, Stack};
 use schemars::{Schema, schema_for};
 use serde_json::{Map, Value, json};
 
@@ -42,6 +41,18 @@ fn tasks(definition: &Value) -> BTreeMap<&str, &Value> {
         .iter()
         .filter(|(_, state)| state["Type"] == "Task");
     tasks.map(|(name, state)| (name.as_str(), state)).collect()
+}
+
+/// `CreateSnapshot` -> `create-snapshot`.
+fn crate_of(state: &str) -> String {
+    let mut name = String::new();
+    for c in state.chars() {
+        if c.is_ascii_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    name
 }
 
 /// The states that may follow, with the value that a Choice asks for.
@@ -93,21 +104,23 @@ fn tasks_before(definition: &Value, state: &str) -> BTreeSet<String> {
 #[test]
 fn every_task_is_a_function_and_every_function_a_task() {
     let definition = definition();
-    let called: BTreeMap<&str, String> = tasks(&definition)
+    let stack = Stack::of(EVERY_APPLICATION).unwrap();
+    let deployed: Value = serde_json::from_str(&stack.definition(1).unwrap()).unwrap();
+    // A state `CreateSnapshot` calls the crate `create-snapshot`.
+    let called: BTreeMap<String, String> = tasks(&deployed)
         .into_iter()
-        .map(|(name, task)| (name, task["Parameters"]["FunctionName"].to_string()))
-        .collect();
-    let expected: BTreeMap<String, String> = FUNCTIONS
-        .iter()
-        .map(|function| {
-            let name = substitution(function);
-            let state = name.strip_suffix("FunctionArn").unwrap().to_owned();
-            (state, format!("\"${{{name}}}\""))
+        .map(|(name, task)| {
+            let arn = task["Parameters"]["FunctionName"].as_str().unwrap();
+            (crate_of(name), arn.rsplit(':').next().unwrap().to_owned())
         })
         .collect();
-    assert_eq!(called.len(), expected.len());
+    let expected = stack.functions().unwrap();
+    assert_eq!(
+        called.keys().collect::<Vec<_>>(),
+        expected.keys().collect::<Vec<_>>()
+    );
     for (state, function) in called {
-        assert_eq!(expected[state], function);
+        assert_eq!(state, function);
     }
     for (name, task) in tasks(&definition) {
         assert_eq!(task["Resource"], "arn:aws:states:::lambda:invoke", "{name}");
@@ -116,17 +129,18 @@ fn every_task_is_a_function_and_every_function_a_task() {
 }
 
 #[test]
-fn every_name_in_the_definition_is_filled_in_and_none_is_left() {
-    let mut asked = BTreeSet::new();
-    let known: BTreeSet<String> = FUNCTIONS.iter().map(|name| substitution(name)).collect();
-    let asked_cell = std::cell::RefCell::new(&mut asked);
-    let filled = fill_in(DEFINITION, |name| {
-        asked_cell.borrow_mut().insert(name.to_owned());
-        known.contains(name).then(|| "arn".to_owned())
-    })
-    .unwrap();
-    assert_eq!(asked, known);
-    assert!(!filled.contains("${"));
+fn every_name_in_the_definition_is_filled_in_by_the_template_and_none_is_left_over() {
+    let stack = Stack::of(EVERY_APPLICATION).unwrap();
+    assert!(!stack.definition(1).unwrap().contains("${"));
+    let machine = stack.only("AWS::Serverless::StateMachine").unwrap();
+    let machine = stack.template().properties(machine).unwrap();
+    for name in machine["DefinitionSubstitutions"]
+        .as_object()
+        .unwrap()
+        .keys()
+    {
+        assert!(DEFINITION.contains(&format!("${{{name}}}")), "{name}");
+    }
 }
 
 #[test]
@@ -238,12 +252,9 @@ fn a_busy_application_is_waited_for_half_an_hour_at_most() {
 fn every_task_is_given_up_only_after_its_function_would_be() {
     let definition = definition();
     assert_eq!(definition["TimeoutSeconds"], 100_000);
+    let functions = Stack::of(EVERY_APPLICATION).unwrap().functions().unwrap();
     for (name, task) in tasks(&definition) {
-        let built = Built {
-            name: name.to_owned(),
-            binary: "unused".into(),
-        };
-        let function = settings(&built, &[]).timeout;
+        let function = functions[&crate_of(name)].timeout;
         let task = Duration::from_secs(task["TimeoutSeconds"].as_u64().unwrap());
         assert!(
             task > function,

@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use local::faults::{Kind, Times};
 use local::msf::Lifecycle;
 use serde_json::{Value, json};
-use support::{Execution, Scenario, eventually, new_engine, run};
+use support::{Execution, Scenario, eventually, new_engine, next_message, run};
 
 /// The states of a run that takes a snapshot, so many looks at it, and prunes in so many entries.
 fn path(looks: usize, prunings: usize) -> Vec<&'static str> {
@@ -800,16 +800,12 @@ fn without_its_table_a_run_fails_at_the_record_and_a_redrive_writes_it() {
         assert_eq!(error, "TableNotFound");
         assert!(message.starts_with("The table snapshot_manager_status does not exist. Create"));
         // Three tries to record the failure have failed too, and the event is kept.
-        let undelivered = eventually("the event", async || engine.undelivered().pop()).await;
-        assert_eq!(undelivered.function, "record-and-notify");
-        assert_eq!(
-            undelivered.record["requestContext"]["approximateInvokeCount"],
-            3
-        );
-        let event = &undelivered.record["requestPayload"];
+        let undelivered = next_message(&engine, &engine.names().failure_queue_url).await;
+        assert_eq!(undelivered["requestContext"]["approximateInvokeCount"], 3);
+        let event = &undelivered["requestPayload"];
         assert_eq!(event["detail"]["executionArn"], failed.arn);
 
-        local::engine::create_table(&config).await.unwrap();
+        engine.stack().create_table(&config).await.unwrap();
         let done = scenario.redrive(&failed).await;
         let record = scenario.record(&done).await;
         assert_eq!(record["outcome"], "SUCCEEDED");
@@ -834,7 +830,7 @@ fn without_its_topic_a_run_is_recorded_and_fails_and_a_redrive_announces_it() {
         let failed = scenario.execute(json!({})).await;
         assert_eq!(failed.failed_state(), Some("RecordAndNotify"));
         assert_eq!(failed.error().0, "TopicNotFound");
-        eventually("the event", async || engine.undelivered().pop()).await;
+        next_message(&engine, &engine.names().failure_queue_url).await;
         let record = scenario.row("no-topic", failed.run_id).await.unwrap();
         assert_eq!(record["outcome"], "FAILED");
         assert_eq!(record["failed_state"], "RecordAndNotify");
@@ -842,7 +838,7 @@ fn without_its_topic_a_run_is_recorded_and_fails_and_a_redrive_announces_it() {
         assert_eq!(record["new_snapshot_name"], failed.snapshot_name());
         assert!(!record.contains_key("notified"));
 
-        local::engine::create_topic(&config).await.unwrap();
+        engine.stack().create_topics(&config).await.unwrap();
         // The queue was subscribed to the topic that is gone.
         let scenario = Scenario::without_application(&engine, "no-topic").await;
         let done = scenario.redrive(&failed).await;

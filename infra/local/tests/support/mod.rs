@@ -20,6 +20,7 @@ use local::faults::{Fault, FaultId, Kind, Times};
 use local::follow;
 use local::msf::{Behaviour, Lifecycle, SeededSnapshot, SnapshotStatus};
 use local::report::{self, Record};
+use local::stack::EVERY_APPLICATION;
 use local::{functions, python};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -45,6 +46,11 @@ pub async fn engine() -> &'static Engine {
 /// An engine of its own, for tests that take something away from it. Life cycles are short and
 /// the definition's retry intervals are divided by 30; nothing else differs from `cargo local`.
 pub async fn new_engine() -> Engine {
+    new_engine_for(EVERY_APPLICATION).await
+}
+
+/// An engine of its own whose stack is that of one application.
+pub async fn new_engine_for(application: &str) -> Engine {
     let target = functions::target_folder().unwrap();
     let python = python::install(&target, |_| ()).await.unwrap();
     let built = functions::build().await.unwrap();
@@ -60,6 +66,7 @@ pub async fn new_engine() -> Engine {
         python,
         target,
         built,
+        application: application.to_owned(),
         lifecycle,
         hurry: 30,
         event_retry_delays: [Duration::from_millis(100), Duration::from_millis(200)],
@@ -78,6 +85,17 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
         assert!(began.elapsed() < PATIENCE, "never seen: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The next message of the queue of an engine that has that URL: its body.
+pub async fn next_message(engine: &Engine, queue_url: &str) -> Value {
+    let sqs = aws_sdk_sqs::Client::new(&engine.names().sdk_config());
+    let body = eventually("the message", async || {
+        let received = sqs.receive_message().queue_url(queue_url).send().await;
+        received.unwrap().messages?.pop()?.body
+    })
+    .await;
+    serde_json::from_str(&body).unwrap()
 }
 
 /// One application with snapshots, and a queue that gets its notifications.
