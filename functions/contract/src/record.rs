@@ -60,6 +60,9 @@ pub struct AuditRecord {
     /// All snapshots after the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_total: Option<u32>,
+    /// The creation timestamp of the newest READY snapshot after the run, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_ready_snapshot_create_time: Option<String>,
     /// The plan, newest snapshot first, at most 200, when `PLANNED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Vec<Verdict>>,
@@ -85,7 +88,7 @@ pub struct AuditRecord {
 
 impl AuditRecord {
     /// The attributes that a record may lack.
-    pub const OPTIONAL: [&str; 20] = [
+    pub const OPTIONAL: [&str; 21] = [
         "mode",
         "new_snapshot_name",
         "new_snapshot_create_time",
@@ -99,6 +102,7 @@ impl AuditRecord {
         "held_back",
         "snapshots_ready",
         "snapshots_total",
+        "newest_ready_snapshot_create_time",
         "plan",
         "deletions_planned",
         "failed_state",

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Bounded;
 
@@ -84,10 +85,32 @@ pub enum NotifyOn {
 #[serde(deny_unknown_fields)]
 pub struct Retention {
     /// Keep the newest so many READY snapshots, at least 1.
+    #[serde(deserialize_with = "needed_rule")]
     pub keep_last: Bounded<1, { u32::MAX }>,
     /// The brake: a run whose plan wants more deletions than this deletes nothing. At least 1.
-    #[serde(default = "default_max_deletions")]
+    #[serde(
+        default = "default_max_deletions",
+        deserialize_with = "max_deletions_or_default"
+    )]
+    #[schemars(with = "Option<Bounded<1, { u32::MAX }>>")]
     pub max_deletions_per_run: Bounded<1, { u32::MAX }>,
+}
+
+/// A deployment writes `null` for a rule that it leaves out; a policy is left with none without this
+/// one.
+fn needed_rule<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Bounded<1, { u32::MAX }>, D::Error> {
+    Option::deserialize(deserializer)?
+        .ok_or_else(|| D::Error::custom("null leaves the rule out, and a policy needs one rule"))
+}
+
+/// `null` is what a deployment writes for a setting that it leaves out.
+fn max_deletions_or_default<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Bounded<1, { u32::MAX }>, D::Error> {
+    let given = Option::deserialize(deserializer)?;
+    Ok(given.unwrap_or(default_max_deletions()))
 }
 
 const fn default_max_deletions() -> Bounded<1, { u32::MAX }> {
@@ -208,6 +231,16 @@ mod tests {
         ] {
             assert!(!is_managed(other), "{other}");
         }
+    }
+
+    #[test]
+    fn null_is_a_rule_or_setting_left_out() {
+        let read = |text: &str| serde_json::from_str::<Retention>(text);
+        let retention = read(r#"{"keep_last":7,"max_deletions_per_run":null}"#).unwrap();
+        assert_eq!(retention.keep_last.get(), 7);
+        assert_eq!(retention.max_deletions_per_run, default_max_deletions());
+        let refused = read(r#"{"keep_last":null}"#).unwrap_err().to_string();
+        assert!(refused.starts_with("null leaves the rule out"), "{refused}");
     }
 
     #[test]

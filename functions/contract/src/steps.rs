@@ -201,6 +201,9 @@ pub struct PruneSnapshotsOutput {
     pub snapshots_ready: u32,
     /// All snapshots in the last listing, DELETING ones included.
     pub snapshots_total: u32,
+    /// The creation timestamp of the newest READY snapshot that has one, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_ready_at: Option<String>,
     /// The last listing's verdicts, newest snapshot first, at most 200; empty while a batch follows.
     pub verdicts: Vec<Verdict>,
 }
@@ -305,6 +308,9 @@ pub struct RecordAndNotifyInput {
     /// As in [`PruneSnapshotsOutput`].
     #[serde(default)]
     pub snapshots_total: Option<u32>,
+    /// The creation timestamp of the newest READY snapshot that has one, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_ready_at: Option<String>,
     /// As in [`PruneSnapshotsOutput`].
     #[serde(default)]
     pub verdicts: Vec<Verdict>,

@@ -117,11 +117,17 @@ pub async fn handle(
                 .count(),
         ),
         snapshots_total: number(snapshots.len()),
+        newest_ready_at: newest_ready_at(&snapshots).map(shell::for_people),
         verdicts: match pruning {
             Pruning::Continue => Vec::new(),
             Pruning::Done => named(verdicts),
         },
     })
+}
+
+fn newest_ready_at(snapshots: &[Snapshot]) -> Option<Timestamp> {
+    let ready = snapshots.iter().filter(|s| s.status == Status::Ready);
+    ready.filter_map(|snapshot| snapshot.created_at).max()
 }
 
 async fn describe(flink: &Client, run: &Run) -> Result<Application, StepError> {

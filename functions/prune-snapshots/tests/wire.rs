@@ -191,6 +191,8 @@ async fn the_next_entry_deletes_the_batch_with_the_listed_timestamps_and_is_done
     assert_eq!(first.created_at, "2026-11-19T20:02:27.949Z");
     assert_eq!(first.application_version_id, 3);
     assert_eq!((output.snapshots_ready, output.snapshots_total), (2, 3));
+    let newest = output.newest_ready_at.as_deref();
+    assert_eq!(newest, Some("2026-11-22T20:02:27.949Z"));
     let actions: Vec<Action> = output
         .verdicts
         .iter()

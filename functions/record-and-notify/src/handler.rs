@@ -1,4 +1,4 @@
-//! Input -> record -> row -> message -> mark.
+//! Input -> record -> row -> message -> mark -> metrics.
 
 use aws_sdk_sns::error::BuildError;
 use aws_sdk_sns::types::MessageAttributeValue;
@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::failure::{LastWords, last_words};
 use crate::message::message;
 use crate::table::{self, Written};
-use crate::{error, record};
+use crate::{error, metrics, record};
 
 /// The clients of the three services.
 #[derive(Clone, Debug)]
@@ -82,12 +82,17 @@ pub async fn handle(
     let written = table::write(&clients.dynamodb, &config.table_name, &record).await?;
     let (recorded, message_id) = match written {
         Written::Superseded => (Recorded::Superseded, None),
-        Written::Now(notified) => {
-            let message_id = match notified {
-                Some(notified) if announces(&notified, &record) => Some(notified.message_id),
-                _ if notify_on == NotifyOn::Problems && !record.outcome.is_problem() => None,
-                _ => Some(announce(clients, config, &record).await?),
+        Written::Now(Some(notified)) if announces(&notified, &record) => {
+            (Recorded::Written, Some(notified.message_id))
+        }
+        Written::Now(_) => {
+            let silent = notify_on == NotifyOn::Problems && !record.outcome.is_problem();
+            let message_id = if silent {
+                None
+            } else {
+                Some(announce(clients, config, &record).await?)
             };
+            println!("{}", metrics::embedded(&record));
             (Recorded::Written, message_id)
         }
     };

@@ -7,6 +7,8 @@
 //! A record is written only if the row is new, or of the same execution and not later. So a late or
 //! repeated event overwrites nothing, and what it does not overwrite it does not announce.
 //!
+//! An announced run is also written to the log as [`metrics`].
+//!
 //! # Errors
 //! `TableNotFound`, `TopicNotFound`, `RecordConflict`, `Misconfigured`, and those of any AWS call:
 //! `AccessDenied`, `Throttled`, `ServiceUnavailable`, `Unexpected`.
@@ -16,6 +18,7 @@ mod error;
 mod failure;
 mod handler;
 mod message;
+pub mod metrics;
 mod record;
 mod table;
 

@@ -106,8 +106,12 @@ fn deletions(record: &AuditRecord) -> Option<String> {
     if let (Some(ready), Some(total)) = (record.snapshots_ready, record.snapshots_total) {
         let _ = write!(
             text,
-            "\nThe application has {ready} READY snapshots, {total} in all."
+            "\nThe application has {ready} READY snapshots, {total} in all"
         );
+        text += &match &record.newest_ready_snapshot_create_time {
+            Some(time) => format!("; the newest READY one is of {time}."),
+            None => ".".to_owned(),
+        };
     }
     Some(text)
 }

@@ -142,6 +142,7 @@ fn blank(
         held_back: None,
         snapshots_ready: None,
         snapshots_total: None,
+        newest_ready_snapshot_create_time: None,
         plan: None,
         deletions_planned: None,
         failed_state: None,
@@ -165,6 +166,7 @@ fn fill(record: &mut AuditRecord, done: RecordAndNotifyInput) {
     record.held_back = done.held_back;
     record.snapshots_ready = done.snapshots_ready;
     record.snapshots_total = done.snapshots_total;
+    record.newest_ready_snapshot_create_time = done.newest_ready_at;
     if done.run.input.mode == Mode::Plan {
         record.plan = done.progress.is_some().then_some(done.verdicts);
         record.deletions_planned = done.deletions_wanted;

@@ -75,7 +75,8 @@ fn pruned() -> Value {
         "progress": {
             "deleted_count": 1, "deleted": [deleted_snapshot()], "failed_count": 0, "failed": []
         },
-        "deletions_wanted": 0, "snapshots_ready": 2, "snapshots_total": 3, "verdicts": [verdict()]
+        "deletions_wanted": 0, "snapshots_ready": 2, "snapshots_total": 3,
+        "newest_ready_at": "2026-11-22T20:02:28.42Z", "verdicts": [verdict()]
     })
 }
 
@@ -499,6 +500,10 @@ async fn a_run_is_written_then_announced_then_marked_with_exactly_these_requests
                 json!({ "S": "2026-11-22T20:02:28.42Z" }),
             ),
             ("new_snapshot_name", json!({ "S": "custom_1795377747949" })),
+            (
+                "newest_ready_snapshot_create_time",
+                json!({ "S": "2026-11-22T20:02:28.42Z" }),
+            ),
             ("outcome", json!({ "S": "SUCCEEDED" })),
             ("snapshot_seconds", json!({ "N": "46" })),
             (
@@ -529,12 +534,14 @@ async fn a_run_is_written_then_announced_then_marked_with_exactly_these_requests
         "flink_app_version_id": "7", "snapshot_seconds": 46,
         "snapshots_deleted": [deleted_snapshot()], "snapshots_deleted_count": 1,
         "snapshots_failed_to_be_deleted": [], "snapshots_failed_to_be_deleted_count": 0,
-        "snapshots_ready": 2, "snapshots_total": 3
+        "snapshots_ready": 2, "snapshots_total": 3,
+            "newest_ready_snapshot_create_time": "2026-11-22T20:02:28.42Z"
     });
     let email = format!(
         "orders: SUCCEEDED\n\n\
          Snapshot custom_1795377747949 of application version 7 was READY within 46 s.\n\n\
-         Deleted 1 snapshots.\nThe application has 2 READY snapshots, 3 in all.\n\n{}",
+         Deleted 1 snapshots.\nThe application has 2 READY snapshots, 3 in all; \
+         the newest READY one is of 2026-11-22T20:02:28.42Z.\n\n{}",
         where_to_look()
     );
     let publish = publish_request("orders: SUCCEEDED", "SUCCEEDED", &record, &email);
@@ -582,7 +589,7 @@ async fn a_failed_execution_is_looked_up_written_announced_and_marked_with_exact
         ],
         "snapshot_seconds skip_reason snapshots_deleted snapshots_deleted_count \
          snapshots_failed_to_be_deleted snapshots_failed_to_be_deleted_count \
-         held_back snapshots_ready snapshots_total plan deletions_planned \
+         held_back snapshots_ready snapshots_total newest_ready_snapshot_create_time plan deletions_planned \
          expires_at",
     );
     let record = json!({
@@ -698,7 +705,8 @@ async fn a_plan_is_recorded_as_a_plan_and_not_as_deletions() {
             "app_name": "orders", "snapshot_manager_run_id": RUN_ID, "outcome": "PLANNED",
             "mode": "PLAN", "execution_arn": EXECUTION, "started_at": RUN_ID, "finished_at": NOW,
             "plan": [verdict()], "deletions_planned": 1,
-            "snapshots_ready": 2, "snapshots_total": 3
+            "snapshots_ready": 2, "snapshots_total": 3,
+            "newest_ready_snapshot_create_time": "2026-11-22T20:02:28.42Z"
         })
     );
     let email = run.email();

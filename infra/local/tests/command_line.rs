@@ -196,7 +196,9 @@ fn up_prints_what_clients_need_and_an_interrupt_ends_everything() {
         };
         let endpoint = value("AWS_ENDPOINT_URL");
         assert_eq!(value("TABLE_NAME"), "snapshot_manager_status");
-        assert!(value("STATE_MACHINE_ARN").ends_with(":stateMachine:snapshot-manager-StateMachine"));
+        assert!(
+            value("STATE_MACHINE_ARN").ends_with(":stateMachine:snapshot-manager-StateMachine")
+        );
         assert!(value("TOPIC_ARN").ends_with(":snapshot-manager-RunTopic"));
 
         // The run's input names an application that is not there, so the functions have run.

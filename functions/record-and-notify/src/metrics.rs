@@ -1,0 +1,215 @@
+//! The record as metrics: one line of CloudWatch's embedded metric format on stdout, from which
+//! CloudWatch Logs makes the metrics. No call, no permission.
+
+use contract::{AuditRecord, Outcome};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// The namespace of the metrics.
+pub const NAMESPACE: &str = "SnapshotManager";
+
+/// A metric with the dimension `ApplicationName`.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// `Count` or `Seconds`.
+    pub unit: &'static str,
+    /// What it says, for people.
+    pub meaning: &'static str,
+    value: fn(&AuditRecord) -> Option<i64>,
+}
+
+/// The metric that has the dimension `Outcome` beside `ApplicationName`.
+pub const RUNS: Metric = Metric {
+    name: "Runs",
+    unit: "Count",
+    meaning: "1 for each record, by its outcome.",
+    value: |_| Some(1),
+};
+
+/// The metrics of a record. What the record does not know has no value.
+pub const METRICS: [Metric; 8] = [
+    Metric {
+        name: "HealthyRuns",
+        unit: "Count",
+        meaning: "1 for `SUCCEEDED`, `PRUNE_INCOMPLETE` and `SKIPPED`, otherwise 0.",
+        value: |record| {
+            let healthy = matches!(
+                record.outcome,
+                Outcome::Succeeded | Outcome::PruneIncomplete | Outcome::Skipped
+            );
+            Some(healthy.into())
+        },
+    },
+    Metric {
+        name: "SnapshotTaken",
+        unit: "Count",
+        meaning: "1 if the run's own snapshot was seen READY, otherwise 0.",
+        value: |record| Some(record.snapshot_seconds.is_some().into()),
+    },
+    Metric {
+        name: "SnapshotDuration",
+        unit: "Seconds",
+        meaning: "The age of the run's own snapshot when it was first seen READY.",
+        value: |record| i64::try_from(record.snapshot_seconds?).ok(),
+    },
+    Metric {
+        name: "NewestReadySnapshotTime",
+        unit: "Seconds",
+        meaning: "When the newest READY snapshot was created, epoch seconds.",
+        value: |record| {
+            let time = record.newest_ready_snapshot_create_time.as_deref()?;
+            Some(time.parse::<Timestamp>().ok()?.as_second())
+        },
+    },
+    Metric {
+        name: "SnapshotsReady",
+        unit: "Count",
+        meaning: "READY snapshots after the run.",
+        value: |record| record.snapshots_ready.map(i64::from),
+    },
+    Metric {
+        name: "SnapshotsTotal",
+        unit: "Count",
+        meaning: "All snapshots after the run, as the quota counts them.",
+        value: |record| record.snapshots_total.map(i64::from),
+    },
+    Metric {
+        name: "SnapshotsDeleted",
+        unit: "Count",
+        meaning: "Snapshots that the run has deleted.",
+        value: |record| record.snapshots_deleted_count.map(i64::from),
+    },
+    Metric {
+        name: "SnapshotsFailedToBeDeleted",
+        unit: "Count",
+        meaning: "Snapshots that the run could not delete.",
+        value: |record| record.snapshots_failed_to_be_deleted_count.map(i64::from),
+    },
+];
+
+/// The line for a record, with what finds the run beside the metrics.
+pub(crate) fn embedded(record: &AuditRecord) -> Value {
+    let known: Vec<(&Metric, i64)> = METRICS
+        .iter()
+        .filter_map(|metric| Some((metric, (metric.value)(record)?)))
+        .collect();
+    let defined = |metric: &Metric| json!({ "Name": metric.name, "Unit": metric.unit });
+    let directive = |dimensions: &[&str], metrics: Vec<Value>| json!({ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics });
+    let mut line = Map::from_iter([
+        (
+            "_aws".to_owned(),
+            json!({
+                "Timestamp": record.finished_at,
+                "CloudWatchMetrics": [
+                    directive(
+                        &["ApplicationName"],
+                        known.iter().map(|(metric, _)| defined(metric)).collect(),
+                    ),
+                    directive(&["ApplicationName", "Outcome"], vec![defined(&RUNS)]),
+                ],
+            }),
+        ),
+        (RUNS.name.to_owned(), json!((RUNS.value)(record))),
+        ("ApplicationName".to_owned(), json!(record.app_name)),
+        ("Outcome".to_owned(), json!(record.outcome)),
+        ("RunId".to_owned(), json!(record.snapshot_manager_run_id)),
+        ("ExecutionArn".to_owned(), json!(record.execution_arn)),
+        ("FailedState".to_owned(), json!(record.failed_state)),
+        ("ErrorName".to_owned(), json!(record.error_name)),
+    ]);
+    line.extend(
+        known
+            .iter()
+            .map(|(metric, value)| (metric.name.to_owned(), json!(value))),
+    );
+    line.retain(|_, value| !value.is_null());
+    line.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(fields: Value) -> AuditRecord {
+        let mut record = json!({
+            "app_name": "orders", "snapshot_manager_run_id": 7, "outcome": "SUCCEEDED",
+            "execution_arn": "arn", "started_at": 7, "finished_at": 1_795_377_760_000_i64,
+        });
+        let all = record.as_object_mut().unwrap();
+        all.extend(fields.as_object().unwrap().clone());
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn every_metric_that_is_defined_has_a_number_and_every_dimension_a_text() {
+        for fields in [
+            json!({}),
+            json!({
+                "snapshot_seconds": 61, "newest_ready_snapshot_create_time": "2026-11-22T22:24:24.95Z",
+                "snapshots_ready": 4, "snapshots_total": 8, "snapshots_deleted_count": 3,
+                "snapshots_failed_to_be_deleted_count": 1,
+            }),
+            json!({ "outcome": "FAILED", "failed_state": "PruneSnapshots", "error_name": "Throttled" }),
+        ] {
+            let line = embedded(&record(fields));
+            assert_eq!(line["_aws"]["Timestamp"], 1_795_377_760_000_i64);
+            for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
+                for dimension in directive["Dimensions"][0].as_array().unwrap() {
+                    assert!(line[dimension.as_str().unwrap()].is_string(), "{line}");
+                }
+                for metric in directive["Metrics"].as_array().unwrap() {
+                    assert!(line[metric["Name"].as_str().unwrap()].is_i64(), "{line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_record_does_not_know_is_no_metric() {
+        let line = embedded(&record(json!({ "outcome": "SKIPPED" })));
+        let defined = &line["_aws"]["CloudWatchMetrics"][0]["Metrics"];
+        let names: Vec<&Value> = defined
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|metric| &metric["Name"])
+            .collect();
+        assert_eq!(names, ["HealthyRuns", "SnapshotTaken"]);
+        assert!(line.get("SnapshotsTotal").is_none());
+    }
+
+    #[test]
+    fn a_run_is_healthy_and_a_snapshot_taken_by_its_outcome_and_its_snapshot() {
+        for (outcome, healthy) in [
+            ("SUCCEEDED", 1),
+            ("PRUNE_INCOMPLETE", 1),
+            ("SKIPPED", 1),
+            ("PLANNED", 0),
+            ("FAILED", 0),
+            ("TIMED_OUT", 0),
+            ("ABORTED", 0),
+        ] {
+            let line = embedded(&record(json!({ "outcome": outcome })));
+            assert_eq!(line["HealthyRuns"], healthy, "{outcome}");
+            assert_eq!(line["SnapshotTaken"], 0, "{outcome}");
+            assert_eq!(line["Runs"], 1);
+        }
+        let pruning_failed = json!({ "outcome": "FAILED", "snapshot_seconds": 61 });
+        assert_eq!(embedded(&record(pruning_failed))["SnapshotTaken"], 1);
+    }
+
+    #[test]
+    fn the_newest_snapshot_is_told_in_epoch_seconds() {
+        let time = json!({ "newest_ready_snapshot_create_time": "2026-11-22T22:24:24.95Z" });
+        let line = embedded(&record(time));
+        assert_eq!(line["NewestReadySnapshotTime"], 1_795_386_264);
+        let forged = json!({ "newest_ready_snapshot_create_time": "yesterday" });
+        assert!(
+            embedded(&record(forged))
+                .get("NewestReadySnapshotTime")
+                .is_none()
+        );
+    }
+}
