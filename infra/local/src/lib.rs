@@ -6,11 +6,12 @@
 //! queues; [`gateway`] is the one endpoint of all services, where [`permissions`] are enforced; behind it [`lambda`] runs the functions,
 //! [`msf`] emulates Managed Flink, [`executions`] adds what moto's Step Functions lacks, and
 //! [`faults`] are injected for tests. [`follow`], [`report`], [`demo`] and [`bench`] are what a person
-//! sees.
+//! sees. [`deployment`] lints and builds what is deployed to AWS.
 
 pub mod bench;
 pub mod definition;
 pub mod demo;
+pub mod deployment;
 pub mod engine;
 pub mod executions;
 pub mod faults;

@@ -14,7 +14,7 @@ use local::follow::{self, Ended};
 use local::msf::Lifecycle;
 use local::report::{await_record, record_table};
 use local::stack::EVERY_APPLICATION;
-use local::{bench, demo, functions, python};
+use local::{bench, demo, deployment, functions, python};
 use serde_json::{Value, json};
 
 /// Snapshot Manager for Amazon Managed Service for Apache Flink, on one machine and without an AWS
@@ -36,6 +36,10 @@ enum Command {
     Redrive(Redrive),
     /// Measures the release binaries: size, start, memory, CPU
     Bench,
+    /// Lints the template, what SAM makes of it, and the definition
+    Check,
+    /// Builds the functions for a deployment, with `sam build`
+    Build,
 }
 
 #[derive(Debug, Args)]
@@ -78,6 +82,8 @@ async fn main() -> ExitCode {
         Some(Command::Run(options)) => until_interrupted(start_and_follow(options)).await,
         Some(Command::Redrive(options)) => until_interrupted(redrive(options)).await,
         Some(Command::Bench) => until_interrupted(Box::pin(measure())).await,
+        Some(Command::Check) => until_interrupted(check()).await,
+        Some(Command::Build) => until_interrupted(build()).await,
     };
     done.unwrap_or_else(|message| {
         eprintln!("error: {message}");
@@ -113,6 +119,19 @@ async fn measure() -> Result<bool, String> {
     bench::run(prepare().await?).await
 }
 
+async fn check() -> Result<bool, String> {
+    let target = functions::target_folder()?;
+    let sam = install(&target, python::SAM).await?;
+    let checkov = install(&target, python::CHECKOV).await?;
+    deployment::check(&sam, &checkov).await
+}
+
+async fn build() -> Result<bool, String> {
+    let target = functions::target_folder()?;
+    let sam = install(&target, python::SAM).await?;
+    deployment::build(&sam).await
+}
+
 /// Ctrl-C, or a request to end.
 async fn interrupted() {
     #[cfg(unix)]
@@ -136,7 +155,7 @@ async fn interrupted() {
 /// Installs what is missing and builds the functions.
 async fn prepare() -> Result<EngineSettings, String> {
     let target = functions::target_folder()?;
-    let python = install(&target).await?;
+    let python = install(&target, python::MOTO).await?;
     let built = functions::build().await?;
     Ok(EngineSettings {
         port: None,
@@ -150,15 +169,16 @@ async fn prepare() -> Result<EngineSettings, String> {
     })
 }
 
-async fn install(target: &std::path::Path) -> Result<PathBuf, String> {
+async fn install(target: &std::path::Path, packages: python::Packages) -> Result<PathBuf, String> {
     let style = ProgressStyle::with_template("{bar:30} {pos} of {len} {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::hidden().with_style(style);
     let said = Cell::new(false);
-    let python = python::install(target, |progress| {
+    let python = python::install(target, packages, |progress| {
         if !said.replace(true) {
             eprintln!(
-                "Installing moto and what it needs into {}",
+                "Installing {} and what they need into {}",
+                packages.name,
                 target.join("local").display()
             );
             bar.set_draw_target(ProgressDrawTarget::stderr());

@@ -3,7 +3,7 @@
 //! A call without an allowing statement for its action and resource is denied, as AWS denies it.
 //! Calls of clients that have no role, such as a person's, are not looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use iam_rs::{
@@ -18,7 +18,7 @@ pub struct Permissions(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     roles: BTreeMap<String, Role>,
-    used: BTreeSet<(String, String)>,
+    denied: Vec<String>,
 }
 
 /// What a caller may do.
@@ -50,9 +50,9 @@ impl Permissions {
         self.lock().roles.get(caller).cloned()
     }
 
-    /// Callers, and actions that they were allowed, so far.
-    pub fn used(&self) -> BTreeSet<(String, String)> {
-        self.lock().used.clone()
+    /// The denials so far, in AWS's words.
+    pub fn denied(&self) -> Vec<String> {
+        self.lock().denied.clone()
     }
 
     /// Whether the caller's role allows it. A caller without a role may do everything.
@@ -65,9 +65,6 @@ impl Permissions {
             return Ok(());
         };
         if role.allows(access) {
-            state
-                .used
-                .insert((caller.to_owned(), access.action.clone()));
             return Ok(());
         }
         let Access { action, resource } = access;
@@ -75,9 +72,11 @@ impl Permissions {
             role.arn
                 .replacen(":iam:", ":sts:", 1)
                 .replacen(":role/", ":assumed-role/", 1);
-        Err(format!(
+        let denial = format!(
             "User: {session}/{caller} is not authorized to perform: {action} on resource: {resource} because no identity-based policy allows the {action} action"
-        ))
+        );
+        state.denied.push(denial.clone());
+        Err(denial)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

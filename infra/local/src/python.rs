@@ -1,4 +1,4 @@
-//! A Python of our own with the pinned packages of `requirements.txt`, below the target folder.
+//! Pythons of our own with pinned packages, below the target folder.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -9,7 +9,32 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-const REQUIREMENTS: &str = include_str!("../requirements.txt");
+/// Packages that are installed together, pinned with their hashes. A file `.in` beside each list says
+/// what it was made of, by `uv pip compile --universal --generate-hashes`.
+#[derive(Clone, Copy, Debug)]
+pub struct Packages {
+    /// For people.
+    pub name: &'static str,
+    requirements: &'static str,
+}
+
+/// What the engine runs on.
+pub const MOTO: Packages = Packages {
+    name: "moto",
+    requirements: include_str!("../python/moto.txt"),
+};
+
+/// What lints the template and the definition, and builds for a deployment.
+pub const SAM: Packages = Packages {
+    name: "SAM, cargo-lambda, cfn-lint and statelint",
+    requirements: include_str!("../python/sam.txt"),
+};
+
+/// The linter for security. Its pins and SAM's exclude each other.
+pub const CHECKOV: Packages = Packages {
+    name: "checkov",
+    requirements: include_str!("../python/checkov.txt"),
+};
 
 /// Lines of pip's output that a failure shows.
 const SHOWN_LINES: usize = 15;
@@ -33,9 +58,13 @@ pub struct Progress {
 ///
 /// # Errors
 /// A text for people, with the cure: no `python3`, no `venv` module, or pip failed.
-pub async fn install(target: &Path, progress: impl Fn(Progress)) -> Result<PathBuf, String> {
+pub async fn install(
+    target: &Path,
+    packages: Packages,
+    progress: impl Fn(Progress),
+) -> Result<PathBuf, String> {
     let folder = target.join("local");
-    let home = folder.join(format!("python-{:016x}", hash(REQUIREMENTS)));
+    let home = folder.join(format!("python-{:016x}", hash(packages.requirements)));
     let (python, whole) = (home.join("bin/python"), home.join("whole"));
     if whole.exists() && python.exists() {
         return Ok(python);
@@ -50,7 +79,7 @@ pub async fn install(target: &Path, progress: impl Fn(Progress)) -> Result<PathB
         fs::remove_dir_all(&home).map_err(|error| told(&home, &error))?;
     }
     make_venv(&home, &lock).await?;
-    install_packages(&python, &home, &lock, progress).await?;
+    install_packages(&python, &home, packages, &lock, progress).await?;
     File::create(&whole).map_err(|error| told(&whole, &error))?;
     Ok(python)
 }
@@ -96,11 +125,12 @@ async fn make_venv(home: &Path, lock: &File) -> Result<(), String> {
 async fn install_packages(
     python: &Path,
     home: &Path,
+    packages: Packages,
     lock: &File,
     progress: impl Fn(Progress),
 ) -> Result<(), String> {
     let requirements = home.join("requirements.txt");
-    fs::write(&requirements, REQUIREMENTS).map_err(|error| told(&requirements, &error))?;
+    fs::write(&requirements, packages.requirements).map_err(|error| told(&requirements, &error))?;
     // `2>&1` keeps the order of pip's complaints. Byte code is left to the first import, which
     // needs a twentieth of what pip would compile.
     let mut pip = Command::new("sh")
@@ -120,7 +150,7 @@ async fn install_packages(
         .spawn()
         .map_err(|error| format!("pip does not start: {error}"))?;
 
-    let total = pinned(REQUIREMENTS);
+    let total = pinned(packages.requirements);
     let mut done = 0;
     let mut last = VecDeque::new();
     if let Some(output) = pip.stdout.take() {
@@ -144,7 +174,8 @@ async fn install_packages(
     if !status.success() {
         let last = last.into_iter().collect::<Vec<_>>().join("\n");
         return Err(format!(
-            "pip could not install the local engine's packages ({status}). Check the network and pip's configuration (pip config list), then run the command again. pip said last:\n{last}"
+            "pip could not install {} ({status}). Check the network and pip's configuration (pip config list), then run the command again. pip said last:\n{last}",
+            packages.name
         ));
     }
     progress(Progress {

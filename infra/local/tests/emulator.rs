@@ -29,7 +29,9 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
             emulator.seed("judge-full", quota);
         }
         let target = functions::target_folder().unwrap();
-        let python = python::install(&target, |_| ()).await.unwrap();
+        let python = python::install(&target, python::MOTO, |_| ())
+            .await
+            .unwrap();
         let judged = Command::new(python)
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/boto3_judge.py"))
             .env("AWS_ENDPOINT_URL", &engine.names().endpoint)

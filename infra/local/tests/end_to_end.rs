@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use local::faults::{Kind, Times};
 use local::msf::Lifecycle;
 use serde_json::{Value, json};
-use support::{Execution, Scenario, eventually, new_engine, next_message, run};
+use support::{Execution, Scenario, eventually, message_about, new_engine, run};
 
 /// The states of a run that takes a snapshot, so many looks at it, and prunes in so many entries.
 fn path(looks: usize, prunings: usize) -> Vec<&'static str> {
@@ -800,7 +800,8 @@ fn without_its_table_a_run_fails_at_the_record_and_a_redrive_writes_it() {
         assert_eq!(error, "TableNotFound");
         assert!(message.starts_with("The table snapshot_manager_status does not exist. Create"));
         // Three tries to record the failure have failed too, and the event is kept.
-        let undelivered = next_message(&engine, &engine.names().failure_queue_url).await;
+        let undelivered =
+            message_about(&engine, &engine.names().failure_queue_url, &failed.arn).await;
         assert_eq!(undelivered["requestContext"]["approximateInvokeCount"], 3);
         let event = &undelivered["requestPayload"];
         assert_eq!(event["detail"]["executionArn"], failed.arn);
@@ -830,7 +831,7 @@ fn without_its_topic_a_run_is_recorded_and_fails_and_a_redrive_announces_it() {
         let failed = scenario.execute(json!({})).await;
         assert_eq!(failed.failed_state(), Some("RecordAndNotify"));
         assert_eq!(failed.error().0, "TopicNotFound");
-        next_message(&engine, &engine.names().failure_queue_url).await;
+        message_about(&engine, &engine.names().failure_queue_url, &failed.arn).await;
         let record = scenario.row("no-topic", failed.run_id).await.unwrap();
         assert_eq!(record["outcome"], "FAILED");
         assert_eq!(record["failed_state"], "RecordAndNotify");

@@ -52,7 +52,9 @@ pub async fn new_engine() -> Engine {
 /// An engine of its own whose stack is that of one application.
 pub async fn new_engine_for(application: &str) -> Engine {
     let target = functions::target_folder().unwrap();
-    let python = python::install(&target, |_| ()).await.unwrap();
+    let python = python::install(&target, python::MOTO, |_| ())
+        .await
+        .unwrap();
     let built = functions::build().await.unwrap();
     let lifecycle = Lifecycle {
         starting: Duration::from_millis(100),
@@ -87,12 +89,13 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
     }
 }
 
-/// The next message of the queue of an engine that has that URL: its body.
-pub async fn next_message(engine: &Engine, queue_url: &str) -> Value {
+/// What a queue has of that execution: a message that contains its ARN.
+pub async fn message_about(engine: &Engine, queue_url: &str, execution_arn: &str) -> Value {
     let sqs = aws_sdk_sqs::Client::new(&engine.names().sdk_config());
     let body = eventually("the message", async || {
         let received = sqs.receive_message().queue_url(queue_url).send().await;
-        received.unwrap().messages?.pop()?.body
+        let body = received.unwrap().messages?.pop()?.body?;
+        body.contains(execution_arn).then_some(body)
     })
     .await;
     serde_json::from_str(&body).unwrap()
@@ -484,11 +487,13 @@ impl Execution {
             .rev()
             .find_map(|event| event.execution_failed_event_details.as_ref())
             .expect("an execution that failed");
-        let cause: Value = serde_json::from_str(failed.cause.as_ref().unwrap()).unwrap();
-        (
-            failed.error.clone().unwrap(),
-            cause["errorMessage"].as_str().unwrap().to_owned(),
-        )
+        let cause = failed.cause.clone().unwrap();
+        // A function's is JSON, a service's is text.
+        let message = match serde_json::from_str::<Value>(&cause) {
+            Ok(cause) => cause["errorMessage"].as_str().unwrap().to_owned(),
+            Err(_) => cause,
+        };
+        (failed.error.clone().unwrap(), message)
     }
 
     /// The errors of tasks that failed, tries that were repeated included.
