@@ -108,10 +108,10 @@ fn deletions(record: &AuditRecord) -> Option<String> {
             text,
             "\nThe application has {ready} READY snapshots, {total} in all"
         );
-        text += &match &record.newest_ready_snapshot_create_time {
-            Some(time) => format!("; the newest READY one is of {time}."),
-            None => ".".to_owned(),
-        };
+        if let Some(time) = &record.newest_ready_snapshot_create_time {
+            let _ = write!(text, "; the newest READY one is of {time}");
+        }
+        text.push('.');
     }
     Some(text)
 }

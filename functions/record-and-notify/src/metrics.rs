@@ -132,7 +132,7 @@ pub(crate) fn embedded(record: &AuditRecord) -> Value {
 mod tests {
     use super::*;
 
-    fn record(fields: Value) -> AuditRecord {
+    fn record(fields: &Value) -> AuditRecord {
         let mut record = json!({
             "app_name": "orders", "snapshot_manager_run_id": 7, "outcome": "SUCCEEDED",
             "execution_arn": "arn", "started_at": 7, "finished_at": 1_795_377_760_000_i64,
@@ -153,7 +153,7 @@ mod tests {
             }),
             json!({ "outcome": "FAILED", "failed_state": "PruneSnapshots", "error_name": "Throttled" }),
         ] {
-            let line = embedded(&record(fields));
+            let line = embedded(&record(&fields));
             assert_eq!(line["_aws"]["Timestamp"], 1_795_377_760_000_i64);
             for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
                 for dimension in directive["Dimensions"][0].as_array().unwrap() {
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_the_record_does_not_know_is_no_metric() {
-        let line = embedded(&record(json!({ "outcome": "SKIPPED" })));
+        let line = embedded(&record(&json!({ "outcome": "SKIPPED" })));
         let defined = &line["_aws"]["CloudWatchMetrics"][0]["Metrics"];
         let names: Vec<&Value> = defined
             .as_array()
@@ -191,23 +191,23 @@ mod tests {
             ("TIMED_OUT", 0),
             ("ABORTED", 0),
         ] {
-            let line = embedded(&record(json!({ "outcome": outcome })));
+            let line = embedded(&record(&json!({ "outcome": outcome })));
             assert_eq!(line["HealthyRuns"], healthy, "{outcome}");
             assert_eq!(line["SnapshotTaken"], 0, "{outcome}");
             assert_eq!(line["Runs"], 1);
         }
         let pruning_failed = json!({ "outcome": "FAILED", "snapshot_seconds": 61 });
-        assert_eq!(embedded(&record(pruning_failed))["SnapshotTaken"], 1);
+        assert_eq!(embedded(&record(&pruning_failed))["SnapshotTaken"], 1);
     }
 
     #[test]
     fn the_newest_snapshot_is_told_in_epoch_seconds() {
         let time = json!({ "newest_ready_snapshot_create_time": "2026-11-22T22:24:24.95Z" });
-        let line = embedded(&record(time));
+        let line = embedded(&record(&time));
         assert_eq!(line["NewestReadySnapshotTime"], 1_795_386_264);
         let forged = json!({ "newest_ready_snapshot_create_time": "yesterday" });
         assert!(
-            embedded(&record(forged))
+            embedded(&record(&forged))
                 .get("NewestReadySnapshotTime")
                 .is_none()
         );

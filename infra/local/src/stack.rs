@@ -36,6 +36,12 @@ const MAX_PROCESSES: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Stack(Template);
 
+impl From<Template> for Stack {
+    fn from(template: Template) -> Self {
+        Self(template)
+    }
+}
+
 impl Stack {
     /// The stack of an application, or of [`EVERY_APPLICATION`].
     ///

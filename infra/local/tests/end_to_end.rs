@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use local::faults::{Kind, Times};
 use local::msf::Lifecycle;
 use serde_json::{Value, json};
-use support::{Execution, Scenario, eventually, message_about, new_engine, run};
+use support::{Execution, Scenario, eventually, message_about, new_engine, new_engine_for, run};
 
 /// The states of a run that takes a snapshot, so many looks at it, and prunes in so many entries.
 fn path(looks: usize, prunings: usize) -> Vec<&'static str> {
@@ -712,6 +712,20 @@ fn passing_faults_are_retried_and_leave_one_snapshot_and_one_notification() {
     });
 }
 
+async fn until_waiting(scenario: &Scenario<'_>, arn: &str) {
+    eventually("the wait", async || {
+        let history = scenario.history(arn).await;
+        let mut waiting = history
+            .iter()
+            .filter_map(|event| event.state_entered_event_details());
+        waiting
+            .next_back()
+            .filter(|state| state.name == "WaitForSnapshot")
+            .map(|_| ())
+    })
+    .await;
+}
+
 #[test]
 fn a_stopped_execution_is_recorded_as_aborted() {
     run(async {
@@ -719,17 +733,7 @@ fn a_stopped_execution_is_recorded_as_aborted() {
         let arn = scenario
             .start(json!({ "poll_interval_seconds": 300 }), 1)
             .await;
-        eventually("the wait", async || {
-            let history = scenario.history(&arn).await;
-            let mut waiting = history
-                .iter()
-                .filter_map(|event| event.state_entered_event_details());
-            waiting
-                .next_back()
-                .filter(|state| state.name == "WaitForSnapshot")
-                .map(|_| ())
-        })
-        .await;
+        until_waiting(&scenario, &arn).await;
         let aborted = scenario.abort(&arn).await;
         let record = scenario.record(&aborted).await;
         assert_eq!(record["outcome"], "ABORTED");
@@ -910,5 +914,208 @@ fn two_runs_for_one_application_at_the_same_time_both_end_in_a_record() {
         let mut names = scenario.names().await;
         names.sort();
         assert_eq!(names, [first.snapshot_name(), second.snapshot_name()]);
+    });
+}
+
+/// The metrics of a run, as its function has written them to the log.
+async fn metrics_of(scenario: &Scenario<'_>, execution: &Execution) -> Vec<Value> {
+    eventually("the metrics", async || {
+        let logs = scenario.engine.gateway().lambda().logs("record-and-notify");
+        let lines = logs
+            .iter()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let of_the_run: Vec<Value> = lines
+            .filter(|line| {
+                line["_aws"].is_object() && line["ExecutionArn"] == execution.arn.as_str()
+            })
+            .collect();
+        (!of_the_run.is_empty()).then_some(of_the_run)
+    })
+    .await
+}
+
+#[test]
+fn the_schedules_own_input_starts_a_run_that_succeeds() {
+    run(async {
+        let engine = new_engine_for("scheduled").await;
+        let scenario = Scenario::on(&engine, "scheduled").await;
+        let machine = engine
+            .stack()
+            .only("AWS::Serverless::StateMachine")
+            .unwrap();
+        let machine = engine.stack().template().properties(machine).unwrap();
+        let input = &machine["Events"]["Schedule"]["Properties"]["Input"];
+        let input: Value = serde_json::from_str(input.as_str().unwrap()).unwrap();
+        let arn = scenario.start(input, 1).await;
+        let done = scenario.end_of(&arn).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        assert_eq!(scenario.record(&done).await["outcome"], "SUCCEEDED");
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn a_run_that_succeeds_or_fails_has_one_line_of_metrics_that_agrees_with_its_record() {
+    run(async {
+        let scenario = Scenario::new("metrics").await;
+        scenario.seed(3);
+        let done = scenario
+            .execute(json!({ "retention": { "keep_last": 2 } }))
+            .await;
+        let record = scenario.record(&done).await;
+        let lines = metrics_of(&scenario, &done).await;
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let line = &lines[0];
+        assert_eq!(line["ApplicationName"], "metrics");
+        assert_eq!(line["Outcome"], "SUCCEEDED");
+        for (metric, value) in [
+            ("Runs", 1),
+            ("HealthyRuns", 1),
+            ("SnapshotTaken", 1),
+            ("SnapshotsDeleted", 2),
+            ("SnapshotsFailedToBeDeleted", 0),
+            ("SnapshotsReady", 2),
+        ] {
+            assert_eq!(line[metric], value, "{metric}");
+        }
+        assert_eq!(line["SnapshotDuration"], record["snapshot_seconds"]);
+        assert_eq!(line["SnapshotsTotal"], record["snapshots_total"]);
+        assert_eq!(line["_aws"]["Timestamp"], record["finished_at"]);
+        let newest = record["newest_ready_snapshot_create_time"].as_str();
+        let newest: jiff::Timestamp = newest.unwrap().parse().unwrap();
+        assert_eq!(line["NewestReadySnapshotTime"], newest.as_second());
+
+        let nowhere = Scenario::without_application(scenario.engine, "no-metrics").await;
+        let failed = nowhere.execute(json!({})).await;
+        nowhere.record(&failed).await;
+        let lines = metrics_of(&nowhere, &failed).await;
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert_eq!(lines[0]["Outcome"], "FAILED");
+        assert_eq!(lines[0]["FailedState"], "CreateSnapshot");
+        assert_eq!(lines[0]["ErrorName"], "ApplicationNotFound");
+        assert_eq!(
+            (&lines[0]["HealthyRuns"], &lines[0]["SnapshotTaken"]),
+            (&json!(0), &json!(0))
+        );
+        assert!(lines[0].get("SnapshotsTotal").is_none());
+    });
+}
+
+/// Replays an event as the runbook says: the function is invoked with it.
+async fn replay(scenario: &Scenario<'_>, event: &Value) -> Value {
+    let lambda = scenario.engine.gateway().lambda();
+    let payload = event.to_string().into_bytes();
+    let answer = lambda.invoke("record-and-notify", payload).await.unwrap();
+    assert!(
+        !answer.failed,
+        "{}",
+        String::from_utf8_lossy(&answer.payload)
+    );
+    serde_json::from_slice(&answer.payload).unwrap()
+}
+
+#[test]
+fn an_event_that_could_not_be_handled_is_replayed_from_the_failure_destination_once() {
+    run(async {
+        for (application, outcome) in [("replay-failed", "FAILED"), ("replay-aborted", "ABORTED")] {
+            let scenario = Scenario::new(application).await;
+            let fault = scenario.inject(
+                "record-and-notify",
+                "UpdateItem",
+                Times::Always,
+                Kind::Error {
+                    code: "AccessDeniedException".to_owned(),
+                    message: "not authorized to perform: dynamodb:UpdateItem".to_owned(),
+                    status: 400,
+                },
+            );
+            let (ended, state) = if outcome == "FAILED" {
+                scenario.set_snapshots_enabled(false).await;
+                (scenario.execute(json!({})).await, "CreateSnapshot")
+            } else {
+                let input = json!({ "poll_interval_seconds": 300 });
+                let arn = scenario.start(input, 1).await;
+                until_waiting(&scenario, &arn).await;
+                (scenario.abort(&arn).await, "WaitForSnapshot")
+            };
+            let queue_url = &scenario.engine.names().failure_queue_url;
+            let failure = message_about(scenario.engine, queue_url, &ended.arn).await;
+            assert_eq!(failure["responsePayload"]["errorType"], "AccessDenied");
+            assert_eq!(scenario.row(application, ended.run_id).await, None);
+
+            scenario.engine.gateway().faults().clear(fault);
+            let event = &failure["requestPayload"];
+            assert_eq!(replay(&scenario, event).await["outcome"], outcome);
+            let record = scenario.record(&ended).await;
+            assert_eq!(record["failed_state"], state);
+            // Once more: nothing changes, nobody is told.
+            replay(&scenario, event).await;
+            assert_eq!(scenario.record(&ended).await, record);
+            scenario.notifications(1).await;
+            assert_eq!(metrics_of(&scenario, &ended).await.len(), 1);
+        }
+    });
+}
+
+#[test]
+fn an_event_that_comes_after_the_redrives_success_changes_nothing() {
+    run(async {
+        let scenario = Scenario::new("late-event").await;
+        scenario.set_snapshots_enabled(false).await;
+        let fault = scenario.inject(
+            "record-and-notify",
+            "UpdateItem",
+            Times::Always,
+            Kind::NotJson,
+        );
+        let failed = scenario.execute(json!({})).await;
+        let queue_url = &scenario.engine.names().failure_queue_url;
+        let failure = message_about(scenario.engine, queue_url, &failed.arn).await;
+        scenario.engine.gateway().faults().clear(fault);
+        scenario.set_snapshots_enabled(true).await;
+        let done = scenario.redrive(&failed).await;
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "SUCCEEDED");
+
+        let late = replay(&scenario, &failure["requestPayload"]).await;
+        assert_eq!(late["recorded"], "SUPERSEDED");
+        assert_eq!(scenario.record(&done).await, record);
+        assert_eq!(
+            scenario.notifications(1).await[0].0,
+            "late-event: SUCCEEDED"
+        );
+        let outcomes: Vec<Value> = metrics_of(&scenario, &done)
+            .await
+            .into_iter()
+            .map(|line| line["Outcome"].clone())
+            .collect();
+        assert_eq!(outcomes, ["SUCCEEDED"]);
+    });
+}
+
+#[test]
+fn an_event_that_cannot_be_delivered_is_kept_in_the_rules_dead_letter_queue() {
+    run(async {
+        let engine = new_engine().await;
+        let mut rule = engine.stack().failure_rule().unwrap();
+        let queue = rule
+            .dead_letter_queue
+            .rsplit(':')
+            .next()
+            .unwrap()
+            .to_owned();
+        rule.function_policy = json!({ "Version": "2012-10-17", "Statement": [] });
+        engine.gateway().executions().set_failure_rule(Some(rule));
+        let scenario = Scenario::without_application(&engine, "undelivered").await;
+        let failed = scenario.execute(json!({})).await;
+        let queue_url = format!("{}/123456789012/{queue}", engine.names().endpoint);
+        let event = message_about(&engine, &queue_url, &failed.arn).await;
+        assert_eq!(event["detail"]["status"], "FAILED");
+        assert_eq!(scenario.row("undelivered", failed.run_id).await, None);
+
+        replay(&scenario, &event).await;
+        let record = scenario.record(&failed).await;
+        assert_eq!(record["failed_state"], "CreateSnapshot");
+        engine.stop().await;
     });
 }
