@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use contract::{AuditRecord, Cure, ErrorName, Retention, RunInput};
+use contract::{AuditRecord, Cure, ErrorName, Retention, RunInput, wait_seconds};
 use expect_test::expect_file;
 use local::definition::{DEFINITION, mermaid};
+use local::stack::Stack;
+use local::template::{Deployment, TEMPLATE, Template};
+use record_and_notify::metrics::{METRICS, RUNS};
 use schemars::{Schema, schema_for};
 use serde_json::Value;
 
@@ -74,6 +78,158 @@ fn default_of(schema: &Schema) -> impl Fn(&str, &Value) -> String {
     }
 }
 
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The template with names in the place of what a deployment gives.
+fn stack() -> Stack {
+    let deployment = Deployment {
+        stack: "STACK".to_owned(),
+        region: "REGION".to_owned(),
+        account: "ACCOUNT".to_owned(),
+        parameters: [("ApplicationName".to_owned(), "APPLICATION".to_owned())].into(),
+    };
+    Stack::from(Template::read(TEMPLATE, deployment).unwrap())
+}
+
+/// Every parameter, in the order and under the headings in which a deployment asks for them.
+fn parameters(stack: &Stack) -> String {
+    let document = stack.template().document();
+    let all = document["Parameters"].as_object().unwrap();
+    let mut left: BTreeSet<&String> = all.keys().collect();
+    let mut table = "| parameter | default | meaning |\n|---|---|---|\n".to_owned();
+    let groups = &document["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
+    for group in groups.as_array().unwrap() {
+        let heading = group["Label"]["default"].as_str().unwrap();
+        let _ = writeln!(table, "| **{heading}** | | |");
+        for name in group["Parameters"].as_array().unwrap() {
+            let name = name.as_str().unwrap();
+            assert!(left.remove(&name.to_owned()), "{name} is in two groups");
+            let parameter = &all[name];
+            let default = match &parameter["Default"] {
+                Value::Null => "required".to_owned(),
+                Value::String(empty) if empty.is_empty() => String::new(),
+                default => format!("`{}`", text(default)),
+            };
+            let meaning = parameter["Description"].as_str().unwrap();
+            let _ = writeln!(table, "| `{name}` | {default} | {meaning} |");
+        }
+    }
+    assert!(left.is_empty(), "{left:?} are in no group");
+    table
+}
+
+/// A policy's `Action`s or `Resource`s, without what is the same in each ARN.
+fn listed(value: &Value) -> String {
+    let items = match value {
+        Value::Array(items) => items.clone(),
+        item => vec![item.clone()],
+    };
+    let items = items.iter().map(|item| {
+        let item = text(item);
+        let short = match item.splitn(6, ':').collect::<Vec<_>>().as_slice() {
+            ["arn", _, service @ ("sns" | "sqs"), _, _, name] => format!("{service} {name}"),
+            ["arn", _, _, _, _, name] => (*name).to_owned(),
+            _ => item,
+        };
+        format!("`{short}`")
+    });
+    items.collect::<Vec<_>>().join(", ")
+}
+
+/// Who may do what to what: roles first, then what resources let services do.
+fn permissions(stack: &Stack) -> String {
+    let template = stack.template();
+    let mut table = "| who | may | on |\n|---|---|---|\n".to_owned();
+    let mut row = |who: &str, statement: &Value| {
+        let (may, on) = (listed(&statement["Action"]), listed(&statement["Resource"]));
+        let on = if on == "`*`" {
+            "all: the service has no resources to name"
+        } else {
+            &on
+        };
+        let _ = writeln!(table, "| {who} | {may} | {on} |");
+    };
+    for id in template.of_type("AWS::IAM::Role").unwrap() {
+        let role = template.properties(id).unwrap();
+        let who = format!("role of {}", text(&role["Policies"][0]["PolicyName"]));
+        for policy in stack.role(id).unwrap().policies {
+            for statement in policy["Statement"].as_array().unwrap() {
+                row(&who, statement);
+            }
+        }
+    }
+    let rule = stack.failure_rule().unwrap();
+    for policy in [&rule.function_policy, &rule.queue_policy] {
+        row("EventBridge, for the failure rule", &policy["Statement"][0]);
+    }
+    let key = template.properties("TopicKey").unwrap();
+    let mut alarms = key["KeyPolicy"]["Statement"][1].clone();
+    assert_eq!(alarms["Principal"]["Service"], "cloudwatch.amazonaws.com");
+    alarms["Resource"] = template.arn_of("TopicKey").unwrap().into();
+    row("CloudWatch, for the account's alarms", &alarms);
+    table
+}
+
+fn alarms(stack: &Stack) -> String {
+    let mut table = "| alarm | what has happened, and what to do |\n|---|---|\n".to_owned();
+    for id in stack.template().of_type("AWS::CloudWatch::Alarm").unwrap() {
+        let alarm = stack.template().properties(id).unwrap();
+        let meaning = alarm["AlarmDescription"].as_str().unwrap().trim();
+        let _ = writeln!(table, "| `{id}` | {meaning} |");
+    }
+    table
+}
+
+/// What a run costs by how long its snapshot takes, at the default poll interval.
+fn costs() -> String {
+    // List prices of us-east-1, in dollars.
+    let (transition, request, gigabyte_second) = (0.000_025, 0.000_000_2, 0.000_013_333_4);
+    // At most, see ARCHITECTURE.md: 7 ms of CPU at 1/14 of a core; 128 MB.
+    let invocation = request + 0.1 * 0.125 * gigabyte_second;
+    let mut table = "| the snapshot takes | looks | state transitions | invocations | Step Functions | Lambda |\n|---|---|---|---|---|---|\n".to_owned();
+    for (duration, seconds) in [
+        ("10 seconds", 10),
+        ("1 minute", 60),
+        ("10 minutes", 600),
+        ("1 hour", 3_600),
+    ] {
+        let (mut looks, mut age) = (0, 0);
+        while age < seconds {
+            age += u64::from(wait_seconds(age, 15));
+            looks += 1;
+        }
+        // Two for the beginning, three for each look, two each for a batch and its end, one for the record.
+        let transitions = 2 + 3 * looks + 4 + 1;
+        let invocations = 1 + looks + 2 + 1;
+        let thousand = |count: u32, price: f64| f64::from(count) * price * 1_000.0;
+        let _ = writeln!(
+            table,
+            "| {duration} | {looks} | {transitions} | {invocations} | ${:.2} | ${:.3} |",
+            thousand(transitions, transition),
+            thousand(invocations, invocation)
+        );
+    }
+    table
+}
+
+fn metrics() -> String {
+    let mut table = "| metric | unit | dimensions | meaning |\n|---|---|---|---|\n".to_owned();
+    let rows = METRICS.iter().map(|metric| (metric, "ApplicationName"));
+    for (metric, dimensions) in rows.chain([(&RUNS, "ApplicationName, Outcome")]) {
+        let _ = writeln!(
+            table,
+            "| `{}` | {} | {dimensions} | {} |",
+            metric.name, metric.unit, metric.meaning
+        );
+    }
+    table
+}
+
 #[test]
 fn the_blocks_are_those_of_the_code() {
     let diagram = mermaid(DEFINITION).unwrap();
@@ -121,4 +277,11 @@ fn the_blocks_are_those_of_the_code() {
         .to_owned()
     });
     assert_block("audit-record", &table);
+
+    let stack = stack();
+    assert_block("parameters", &parameters(&stack));
+    assert_block("permissions", &permissions(&stack));
+    assert_block("alarms", &alarms(&stack));
+    assert_block("metrics", &metrics());
+    assert_block("costs", &costs());
 }
