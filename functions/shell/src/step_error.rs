@@ -29,17 +29,20 @@ impl StepError {
     }
 
     /// `errorMessage` of the function's answer: the fact, the cure, and the command that carries
-    /// this run on. `payload` is the invocation's.
+    /// this run on. `payload` is the invocation's; that of an event has another cure.
     #[must_use]
     pub fn message(&self, payload: &Value) -> String {
         let find = |pointers: &[&str]| pointers.iter().find_map(|at| payload.pointer(at));
         // Shorter than the whole may be, so that the command is never cut.
         let fact: String = single_line(&self.fact).chars().take(1_000).collect();
-        let execution_arn = find(&[
-            "/run/execution_arn",
-            "/execution_arn",
-            "/detail/executionArn",
-        ]);
+        if let Some(ended) = find(&["/detail/executionArn"]).and_then(Value::as_str) {
+            return format!(
+                "{fact} {} This was about the event of {}, which has ended: instead of a redrive, replay the event from the failure destination.",
+                self.name.remedy(),
+                single_line(ended),
+            );
+        }
+        let execution_arn = find(&["/run/execution_arn", "/execution_arn"]);
         let Some(execution_arn) = execution_arn.and_then(Value::as_str) else {
             return format!("{fact} {}", self.name.remedy());
         };
@@ -84,6 +87,21 @@ mod tests {
                 "orders takes none. {} Command: aws stepfunctions redrive-execution \
                  --execution-arn arn:aws:states:r:1:execution:m:n",
                 ErrorName::SnapshotsDisabled.remedy()
+            )
+        );
+    }
+
+    #[test]
+    fn of_an_event_the_cure_is_its_replay() {
+        let error = StepError::new(ErrorName::TableNotFound, "The table t does not exist.");
+        let event = json!({ "detail": { "executionArn": "arn:aws:states:r:1:execution:m:n" } });
+        assert_eq!(
+            error.message(&event),
+            format!(
+                "The table t does not exist. {} This was about the event of \
+                 arn:aws:states:r:1:execution:m:n, which has ended: instead of a redrive, \
+                 replay the event from the failure destination.",
+                ErrorName::TableNotFound.remedy()
             )
         );
     }

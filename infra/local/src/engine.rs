@@ -49,6 +49,8 @@ pub struct Names {
     pub topic_arn: String,
     /// The queue of events that record-and-notify has failed on.
     pub failure_queue_url: String,
+    /// record-and-notify, by the name that a replayed event is invoked with.
+    pub function_name: String,
 }
 
 impl Names {
@@ -67,6 +69,7 @@ impl Names {
             state_machine_arn: output("StateMachineArn")?,
             table: output("TableName")?,
             topic_arn: output("RunTopicArn")?,
+            function_name: output("RecordAndNotifyFunctionName")?,
             failure_queue_url: format!("{endpoint}/{ACCOUNT}/{queue}"),
         })
     }

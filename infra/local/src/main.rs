@@ -229,6 +229,7 @@ async fn up(options: Up) -> Result<ExitCode, String> {
          export TABLE_NAME={}\n\
          export TOPIC_ARN={}\n\
          export FAILURE_QUEUE_URL={}\n\
+         export FUNCTION_NAME={}\n\
          # Ctrl-C stops the engine.",
         names.endpoint,
         names.region,
@@ -236,7 +237,8 @@ async fn up(options: Up) -> Result<ExitCode, String> {
         names.state_machine_arn,
         names.table,
         names.topic_arn,
-        names.failure_queue_url
+        names.failure_queue_url,
+        names.function_name
     );
     interrupted().await;
     // A later engine may have put its own there.
