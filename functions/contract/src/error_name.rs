@@ -290,7 +290,7 @@ mod tests {
         .unwrap();
         assert_eq!(input.mode, Mode::Prune);
         assert_eq!(input.application_name.as_str(), "orders");
-        assert_eq!(input.retention.keep_last.get(), 7);
+        assert_eq!(input.retention.keep_last.unwrap().get(), 7);
         assert_eq!(input.retention.max_deletions_per_run.get(), 1_000);
     }
 

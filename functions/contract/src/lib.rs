@@ -15,7 +15,8 @@ pub use bounded::Bounded;
 pub use error_name::{Cure, ErrorName, redrive_command};
 pub use record::{AuditRecord, Notified, Outcome};
 pub use run::{
-    ApplicationName, MANAGED_PREFIX, Mode, NotifyOn, Retention, Run, RunInput, is_managed,
+    ApplicationName, KeepNames, KeepWithin, MANAGED_PREFIX, Mode, NO_RULE, NotifyOn, Retention,
+    Run, RunInput, Scope, TimeZoneName, is_managed,
 };
 pub use steps::{
     Action, CreateSnapshotInput, CreateSnapshotOutput, DeletedSnapshot, DescribeSnapshotInput,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use jiff::{Span, SpanFieldwise};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -31,7 +32,7 @@ pub struct RunInput {
     #[serde(default)]
     pub mode: Mode,
     /// Which snapshots to keep. Given, it means exactly what it says.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "with_a_rule")]
     pub retention: Retention,
     /// The shortest wait between two looks at the snapshot, in seconds, 1 to 300.
     #[serde(default = "default_poll_interval")]
@@ -80,40 +81,120 @@ pub enum NotifyOn {
     Problems,
 }
 
-/// The retention policy. An unknown field is refused.
+/// How many of something, at least 1.
+type Count = Bounded<1, { u32::MAX }>;
+
+/// The retention policy: what any rule keeps stays, and so does what is protected. An unknown field
+/// is refused; `null` is a field left out, as a deployment writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [
+    { "required": ["keep_last"], "properties": { "keep_last": { "type": "integer" } } },
+    { "required": ["keep_hourly"], "properties": { "keep_hourly": { "type": "integer" } } },
+    { "required": ["keep_daily"], "properties": { "keep_daily": { "type": "integer" } } },
+    { "required": ["keep_weekly"], "properties": { "keep_weekly": { "type": "integer" } } },
+    { "required": ["keep_monthly"], "properties": { "keep_monthly": { "type": "integer" } } },
+    { "required": ["keep_yearly"], "properties": { "keep_yearly": { "type": "integer" } } },
+    { "required": ["keep_within"], "properties": { "keep_within": { "type": "string" } } },
+]))]
 pub struct Retention {
     /// Keep the newest so many READY snapshots, at least 1.
-    #[serde(deserialize_with = "needed_rule")]
-    pub keep_last: Bounded<1, { u32::MAX }>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_last: Option<Count>,
+    /// Keep the newest snapshot of each of the newest so many hours that have one, at least 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_hourly: Option<Count>,
+    /// The same for days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_daily: Option<Count>,
+    /// The same for ISO weeks, which begin on Monday.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_weekly: Option<Count>,
+    /// The same for months.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_monthly: Option<Count>,
+    /// The same for years.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_yearly: Option<Count>,
+    /// Keep everything that was taken within this duration before the newest snapshot; ISO 8601,
+    /// positive, for example `P7D` or `PT36H`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_within: Option<KeepWithin>,
+    /// Protect the newest READY snapshot of each of the so many highest application versions,
+    /// which a rollback needs, at least 1.
+    #[serde(default = "default_versions", deserialize_with = "versions_or_default")]
+    #[schemars(with = "Option<Count>")]
+    pub keep_last_versions: Count,
+    /// Protect the snapshots of these names, at most 100.
+    #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<KeepNames>")]
+    pub keep_names: KeepNames,
+    /// The IANA time zone in which hours, days, weeks, months and years begin.
+    #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<TimeZoneName>")]
+    pub timezone: TimeZoneName,
+    /// `MANAGED`: rules see and delete only what this system, or the original sample, took; `ALL`: also
+    /// snapshots by hand and by the service.
+    #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<Scope>")]
+    pub scope: Scope,
     /// The brake: a run whose plan wants more deletions than this deletes nothing. At least 1.
     #[serde(
         default = "default_max_deletions",
         deserialize_with = "max_deletions_or_default"
     )]
-    #[schemars(with = "Option<Bounded<1, { u32::MAX }>>")]
-    pub max_deletions_per_run: Bounded<1, { u32::MAX }>,
+    #[schemars(with = "Option<Count>")]
+    pub max_deletions_per_run: Count,
 }
 
-/// A deployment writes `null` for a rule that it leaves out; a policy is left with none without this
-/// one.
-fn needed_rule<'de, D: Deserializer<'de>>(
+impl Retention {
+    /// Whether a rule keeps anything. Without one, a policy would keep what is protected alone,
+    /// which nobody means.
+    #[must_use]
+    pub const fn has_rule(&self) -> bool {
+        self.keep_last.is_some()
+            || self.keep_hourly.is_some()
+            || self.keep_daily.is_some()
+            || self.keep_weekly.is_some()
+            || self.keep_monthly.is_some()
+            || self.keep_yearly.is_some()
+            || self.keep_within.is_some()
+    }
+}
+
+/// What is said of a policy without a rule.
+pub const NO_RULE: &str = "the policy keeps nothing: give at least one of keep_last, keep_hourly, \
+                           keep_daily, keep_weekly, keep_monthly, keep_yearly and keep_within";
+
+fn with_a_rule<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Retention, D::Error> {
+    let retention = Retention::deserialize(deserializer)?;
+    if retention.has_rule() {
+        Ok(retention)
+    } else {
+        Err(D::Error::custom(NO_RULE))
+    }
+}
+
+fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
-) -> Result<Bounded<1, { u32::MAX }>, D::Error> {
-    Option::deserialize(deserializer)?
-        .ok_or_else(|| D::Error::custom("null leaves the rule out, and a policy needs one rule"))
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// `null` is what a deployment writes for a setting that it leaves out.
-fn max_deletions_or_default<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Bounded<1, { u32::MAX }>, D::Error> {
-    let given = Option::deserialize(deserializer)?;
-    Ok(given.unwrap_or(default_max_deletions()))
+fn versions_or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Count, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(default_versions()))
 }
 
-const fn default_max_deletions() -> Bounded<1, { u32::MAX }> {
+fn max_deletions_or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Count, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(default_max_deletions()))
+}
+
+/// The running version, and the one that a rollback goes back to.
+const fn default_versions() -> Count {
+    Bounded::clamped(2)
+}
+
+const fn default_max_deletions() -> Count {
     Bounded::clamped(25)
 }
 
@@ -121,10 +202,215 @@ impl Default for Retention {
     /// `keep_last` is the original sample's `number_of_older_snapshots_to_retain`.
     fn default() -> Self {
         Self {
-            keep_last: Bounded::clamped(30),
+            keep_last: Some(Bounded::clamped(30)),
+            keep_hourly: None,
+            keep_daily: None,
+            keep_weekly: None,
+            keep_monthly: None,
+            keep_yearly: None,
+            keep_within: None,
+            keep_last_versions: default_versions(),
+            keep_names: KeepNames::default(),
+            timezone: TimeZoneName::default(),
+            scope: Scope::default(),
             max_deletions_per_run: default_max_deletions(),
         }
     }
+}
+
+/// Which snapshots the rules see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schemars(inline)]
+pub enum Scope {
+    /// Those whose name is `custom_` and 13 digits.
+    #[default]
+    Managed,
+    /// All.
+    All,
+}
+
+/// A positive ISO 8601 duration in whole years, months, weeks, days, hours, minutes and seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeepWithin {
+    text: String,
+    span: SpanFieldwise,
+}
+
+impl KeepWithin {
+    /// The duration.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        self.span.0
+    }
+}
+
+impl TryFrom<String> for KeepWithin {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        // jiff reads much else: signs, fractions, lower case, words.
+        let is_iso = text.starts_with('P')
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || b"PYMWDTHS".contains(&byte));
+        match text.parse::<Span>() {
+            Ok(span) if is_iso && span.is_positive() => Ok(Self {
+                text,
+                span: span.fieldwise(),
+            }),
+            _ => Err(format!(
+                "{text:?} is not a positive ISO 8601 duration, such as P7D, P1M or PT36H"
+            )),
+        }
+    }
+}
+
+impl From<KeepWithin> for String {
+    fn from(within: KeepWithin) -> Self {
+        within.text
+    }
+}
+
+impl std::fmt::Display for KeepWithin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl JsonSchema for KeepWithin {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "KeepWithin".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^P[0-9YMWDTHS]+$" })
+    }
+}
+
+/// Names of snapshots, at most 100, each 1 to 256 of `[a-zA-Z0-9_.-]`, as the service's own model says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct KeepNames(Vec<String>);
+
+/// A list of names travels through every state, whose payload has a limit.
+const NAMES_KEPT: usize = 100;
+
+impl KeepNames {
+    /// Whether the name is one of them.
+    #[must_use]
+    pub fn contains(&self, snapshot_name: &str) -> bool {
+        self.0.iter().any(|name| name == snapshot_name)
+    }
+}
+
+impl TryFrom<Vec<String>> for KeepNames {
+    type Error = String;
+
+    fn try_from(names: Vec<String>) -> Result<Self, String> {
+        if names.len() > NAMES_KEPT {
+            let length = names.len();
+            return Err(format!(
+                "{length} names, and at most {NAMES_KEPT} can be kept"
+            ));
+        }
+        match names.iter().find(|name| !is_name(name, 256)) {
+            None => Ok(Self(names)),
+            Some(name) => Err(format!(
+                "{name:?} is no snapshot's name: 1 to 256 of a-z, A-Z, 0-9, '_', '.' and '-'"
+            )),
+        }
+    }
+}
+
+impl From<KeepNames> for Vec<String> {
+    fn from(names: KeepNames) -> Self {
+        names.0
+    }
+}
+
+impl JsonSchema for KeepNames {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "KeepNames".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "array", "maxItems": NAMES_KEPT,
+            "items": { "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[a-zA-Z0-9_.-]+$" }
+        })
+    }
+}
+
+/// The name of a time zone, for example `Europe/Zurich`; the first step looks whether there is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TimeZoneName(String);
+
+impl TimeZoneName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for TimeZoneName {
+    fn default() -> Self {
+        Self("UTC".to_owned())
+    }
+}
+
+impl TryFrom<String> for TimeZoneName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_+/-".contains(&byte);
+        if (1..=50).contains(&name.len()) && name.bytes().all(legal) {
+            Ok(Self(name))
+        } else {
+            Err(format!(
+                "{name:?} is not the name of a time zone, such as UTC or Europe/Zurich"
+            ))
+        }
+    }
+}
+
+impl From<TimeZoneName> for String {
+    fn from(name: TimeZoneName) -> Self {
+        name.0
+    }
+}
+
+impl JsonSchema for TimeZoneName {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "TimeZoneName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "minLength": 1, "maxLength": 50, "pattern": "^[a-zA-Z0-9_+/-]+$"
+        })
+    }
+}
+
+/// Whether the service takes this as a name: 1 to `most` of `[a-zA-Z0-9_.-]`.
+fn is_name(name: &str, most: usize) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    (1..=most).contains(&name.len()) && name.bytes().all(legal)
 }
 
 /// The name of an MSF application: 1 to 128 of `[a-zA-Z0-9_.-]`, as the service's own model says.
@@ -144,9 +430,8 @@ impl TryFrom<String> for ApplicationName {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
         match name.len() {
-            1..=128 if name.bytes().all(legal) => Ok(Self(name)),
+            _ if is_name(&name, 128) => Ok(Self(name)),
             1..=128 => Err(format!(
                 "{name:?} has characters other than a-z, A-Z, 0-9, '_', '.' and '-'"
             )),
@@ -236,11 +521,103 @@ mod tests {
     #[test]
     fn null_is_a_rule_or_setting_left_out() {
         let read = |text: &str| serde_json::from_str::<Retention>(text);
-        let retention = read(r#"{"keep_last":7,"max_deletions_per_run":null}"#).unwrap();
-        assert_eq!(retention.keep_last.get(), 7);
-        assert_eq!(retention.max_deletions_per_run, default_max_deletions());
-        let refused = read(r#"{"keep_last":null}"#).unwrap_err().to_string();
-        assert!(refused.starts_with("null leaves the rule out"), "{refused}");
+        let nulls = r#"{"keep_last":7,"keep_hourly":null,"keep_daily":null,"keep_weekly":null,
+            "keep_monthly":null,"keep_yearly":null,"keep_within":null,"keep_last_versions":null,
+            "keep_names":null,"timezone":null,"scope":null,"max_deletions_per_run":null}"#;
+        assert_eq!(read(nulls).unwrap(), read(r#"{"keep_last":7}"#).unwrap());
+    }
+
+    #[test]
+    fn a_policy_that_keeps_nothing_is_refused() {
+        for retention in [
+            "{}",
+            r#"{"keep_last":null}"#,
+            r#"{"keep_names":["x"],"keep_last_versions":9}"#,
+        ] {
+            let input = format!(r#"{{"application_name":"a","retention":{retention}}}"#);
+            let refused = serde_json::from_str::<RunInput>(&input).unwrap_err();
+            assert!(refused.to_string().starts_with(NO_RULE), "{refused}");
+        }
+        for rule in [
+            r#""keep_last":1"#,
+            r#""keep_hourly":1"#,
+            r#""keep_daily":1"#,
+            r#""keep_weekly":1"#,
+            r#""keep_monthly":1"#,
+            r#""keep_yearly":1"#,
+            r#""keep_within":"P1D""#,
+        ] {
+            let input = format!(r#"{{"application_name":"a","retention":{{{rule}}}}}"#);
+            assert!(serde_json::from_str::<RunInput>(&input).is_ok(), "{rule}");
+        }
+    }
+
+    #[test]
+    fn only_positive_iso_durations_are_taken() {
+        let read = |text: &str| KeepWithin::try_from(text.to_owned());
+        for good in ["P7D", "P1M", "PT36H", "P1Y2M3W4DT5H6M7S", "P52W"] {
+            let within = read(good).unwrap();
+            assert_eq!(String::from(within), good);
+        }
+        for bad in [
+            "",
+            "P",
+            "PT",
+            "P0D",
+            "PT0S",
+            "-P7D",
+            "P-7D",
+            "+P7D",
+            "7D",
+            "7 days ago",
+            "7 days",
+            "p7d",
+            "P7d",
+            "P1.5D",
+            "PT1,5H",
+            "P7D ",
+            "1 month",
+            "P99999999999Y",
+        ] {
+            let refused = read(bad).unwrap_err();
+            assert!(
+                refused.ends_with("such as P7D, P1M or PT36H"),
+                "{bad}: {refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_and_zones_are_checked_before_anything_is_done() {
+        let read = |field: &str| serde_json::from_str::<Retention>(&format!("{{{field}}}"));
+        for good in [
+            r#""timezone":"Europe/Zurich""#,
+            r#""timezone":"Etc/GMT+5""#,
+            r#""keep_names":["before-upgrade","custom_1795377747949"]"#,
+            r#""scope":"ALL""#,
+        ] {
+            assert!(read(good).is_ok(), "{good}");
+        }
+        for bad in [
+            r#""timezone":"""#,
+            r#""timezone":"Europe Zurich""#,
+            r#""timezone":"../etc/passwd.x""#,
+            r#""keep_names":["a b"]"#,
+            r#""keep_names":[""]"#,
+            r#""keep_names":"a""#,
+            r#""scope":"SOME""#,
+            r#""keep_daily":0"#,
+            r#""keep_last_versions":0"#,
+            r#""keep_everything":1"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        let too_many = format!(r#""keep_names":{}"#, serde_json::json!(vec!["a"; 101]));
+        let refused = read(&too_many).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("101 names, and at most 100"),
+            "{refused}"
+        );
     }
 
     #[test]
@@ -251,7 +628,10 @@ mod tests {
             serde_json::json!({
                 "application_name": "orders",
                 "mode": "RUN",
-                "retention": { "keep_last": 30, "max_deletions_per_run": 25 },
+                "retention": {
+                    "keep_last": 30, "keep_last_versions": 2, "keep_names": [], "timezone": "UTC",
+                    "scope": "MANAGED", "max_deletions_per_run": 25
+                },
                 "poll_interval_seconds": 15,
                 "ready_timeout_seconds": 7200,
                 "notify_on": "ALL"

@@ -151,6 +151,43 @@ fn the_schema_of_the_run_input_refuses_what_the_code_refuses() {
         (with("retention", json!({ "keep_last": 1 })), true),
         (with("retention", json!({ "keep_last": 0 })), false),
         (with("retention", json!({})), false),
+        (with("retention", json!({ "keep_last": null })), false),
+        (with("retention", json!({ "keep_names": ["a"] })), false),
+        (
+            with("retention", json!({ "keep_daily": 7, "keep_last": null })),
+            true,
+        ),
+        (with("retention", json!({ "keep_within": "P7D" })), true),
+        (with("retention", json!({ "keep_within": "7 days" })), false),
+        (
+            with(
+                "retention",
+                json!({ "keep_last": 1, "keep_names": ["a b"] }),
+            ),
+            false,
+        ),
+        (
+            with(
+                "retention",
+                json!({ "keep_last": 1, "timezone": "Europe/Zurich" }),
+            ),
+            true,
+        ),
+        (
+            with(
+                "retention",
+                json!({ "keep_last": 1, "timezone": "Europe Zurich" }),
+            ),
+            false,
+        ),
+        (
+            with("retention", json!({ "keep_last": 1, "scope": "ALL" })),
+            true,
+        ),
+        (
+            with("retention", json!({ "keep_last": 1, "scope": "all" })),
+            false,
+        ),
         (
             with("retention", json!({ "keep_last": 1, "keep_lats": 2 })),
             false,

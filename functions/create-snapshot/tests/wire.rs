@@ -416,7 +416,22 @@ async fn a_bad_input_is_named_by_its_field_and_nothing_is_called() {
         ),
         (
             json!({ "application_name": "orders", "retention": {} }),
-            "retention: missing field `keep_last`",
+            "retention: the policy keeps nothing: give at least one of keep_last, keep_hourly, ",
+        ),
+        (
+            json!({ "application_name": "orders", "retention": { "keep_within": "7 days ago" } }),
+            "retention.keep_within: \"7 days ago\" is not a positive ISO 8601 duration, such as",
+        ),
+        (
+            json!({ "application_name": "orders", "retention": { "keep_last": 1, "keep_names": ["a b"] } }),
+            "retention.keep_names: \"a b\" is no snapshot's name",
+        ),
+        (
+            json!({
+                "application_name": "orders",
+                "retention": { "keep_daily": 1, "timezone": "Europe/Zuerich" }
+            }),
+            "retention.timezone: there is no time zone \"Europe/Zuerich\"; take a name of the IANA",
         ),
         (
             json!({ "application_name": "orders", "poll_interval_seconds": 301 }),

@@ -11,6 +11,8 @@ pub(crate) struct Application {
     pub(crate) name: String,
     /// As the service writes it.
     pub(crate) status: String,
+    /// The version that runs.
+    pub(crate) version_id: i64,
     pub(crate) restore: Restore,
 }
 

@@ -1,6 +1,6 @@
 //! Input -> calls -> output.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::types::{
@@ -11,6 +11,7 @@ use contract::{
     Mode, Progress, PruneSnapshotsInput, PruneSnapshotsOutput, Pruning, Run, Verdict,
 };
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use shell::{Refusal, StepError};
 
 use crate::deletion::{self, Fate};
@@ -34,6 +35,10 @@ const FAILURES_NAMED: usize = 100;
 /// The most verdicts in the payload and the record.
 const VERDICTS_NAMED: usize = 200;
 
+/// The most that the verdicts take of the payload, in bytes: names of 256 characters and a dozen
+/// reasons each would otherwise fill it.
+const VERDICTS_BYTES: usize = 100_000;
+
 /// The longest reason of a failed deletion, in characters.
 const REASON_LENGTH: usize = 300;
 
@@ -52,6 +57,8 @@ pub async fn handle(
         batch,
         mut progress,
     } = input;
+    let zone = shell::time_zone(&run.input.retention.timezone)
+        .map_err(|fact| StepError::new(ErrorName::InvalidInput, format!("{fact}.")))?;
     let application = describe(flink, &run).await?;
     let closed = gate::application_gate(&application);
 
@@ -69,7 +76,7 @@ pub async fn handle(
     if closed.is_some() {
         progress = count(progress, &batch, fates_before(&batch, &snapshots))?;
     }
-    let verdicts = verdicts(&run, &application, &snapshots, now);
+    let verdicts = verdicts(&run, &zone, &application, &snapshots, now);
     let given_up: HashSet<&str> = progress
         .failed
         .iter()
@@ -146,6 +153,7 @@ async fn describe(flink: &Client, run: &Run) -> Result<Application, StepError> {
     Ok(Application {
         name: name.to_owned(),
         status: application.application_status().as_str().to_owned(),
+        version_id: application.application_version_id,
         restore: restore_configuration(&application).map_or(Restore::OwnChoice, restore),
     })
 }
@@ -261,6 +269,7 @@ fn deleted(doomed: &DoomedSnapshot) -> DeletedSnapshot {
 /// now.
 fn verdicts(
     run: &Run,
+    zone: &TimeZone,
     application: &Application,
     snapshots: &[Snapshot],
     now: Timestamp,
@@ -272,16 +281,16 @@ fn verdicts(
     };
     let policy = &run.input.retention;
     if run.input.mode != Mode::Plan {
-        return plan(snapshots, policy, protected, now);
+        return plan(snapshots, policy, zone, protected, now);
     }
     let own = Snapshot {
         name: own_name.clone(),
         status: Status::Ready,
         created_at: Some(now),
-        application_version_id: 0,
+        application_version_id: application.version_id,
     };
     let with_own: Vec<Snapshot> = snapshots.iter().cloned().chain([own]).collect();
-    let mut verdicts = plan(&with_own, policy, protected, now);
+    let mut verdicts = plan(&with_own, policy, zone, protected, now);
     verdicts.retain(|verdict| verdict.snapshot_name != own_name);
     verdicts
 }
@@ -330,12 +339,16 @@ fn next_batch(
     verdicts: &[Verdict],
     doomed: &HashSet<&str>,
 ) -> Vec<DoomedSnapshot> {
+    let by_name: HashMap<&str, &Snapshot> = snapshots
+        .iter()
+        .map(|snapshot| (snapshot.name.as_str(), snapshot))
+        .collect();
     verdicts
         .iter()
         .rev()
         .filter(|verdict| doomed.contains(verdict.snapshot_name.as_str()))
         .filter_map(|verdict| {
-            let snapshot = snapshots.iter().find(|s| s.name == verdict.snapshot_name)?;
+            let snapshot = by_name.get(verdict.snapshot_name.as_str())?;
             Some(DoomedSnapshot {
                 snapshot_name: snapshot.name.clone(),
                 created_at: snapshot.created_at?.to_string(),
@@ -349,7 +362,15 @@ fn next_batch(
 
 /// As many verdicts as the payload holds; the rest goes to the log.
 fn named(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
-    for verdict in verdicts.iter().skip(VERDICTS_NAMED) {
+    let mut bytes = 0;
+    let fit = verdicts.iter().take_while(|verdict| {
+        // Braces, names of fields, quotes and commas: less than 80, and 3 for each reason.
+        let reasons: usize = verdict.reasons.iter().map(|reason| reason.len() + 3).sum();
+        bytes += 80 + verdict.snapshot_name.len() + reasons;
+        bytes <= VERDICTS_BYTES
+    });
+    let fit = fit.take(VERDICTS_NAMED).count();
+    for verdict in verdicts.drain(fit..) {
         tracing::info!(
             judged = verdict.snapshot_name,
             action = ?verdict.action,
@@ -357,7 +378,6 @@ fn named(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
             "verdict"
         );
     }
-    verdicts.truncate(VERDICTS_NAMED);
     verdicts
 }
 

@@ -9,9 +9,20 @@
 use std::collections::BTreeSet;
 
 use contract::{Action, Retention, Verdict};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use prune_snapshots::retention::{Protected, Snapshot, Status, plan};
+use prune_snapshots::retention::{Protected, Snapshot, Status};
+
+fn plan(
+    snapshots: &[Snapshot],
+    policy: &Retention,
+    protected: Protected<'_>,
+    now: Timestamp,
+) -> Vec<Verdict> {
+    let zone = TimeZone::get(policy.timezone.as_str()).unwrap();
+    prune_snapshots::retention::plan(snapshots, policy, &zone, protected, now)
+}
 
 const NOW: &str = "2026-11-22T20:00:00Z";
 
@@ -79,28 +90,24 @@ fn every_kind_of_snapshot_has_its_verdict_and_its_reasons() {
         (
             custom(1),
             Action::Keep,
-            vec!["protected: newest READY snapshot", "keep_last: 1 of 2"],
+            vec![
+                "protected: newest READY snapshot",
+                "protected: newest of application version 1",
+                "last 1 of 2",
+            ],
         ),
         (
             custom(2),
             Action::Keep,
-            vec!["protected: this run's own snapshot", "keep_last: 2 of 2"],
+            vec!["protected: this run's own snapshot", "last 2 of 2"],
         ),
-        (
-            custom(3),
-            Action::Delete,
-            vec!["not among the newest 2 (keep_last)"],
-        ),
+        (custom(3), Action::Delete, vec!["no rule keeps it"]),
         (
             custom(4),
             Action::Keep,
             vec!["protected: restore point of the application"],
         ),
-        (
-            custom(5),
-            Action::Delete,
-            vec!["not among the newest 2 (keep_last)"],
-        ),
+        (custom(5), Action::Delete, vec!["no rule keeps it"]),
         (custom(6), Action::Ignore, vec!["CREATING"]),
         (custom(7), Action::Ignore, vec!["DELETING"]),
         (
@@ -160,7 +167,13 @@ fn snapshots_that_are_not_managed_do_not_count_towards_keep_last_but_may_be_the_
     let verdicts = plan(&listing, &policy(1), Protected::default(), now());
     assert_eq!(
         verdict(&verdicts, "service-made"),
-        (Action::Keep, vec!["protected: newest READY snapshot"])
+        (
+            Action::Keep,
+            vec![
+                "protected: newest READY snapshot",
+                "protected: newest of application version 1"
+            ]
+        )
     );
     assert_eq!(verdict(&verdicts, &custom(2)).0, Action::Keep);
     assert_eq!(verdict(&verdicts, &custom(1)).0, Action::Delete);

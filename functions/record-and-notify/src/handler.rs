@@ -1,4 +1,4 @@
-//! Input -> record -> row -> message -> mark -> metrics.
+//! Input -> record -> row -> message -> metrics -> mark.
 
 use aws_sdk_sns::error::BuildError;
 use aws_sdk_sns::types::MessageAttributeValue;
@@ -88,11 +88,11 @@ pub async fn handle(
         Written::Now(_) => {
             let silent = notify_on == NotifyOn::Problems && !record.outcome.is_problem();
             let message_id = if silent {
+                println!("{}", metrics::embedded(&record));
                 None
             } else {
                 Some(announce(clients, config, &record).await?)
             };
-            println!("{}", metrics::embedded(&record));
             (Recorded::Written, message_id)
         }
     };
@@ -116,7 +116,7 @@ fn announces(notified: &Notified, record: &AuditRecord) -> bool {
     notified.outcome == record.outcome && (ends_well || notified.finished_at == record.finished_at)
 }
 
-/// Publishes, then marks the record. A mark that is refused is only logged: to fail here would
+/// Publishes, writes the metrics, then marks the record. A mark that is refused is only logged: to fail here would
 /// announce the run again.
 async fn announce(
     clients: &Clients,
@@ -149,6 +149,8 @@ async fn announce(
         .send()
         .await
         .map_err(|error| error::publish(Refusal::of("Publish", &error), &config.topic_arn))?;
+    // Before the mark: what is marked is not told again, and its metrics would be lost.
+    println!("{}", metrics::embedded(record));
     let notified = Notified {
         outcome: record.outcome,
         finished_at: record.finished_at,

@@ -7,7 +7,7 @@
 //! A record is written only if the row is new, or of the same execution and not later. So a late or
 //! repeated event overwrites nothing, and what it does not overwrite it does not announce.
 //!
-//! An announced run is also written to the log as [`metrics`].
+//! What is announced, or would be if the run wanted it, is also written to the log as [`metrics`].
 //!
 //! # Errors
 //! `TableNotFound`, `TopicNotFound`, `RecordConflict`, `Misconfigured`, and those of any AWS call:

@@ -24,7 +24,7 @@ pub struct Metric {
 pub const RUNS: Metric = Metric {
     name: "Runs",
     unit: "Count",
-    meaning: "1 for each record, by its outcome.",
+    meaning: "1 for each end of a run, by its outcome; a run that fails and is redriven has several.",
     value: |_| Some(1),
 };
 
@@ -45,14 +45,14 @@ pub const METRICS: [Metric; 8] = [
     Metric {
         name: "SnapshotTaken",
         unit: "Count",
-        meaning: "1 if the run's own snapshot was seen READY, otherwise 0.",
-        value: |record| Some(record.snapshot_seconds.is_some().into()),
+        meaning: "1 if the run has come to its end with its own snapshot READY, otherwise 0.",
+        value: |record| Some((ended_itself(record) && record.snapshot_seconds.is_some()).into()),
     },
     Metric {
         name: "SnapshotDuration",
         unit: "Seconds",
         meaning: "The age of the run's own snapshot when it was first seen READY.",
-        value: |record| i64::try_from(record.snapshot_seconds?).ok(),
+        value: |record| of_end(record, i64::try_from(record.snapshot_seconds?).ok()?),
     },
     Metric {
         name: "NewestReadySnapshotTime",
@@ -79,15 +79,28 @@ pub const METRICS: [Metric; 8] = [
         name: "SnapshotsDeleted",
         unit: "Count",
         meaning: "Snapshots that the run has deleted.",
-        value: |record| record.snapshots_deleted_count.map(i64::from),
+        value: |record| of_end(record, record.snapshots_deleted_count?.into()),
     },
     Metric {
         name: "SnapshotsFailedToBeDeleted",
         unit: "Count",
         meaning: "Snapshots that the run could not delete.",
-        value: |record| record.snapshots_failed_to_be_deleted_count.map(i64::from),
+        value: |record| of_end(record, record.snapshots_failed_to_be_deleted_count?.into()),
     },
 ];
+
+/// Whether the run has come to its last state. What a failed one has done is counted when its redrive
+/// comes there.
+fn ended_itself(record: &AuditRecord) -> bool {
+    !matches!(
+        record.outcome,
+        Outcome::Failed | Outcome::TimedOut | Outcome::Aborted
+    )
+}
+
+fn of_end(record: &AuditRecord, value: i64) -> Option<i64> {
+    ended_itself(record).then_some(value)
+}
 
 /// The line for a record, with what finds the run beside the metrics.
 pub(crate) fn embedded(record: &AuditRecord) -> Value {
@@ -196,8 +209,12 @@ mod tests {
             assert_eq!(line["SnapshotTaken"], 0, "{outcome}");
             assert_eq!(line["Runs"], 1);
         }
-        let pruning_failed = json!({ "outcome": "FAILED", "snapshot_seconds": 61 });
-        assert_eq!(embedded(&record(&pruning_failed))["SnapshotTaken"], 1);
+        // Counted when the redrive comes to the end.
+        let pruning =
+            json!({ "outcome": "FAILED", "snapshot_seconds": 61, "snapshots_deleted_count": 3 });
+        let line = embedded(&record(&pruning));
+        assert_eq!(line["SnapshotTaken"], 0);
+        assert!(line.get("SnapshotsDeleted").is_none());
     }
 
     #[test]

@@ -12,7 +12,9 @@ use std::time::Duration;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
+use contract::TimeZoneName;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -104,6 +106,19 @@ pub fn sdk_config() -> SdkConfig {
 #[must_use]
 pub fn timestamp(time: &aws_smithy_types::DateTime) -> Option<Timestamp> {
     Timestamp::new(time.secs(), time.subsec_nanos().cast_signed()).ok()
+}
+
+/// The time zone of that name.
+///
+/// # Errors
+/// There is none: one sentence that names the field.
+pub fn time_zone(name: &TimeZoneName) -> Result<TimeZone, String> {
+    TimeZone::get(name.as_str()).map_err(|_| {
+        format!(
+            "retention.timezone: there is no time zone {:?}; take a name of the IANA time zone database, such as UTC or Europe/Zurich",
+            name.as_str()
+        )
+    })
 }
 
 /// A time for people: RFC 3339, UTC, whole milliseconds. The services write milliseconds as a

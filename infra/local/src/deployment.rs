@@ -18,8 +18,26 @@ const TRANSLATE: &str = include_str!("../python/translate.py");
 /// The most that the zip of a function may have, in bytes.
 const ZIP_LIMIT: u64 = 3_000_000;
 
-/// The target of the template's default architecture.
-const RUST_TARGET: &str = "aarch64-unknown-linux-gnu";
+/// The processors that Lambda has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Architecture {
+    /// The template's default.
+    #[value(name = "arm64")]
+    Arm64,
+    /// Intel and AMD.
+    #[value(name = "x86_64")]
+    X86_64,
+}
+
+impl Architecture {
+    /// As the template's parameter has it, and Rust's target.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Arm64 => ("arm64", "aarch64-unknown-linux-gnu"),
+            Self::X86_64 => ("x86_64", "x86_64-unknown-linux-gnu"),
+        }
+    }
+}
 
 /// Runs the linters and prints a line for each to stdout, and after it what it has found; whether none
 /// has found anything. `sam` and `checkov` are interpreters that have the packages.
@@ -92,16 +110,18 @@ fn report(what: &str, said: &std::process::Output) -> bool {
 ///
 /// # Errors
 /// A text for people: something does not start, or `sam build` has said on stderr what is wrong.
-pub async fn build(sam: &Path) -> Result<bool, String> {
+pub async fn build(sam: &Path, architecture: Architecture) -> Result<bool, String> {
+    let (architecture, target) = architecture.names();
     let mut rustup = Command::new("rustup");
-    rustup.args(["target", "add", RUST_TARGET]);
+    rustup.args(["target", "add", target]);
     let added = output(rustup).await.map_err(|error| {
-        format!("{error}. rustup is needed to compile for {RUST_TARGET}: https://rustup.rs")
+        format!("{error}. rustup is needed to compile for {target}: https://rustup.rs")
     })?;
     if !added.status.success() {
         return Err(String::from_utf8_lossy(&added.stderr).into_owned());
     }
-    let status = tool(sam, "sam", &["build"])
+    let parameter = format!("Architecture={architecture}");
+    let status = tool(sam, "sam", &["build", "--parameter-overrides", &parameter])
         // Its progress, so that our output can be read by programs.
         .stdout(Stdio::from(std::io::stderr()))
         .status()
@@ -138,7 +158,7 @@ pub async fn build(sam: &Path) -> Result<bool, String> {
         println!("Over the limit.");
     }
     println!(
-        "Built. To deploy it: cd infra && {} deploy --guided",
+        "Built for {architecture}. To deploy it: cd infra && {} deploy --guided",
         sam.with_file_name("sam").display()
     );
     Ok(well)

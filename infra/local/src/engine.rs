@@ -140,12 +140,12 @@ impl Engine {
                 .map_err(|error| format!("{}: {error}", built.binary.display()))?;
         }
         for (function, role) in stack.function_roles()? {
-            gateway.permissions().set(&function, role);
+            gateway.permissions().set(&function, role)?;
         }
         let machine = stack.only("AWS::Serverless::StateMachine")?;
         gateway
             .permissions()
-            .set(STATE_MACHINE, stack.role_of(machine)?);
+            .set(STATE_MACHINE, stack.role_of(machine)?)?;
         stack.create_state_machine(&config, settings.hurry).await?;
         gateway
             .executions()

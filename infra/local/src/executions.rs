@@ -392,11 +392,13 @@ impl Executions {
             let sent = self
                 .lambda
                 .send_event(&function, event.clone().into_bytes());
-            sent.err().map(|refusal| format!("{refusal:?}"))
+            sent.err()
+                .map(|refusal| self.lambda.told(&refusal, &function))
         } else {
-            Some("NO_PERMISSIONS".to_owned())
+            let message = format!("{} does not let {} invoke it", rule.function_arn, rule.arn);
+            Some(("NO_PERMISSIONS", message))
         };
-        if let Some(code) = refused
+        if let Some((code, message)) = refused
             && may(
                 &rule.queue_policy,
                 "sqs:SendMessage",
@@ -406,11 +408,10 @@ impl Executions {
             let attributes = [
                 ("RULE_ARN", rule.arn.as_str()),
                 ("TARGET_ARN", &rule.function_arn),
-                ("ERROR_CODE", &code),
+                ("ERROR_CODE", code),
+                ("ERROR_MESSAGE", &message),
             ];
-            // A queue that is gone takes no message, as on AWS.
-            let _ = self
-                .moto
+            self.moto
                 .send_message(&rule.dead_letter_queue, &event, &attributes)
                 .await;
         }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::executions::Executions;
-use crate::faults::{Faults, Kind};
+use crate::faults::{Faults, Kind, percent_decoded};
 use crate::lambda::{
     FailedEvent, Lambda, LambdaSettings, caller, error_payload, error_response, function_name,
     request_id, respond,
@@ -72,7 +72,6 @@ struct Services {
     faults: Faults,
     permissions: Arc<Permissions>,
     moto: Upstream,
-    region: String,
     account: String,
 }
 
@@ -128,7 +127,7 @@ impl Gateway {
             account: account.clone(),
             logs,
             retry_delays: settings.retry_delays,
-            failures: Some(failures),
+            failures,
         }));
         let executions = Executions::new(moto.upstream(), lambda.clone(), region, account);
         let services = Arc::new(Services {
@@ -138,7 +137,6 @@ impl Gateway {
             faults: Faults::default(),
             permissions,
             moto: moto.upstream(),
-            region: region.clone(),
             account: account.clone(),
         });
         let app = Router::new().fallback(serve).with_state(services.clone());
@@ -236,9 +234,10 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
         None => is_step_functions(&head.headers).then_some(STATE_MACHINE),
     };
     if let Some(role) = role
-        && let Err(message) = services
-            .permissions
-            .check(role, &services.access(&call, &head, &body))
+        && let Err(message) = services.permissions.check(
+            role,
+            &access(&call, &head.headers, path, &body, &services.account),
+        )
     {
         let (status, code) = match call.service {
             Service::Query => (StatusCode::FORBIDDEN, "AuthorizationError"),
@@ -298,38 +297,6 @@ impl Services {
             self.lambda.kill(process).await;
         }
         drop_connection()
-    }
-
-    /// What a call does, in IAM's words. IAM has the name for a service for which calls are signed.
-    /// What names no resource here is done to all.
-    fn access(&self, call: &Call, head: &Parts, body: &[u8]) -> Access {
-        let service = signed_for(&head.headers).unwrap_or_default();
-        let operation = match (service, call.operation.as_str()) {
-            ("lambda", "Invoke") => "InvokeFunction",
-            (_, operation) => operation,
-        };
-        let input: Value = serde_json::from_slice(body).unwrap_or_default();
-        let field = |name: &str| input[name].as_str().map(str::to_owned);
-        let arn =
-            |rest: String| format!("arn:aws:{service}:{}:{}:{rest}", self.region, self.account);
-        let resource = match service {
-            "kinesisanalytics" => {
-                field("ApplicationName").map(|name| arn(format!("application/{name}")))
-            }
-            "dynamodb" => field("TableName").map(|name| arn(format!("table/{name}"))),
-            "states" => field("executionArn").or_else(|| field("stateMachineArn")),
-            "sns" => form_urlencoded::parse(body)
-                .find_map(|(name, value)| (name == "TopicArn").then(|| value.into_owned())),
-            "lambda" => {
-                let function = function_name(invoked(head.uri.path()));
-                Some(arn(format!("function:{function}")))
-            }
-            _ => None,
-        };
-        Access {
-            action: format!("{service}:{operation}"),
-            resource: resource.unwrap_or_else(|| arn("*".to_owned())),
-        }
     }
 
     async fn dispatch(&self, call: &Call, head: &Parts, body: Vec<u8>) -> Response<Body> {
@@ -402,8 +369,7 @@ async fn deliver_failures(
         };
         if permissions.check(&event.function, &access).is_ok() {
             let record = event.record.to_string();
-            // A queue that is gone takes no message, as on AWS.
-            let _ = moto.send_message(&access.resource, &record, &[]).await;
+            moto.send_message(&access.resource, &record, &[]).await;
         }
     }
 }
@@ -479,11 +445,48 @@ fn runtime_call(path: &str) -> Option<(u64, &str)> {
     Some((process.parse().ok()?, &path[process.len()..]))
 }
 
-/// The service in the scope of a request's signature.
-fn signed_for(headers: &HeaderMap) -> Option<&str> {
+/// What a call does, in IAM's words. IAM has the name for a service for which calls are signed. What
+/// names no resource here is done to all.
+fn access(call: &Call, headers: &HeaderMap, path: &str, body: &[u8], account: &str) -> Access {
+    let (region, service) = signed_for(headers).unwrap_or_default();
+    let operation = match (service, call.operation.as_str()) {
+        ("lambda", "Invoke") => "InvokeFunction",
+        (_, operation) => operation,
+    };
+    let input: Value = serde_json::from_slice(body).unwrap_or_default();
+    let field = |name: &str| input[name].as_str().map(str::to_owned);
+    let arn = |rest: &str| format!("arn:aws:{service}:{region}:{account}:{rest}");
+    let resource = match service {
+        "kinesisanalytics" => {
+            field("ApplicationName").map(|name| arn(&format!("application/{name}")))
+        }
+        "dynamodb" => field("TableName").map(|name| arn(&format!("table/{name}"))),
+        "states" => field("executionArn").or_else(|| field("stateMachineArn")),
+        "sqs" => field("QueueUrl").and_then(|url| Some(arn(url.rsplit_once('/')?.1))),
+        "sns" => form_urlencoded::parse(body)
+            .find_map(|(name, value)| (name == "TopicArn").then(|| value.into_owned())),
+        "lambda" => {
+            let target = percent_decoded(invoked(path));
+            if target.starts_with("arn:") {
+                Some(target)
+            } else {
+                Some(arn(&format!("function:{}", function_name(&target))))
+            }
+        }
+        _ => None,
+    };
+    Access {
+        action: format!("{service}:{operation}"),
+        resource: resource.unwrap_or_else(|| arn("*")),
+    }
+}
+
+/// Region and service in the scope of a request's signature.
+fn signed_for(headers: &HeaderMap) -> Option<(&str, &str)> {
     let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (_, credential) = authorization.split_once("Credential=")?;
-    credential.split('/').nth(3)
+    let mut scope = credential.split('/').skip(2);
+    Some((scope.next()?, scope.next()?))
 }
 
 fn is_step_functions(headers: &HeaderMap) -> bool {
@@ -623,6 +626,104 @@ mod tests {
                 operation: operation.to_owned(),
             };
             assert_eq!(call, expected, "{path} {pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_is_an_action_on_a_resource_in_iams_words() {
+        let signed = |service: &str| {
+            let value = format!(
+                "AWS4-HMAC-SHA256 Credential=k/20261122/r/{service}/aws4_request, SignedHeaders=host"
+            );
+            headers(&[("authorization", &value)])
+        };
+        let lambda = "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aother%3A2%3Afunction%3Af%3Alive/invocations";
+        for (service, operation, path, body, action, resource) in [
+            (
+                "kinesisanalytics",
+                "DescribeApplication",
+                "/",
+                r#"{"ApplicationName":"a"}"#,
+                "kinesisanalytics:DescribeApplication",
+                "arn:aws:kinesisanalytics:r:1:application/a",
+            ),
+            (
+                "dynamodb",
+                "UpdateItem",
+                "/",
+                r#"{"TableName":"t"}"#,
+                "dynamodb:UpdateItem",
+                "arn:aws:dynamodb:r:1:table/t",
+            ),
+            (
+                "states",
+                "GetExecutionHistory",
+                "/",
+                r#"{"executionArn":"arn:e"}"#,
+                "states:GetExecutionHistory",
+                "arn:e",
+            ),
+            (
+                "sqs",
+                "SendMessage",
+                "/",
+                r#"{"QueueUrl":"http://x/1/q"}"#,
+                "sqs:SendMessage",
+                "arn:aws:sqs:r:1:q",
+            ),
+            (
+                "sns",
+                "Publish",
+                "/",
+                "Action=Publish&TopicArn=arn%3Aaws%3Asns%3Ar%3A1%3At",
+                "sns:Publish",
+                "arn:aws:sns:r:1:t",
+            ),
+            (
+                "lambda",
+                "Invoke",
+                "/2015-03-31/functions/f/invocations",
+                "{}",
+                "lambda:InvokeFunction",
+                "arn:aws:lambda:r:1:function:f",
+            ),
+            (
+                "lambda",
+                "Invoke",
+                lambda,
+                "{}",
+                "lambda:InvokeFunction",
+                "arn:aws:lambda:other:2:function:f:live",
+            ),
+            (
+                "kinesisanalytics",
+                "ListApplications",
+                "/",
+                "{}",
+                "kinesisanalytics:ListApplications",
+                "arn:aws:kinesisanalytics:r:1:*",
+            ),
+            (
+                "other",
+                "Do",
+                "/",
+                "not JSON",
+                "other:Do",
+                "arn:aws:other:r:1:*",
+            ),
+        ] {
+            let call = Call {
+                service: Service::Json,
+                operation: operation.to_owned(),
+            };
+            let expected = Access {
+                action: action.to_owned(),
+                resource: resource.to_owned(),
+            };
+            assert_eq!(
+                access(&call, &signed(service), path, body.as_bytes(), "1"),
+                expected
+            );
         }
     }
 

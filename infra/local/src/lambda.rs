@@ -77,7 +77,7 @@ pub struct LambdaSettings {
     /// Waits before the second and the third attempt at an event.
     pub retry_delays: [Duration; 2],
     /// Where events go that are due to a failure destination.
-    pub failures: Option<mpsc::UnboundedSender<FailedEvent>>,
+    pub failures: mpsc::UnboundedSender<FailedEvent>,
 }
 
 /// An event whose attempts all failed.
@@ -317,6 +317,12 @@ impl Lambda {
         state.events.retain(|event| !event.is_finished());
         state.events.push(task);
         Ok(request_id)
+    }
+
+    /// Code and message of a refusal.
+    pub(crate) fn told(&self, refusal: &Refusal, function: &str) -> (&'static str, String) {
+        let (_, code, message) = refusal.told(&self.0.settings, function);
+        (code, message)
     }
 
     /// The latest attempts of all functions, at most 10,000, oldest first, as they ended.
@@ -830,6 +836,7 @@ async fn run_event(
     };
     let retries = function.settings.event_retries.min(delays.len());
     let mut attempt = 0;
+    let mut error = Vec::new();
     for delay in std::iter::once(Duration::ZERO)
         .chain(delays)
         .take(1 + retries)
@@ -849,29 +856,22 @@ async fn run_event(
             drop(shared);
             freed.await;
         }
-        let Ok(Ended::Failure(error)) = answered.await else {
+        let Ok(Ended::Failure(failure)) = answered.await else {
             return;
         };
-        if usize::try_from(attempt) == Ok(1 + retries)
-            && let Some(shared) = shared.upgrade()
-            && let Some(failures) = &shared.settings.failures
-            && let Some(destination) = &function.settings.failure_destination
-        {
-            let record = failure_record(
-                &function.arn,
-                &request_id,
-                attempt,
-                &payload,
-                &error,
-                Timestamp::now(),
-            );
-            // A receiver that is gone does not want it.
-            let _ = failures.send(FailedEvent {
-                function: function.settings.name.clone(),
-                destination: destination.clone(),
-                record,
-            });
-        }
+        error = failure;
+    }
+    if let Some(shared) = shared.upgrade()
+        && let Some(destination) = &function.settings.failure_destination
+    {
+        let now = Timestamp::now();
+        let record = failure_record(&function.arn, &request_id, attempt, &payload, &error, now);
+        // A receiver that is gone does not want it.
+        let _ = shared.settings.failures.send(FailedEvent {
+            function: function.settings.name.clone(),
+            destination: destination.clone(),
+            record,
+        });
     }
 }
 

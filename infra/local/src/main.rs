@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
+use local::deployment::Architecture;
 use local::engine::{Engine, EngineSettings, Names, words};
 use local::follow::{self, Ended};
 use local::msf::Lifecycle;
@@ -39,7 +40,14 @@ enum Command {
     /// Lints the template, what SAM makes of it, and the definition
     Check,
     /// Builds the functions for a deployment, with `sam build`
-    Build,
+    Build(Build),
+}
+
+#[derive(Debug, Args)]
+struct Build {
+    /// The processor to build for; the deployment's parameter Architecture must be the same
+    #[arg(long, value_enum, default_value = "arm64")]
+    architecture: Architecture,
 }
 
 #[derive(Debug, Args)]
@@ -83,7 +91,7 @@ async fn main() -> ExitCode {
         Some(Command::Redrive(options)) => until_interrupted(redrive(options)).await,
         Some(Command::Bench) => until_interrupted(Box::pin(measure())).await,
         Some(Command::Check) => until_interrupted(check()).await,
-        Some(Command::Build) => until_interrupted(build()).await,
+        Some(Command::Build(options)) => until_interrupted(build(options)).await,
     };
     done.unwrap_or_else(|message| {
         eprintln!("error: {message}");
@@ -126,10 +134,10 @@ async fn check() -> Result<bool, String> {
     deployment::check(&sam, &checkov).await
 }
 
-async fn build() -> Result<bool, String> {
+async fn build(options: Build) -> Result<bool, String> {
     let target = functions::target_folder()?;
     let sam = install(&target, python::SAM).await?;
-    deployment::build(&sam).await
+    deployment::build(&sam, options.architecture).await
 }
 
 /// Ctrl-C, or a request to end.

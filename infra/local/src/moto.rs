@@ -218,17 +218,16 @@ impl Upstream {
         self.call("states", &target, input).await
     }
 
-    /// Sends a message to the queue of that ARN, with attributes, for ourselves.
+    /// Sends a message to the queue of that ARN, with attributes, for ourselves. AWS tells nobody when
+    /// it cannot; here stderr has it.
     pub(crate) async fn send_message(
         &self,
         queue_arn: &str,
         body: &str,
         attributes: &[(&str, &str)],
-    ) -> Result<(), Refused> {
-        let (account, name) = queue_arn
-            .rsplit_once(':')
-            .and_then(|(rest, name)| Some((rest.rsplit_once(':')?.1, name)))
-            .unwrap_or_default();
+    ) {
+        let mut parts = queue_arn.rsplit(':');
+        let (name, account) = (parts.next(), parts.next());
         let attributes: Map<String, Value> = attributes
             .iter()
             .map(|(name, value)| {
@@ -237,12 +236,14 @@ impl Upstream {
             })
             .collect();
         let input = json!({
-            "QueueUrl": format!("{}/{account}/{name}", self.base),
+            "QueueUrl": format!("{}/{}/{}", self.base, account.unwrap_or_default(), name.unwrap_or_default()),
             "MessageBody": body,
             "MessageAttributes": attributes,
         });
-        let sent = self.call("sqs", "AmazonSQS.SendMessage", &input).await;
-        sent.map(drop)
+        if let Err(refused) = self.call("sqs", "AmazonSQS.SendMessage", &input).await {
+            let why = String::from_utf8_lossy(&refused.body);
+            eprintln!("the queue {queue_arn} has not got a message: {why}");
+        }
     }
 
     async fn call(&self, service: &str, target: &str, input: &Value) -> Result<Value, Refused> {

@@ -1,7 +1,10 @@
-//! Who may do what: the policies of the template's roles, held against every call.
+//! Who may do what: the policies of the template's roles, held against every call of a caller that has
+//! one: the functions, and the state machine (moto does not tell which machine calls, so all have its
+//! role).
 //!
 //! A call without an allowing statement for its action and resource is denied, as AWS denies it.
-//! Calls of clients that have no role, such as a person's, are not looked at.
+//! Not judged: calls of people and other clients; the keys, which SNS would use; the delivery of logs
+//! and traces; the schedule; who may assume a role.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,8 +20,14 @@ pub struct Permissions(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    roles: BTreeMap<String, Role>,
+    callers: BTreeMap<String, Caller>,
     denied: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Caller {
+    role: Role,
+    parsed: Vec<IAMPolicy>,
 }
 
 /// What a caller may do.
@@ -41,13 +50,24 @@ pub struct Access {
 
 impl Permissions {
     /// Sets the role of a caller.
-    pub fn set(&self, caller: &str, role: Role) {
-        self.lock().roles.insert(caller.to_owned(), role);
+    ///
+    /// # Errors
+    /// A policy cannot be understood.
+    pub fn set(&self, caller: &str, role: Role) -> Result<(), String> {
+        let parsed = role.policies.iter().map(|policy| {
+            serde_json::from_value(policy.clone())
+                .map_err(|error| format!("a policy of {}: {error}", role.arn))
+        });
+        let parsed = parsed.collect::<Result<_, String>>()?;
+        let callers = &mut self.lock().callers;
+        callers.insert(caller.to_owned(), Caller { role, parsed });
+        Ok(())
     }
 
     /// The role of a caller.
     pub fn role(&self, caller: &str) -> Option<Role> {
-        self.lock().roles.get(caller).cloned()
+        let state = self.lock();
+        state.callers.get(caller).map(|caller| caller.role.clone())
     }
 
     /// The denials so far, in AWS's words.
@@ -55,26 +75,31 @@ impl Permissions {
         self.lock().denied.clone()
     }
 
-    /// Whether the caller's role allows it. A caller without a role may do everything.
+    /// Whether the caller's role allows it.
     ///
     /// # Errors
-    /// AWS's words for the denial.
+    /// AWS's words for the denial. A caller without a role may do nothing.
     pub fn check(&self, caller: &str, access: &Access) -> Result<(), String> {
         let mut state = self.lock();
-        let Some(role) = state.roles.get(caller) else {
-            return Ok(());
-        };
-        if role.allows(access) {
-            return Ok(());
-        }
         let Access { action, resource } = access;
-        let session =
-            role.arn
-                .replacen(":iam:", ":sts:", 1)
-                .replacen(":role/", ":assumed-role/", 1);
-        let denial = format!(
-            "User: {session}/{caller} is not authorized to perform: {action} on resource: {resource} because no identity-based policy allows the {action} action"
-        );
+        let denial = match state.callers.get(caller) {
+            None => format!("{caller} has no role, so it may not {action}"),
+            Some(Caller { role, parsed }) => {
+                let principal = Principal::Aws(PrincipalId::String(role.arn.clone()));
+                let why = match allows(parsed.clone(), principal, access, Context::new()) {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => format!("no identity-based policy allows the {action} action"),
+                    Err(error) => error,
+                };
+                let session =
+                    role.arn
+                        .replacen(":iam:", ":sts:", 1)
+                        .replacen(":role/", ":assumed-role/", 1);
+                format!(
+                    "User: {session}/{caller} is not authorized to perform: {action} on resource: {resource} because {why}"
+                )
+            }
+        };
         state.denied.push(denial.clone());
         Err(denial)
     }
@@ -84,50 +109,175 @@ impl Permissions {
     }
 }
 
-impl Role {
-    /// What cannot be understood allows nothing.
-    fn allows(&self, access: &Access) -> bool {
-        let policies: Result<Vec<IAMPolicy>, _> = self
-            .policies
-            .iter()
-            .map(|policy| serde_json::from_value(policy.clone()))
-            .collect();
-        let (Ok(policies), Ok(resource)) = (policies, Arn::parse(&access.resource)) else {
-            return false;
-        };
-        is_allowed(
-            policies,
-            Principal::Aws(PrincipalId::String(self.arn.clone())),
-            access,
-            resource,
-            Context::new(),
-        )
-    }
-}
-
-fn is_allowed(
+/// Whether the policies allow it.
+///
+/// # Errors
+/// The policies, or the resource, cannot be judged.
+fn allows(
     policies: Vec<IAMPolicy>,
     principal: Principal,
     access: &Access,
-    resource: Arn,
     context: Context,
-) -> bool {
+) -> Result<bool, String> {
+    let resource = Arn::parse(&access.resource).map_err(|error| error.to_string())?;
     let request = IAMRequest::new_with_context(principal, &access.action, resource, context);
-    PolicyEvaluator::with_policies(policies)
-        .evaluate(&request)
-        .is_ok_and(|result| result.decision == Decision::Allow)
+    let result = PolicyEvaluator::with_policies(policies).evaluate(&request);
+    let result = result.map_err(|error| error.to_string())?;
+    Ok(result.decision == Decision::Allow)
 }
 
-/// Whether a resource's policy lets a service do it on behalf of `source`, an ARN.
+/// Whether a resource's policy lets a service do it on behalf of `source`, an ARN. What cannot be
+/// judged is not allowed.
 #[must_use]
 pub fn lets_service(policy: &Value, service: &str, source: &str, access: &Access) -> bool {
-    let (Ok(policy), Ok(resource)) = (
-        serde_json::from_value(policy.clone()),
-        Arn::parse(&access.resource),
-    ) else {
-        return false;
-    };
     let context = Context::new().with_string("aws:SourceArn", source);
     let principal = Principal::Service(PrincipalId::String(service.to_owned()));
-    is_allowed(vec![policy], principal, access, resource, context)
+    serde_json::from_value(policy.clone())
+        .is_ok_and(|policy| allows(vec![policy], principal, access, context) == Ok(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn access(action: &str, resource: &str) -> Access {
+        Access {
+            action: action.to_owned(),
+            resource: resource.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_role_allows_its_actions_on_its_resources_and_nothing_else() {
+        let permissions = Permissions::default();
+        let policies = vec![json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": ["sns:Publish", "sns:Subscribe"], "Resource": "arn:aws:sns:eu-central-2:123456789012:t"},
+            {"Effect": "Allow", "Action": "states:GetExecutionHistory", "Resource": "arn:aws:states:eu-central-2:123456789012:execution:m:*"},
+            {"Effect": "Deny", "Action": "sns:Subscribe", "Resource": "arn:aws:sns:eu-central-2:123456789012:t"},
+        ]})];
+        let arn = "arn:aws:iam::123456789012:role/x".to_owned();
+        permissions.set("f", Role { arn, policies }).unwrap();
+        for (action, resource, allowed) in [
+            (
+                "sns:Publish",
+                "arn:aws:sns:eu-central-2:123456789012:t",
+                true,
+            ),
+            (
+                "sns:Publish",
+                "arn:aws:sns:eu-central-2:123456789012:tt",
+                false,
+            ),
+            (
+                "sns:Publish",
+                "arn:aws:sns:eu-central-1:123456789012:t",
+                false,
+            ),
+            (
+                "sns:Subscribe",
+                "arn:aws:sns:eu-central-2:123456789012:t",
+                false,
+            ),
+            (
+                "sns:DeleteTopic",
+                "arn:aws:sns:eu-central-2:123456789012:t",
+                false,
+            ),
+            (
+                "states:GetExecutionHistory",
+                "arn:aws:states:eu-central-2:123456789012:execution:m:e",
+                true,
+            ),
+            (
+                "states:GetExecutionHistory",
+                "arn:aws:states:eu-central-2:123456789012:execution:mm:e",
+                false,
+            ),
+            ("sns:Publish", "no arn", false),
+        ] {
+            let checked = permissions.check("f", &access(action, resource));
+            assert_eq!(
+                checked.is_ok(),
+                allowed,
+                "{action} on {resource}: {checked:?}"
+            );
+        }
+        let nobody = permissions.check(
+            "g",
+            &access("sns:Publish", "arn:aws:sns:eu-central-2:123456789012:t"),
+        );
+        assert_eq!(
+            nobody,
+            Err("g has no role, so it may not sns:Publish".to_owned())
+        );
+        assert_eq!(permissions.denied().len(), 7);
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_understood_is_refused_when_it_is_set() {
+        let arn = "arn:aws:iam::123456789012:role/x".to_owned();
+        let policies = vec![json!({"Statement": "all"})];
+        let refused = Permissions::default().set("f", Role { arn, policies });
+        let refused = refused.unwrap_err();
+        assert!(
+            refused.starts_with("a policy of arn:aws:iam::123456789012:role/x: "),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_resource_lets_the_named_service_act_for_the_named_source_alone() {
+        let queue = "arn:aws:sqs:eu-central-2:123456789012:q";
+        let policy = json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
+            "Resource": queue, "Condition": {"ArnEquals": {"aws:SourceArn": "arn:aws:events:eu-central-2:123456789012:rule/x"}},
+        }]});
+        for (service, source, action, resource, allowed) in [
+            (
+                "events.amazonaws.com",
+                "arn:aws:events:eu-central-2:123456789012:rule/x",
+                "sqs:SendMessage",
+                queue,
+                true,
+            ),
+            (
+                "sns.amazonaws.com",
+                "arn:aws:events:eu-central-2:123456789012:rule/x",
+                "sqs:SendMessage",
+                queue,
+                false,
+            ),
+            (
+                "events.amazonaws.com",
+                "arn:aws:events:eu-central-2:123456789012:rule/y",
+                "sqs:SendMessage",
+                queue,
+                false,
+            ),
+            (
+                "events.amazonaws.com",
+                "arn:aws:events:eu-central-2:123456789012:rule/x",
+                "sqs:DeleteQueue",
+                queue,
+                false,
+            ),
+            (
+                "events.amazonaws.com",
+                "arn:aws:events:eu-central-2:123456789012:rule/x",
+                "sqs:SendMessage",
+                "arn:aws:sqs:eu-central-2:123456789012:p",
+                false,
+            ),
+        ] {
+            let let_in = lets_service(&policy, service, source, &access(action, resource));
+            assert_eq!(let_in, allowed, "{service} {source} {action} {resource}");
+        }
+        assert!(!lets_service(
+            &json!({}),
+            "events.amazonaws.com",
+            "arn:aws:events:eu-central-2:123456789012:rule/x",
+            &access("sqs:SendMessage", queue)
+        ));
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -91,10 +92,6 @@ impl Stack {
         let functions = ids.into_iter().map(|id| {
             let name = self.0.name_of(id)?;
             let properties = self.0.properties(id)?;
-            let number = |value: &Value, field: &str| {
-                let number = value[field].as_u64();
-                number.ok_or_else(|| format!("{id} has no {field}"))
-            };
             let environment = properties["Environment"]["Variables"].as_object();
             let events = &properties["EventInvokeConfig"];
             let destination = &events["DestinationConfig"]["OnFailure"]["Destination"];
@@ -104,18 +101,20 @@ impl Stack {
                 environment: environment
                     .into_iter()
                     .flatten()
-                    .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-                    .collect(),
-                timeout: Duration::from_secs(number(&properties, "Timeout")?),
+                    .map(|(name, value)| Ok((name.clone(), text(id, value)?)))
+                    .collect::<Result<_, String>>()?,
+                timeout: Duration::from_secs(number(id, &properties["Timeout"])?),
                 max_processes: MAX_PROCESSES,
-                memory_megabytes: u32::try_from(number(&properties, "MemorySize")?)
-                    .map_err(|error| error.to_string())?,
-                // Without a configuration of its own Lambda tries twice more.
-                event_retries: usize::try_from(
-                    events["MaximumRetryAttempts"].as_u64().unwrap_or(2),
-                )
-                .map_err(|error| error.to_string())?,
-                failure_destination: destination.as_str().map(str::to_owned),
+                memory_megabytes: number(id, &properties["MemorySize"])?,
+                event_retries: match &events["MaximumRetryAttempts"] {
+                    // Without a configuration of its own Lambda tries twice more.
+                    Value::Null => 2,
+                    retries => number(id, retries)?,
+                },
+                failure_destination: match destination {
+                    Value::Null => None,
+                    destination => Some(text(id, destination)?),
+                },
             };
             Ok((name, settings))
         });
@@ -177,24 +176,36 @@ impl Stack {
     pub fn failure_rule(&self) -> Result<FailureRule, String> {
         let id = self.only("AWS::Events::Rule")?;
         let rule = self.0.properties(id)?;
-        let texts = |value: &Value| -> Vec<String> {
+        let [target] = rule["Targets"].as_array().map_or(&[][..], Vec::as_slice) else {
+            return Err(format!("{id} has not exactly one target"));
+        };
+        only_known(id, &rule, &["Description", "EventPattern", "Targets"])?;
+        only_known(
+            id,
+            &rule["EventPattern"],
+            &["source", "detail-type", "detail"],
+        )?;
+        only_known(
+            id,
+            &rule["EventPattern"]["detail"],
+            &["status", "stateMachineArn"],
+        )?;
+        only_known(
+            id,
+            target,
+            &["Id", "Arn", "RetryPolicy", "DeadLetterConfig"],
+        )?;
+        let texts = |value: &Value| -> Result<Vec<String>, String> {
             let texts = value.as_array().into_iter().flatten();
-            texts
-                .filter_map(|text| text.as_str().map(str::to_owned))
-                .collect()
+            texts.map(|value| text(id, value)).collect()
         };
-        let target = &rule["Targets"][0];
-        let arn_in = |value: &Value| {
-            let arn = value.as_str().map(str::to_owned);
-            arn.ok_or_else(|| format!("{id}: {value} is no ARN"))
-        };
-        let function_arn = arn_in(&target["Arn"])?;
-        let dead_letter_queue = arn_in(&target["DeadLetterConfig"]["Arn"])?;
+        let function_arn = text(id, &target["Arn"])?;
+        let dead_letter_queue = text(id, &target["DeadLetterConfig"]["Arn"])?;
         let detail = &rule["EventPattern"]["detail"];
         Ok(FailureRule {
             arn: self.0.arn_of(id)?,
-            state_machines: texts(&detail["stateMachineArn"]),
-            statuses: texts(&detail["status"]),
+            state_machines: texts(&detail["stateMachineArn"])?,
+            statuses: texts(&detail["status"])?,
             function_policy: self.function_policy(&function_arn)?,
             function_arn,
             queue_policy: self.queue_policy(&dead_letter_queue)?,
@@ -346,5 +357,28 @@ impl Stack {
             .await
             .map_err(|error| format!("state machine {name}: {}", words(&error)))?;
         Ok(())
+    }
+}
+
+/// A text, or a number or boolean where one is wanted as text.
+fn text(id: &str, value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
+        other => Err(format!("{id}: {other} is not understood here")),
+    }
+}
+
+fn number<T: FromStr>(id: &str, value: &Value) -> Result<T, String> {
+    let number = text(id, value)?.parse();
+    number.map_err(|_| format!("{id}: {value} is no such number"))
+}
+
+/// Refuses what the engine would not act upon.
+fn only_known(id: &str, value: &Value, known: &[&str]) -> Result<(), String> {
+    let mut fields = value.as_object().into_iter().flatten();
+    match fields.find(|(name, _)| !known.contains(&name.as_str())) {
+        Some((name, _)) => Err(format!("{id}: {name} is not known here")),
+        None => Ok(()),
     }
 }

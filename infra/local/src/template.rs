@@ -41,7 +41,10 @@ enum Reference {
 }
 
 /// Types of resources: what `Ref` gives, and the ARN behind `arn:aws:`.
-const KINDS: [(&str, Reference, &str); 12] = [
+const KINDS: [(&str, Reference, &str); 15] = [
+    ("AWS::Lambda::Permission", Reference::Name, ""),
+    ("AWS::SNS::Subscription", Reference::Name, ""),
+    ("AWS::SQS::QueuePolicy", Reference::Name, ""),
     (
         "AWS::Serverless::Function",
         Reference::Name,
@@ -113,10 +116,50 @@ impl Template {
                 return Err(format!("the template has no parameter {name}"));
             }
         }
-        Ok(Self {
+        let template = Self {
             document,
             deployment,
-        })
+        };
+        template.check()?;
+        Ok(template)
+    }
+
+    /// Refuses what CloudFormation would refuse, and what this reader would misread.
+    fn check(&self) -> Result<(), String> {
+        let sections = |name: &str| self.document[name].as_object().into_iter().flatten();
+        for (id, _) in sections("Resources") {
+            self.kind_of(id)?;
+        }
+        // SAM merges the two, level by level; here one of them would be lost.
+        for (id, resource) in sections("Resources") {
+            for (field, _) in self.globals(resource) {
+                if resource["Properties"].get(field).is_some() {
+                    return Err(format!("{id} and Globals both have {field}"));
+                }
+            }
+        }
+        if let Some((other, _)) = sections("Globals").find(|(name, _)| *name != "Function") {
+            return Err(format!("Globals of {other} are not known here"));
+        }
+        for (name, rule) in sections("Rules") {
+            for assertion in rule["Assertions"].as_array().into_iter().flatten() {
+                if !self.holds(&assertion["Assert"])? {
+                    return Err(format!("{name}: {}", assertion["AssertDescription"]));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn globals<'a>(&'a self, resource: &Value) -> impl Iterator<Item = (&'a String, &'a Value)> {
+        let kind = match resource["Type"].as_str() {
+            Some("AWS::Serverless::Function") => "Function",
+            _ => "",
+        };
+        self.document["Globals"][kind]
+            .as_object()
+            .into_iter()
+            .flatten()
     }
 
     /// The template as it is written, intrinsic functions in their long form.
@@ -150,17 +193,13 @@ impl Template {
     /// Something in them cannot be resolved.
     pub fn properties(&self, id: &str) -> Result<Value, String> {
         let resource = self.resource(id)?;
-        let mut properties = match resource["Type"].as_str() {
-            Some("AWS::Serverless::Function") => self.document["Globals"]["Function"].clone(),
-            _ => json!({}),
-        };
-        if let (Some(all), Some(own)) = (
-            properties.as_object_mut(),
-            resource["Properties"].as_object(),
-        ) {
-            all.extend(own.clone());
-        }
-        self.resolve(&properties)
+        let own = resource["Properties"].as_object().into_iter().flatten();
+        let properties: Map<String, Value> = self
+            .globals(resource)
+            .chain(own)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        self.resolve(&Value::Object(properties))
             .map_err(|error| format!("{id}: {error}"))
     }
 
@@ -219,10 +258,13 @@ impl Template {
     }
 
     fn condition(&self, name: &str) -> Result<bool, String> {
-        let condition = &self.document["Conditions"][name];
+        self.holds(&self.document["Conditions"][name])
+    }
+
+    fn holds(&self, condition: &Value) -> Result<bool, String> {
         match self.resolve(condition)? {
             Value::Bool(holds) => Ok(holds),
-            other => Err(format!("the condition {name} is {other}")),
+            other => Err(format!("the condition {condition} is {other}")),
         }
     }
 
@@ -258,14 +300,45 @@ impl Template {
                 [one, other] => Ok((self.text(one)? == self.text(other)?).into()),
                 _ => Err(format!("Fn::Equals of {argument}")),
             },
-            ("Fn::Not", Value::Array(condition)) => match self.resolve(&condition[0])? {
-                Value::Bool(holds) => Ok((!holds).into()),
-                other => Err(format!("Fn::Not of {other}")),
+            ("Fn::Not", Value::Array(conditions)) => match conditions.as_slice() {
+                [one] => Ok((!self.holds(one)?).into()),
+                _ => Err(format!("Fn::Not of {argument}")),
+            },
+            ("Fn::And", Value::Array(conditions)) => {
+                let all = conditions.iter().map(|one| self.holds(one));
+                let all: Result<Vec<bool>, String> = all.collect();
+                Ok(all?.into_iter().all(|holds| holds).into())
+            }
+            ("Fn::If", Value::Array(ways)) => match ways.as_slice() {
+                [Value::String(condition), yes, no] => {
+                    self.resolve(if self.condition(condition)? { yes } else { no })
+                }
+                _ => Err(format!("Fn::If of {argument}")),
+            },
+            ("Fn::Join", Value::Array(with)) => match with.as_slice() {
+                [Value::String(between), items] => {
+                    let Value::Array(items) = self.resolve(items)? else {
+                        return Err(format!("Fn::Join of {argument}"));
+                    };
+                    let items: Result<Vec<String>, String> =
+                        items.iter().map(|item| self.text(item)).collect();
+                    Ok(items?.join(between).into())
+                }
+                _ => Err(format!("Fn::Join of {argument}")),
+            },
+            ("Fn::Split", Value::Array(with)) => match with.as_slice() {
+                [Value::String(between), text] => {
+                    Ok(self.text(text)?.split(between.as_str()).collect())
+                }
+                _ => Err(format!("Fn::Split of {argument}")),
             },
             ("Fn::FindInMap", Value::Array(path)) => {
                 let mut found = &self.document["Mappings"];
                 for key in path {
-                    found = &found[self.text(key)?];
+                    let key = self.text(key)?;
+                    found = found
+                        .get(&key)
+                        .ok_or_else(|| format!("no mapping has {key} of {argument}"))?;
                 }
                 Ok(found.clone())
             }
@@ -392,6 +465,7 @@ mod tests {
     fn values_are_resolved_as_cloudformation_resolves_them() {
         let template = read(
             "Mappings: { M: { r: { K: found } } }\n\
+             Conditions: { Yes: !Equals [a, a] }\n\
              Resources:\n  Queue: { Type: AWS::SQS::Queue }\n  Role: { Type: AWS::IAM::Role }\n  \
              Machine: { Type: AWS::Serverless::StateMachine }\n",
         );
@@ -418,6 +492,16 @@ mod tests {
             ("!FindInMap [M, !Ref AWS::Region, K]", json!("found")),
             ("!Equals [!Ref Number, 7]", json!(true)),
             ("!Not [!Equals [!Ref Given, no]]", json!(true)),
+            (
+                "!And [!Equals [a, a], !Equals [!Ref Given, given]]",
+                json!(true),
+            ),
+            (
+                "!And [!Equals [a, a], !Equals [!Ref Given, no]]",
+                json!(false),
+            ),
+            ("!If [Yes, !Ref Given, no]", json!("given")),
+            ("!Join ['-', !Split [',', 'a,b']]", json!("a-b")),
             ("{ a: [1, !Ref Given] }", json!({"a": [1, "given"]})),
         ] {
             let value = Yaml::load_from_str(written).unwrap();
@@ -428,15 +512,16 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_refused_by_name() {
-        let template = read("Resources: { A: { Type: AWS::New::Thing } }");
+        let template = read("Mappings: { M: { r: { K: found } } }");
         for (value, complaint) in [
             (json!({"Ref": "Gone"}), "the template has no resource Gone"),
             (json!({"Ref": "Needed"}), "Needed has no value"),
-            (
-                json!({"Ref": "A"}),
-                "A is of the type AWS::New::Thing, which is not known here",
-            ),
             (json!({"Fn::Cidr": []}), "Fn::Cidr of [] is not known here"),
+            (json!({"Fn::Not": []}), "Fn::Not of []"),
+            (
+                json!({"Fn::FindInMap": ["M", "x", "K"]}),
+                "no mapping has x of [\"M\",\"x\",\"K\"]",
+            ),
             (
                 json!({"Fn::GetAtt": "A.Color"}),
                 "the attribute A.Color is not known here",
@@ -447,12 +532,41 @@ mod tests {
     }
 
     #[test]
+    fn what_would_be_misread_is_refused() {
+        for (text, complaint) in [
+            (
+                "Resources: { A: { Type: AWS::New::Thing } }",
+                "A is of the type AWS::New::Thing, which is not known here",
+            ),
+            (
+                "Globals: { Function: { Timeout: 1 } }\n\
+                 Resources: { A: { Type: AWS::Serverless::Function, Properties: { Timeout: 2 } } }",
+                "A and Globals both have Timeout",
+            ),
+            ("Globals: { Api: {} }", "Globals of Api are not known here"),
+            (
+                "Rules: { R: { Assertions: [{ Assert: !Equals [a, b], AssertDescription: why }] } }",
+                "R: \"why\"",
+            ),
+        ] {
+            let deployment = Deployment {
+                stack: String::new(),
+                region: String::new(),
+                account: String::new(),
+                parameters: BTreeMap::new(),
+            };
+            assert_eq!(Template::read(text, deployment).unwrap_err(), complaint);
+        }
+    }
+
+    #[test]
     fn a_resource_is_there_only_under_its_condition() {
         let template = read(
             "Conditions: { Yes: !Equals [a, a], No: !Equals [a, b] }\n\
-             Resources: { A: { Type: T, Condition: Yes }, B: { Type: T, Condition: No }, C: { Type: T } }",
+             Resources: { A: { Type: AWS::SQS::Queue, Condition: Yes }, \
+             B: { Type: AWS::SQS::Queue, Condition: No }, C: { Type: AWS::SQS::Queue } }",
         );
-        assert_eq!(template.of_type("T"), Ok(vec!["A", "C"]));
+        assert_eq!(template.of_type("AWS::SQS::Queue"), Ok(vec!["A", "C"]));
     }
 
     #[test]

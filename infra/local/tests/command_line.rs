@@ -238,7 +238,7 @@ fn the_demonstration_shows_the_run_and_what_is_left_of_it() {
         assert!(said.stderr.contains("SUCCEEDED"), "{}", said.stderr);
         for shown in [
             "KEEP: protected: this run's own snapshot; protected: newest",
-            "DELETE: not among the newest 3 (keep_last)",
+            "DELETE: no rule keeps it",
             "DELETE: failed 6 days ago",
             "IGNORE: not managed: the name is not custom_ and 13 digits",
             "snapshots_deleted_count               4",

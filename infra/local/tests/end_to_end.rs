@@ -11,6 +11,7 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use jiff::SignedDuration;
 use local::faults::{Kind, Times};
 use local::msf::Lifecycle;
+use local::stack::ACCOUNT;
 use serde_json::{Value, json};
 use support::{Execution, Scenario, eventually, message_about, new_engine, new_engine_for, run};
 
@@ -483,7 +484,20 @@ fn a_bad_input_creates_nothing_and_names_the_field_and_the_cure() {
             (
                 "bad-policy",
                 bad("retention", json!({})),
-                "retention: missing field `keep_last`",
+                "retention: the policy keeps nothing: give at least one of keep_last",
+            ),
+            (
+                "bad-duration",
+                bad("retention", json!({ "keep_within": "-P7D" })),
+                "retention.keep_within: \"-P7D\" is not a positive ISO 8601 duration",
+            ),
+            (
+                "bad-zone",
+                bad(
+                    "retention",
+                    json!({ "keep_daily": 7, "timezone": "Mars/Base" }),
+                ),
+                "retention.timezone: there is no time zone \"Mars/Base\"",
             ),
             (
                 "bad-brake",
@@ -758,7 +772,7 @@ fn an_execution_that_takes_too_long_is_recorded_as_timed_out() {
             .send()
             .await;
         let mut definition: Value = serde_json::from_str(described.unwrap().definition()).unwrap();
-        definition["TimeoutSeconds"] = 2.into();
+        definition["TimeoutSeconds"] = 6.into();
         let update = sfn.update_state_machine().state_machine_arn(machine);
         update
             .definition(definition.to_string())
@@ -1015,6 +1029,32 @@ async fn replay(scenario: &Scenario<'_>, event: &Value) -> Value {
 }
 
 #[test]
+fn a_run_that_is_killed_after_its_announcement_has_its_metrics() {
+    run(async {
+        let scenario = Scenario::new("killed-mark").await;
+        // The first write is the record, the second the mark.
+        let throttled = Kind::Delay(Duration::from_millis(1));
+        scenario.inject(
+            "record-and-notify",
+            "UpdateItem",
+            Times::Count(1),
+            throttled,
+        );
+        let fault = scenario.inject(
+            "record-and-notify",
+            "UpdateItem",
+            Times::Count(1),
+            Kind::KillAfter,
+        );
+        let done = scenario.execute(json!({})).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        assert_eq!(scenario.engine.gateway().faults().hits(fault), 1);
+        scenario.notifications(1).await;
+        assert_eq!(metrics_of(&scenario, &done).await.len(), 1);
+    });
+}
+
+#[test]
 fn an_event_that_could_not_be_handled_is_replayed_from_the_failure_destination_once() {
     run(async {
         for (application, outcome) in [("replay-failed", "FAILED"), ("replay-aborted", "ABORTED")] {
@@ -1098,6 +1138,7 @@ fn an_event_that_cannot_be_delivered_is_kept_in_the_rules_dead_letter_queue() {
     run(async {
         let engine = new_engine().await;
         let mut rule = engine.stack().failure_rule().unwrap();
+        let (rule_arn, function_arn) = (rule.arn.clone(), rule.function_arn.clone());
         let queue = rule
             .dead_letter_queue
             .rsplit(':')
@@ -1108,8 +1149,20 @@ fn an_event_that_cannot_be_delivered_is_kept_in_the_rules_dead_letter_queue() {
         engine.gateway().executions().set_failure_rule(Some(rule));
         let scenario = Scenario::without_application(&engine, "undelivered").await;
         let failed = scenario.execute(json!({})).await;
-        let queue_url = format!("{}/123456789012/{queue}", engine.names().endpoint);
+        let queue_url = format!("{}/{ACCOUNT}/{queue}", engine.names().endpoint);
         let event = message_about(&engine, &queue_url, &failed.arn).await;
+        let sqs = aws_sdk_sqs::Client::new(&engine.names().sdk_config());
+        let attributes = eventually("the attributes", async || {
+            let receive = sqs.receive_message().queue_url(&queue_url);
+            let received = receive.message_attribute_names("All").send().await;
+            received.unwrap().messages?.pop()?.message_attributes
+        })
+        .await;
+        let text = |name: &str| attributes[name].string_value().unwrap();
+        assert_eq!(text("RULE_ARN"), rule_arn);
+        assert_eq!(text("TARGET_ARN"), function_arn);
+        assert_eq!(text("ERROR_CODE"), "NO_PERMISSIONS");
+        assert!(text("ERROR_MESSAGE").contains("does not let"));
         assert_eq!(event["detail"]["status"], "FAILED");
         assert_eq!(scenario.row("undelivered", failed.run_id).await, None);
 

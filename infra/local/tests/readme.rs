@@ -61,17 +61,14 @@ fn rows(
 }
 
 fn default_of(schema: &Schema) -> impl Fn(&str, &Value) -> String {
-    let required = schema.get("required").unwrap().clone();
+    let required = schema.get("required").cloned().unwrap_or_default();
     move |field, property| {
-        if required
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|name| name == field)
-        {
+        let mut required = required.as_array().into_iter().flatten();
+        if required.any(|name| name == field) {
             return "required".to_owned();
         }
         match &property["default"] {
+            Value::Null => String::new(),
             Value::String(default) => format!("`{default}`"),
             default => format!("`{default}`"),
         }
@@ -141,18 +138,27 @@ fn listed(value: &Value) -> String {
     items.collect::<Vec<_>>().join(", ")
 }
 
+/// The conditions of a statement, as `key value`.
+fn conditions(statement: &Value) -> String {
+    let operators = statement["Condition"].as_object().into_iter().flatten();
+    let keys = operators.flat_map(|(_, keys)| keys.as_object().into_iter().flatten());
+    let keys = keys.map(|(key, value)| format!("`{key}` `{}`", text(value)));
+    keys.collect::<Vec<_>>().join(", ")
+}
+
 /// Who may do what to what: roles first, then what resources let services do.
 fn permissions(stack: &Stack) -> String {
     let template = stack.template();
-    let mut table = "| who | may | on |\n|---|---|---|\n".to_owned();
+    let mut table = "| who | may | on | when |\n|---|---|---|---|\n".to_owned();
     let mut row = |who: &str, statement: &Value| {
         let (may, on) = (listed(&statement["Action"]), listed(&statement["Resource"]));
         let on = if on == "`*`" {
-            "all: the service has no resources to name"
+            "all: these have no resources to name"
         } else {
             &on
         };
-        let _ = writeln!(table, "| {who} | {may} | {on} |");
+        let when = conditions(statement);
+        let _ = writeln!(table, "| {who} | {may} | {on} | {when} |");
     };
     for id in template.of_type("AWS::IAM::Role").unwrap() {
         let role = template.properties(id).unwrap();
@@ -165,13 +171,20 @@ fn permissions(stack: &Stack) -> String {
     }
     let rule = stack.failure_rule().unwrap();
     for policy in [&rule.function_policy, &rule.queue_policy] {
-        row("EventBridge, for the failure rule", &policy["Statement"][0]);
+        for statement in policy["Statement"].as_array().unwrap() {
+            row("EventBridge, for the failure rule", statement);
+        }
     }
     let key = template.properties("TopicKey").unwrap();
-    let mut alarms = key["KeyPolicy"]["Statement"][1].clone();
-    assert_eq!(alarms["Principal"]["Service"], "cloudwatch.amazonaws.com");
-    alarms["Resource"] = template.arn_of("TopicKey").unwrap().into();
-    row("CloudWatch, for the account's alarms", &alarms);
+    for statement in key["KeyPolicy"]["Statement"].as_array().unwrap() {
+        let who = match &statement["Principal"] {
+            principal if principal["AWS"].is_string() => "the account, which can give it away",
+            principal => principal["Service"].as_str().unwrap(),
+        };
+        let mut of_the_key = statement.clone();
+        of_the_key["Resource"] = template.arn_of("TopicKey").unwrap().into();
+        row(who, &of_the_key);
+    }
     table
 }
 

@@ -20,7 +20,7 @@ use local::faults::{Fault, FaultId, Kind, Times};
 use local::follow;
 use local::msf::{Behaviour, Lifecycle, SeededSnapshot, SnapshotStatus};
 use local::report::{self, Record};
-use local::stack::EVERY_APPLICATION;
+use local::stack::{ACCOUNT, EVERY_APPLICATION, REGION};
 use local::{functions, python};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -93,9 +93,10 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
 pub async fn message_about(engine: &Engine, queue_url: &str, execution_arn: &str) -> Value {
     let sqs = aws_sdk_sqs::Client::new(&engine.names().sdk_config());
     let body = eventually("the message", async || {
-        // Other tests look for theirs at the same time, so none is hidden from them.
+        // Others of the queue's messages are for tests that run at the same time: hidden for a second, so
+        // that the next look finds what is behind them, they come back.
         let receive = sqs.receive_message().queue_url(queue_url);
-        let receive = receive.max_number_of_messages(10).visibility_timeout(0);
+        let receive = receive.max_number_of_messages(10).visibility_timeout(1);
         let messages = receive.send().await.unwrap().messages?;
         let mut bodies = messages.into_iter().filter_map(|message| message.body);
         bodies.find(|body| body.contains(execution_arn))
@@ -168,7 +169,7 @@ impl<'a> Scenario<'a> {
             .subscribe()
             .topic_arn(&engine.names().topic_arn)
             .protocol("sqs")
-            .endpoint(format!("arn:aws:sqs:eu-central-2:123456789012:{queue}"))
+            .endpoint(format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"))
             .attributes("FilterPolicy", filter.to_string())
             .send()
             .await;
