@@ -6,7 +6,8 @@
 //! queues; [`gateway`] is the one endpoint of all services, where [`permissions`] are enforced; behind it [`lambda`] runs the functions,
 //! [`msf`] emulates Managed Flink, [`executions`] adds what moto's Step Functions lacks, and
 //! [`faults`] are injected for tests. [`follow`], [`report`], [`demo`] and [`bench`] are what a person
-//! sees. [`deployment`] lints and builds what is deployed to AWS.
+//! sees. [`deployment`] lints and builds what is deployed to AWS; [`plan`] tries a
+//! policy on a listing, and [`picture`] draws it.
 
 pub mod bench;
 pub mod definition;
@@ -22,6 +23,8 @@ pub mod lambda;
 pub mod moto;
 pub mod msf;
 pub mod permissions;
+pub mod picture;
+pub mod plan;
 pub mod python;
 pub mod report;
 pub mod stack;

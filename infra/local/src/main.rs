@@ -15,7 +15,7 @@ use local::follow::{self, Ended};
 use local::msf::Lifecycle;
 use local::report::{await_record, record_table};
 use local::stack::EVERY_APPLICATION;
-use local::{bench, demo, deployment, functions, python};
+use local::{bench, demo, deployment, functions, plan, python};
 use serde_json::{Value, json};
 
 /// Snapshot Manager for Amazon Managed Service for Apache Flink, on one machine and without an AWS
@@ -35,12 +35,36 @@ enum Command {
     Run(Run),
     /// Runs a failed execution on from the state that failed, and follows it
     Redrive(Redrive),
+    /// Tries a policy on a listing of snapshots: what would be kept and deleted, and why; needs no engine
+    Plan(Plan),
     /// Measures the release binaries: size, start, memory, CPU
     Bench,
     /// Lints the template, what SAM makes of it, and the definition
     Check,
     /// Builds the functions for a deployment, with `sam build`
     Build(Build),
+}
+
+#[derive(Debug, Args)]
+struct Plan {
+    /// What `aws kinesisanalyticsv2 list-application-snapshots --application-name NAME` prints; - for standard input
+    #[arg(long, value_name = "FILE")]
+    snapshots: PathBuf,
+    /// The policy, a `retention` object; - for standard input
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// The time to plan for; the present by default
+    #[arg(long, value_name = "RFC3339")]
+    now: Option<Timestamp>,
+    /// The snapshot that the application is configured to restore from
+    #[arg(long, value_name = "NAME")]
+    restore_point: Option<String>,
+    /// Draw the plan into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -89,6 +113,7 @@ async fn main() -> ExitCode {
         Some(Command::Up(options)) => up(options).await,
         Some(Command::Run(options)) => until_interrupted(start_and_follow(options)).await,
         Some(Command::Redrive(options)) => until_interrupted(redrive(options)).await,
+        Some(Command::Plan(options)) => plan(options).map(|()| ExitCode::SUCCESS),
         Some(Command::Bench) => until_interrupted(Box::pin(measure())).await,
         Some(Command::Check) => until_interrupted(check()).await,
         Some(Command::Build(options)) => until_interrupted(build(options)).await,
@@ -125,6 +150,17 @@ async fn demonstrate() -> Result<bool, String> {
 
 async fn measure() -> Result<bool, String> {
     bench::run(prepare().await?).await
+}
+
+fn plan(options: Plan) -> Result<(), String> {
+    plan::run(&plan::Options {
+        snapshots: options.snapshots,
+        policy: options.policy,
+        now: options.now.unwrap_or_else(Timestamp::now),
+        restore_point: options.restore_point,
+        svg: options.svg,
+        json: options.json,
+    })
 }
 
 async fn check() -> Result<bool, String> {
