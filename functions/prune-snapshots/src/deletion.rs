@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use aws_sdk_kinesisanalyticsv2::Client;
+use aws_sdk_kinesisanalyticsv2::config::{Config, retry::RetryConfig};
 use aws_sdk_kinesisanalyticsv2::primitives::DateTime;
 use aws_sdk_kinesisanalyticsv2::types::SnapshotStatus;
 use contract::{DoomedSnapshot, ErrorName};
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use shell::{Refusal, StepError};
 use tokio::time::Instant;
@@ -15,8 +17,12 @@ use tokio::time::Instant;
 /// the listing that follows, the invocation ends within 30 s.
 const BEGIN_WITHIN: Duration = Duration::from_secs(15);
 
-/// How many deletes are under way at once.
-const CONCURRENCY: usize = 4;
+/// How many deletes are under way at first, and at most. Each success makes room for a part of one
+/// more, each throttled one halves the room: so the function finds the rate that the service allows.
+const CONCURRENCY: (f64, f64) = (4.0, 16.0);
+
+/// After a throttled delete none is begun for so long.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What became of one snapshot of the batch.
 #[derive(Debug)]
@@ -33,23 +39,48 @@ pub(crate) enum Fate {
     Refused(StepError),
 }
 
-/// Deletes the batch; the fates are in its order.
+/// Deletes the batch, each snapshot with one try; the fates are in its order.
 pub(crate) async fn delete_all(
     flink: &Client,
     application: &str,
     batch: &[DoomedSnapshot],
 ) -> Vec<Fate> {
     let end = Instant::now() + BEGIN_WITHIN;
-    futures::stream::iter(batch)
-        .map(|doomed| async move {
-            if Instant::now() >= end {
-                return Fate::OutOfTime;
+    let mut fates: Vec<Fate> = batch.iter().map(|_| Fate::OutOfTime).collect();
+    let mut waiting = batch.iter().enumerate().peekable();
+    let mut under_way = FuturesUnordered::new();
+    let mut room = CONCURRENCY.0;
+    let mut not_before = Instant::now();
+    loop {
+        let now = Instant::now();
+        let is_next = now < end && waiting.peek().is_some() && is_room(under_way.len(), room);
+        if is_next && now >= not_before {
+            if let Some((place, doomed)) = waiting.next() {
+                under_way.push(async move { (place, delete(flink, application, doomed).await) });
             }
-            delete(flink, application, doomed).await
-        })
-        .buffered(CONCURRENCY)
-        .collect()
-        .await
+            continue;
+        }
+        if under_way.is_empty() && !is_next {
+            return fates;
+        }
+        tokio::select! {
+            Some((place, fate)) = under_way.next() => {
+                if matches!(fate, Fate::Throttled(_)) {
+                    room = (room / 2.0).max(1.0);
+                    not_before = Instant::now() + PAUSE;
+                } else {
+                    room = (room + 1.0 / room).min(CONCURRENCY.1);
+                }
+                fates[place] = fate;
+            }
+            () = tokio::time::sleep_until(not_before), if is_next => (),
+        }
+    }
+}
+
+/// Whether one more fits.
+fn is_room(under_way: usize, room: f64) -> bool {
+    u32::try_from(under_way).is_ok_and(|under_way| f64::from(under_way) + 1.0 <= room)
 }
 
 async fn delete(flink: &Client, application: &str, doomed: &DoomedSnapshot) -> Fate {
@@ -67,6 +98,9 @@ async fn delete(flink: &Client, application: &str, doomed: &DoomedSnapshot) -> F
         .application_name(application)
         .snapshot_name(name)
         .snapshot_creation_timestamp(created_at)
+        // The SDK's own retries share one budget in the process, which a burst of throttling empties.
+        .customize()
+        .config_override(Config::builder().retry_config(RetryConfig::disabled()))
         .send()
         .await;
     let Err(error) = answer else {
@@ -87,6 +121,7 @@ async fn delete(flink: &Client, application: &str, doomed: &DoomedSnapshot) -> F
         Ok(true) => Fate::Deleted,
         Ok(false) if error_name.is_retryable() => Fate::Unanswered(refusal.into_error(error_name)),
         Ok(false) => Fate::Refused(refusal.into_error(error_name)),
+        Err(error) if error.name == ErrorName::Throttled => Fate::Throttled(error),
         Err(error) if error.name.is_retryable() => Fate::Unanswered(error),
         Err(error) => Fate::Refused(error),
     }

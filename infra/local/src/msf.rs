@@ -114,6 +114,8 @@ pub struct Behaviour {
     pub snapshot_quota: usize,
     /// Refuses the deletion of the snapshot of this name with this error.
     pub deletes_refused: BTreeMap<String, ServiceError>,
+    /// More deletions in a second than this are throttled.
+    pub deletes_per_second: Option<u32>,
     /// This many of the next `NextToken`s that a listing of snapshots is given have expired.
     pub tokens_expired: u32,
 }
@@ -131,6 +133,7 @@ impl Default for Behaviour {
             status: None,
             snapshot_quota: SNAPSHOT_QUOTA,
             deletes_refused: BTreeMap::new(),
+            deletes_per_second: None,
             tokens_expired: 0,
         }
     }
@@ -220,6 +223,8 @@ pub struct Emulator {
     lifecycle: Lifecycle,
     applications: BTreeMap<String, Application>,
     behaviours: BTreeMap<String, Behaviour>,
+    /// Deletions that each application may have at once, as of a time.
+    allowances: BTreeMap<String, (f64, Timestamp)>,
     /// For applications that are not created yet.
     seeds: BTreeMap<String, Vec<SeededSnapshot>>,
     last_number: u64,
@@ -235,6 +240,7 @@ impl Emulator {
             lifecycle,
             applications: BTreeMap::new(),
             behaviours: BTreeMap::new(),
+            allowances: BTreeMap::new(),
             seeds: BTreeMap::new(),
             last_number: 0,
         }

@@ -362,7 +362,7 @@ fn a_policy_is_tried_on_a_listing_without_an_engine() {
             assert!(said.stdout.contains(expected), "{}", said.stdout);
         }
         let drawn = std::fs::read_to_string(picture).unwrap();
-        for row in [">protected<", ">last<", ">deleted<"] {
+        for row in ["\nprotected\n", "\nlast\n", "\ndeleted\n"] {
             assert!(drawn.contains(row), "{drawn}");
         }
 

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use local::faults::{Kind, Times};
-use local::msf::Lifecycle;
+use local::msf::{Lifecycle, SeededSnapshot, SnapshotStatus};
 use local::stack::ACCOUNT;
 use serde_json::{Value, json};
 use support::{Execution, Scenario, eventually, message_about, new_engine, new_engine_for, run};
@@ -1170,5 +1170,129 @@ fn an_event_that_cannot_be_delivered_is_kept_in_the_rules_dead_letter_queue() {
         let record = scenario.record(&failed).await;
         assert_eq!(record["failed_state"], "CreateSnapshot");
         engine.stop().await;
+    });
+}
+
+/// So many managed READY snapshots, one an hour, with names as long as they are.
+fn thousand(scenario: &Scenario<'_>) {
+    let now = Timestamp::now();
+    let snapshots = (1..=1_000).map(|hours| {
+        let created_at = now - SignedDuration::from_hours(hours);
+        SeededSnapshot {
+            name: format!("custom_{}", created_at.as_millisecond()),
+            status: SnapshotStatus::Ready,
+            created_at: Some(created_at),
+            version_id: 1,
+        }
+    });
+    let mut emulator = scenario.engine.gateway().emulator().lock().unwrap();
+    emulator.seed(&scenario.application, snapshots);
+}
+
+#[test]
+fn a_thousand_snapshots_are_pruned_to_thirty_in_one_run_that_names_the_number() {
+    run(async {
+        let scenario = Scenario::new("thousand").await;
+        thousand(&scenario);
+        let input = |brake: u32| json!({ "mode": "PRUNE", "retention": { "keep_last": 30, "max_deletions_per_run": brake } });
+        let braked = scenario.execute(input(969)).await;
+        let record = scenario.record(&braked).await;
+        assert_eq!(record["outcome"], "PRUNE_INCOMPLETE");
+        assert_eq!(record["held_back"]["deletions_wanted"], 970);
+        assert_eq!(scenario.names().await.len(), 1_000);
+
+        let done = scenario.execute(input(970)).await;
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "SUCCEEDED");
+        assert_eq!(record["snapshots_deleted_count"], 970);
+        assert_eq!(record["snapshots_deleted"].as_array().unwrap().len(), 100);
+        assert_eq!(record["snapshots_failed_to_be_deleted_count"], 0);
+        assert_eq!(scenario.names().await.len(), 30);
+    });
+}
+
+#[test]
+fn a_service_that_throttles_slows_the_run_and_fails_nothing() {
+    run(async {
+        let scenario = Scenario::new("throttled").await;
+        thousand(&scenario);
+        scenario.behave(|behaviour| behaviour.deletes_per_second = Some(100));
+        let input = json!({
+            "mode": "PRUNE", "retention": { "keep_last": 300, "max_deletions_per_run": 700 }
+        });
+        let done = scenario.execute(input).await;
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "SUCCEEDED", "{record:?}");
+        assert_eq!(record["snapshots_deleted_count"], 700);
+        assert_eq!(record["snapshots_failed_to_be_deleted_count"], 0);
+        assert_eq!(done.task_errors(), [""; 0]);
+        assert_eq!(scenario.names().await.len(), 300);
+    });
+}
+
+#[test]
+fn a_prune_that_is_killed_in_the_middle_of_a_batch_counts_exactly_and_keeps_the_brake() {
+    run(async {
+        let scenario = Scenario::new("killed-prune").await;
+        thousand(&scenario);
+        // A hundred deletions, then the process is gone in the middle of the next one.
+        let no_fault = Kind::Delay(Duration::ZERO);
+        scenario.inject(
+            "prune-snapshots",
+            "DeleteApplicationSnapshot",
+            Times::Count(100),
+            no_fault,
+        );
+        let killed = scenario.inject(
+            "prune-snapshots",
+            "DeleteApplicationSnapshot",
+            Times::Count(1),
+            Kind::KillAfter,
+        );
+        let input = json!({
+            "mode": "PRUNE", "retention": { "keep_last": 700, "max_deletions_per_run": 300 }
+        });
+        let done = scenario.execute(input).await;
+        assert_eq!(scenario.engine.gateway().faults().hits(killed), 1);
+        assert_eq!(done.task_errors(), ["Runtime.ExitError"]);
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "SUCCEEDED", "{record:?}");
+        assert_eq!(record["snapshots_deleted_count"], 300);
+        assert_eq!(scenario.names().await.len(), 700);
+    });
+}
+
+#[test]
+fn a_page_that_fails_deletes_nothing_and_is_listed_again() {
+    run(async {
+        let scenario = Scenario::new("lost-page").await;
+        thousand(&scenario);
+        // The first pages come, and then one that no retry of the SDK gets.
+        let no_fault = Kind::Delay(Duration::ZERO);
+        scenario.inject(
+            "prune-snapshots",
+            "ListApplicationSnapshots",
+            Times::Count(7),
+            no_fault,
+        );
+        let unavailable = Kind::Error {
+            code: "InternalFailure".to_owned(),
+            message: "try again".to_owned(),
+            status: 500,
+        };
+        let lost = scenario.inject(
+            "prune-snapshots",
+            "ListApplicationSnapshots",
+            Times::Count(3),
+            unavailable,
+        );
+        let input = json!({
+            "mode": "PRUNE", "retention": { "keep_last": 900, "max_deletions_per_run": 100 }
+        });
+        let done = scenario.execute(input).await;
+        assert_eq!(scenario.engine.gateway().faults().hits(lost), 3);
+        assert_eq!(done.task_errors(), ["ServiceUnavailable"]);
+        assert_eq!(scenario.record(&done).await["snapshots_deleted_count"], 100);
+        assert_eq!(scenario.names().await.len(), 900);
     });
 }

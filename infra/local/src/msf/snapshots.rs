@@ -238,6 +238,23 @@ impl Emulator {
         expires
     }
 
+    /// Whether a deletion is within the rate: a bucket that holds a second's worth.
+    fn takes_allowance(&mut self, application: &str, per_second: u32, now: Timestamp) -> bool {
+        let rate = f64::from(per_second);
+        let (left, since) = self
+            .allowances
+            .entry(application.to_owned())
+            .or_insert((rate, now));
+        let passed = now.duration_since(*since).as_secs_f64().max(0.0);
+        *left = (*left + passed * rate).min(rate);
+        *since = now;
+        let allowed = *left >= 1.0;
+        if allowed {
+            *left -= 1.0;
+        }
+        allowed
+    }
+
     pub(super) fn delete_application_snapshot(
         &mut self,
         input: &Input,
@@ -247,6 +264,11 @@ impl Emulator {
         let name = input.required_text("SnapshotName", SNAPSHOT_NAME)?;
         let created_at = input.required_timestamp("SnapshotCreationTimestamp")?;
         let conduct = self.conduct(application_name, now);
+        if let Some(rate) = conduct.behaviour.deletes_per_second
+            && !self.takes_allowance(application_name, rate, now)
+        {
+            return Err(error("ThrottlingException", "Rate exceeded"));
+        }
         let application = self.application(application_name)?;
         application.refuse_without_snapshots()?;
 
