@@ -4,16 +4,17 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use aws_sdk_kinesisanalyticsv2::types::RuntimeEnvironment;
+use aws_sdk_kinesisanalyticsv2::types::{ApplicationStatus, RuntimeEnvironment};
+use aws_sdk_sfn::types::ExecutionStatus;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use axum::serve::Listener;
 use comfy_table::CellAlignment;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,6 +24,8 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
 use crate::engine::{Engine, EngineSettings, words};
+use crate::faults::{Fault, Kind, Times};
+use crate::follow::start_execution;
 use crate::functions::Built;
 use crate::lambda::{caller, respond};
 use crate::msf::{SeededSnapshot, SnapshotStatus};
@@ -148,7 +151,7 @@ struct Used {
 pub async fn run(settings: EngineSettings) -> Result<bool, String> {
     let mut functions = settings.built.clone();
     functions.sort_by(|one, other| one.name.cmp(&other.name));
-    let engine = Engine::start(settings).await?;
+    let engine = Engine::start(settings.clone()).await?;
     let measured = measure(&engine, &functions).await;
     engine.stop().await;
     let (measured, certificates) = measured?;
@@ -161,11 +164,148 @@ pub async fn run(settings: EngineSettings) -> Result<bool, String> {
     if let Some(certificates) = certificates {
         println!("All CAs: {certificates} certificates are trusted instead of one.");
     }
-    let broken = broken(&measured);
+    // Another engine, whose functions call it without TLS.
+    let engine = Engine::start(settings).await?;
+    let deletions = delete_at_scale(&engine).await;
+    engine.stop().await;
+    let deletions = deletions?;
+    println!("\nA run that deletes {DOOMED} snapshots, each call answered after 50 ms:");
+    for deletion in &deletions {
+        println!(
+            "{:<34} {:>6.1} s, budget {:.1} s",
+            deletion.what, deletion.seconds, deletion.budget
+        );
+    }
+    let mut broken = broken(&measured);
+    let late = deletions
+        .iter()
+        .filter(|deletion| deletion.seconds > deletion.budget);
+    broken.extend(late.map(|deletion| deletion.what.to_owned()));
     for budget in &broken {
         println!("Over budget: {budget}");
     }
     Ok(broken.is_empty())
+}
+
+/// So many of a full quota go.
+const DOOMED: u32 = 970;
+
+/// A run with many deletions, timed.
+struct Deletion {
+    what: &'static str,
+    seconds: f64,
+    budget: f64,
+}
+
+/// Full quotas of snapshots, pruned to thirty: without a limit, and by a service that allows ten
+/// deletions a second, where a run may take 15 % longer than the limit imposes.
+async fn delete_at_scale(engine: &Engine) -> Result<Vec<Deletion>, String> {
+    let mut done = Vec::new();
+    for (application, what, rate, budget) in [
+        ("unlimited", "without a limit", None, 15.0),
+        (
+            "limited",
+            "with 10 deletions a second",
+            Some(10),
+            f64::from(DOOMED) / 10.0 * 1.15,
+        ),
+    ] {
+        done.push(Deletion {
+            what,
+            seconds: prune_a_full_quota(engine, application, rate).await?,
+            budget,
+        });
+    }
+    Ok(done)
+}
+
+/// Seconds of the execution.
+async fn prune_a_full_quota(
+    engine: &Engine,
+    application: &str,
+    rate: Option<u32>,
+) -> Result<f64, String> {
+    let config = engine.names().sdk_config();
+    let flink = aws_sdk_kinesisanalyticsv2::Client::new(&config);
+    create_running(&flink, application).await?;
+    let now = Timestamp::now();
+    let snapshots = (1..=1_000).map(|hours| {
+        let created_at = now - SignedDuration::from_hours(hours);
+        SeededSnapshot {
+            name: format!("custom_{}", created_at.as_millisecond()),
+            status: SnapshotStatus::Ready,
+            created_at: Some(created_at),
+            version_id: 1,
+        }
+    });
+    {
+        let emulator = engine.gateway().emulator();
+        let mut emulator = emulator.lock().unwrap_or_else(PoisonError::into_inner);
+        emulator.seed(application, snapshots);
+        emulator.behaviour(application).deletes_per_second = rate;
+    }
+    for operation in [
+        "DescribeApplication",
+        "ListApplicationSnapshots",
+        "DeleteApplicationSnapshot",
+        "DescribeApplicationSnapshot",
+    ] {
+        engine.gateway().faults().inject(Fault {
+            function: Some("prune-snapshots".to_owned()),
+            operation: operation.to_owned(),
+            application: Some(application.to_owned()),
+            times: Times::Always,
+            kind: Kind::Delay(Duration::from_millis(50)),
+        });
+    }
+    let input = json!({
+        "application_name": application, "mode": "PRUNE",
+        "retention": { "keep_last": 30, "max_deletions_per_run": DOOMED }
+    });
+    let sfn = aws_sdk_sfn::Client::new(&config);
+    let began = Instant::now();
+    let execution = start_execution(&sfn, engine.names(), application, &input).await?;
+    loop {
+        let described = sfn.describe_execution().execution_arn(&execution);
+        let described = described.send().await.map_err(|error| words(&error))?;
+        match described.status {
+            ExecutionStatus::Running => tokio::time::sleep(Duration::from_millis(50)).await,
+            ExecutionStatus::Succeeded => break,
+            status => return Err(format!("the run with many deletions ended {status}")),
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let emulator = engine.gateway().emulator();
+    let mut emulator = emulator.lock().unwrap_or_else(PoisonError::into_inner);
+    emulator.behaviour(application).deletes_per_second = None;
+    Ok(seconds)
+}
+
+async fn create_running(
+    flink: &aws_sdk_kinesisanalyticsv2::Client,
+    application: &str,
+) -> Result<(), String> {
+    flink
+        .create_application()
+        .application_name(application)
+        .runtime_environment(RuntimeEnvironment::from("FLINK-1_20"))
+        .service_execution_role("arn:aws:iam::123456789012:role/bench")
+        .send()
+        .await
+        .map_err(|error| words(&error))?;
+    let start = flink.start_application().application_name(application);
+    start.send().await.map_err(|error| words(&error))?;
+    loop {
+        let describe = flink.describe_application().application_name(application);
+        let described = describe.send().await.map_err(|error| words(&error))?;
+        let status = described
+            .application_detail
+            .map(|detail| detail.application_status);
+        if status == Some(ApplicationStatus::Running) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// The functions in turn, so that a busy moment of the machine is shared by all. Also the number of

@@ -1,5 +1,6 @@
 //! A policy tried on a listing, without AWS: what a run would keep and delete, and why.
 
+use std::fmt::Write;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -193,7 +194,8 @@ fn summed_up(summary: &Summary) -> String {
     let mut text =
         format!("Of {total} snapshots {keep} are kept, {delete} deleted, {ignore} ignored.");
     if u32::try_from(*delete).is_ok_and(|delete| delete > *brake) {
-        text += &format!(
+        let _ = write!(
+            text,
             " That is more than max_deletions_per_run {brake}: a run would delete none of them, until one \
              with mode PRUNE and max_deletions_per_run {delete} acknowledges the number."
         );

@@ -453,3 +453,32 @@ fn a_file_that_cannot_be_planned_is_refused_with_the_place_and_the_cure() {
         }
     });
 }
+
+#[test]
+fn the_plan_in_readme_is_what_the_command_prints() {
+    run(async {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        let listing = format!("{root}/resources/docs/list-application-snapshots.json");
+        let arguments = [
+            "plan",
+            "--snapshots",
+            &listing,
+            "--policy",
+            "-",
+            "--now",
+            "2026-11-22T20:00:00Z",
+        ];
+        let said = local("", &arguments, r#"{"keep_last":2,"keep_weekly":2}"#).await;
+        let readme = std::fs::read_to_string(format!("{root}/README.md")).unwrap();
+        let (begin, end) = ("<!-- plan -->\n", "<!-- /plan -->");
+        let (before, rest) = readme.split_once(begin).unwrap();
+        let (_, after) = rest.split_once(end).unwrap();
+        let block = format!(
+            "```\n$ echo '{{\"keep_last\":2,\"keep_weekly\":2}}' | cargo local plan --policy - \\\n    \
+             --snapshots resources/docs/list-application-snapshots.json --now 2026-11-22T20:00:00Z\n{}\n```",
+            said.stdout.trim_end()
+        );
+        let wanted = format!("{before}{begin}{block}\n{end}{after}");
+        expect_test::expect_file![format!("{root}/README.md")].assert_eq(&wanted);
+    });
+}

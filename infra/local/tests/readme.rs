@@ -5,14 +5,18 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use contract::{AuditRecord, Cure, ErrorName, Retention, RunInput, wait_seconds};
+use contract::{Action, AuditRecord, Cure, ErrorName, Retention, RunInput, Verdict, wait_seconds};
 use expect_test::expect_file;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use local::definition::{DEFINITION, mermaid};
+use local::picture::draw;
 use local::stack::Stack;
 use local::template::{Deployment, TEMPLATE, Template};
+use prune_snapshots::retention::{Protected, Snapshot, Status, plan};
 use record_and_notify::metrics::{METRICS, RUNS};
 use schemars::{Schema, schema_for};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const README: &str = include_str!("../../../README.md");
 
@@ -198,6 +202,83 @@ fn alarms(stack: &Stack) -> String {
     table
 }
 
+const NOW: &str = "2026-11-22T20:00:00Z";
+
+/// A year and more of snapshots, so many hours apart.
+fn year_of_snapshots(hours_apart: i64) -> Vec<Snapshot> {
+    let now: Timestamp = NOW.parse().unwrap();
+    (0..400 * 24 / hours_apart)
+        .map(|number| {
+            let created_at = now - SignedDuration::from_mins(60 * hours_apart * number + 5);
+            Snapshot {
+                name: format!("custom_{}", created_at.as_millisecond()),
+                status: Status::Ready,
+                created_at: Some(created_at),
+                application_version_id: 1,
+            }
+        })
+        .collect()
+}
+
+fn planned(snapshots: &[Snapshot], policy: &Value) -> Vec<Verdict> {
+    let policy: Retention = serde_json::from_value(policy.clone()).unwrap();
+    let zone = TimeZone::get(policy.timezone.as_str()).unwrap();
+    let now = NOW.parse().unwrap();
+    plan(snapshots, &policy, &zone, Protected::default(), now)
+}
+
+/// The policy of the picture and of the first example.
+fn typical() -> Value {
+    json!({ "keep_hourly": 24, "keep_daily": 30, "keep_monthly": 12 })
+}
+
+/// What policies leave of 400 days of hourly snapshots.
+fn examples() -> String {
+    let mut table =
+        "| policy | what it says | kept of 9,600 | the oldest |\n|---|---|---|---|\n".to_owned();
+    let snapshots = year_of_snapshots(1);
+    for (policy, meaning) in [
+        (
+            typical(),
+            "Every hour for a day, every day for a month, every month for a year.",
+        ),
+        (
+            json!({ "keep_within": "P7D", "keep_weekly": 8 }),
+            "Everything of the last seven days, then the last one of each week, for eight weeks.",
+        ),
+        (
+            json!({ "keep_last": 30, "keep_yearly": 5, "timezone": "Europe/Zurich" }),
+            "The thirty newest, and the last one of each year as it ends in Zurich, for five years.",
+        ),
+    ] {
+        let verdicts = planned(&snapshots, &policy);
+        let kept = verdicts
+            .iter()
+            .filter(|verdict| verdict.action == Action::Keep);
+        let oldest = kept.clone().next_back().unwrap();
+        let oldest = snapshots.iter().find(|s| s.name == oldest.snapshot_name);
+        let oldest = oldest.unwrap().created_at.unwrap();
+        let _ = writeln!(
+            table,
+            "| `{policy}` | {meaning} | {} | {oldest:.0} |",
+            kept.count()
+        );
+    }
+    table
+}
+
+#[test]
+fn the_picture_of_a_policy_is_the_plans() {
+    let snapshots = year_of_snapshots(6);
+    let verdicts = planned(&snapshots, &typical());
+    let picture = draw(&snapshots, &verdicts, NOW.parse().unwrap());
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../resources/docs/policy.svg"
+    );
+    expect_file![file].assert_eq(&picture);
+}
+
 /// What a run costs by how long its snapshot takes, at the default poll interval.
 fn costs() -> String {
     // List prices of us-east-1, in dollars.
@@ -297,4 +378,5 @@ fn the_blocks_are_those_of_the_code() {
     assert_block("alarms", &alarms(&stack));
     assert_block("metrics", &metrics());
     assert_block("costs", &costs());
+    assert_block("examples", &examples());
 }
