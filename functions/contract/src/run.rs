@@ -104,16 +104,17 @@ pub struct Retention {
     /// Keep the newest snapshot of each of the newest so many hours that have one, at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_hourly: Option<Count>,
-    /// The same for days.
+    /// Keep the newest snapshot of each of the newest so many days that have one, at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_daily: Option<Count>,
-    /// The same for ISO weeks, which begin on Monday.
+    /// Keep the newest snapshot of each of the newest so many ISO weeks that have one
+    /// (they begin on Monday), at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_weekly: Option<Count>,
-    /// The same for months.
+    /// Keep the newest snapshot of each of the newest so many months that have one, at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_monthly: Option<Count>,
-    /// The same for years.
+    /// Keep the newest snapshot of each of the newest so many years that have one, at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_yearly: Option<Count>,
     /// Keep everything that was taken within this duration before the newest snapshot; ISO 8601,

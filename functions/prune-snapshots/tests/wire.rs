@@ -642,7 +642,7 @@ async fn the_largest_payloads_stay_within_256_kib() {
         "unanswered": Vec::<String>::new()
     });
     let exchanges = [running()].into_iter().chain(listing(1_000));
-    let output = prune(before, exchanges).await.unwrap();
+    let output = prune(before.clone(), exchanges).await.unwrap();
     assert_eq!(output.batch.len(), 250);
     assert!(serde_json::to_vec(&output).unwrap().len() < LIMIT);
 
@@ -652,5 +652,30 @@ async fn the_largest_payloads_stay_within_256_kib() {
     let output = prune(input("PLAN", 1, 10_000), exchanges).await.unwrap();
     assert_eq!(output.verdicts.len(), 200);
     assert_eq!(output.deletions_wanted, 1_000);
+    assert!(serde_json::to_vec(&output).unwrap().len() < LIMIT);
+
+    // Every rule keeps everything, and as many pins as there may be.
+    let pins: Vec<String> = (0..100).map(long).collect();
+    let everything = json!({
+        "keep_last": 10_000, "keep_hourly": 10_000, "keep_daily": 10_000, "keep_weekly": 10_000,
+        "keep_monthly": 10_000, "keep_yearly": 10_000, "keep_within": "P1000Y", "keep_names": pins,
+        "scope": "ALL"
+    });
+    let mut plan = input("PLAN", 1, 10_000);
+    plan["run"]["input"]["retention"] = everything;
+    plan["progress"] = before["progress"].clone();
+    let exchanges = [application("READY", None)]
+        .into_iter()
+        .chain(listing(1_000));
+    let output = prune(plan, exchanges).await.unwrap();
+    assert!(output.verdicts.len() > 100, "{}", output.verdicts.len());
+    assert_eq!(output.deletions_wanted, 0);
+    assert!(serde_json::to_vec(&output).unwrap().len() < LIMIT);
+
+    let mut most = before;
+    most["run"]["input"]["retention"]["keep_names"] = json!(pins);
+    let exchanges = [running()].into_iter().chain(listing(1_000));
+    let output = prune(most, exchanges).await.unwrap();
+    assert_eq!(output.batch.len(), 250);
     assert!(serde_json::to_vec(&output).unwrap().len() < LIMIT);
 }

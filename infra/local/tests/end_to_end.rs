@@ -1296,3 +1296,42 @@ fn a_page_that_fails_deletes_nothing_and_is_listed_again() {
         assert_eq!(scenario.names().await.len(), 900);
     });
 }
+
+#[test]
+fn names_as_long_as_the_service_takes_them_fit_every_payload_and_the_record() {
+    run(async {
+        let scenario = Scenario::new("long-names").await;
+        let now = Timestamp::now();
+        let long = |number: i64| format!("by-hand-{number:0>248}");
+        let snapshots = (1..=1_000).map(|hours| SeededSnapshot {
+            name: long(hours),
+            status: SnapshotStatus::Ready,
+            created_at: Some(now - SignedDuration::from_hours(hours)),
+            version_id: 1,
+        });
+        let mut emulator = scenario.engine.gateway().emulator().lock().unwrap();
+        emulator.seed(&scenario.application, snapshots);
+        drop(emulator);
+        let pins: Vec<String> = (901..=1_000).map(long).collect();
+        let retention = json!({
+            "keep_last": 300, "scope": "ALL", "keep_names": pins, "max_deletions_per_run": 600
+        });
+        let planned = scenario
+            .execute(json!({ "mode": "PLAN", "retention": retention }))
+            .await;
+        let record = scenario.record(&planned).await;
+        assert_eq!(record["outcome"], "PLANNED");
+        // With the snapshot that a RUN would take.
+        assert_eq!(record["deletions_planned"], 601);
+
+        let done = scenario
+            .execute(json!({ "mode": "PRUNE", "retention": retention }))
+            .await;
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "SUCCEEDED", "{:?}", done.task_errors());
+        assert_eq!(record["snapshots_deleted_count"], 600);
+        let item = serde_json::to_string(&record).unwrap().len();
+        assert!(item < 400_000, "{item}");
+        assert_eq!(scenario.names().await.len(), 400);
+    });
+}

@@ -283,7 +283,7 @@ fn the_picture_of_a_policy_is_the_plans() {
 fn costs() -> String {
     // List prices of us-east-1, in dollars.
     let (transition, request, gigabyte_second) = (0.000_025, 0.000_000_2, 0.000_013_333_4);
-    // At most, see ARCHITECTURE.md: 7 ms of CPU at 1/14 of a core; 128 MB.
+    // Generous, see ARCHITECTURE.md: about 4 ms of CPU at 1/14 of a core; 128 MB.
     let invocation = request + 0.1 * 0.125 * gigabyte_second;
     let mut table = "| the snapshot takes | looks | state transitions | invocations | Step Functions | Lambda |\n|---|---|---|---|---|---|\n".to_owned();
     for (duration, seconds) in [
