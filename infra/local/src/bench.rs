@@ -295,7 +295,7 @@ async fn prune_a_full_quota(
     Ok(seconds)
 }
 
-async fn create_running(
+async fn create(
     flink: &aws_sdk_kinesisanalyticsv2::Client,
     application: &str,
 ) -> Result<(), String> {
@@ -306,7 +306,15 @@ async fn create_running(
         .service_execution_role("arn:aws:iam::123456789012:role/bench")
         .send()
         .await
-        .map_err(|error| words(&error))?;
+        .map(drop)
+        .map_err(|error| words(&error))
+}
+
+async fn create_running(
+    flink: &aws_sdk_kinesisanalyticsv2::Client,
+    application: &str,
+) -> Result<(), String> {
+    create(flink, application).await?;
     let start = flink.start_application().application_name(application);
     start.send().await.map_err(|error| words(&error))?;
     loop {
@@ -364,14 +372,8 @@ async fn measure(
 
 /// An application that does not run, with a snapshot.
 async fn create_application(engine: &Engine) -> Result<(), String> {
-    aws_sdk_kinesisanalyticsv2::Client::new(&engine.names().sdk_config())
-        .create_application()
-        .application_name(APPLICATION)
-        .runtime_environment(RuntimeEnvironment::from("FLINK-1_20"))
-        .service_execution_role("arn:aws:iam::123456789012:role/bench")
-        .send()
-        .await
-        .map_err(|error| words(&error))?;
+    let flink = aws_sdk_kinesisanalyticsv2::Client::new(&engine.names().sdk_config());
+    create(&flink, APPLICATION).await?;
     let snapshot = SeededSnapshot {
         name: SNAPSHOT.to_owned(),
         status: SnapshotStatus::Ready,

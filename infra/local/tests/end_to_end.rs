@@ -8,12 +8,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use local::faults::{Kind, Times};
-use local::msf::{Lifecycle, SeededSnapshot, SnapshotStatus};
+use local::msf::Lifecycle;
 use local::stack::ACCOUNT;
 use serde_json::{Value, json};
-use support::{Execution, Scenario, eventually, message_about, new_engine, new_engine_for, run};
+use support::{
+    Execution, Scenario, eventually, managed, message_about, new_engine, new_engine_for, run,
+};
 
 /// The states of a run that takes a snapshot, so many looks at it, and prunes in so many entries.
 fn path(looks: usize, prunings: usize) -> Vec<&'static str> {
@@ -1173,27 +1175,11 @@ fn an_event_that_cannot_be_delivered_is_kept_in_the_rules_dead_letter_queue() {
     });
 }
 
-/// So many managed READY snapshots, one an hour, with names as long as they are.
-fn thousand(scenario: &Scenario<'_>) {
-    let now = Timestamp::now();
-    let snapshots = (1..=1_000).map(|hours| {
-        let created_at = now - SignedDuration::from_hours(hours);
-        SeededSnapshot {
-            name: format!("custom_{}", created_at.as_millisecond()),
-            status: SnapshotStatus::Ready,
-            created_at: Some(created_at),
-            version_id: 1,
-        }
-    });
-    let mut emulator = scenario.engine.gateway().emulator().lock().unwrap();
-    emulator.seed(&scenario.application, snapshots);
-}
-
 #[test]
 fn a_thousand_snapshots_are_pruned_to_thirty_in_one_run_that_names_the_number() {
     run(async {
         let scenario = Scenario::new("thousand").await;
-        thousand(&scenario);
+        scenario.seed_thousand(managed);
         let input = |brake: u32| json!({ "mode": "PRUNE", "retention": { "keep_last": 30, "max_deletions_per_run": brake } });
         let braked = scenario.execute(input(969)).await;
         let record = scenario.record(&braked).await;
@@ -1215,7 +1201,7 @@ fn a_thousand_snapshots_are_pruned_to_thirty_in_one_run_that_names_the_number() 
 fn a_service_that_throttles_slows_the_run_and_fails_nothing() {
     run(async {
         let scenario = Scenario::new("throttled").await;
-        thousand(&scenario);
+        scenario.seed_thousand(managed);
         scenario.behave(|behaviour| behaviour.deletes_per_second = Some(100));
         let input = json!({
             "mode": "PRUNE", "retention": { "keep_last": 300, "max_deletions_per_run": 700 }
@@ -1234,7 +1220,7 @@ fn a_service_that_throttles_slows_the_run_and_fails_nothing() {
 fn a_prune_that_is_killed_in_the_middle_of_a_batch_counts_exactly_and_keeps_the_brake() {
     run(async {
         let scenario = Scenario::new("killed-prune").await;
-        thousand(&scenario);
+        scenario.seed_thousand(managed);
         // A hundred deletions, then the process is gone in the middle of the next one.
         let no_fault = Kind::Delay(Duration::ZERO);
         scenario.inject(
@@ -1266,7 +1252,7 @@ fn a_prune_that_is_killed_in_the_middle_of_a_batch_counts_exactly_and_keeps_the_
 fn a_page_that_fails_deletes_nothing_and_is_listed_again() {
     run(async {
         let scenario = Scenario::new("lost-page").await;
-        thousand(&scenario);
+        scenario.seed_thousand(managed);
         // The first pages come, and then one that no retry of the SDK gets.
         let no_fault = Kind::Delay(Duration::ZERO);
         scenario.inject(
@@ -1301,17 +1287,8 @@ fn a_page_that_fails_deletes_nothing_and_is_listed_again() {
 fn names_as_long_as_the_service_takes_them_fit_every_payload_and_the_record() {
     run(async {
         let scenario = Scenario::new("long-names").await;
-        let now = Timestamp::now();
         let long = |number: i64| format!("by-hand-{number:0>248}");
-        let snapshots = (1..=1_000).map(|hours| SeededSnapshot {
-            name: long(hours),
-            status: SnapshotStatus::Ready,
-            created_at: Some(now - SignedDuration::from_hours(hours)),
-            version_id: 1,
-        });
-        let mut emulator = scenario.engine.gateway().emulator().lock().unwrap();
-        emulator.seed(&scenario.application, snapshots);
-        drop(emulator);
+        scenario.seed_thousand(|hours, _| long(hours));
         let pins: Vec<String> = (901..=1_000).map(long).collect();
         let retention = json!({
             "keep_last": 300, "scope": "ALL", "keep_names": pins, "max_deletions_per_run": 600

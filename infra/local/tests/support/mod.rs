@@ -77,6 +77,11 @@ pub async fn new_engine_for(application: &str) -> Engine {
     .unwrap()
 }
 
+/// As the system names its snapshots.
+pub fn managed(_hours: i64, created_at: Timestamp) -> String {
+    format!("custom_{}", created_at.as_millisecond())
+}
+
 /// Looks until there is something to see.
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
@@ -277,6 +282,22 @@ impl<'a> Scenario<'a> {
         emulator.seed(&self.application, snapshots);
         drop(emulator);
         names.into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// A full quota of READY snapshots, one an hour, named by their number of hours and their time.
+    pub fn seed_thousand(&self, name: impl Fn(i64, Timestamp) -> String) {
+        let now = Timestamp::now();
+        let snapshots = (1..=1_000).map(|hours| {
+            let created_at = now - SignedDuration::from_hours(hours);
+            SeededSnapshot {
+                name: name(hours, created_at),
+                status: SnapshotStatus::Ready,
+                created_at: Some(created_at),
+                version_id: 1,
+            }
+        });
+        let mut emulator = self.engine.gateway().emulator().lock().unwrap();
+        emulator.seed(&self.application, snapshots);
     }
 
     /// Names and statuses of the application's snapshots, oldest first, those on their way out
