@@ -577,6 +577,54 @@ fn the_failure_rule_hears_of_every_end_that_is_no_success_and_loses_none() {
     assert_eq!(function.failure_destination, Some(queue));
 }
 
+#[test]
+fn the_page_on_deployment_by_hand_says_what_the_template_says() {
+    const PAGE: &str = include_str!("../../../resources/docs/console.md");
+    let template = deployed(&[]);
+    let (_, pattern) = PAGE.split_once("```json").unwrap();
+    let (pattern, _) = pattern.split_once("```").unwrap();
+    let mut pattern: Value = serde_json::from_str(pattern).unwrap();
+    let machines = &mut pattern["detail"]["stateMachineArn"];
+    assert_eq!(*machines, json!(["<the state machine's ARN>"]));
+    *machines = json!([template.arn_of("StateMachine").unwrap()]);
+    let rule = template.properties("FailureRule").unwrap();
+    assert_eq!(pattern, rule["EventPattern"]);
+
+    let stack = Stack::of("orders").unwrap();
+    for (name, function) in stack.functions().unwrap() {
+        assert!(
+            PAGE.contains(&format!("[{name}](../policies/{name}.json)")),
+            "{name}"
+        );
+        let timeout = match name.as_str() {
+            "describe-snapshot" => "for describe-snapshot 40 s",
+            _ => "timeout 60 s",
+        };
+        assert!(PAGE.contains(timeout));
+        assert_eq!(
+            function.timeout.as_secs(),
+            if name == "describe-snapshot" { 40 } else { 60 }
+        );
+        for (variable, _) in function.environment {
+            // The third may be left out.
+            assert!(PAGE.contains(&format!("`{variable}`")) || variable == "RECORD_RETENTION_DAYS");
+        }
+    }
+    let table = template.properties("StatusTable").unwrap();
+    for attribute in table["AttributeDefinitions"].as_array().unwrap() {
+        let name = attribute["AttributeName"].as_str().unwrap();
+        assert!(PAGE.contains(&format!("`{name}`")), "{name}");
+    }
+    for name in [
+        "expires_at",
+        "snapshot_manager_status",
+        "HealthyRuns",
+        NAMESPACE,
+    ] {
+        assert!(PAGE.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
 /// A policy, in the order in which people write one.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]

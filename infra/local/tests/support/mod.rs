@@ -27,7 +27,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 /// No wait of a test is longer; what has not happened by then does not happen.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
