@@ -65,16 +65,24 @@ pub(crate) async fn delete_all(
         }
         tokio::select! {
             Some((place, fate)) = under_way.next() => {
-                if matches!(fate, Fate::Throttled(_)) {
-                    room = (room / 2.0).max(1.0);
+                let throttled = matches!(fate, Fate::Throttled(_));
+                if throttled {
                     not_before = Instant::now() + PAUSE;
-                } else {
-                    room = (room + 1.0 / room).min(CONCURRENCY.1);
                 }
+                room = room_after(room, throttled);
                 fates[place] = fate;
             }
             () = tokio::time::sleep_until(not_before), if is_next => (),
         }
+    }
+}
+
+/// The room for deletes after one of them.
+fn room_after(room: f64, throttled: bool) -> f64 {
+    if throttled {
+        (room / 2.0).max(1.0)
+    } else {
+        (room + 1.0 / room).min(CONCURRENCY.1)
     }
 }
 
@@ -151,5 +159,31 @@ async fn is_leaving(
                 Err(refusal.into_flink_error(ErrorName::SnapshotNotFound))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn throttling_halves_the_room_down_to_one_and_successes_widen_it_up_to_the_most() {
+        let mut room = CONCURRENCY.0;
+        for expected in [2, 1, 1] {
+            room = room_after(room, true);
+            assert!(
+                is_room(expected - 1, room) && !is_room(expected, room),
+                "{room}"
+            );
+        }
+        for _ in 0..1_000 {
+            let wider = room_after(room, false);
+            assert!(
+                wider > room || !is_room(16, room) && is_room(15, room),
+                "{room}"
+            );
+            room = wider;
+        }
+        assert!(is_room(15, room) && !is_room(16, room), "{room}");
     }
 }

@@ -283,6 +283,21 @@ async fn a_throttled_deletion_goes_into_the_next_batch_and_a_throttled_batch_fai
 }
 
 #[tokio::test]
+async fn a_look_that_is_throttled_after_a_refusal_fails_no_deletion_however_often() {
+    let refused = || delete(3, Answer::Error(400, "InvalidRequestException", "in use"));
+    let throttled = || look(3, Answer::Error(400, "ThrottlingException", "slow"));
+    let mut progress = json!({});
+    for _ in 0..3 {
+        let two = with_batch(input("RUN", 1, 25), &[3, 2], progress);
+        let exchanges = [running(), refused(), throttled(), deleted(2), ready([0, 3])];
+        let output = prune(two, exchanges).await.unwrap();
+        assert_eq!(batch_names(&output), [name(3)]);
+        assert_eq!(output.progress.failed_count, 0);
+        progress = serde_json::to_value(output.progress).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_function_that_may_not_delete_fails_the_step() {
     let denied = delete(
         3,

@@ -116,8 +116,8 @@ fn announces(notified: &Notified, record: &AuditRecord) -> bool {
     notified.outcome == record.outcome && (ends_well || notified.finished_at == record.finished_at)
 }
 
-/// Publishes, writes the metrics, then marks the record. A mark that is refused is only logged: to fail here would
-/// announce the run again.
+/// Publishes, writes the metrics, then marks the record. A mark that is refused is only logged: to
+/// fail here would announce the run again.
 async fn announce(
     clients: &Clients,
     config: &Config,

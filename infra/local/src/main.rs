@@ -221,7 +221,7 @@ async fn install(target: &std::path::Path, packages: python::Packages) -> Result
     let python = python::install(target, packages, |progress| {
         if !said.replace(true) {
             eprintln!(
-                "Installing {} and what they need into {}",
+                "Installing {} into {}",
                 packages.name,
                 target.join("local").display()
             );

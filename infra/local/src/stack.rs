@@ -75,14 +75,6 @@ impl Stack {
         }
     }
 
-    /// The table's name.
-    ///
-    /// # Errors
-    /// The template has no such thing.
-    pub fn table(&self) -> Result<String, String> {
-        self.0.name_of(self.only("AWS::DynamoDB::Table")?)
-    }
-
     /// The functions by name: how Lambda runs them, without the program.
     ///
     /// # Errors
