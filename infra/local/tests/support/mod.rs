@@ -9,6 +9,8 @@
     reason = "test support: a panic is a failed test, and each test file uses a part of it"
 )]
 
+pub mod follower;
+
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -390,12 +392,25 @@ impl<'a> Scenario<'a> {
         })
         .await;
         let microseconds = (described.start_date.as_nanos() + 500).div_euclid(1_000);
-        Execution {
+        let execution = Execution {
             arn: arn.to_owned(),
             status: described.status,
             history: follow::history(&self.sfn, arn).await.unwrap(),
             run_id: i64::try_from(microseconds.div_euclid(1_000)).unwrap(),
-        }
+        };
+        follower::hold_to(
+            &execution.history,
+            &self.definition().await,
+            &context(&execution),
+        );
+        execution
+    }
+
+    /// The definition that the engine's machine has.
+    async fn definition(&self) -> Value {
+        let machine = &self.engine.names().state_machine_arn;
+        let describe = self.sfn.describe_state_machine().state_machine_arn(machine);
+        serde_json::from_str(describe.send().await.unwrap().definition()).unwrap()
     }
 
     /// Redrives an execution, to its end.
@@ -480,6 +495,12 @@ impl<'a> Scenario<'a> {
         assert_eq!(received.len(), count, "{received:#?}");
         received
     }
+}
+
+/// `$$` of an execution, as far as the definition reads it.
+fn context(execution: &Execution) -> Value {
+    let started = Timestamp::from_millisecond(execution.run_id).unwrap();
+    json!({ "Execution": { "Id": execution.arn, "StartTime": format!("{started:.3}") } })
 }
 
 impl Execution {
