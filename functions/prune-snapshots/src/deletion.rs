@@ -64,6 +64,8 @@ pub(crate) async fn delete_all(
             return fates;
         }
         tokio::select! {
+            // In this order, so that the same answers at the same times are the same course.
+            biased;
             Some((place, fate)) = under_way.next() => {
                 let throttled = matches!(fate, Fate::Throttled(_));
                 if throttled {

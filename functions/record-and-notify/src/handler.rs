@@ -19,9 +19,12 @@ use crate::{error, metrics, record};
 /// The clients of the three services.
 #[derive(Clone, Debug)]
 pub struct Clients {
-    dynamodb: aws_sdk_dynamodb::Client,
-    sfn: aws_sdk_sfn::Client,
-    sns: aws_sdk_sns::Client,
+    /// The table's.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// The executions'.
+    pub sfn: aws_sdk_sfn::Client,
+    /// The topic's.
+    pub sns: aws_sdk_sns::Client,
 }
 
 impl Clients {
@@ -37,7 +40,7 @@ impl Clients {
 }
 
 /// Records a run and announces it. `input` is a [`RecordAndNotifyInput`] or an
-/// [`ExecutionStatusChange`].
+/// [`ExecutionStatusChange`]. The line of metrics goes to `print`.
 ///
 /// # Errors
 /// As the crate's documentation lists them. An execution whose history cannot be read is recorded
@@ -47,6 +50,7 @@ pub async fn handle(
     config: &Result<Config, String>,
     input: Value,
     now: Timestamp,
+    print: impl Fn(&str),
 ) -> Result<RecordAndNotifyOutput, StepError> {
     let config = config.as_ref().map_err(|fact| error::misconfigured(fact))?;
     let mut history = Ok(());
@@ -88,10 +92,10 @@ pub async fn handle(
         Written::Now(_) => {
             let silent = notify_on == NotifyOn::Problems && !record.outcome.is_problem();
             let message_id = if silent {
-                println!("{}", metrics::embedded(&record));
+                print(&metrics::embedded(&record).to_string());
                 None
             } else {
-                Some(announce(clients, config, &record).await?)
+                Some(announce(clients, config, &record, print).await?)
             };
             (Recorded::Written, message_id)
         }
@@ -122,6 +126,7 @@ async fn announce(
     clients: &Clients,
     config: &Config,
     record: &AuditRecord,
+    print: impl Fn(&str),
 ) -> Result<String, StepError> {
     let message = message(record);
     let attribute = |value: &str| -> Result<MessageAttributeValue, BuildError> {
@@ -150,7 +155,7 @@ async fn announce(
         .await
         .map_err(|error| error::publish(Refusal::of("Publish", &error), &config.topic_arn))?;
     // Before the mark: what is marked is not told again, and its metrics would be lost.
-    println!("{}", metrics::embedded(record));
+    print(&metrics::embedded(record).to_string());
     let notified = Notified {
         outcome: record.outcome,
         finished_at: record.finished_at,

@@ -9,5 +9,7 @@ use record_and_notify::{Clients, Config};
 async fn main() -> Result<(), lambda_runtime::Error> {
     let config = Config::from_vars(|name| env::var(name).ok());
     let clients = Clients::new(&shell::sdk_config());
-    shell::run(|input| record_and_notify::handle(&clients, &config, input, Timestamp::now())).await
+    let print = |line: &str| println!("{line}");
+    shell::run(|input| record_and_notify::handle(&clients, &config, input, Timestamp::now(), print))
+        .await
 }

@@ -306,7 +306,7 @@ async fn handle(
 ) -> Result<RecordAndNotifyOutput, StepError> {
     let clients = Clients::new(&service.config());
     let now = jiff::Timestamp::from_millisecond(NOW).unwrap();
-    let answer = record_and_notify::handle(&clients, &config, input, now).await;
+    let answer = record_and_notify::handle(&clients, &config, input, now, |_| ()).await;
     service.assert_done();
     answer
 }

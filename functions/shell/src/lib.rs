@@ -45,24 +45,32 @@ where
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let payload = event.payload;
         let span = span(&payload, &event.context.request_id);
-        async {
-            let answer = match parse::<I>(&payload) {
-                Ok(input) => handler(input).await,
-                Err(fact) => Err(StepError::unexpected(fact)),
-            };
-            answer.map_err(|error| {
-                let message = error.message(&payload);
-                tracing::error!(error_name = error.name.as_str(), error_message = %message);
-                Diagnostic {
-                    error_type: error.name.to_string(),
-                    error_message: message,
-                }
-            })
-        }
-        .instrument(span)
-        .await
+        answer(handler, &payload).instrument(span).await
     }))
     .await
+}
+
+/// One invocation of `handler`.
+///
+/// # Errors
+/// What the runtime answers: the error's name, and its message with the cure.
+pub async fn answer<I, O, F>(handler: impl FnOnce(I) -> F, payload: &Value) -> Result<O, Diagnostic>
+where
+    I: DeserializeOwned,
+    F: Future<Output = Result<O, StepError>>,
+{
+    let answer = match parse::<I>(payload) {
+        Ok(input) => handler(input).await,
+        Err(fact) => Err(StepError::unexpected(fact)),
+    };
+    answer.map_err(|error| {
+        let message = error.message(payload);
+        tracing::error!(error_name = error.name.as_str(), error_message = %message);
+        Diagnostic {
+            error_type: error.name.to_string(),
+            error_message: message,
+        }
+    })
 }
 
 /// `value` as `T`, or the place and the fact that is in the way.
@@ -92,14 +100,18 @@ pub fn sdk_config() -> SdkConfig {
         .credentials_provider(SharedCredentialsProvider::new(
             aws_config::environment::EnvironmentVariableCredentialsProvider::new(),
         ))
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(Duration::from_millis(3_100))
-                .operation_attempt_timeout(Duration::from_secs(10))
-                .build(),
-        );
+        .timeout_config(timeouts());
     config.set_endpoint_url(env::var("AWS_ENDPOINT_URL").ok());
     config.build()
+}
+
+/// How long the functions wait for AWS.
+#[must_use]
+pub fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_millis(3_100))
+        .operation_attempt_timeout(Duration::from_secs(10))
+        .build()
 }
 
 /// The SDK's time as jiff's, with every digit. `None` outside of the years -9999 to 9999.

@@ -17,7 +17,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -86,19 +86,7 @@ impl Service {
     /// The configuration of a client of this service. The SDK itself repeats nothing.
     pub fn config(&self) -> SdkConfig {
         let connector = SharedHttpConnector::new(self.clone());
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("eu-central-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-                "AKIAEXAMPLE",
-                "secret",
-                None,
-                None,
-                "replay",
-            )))
-            .retry_config(RetryConfig::disabled())
-            .http_client(http_client_fn(move |_, _| connector.clone()))
-            .build()
+        config_of(http_client_fn(move |_, _| connector.clone()))
     }
 
     /// Fails the test if an expected request was not sent.
@@ -112,9 +100,27 @@ impl Service {
     }
 }
 
+/// The configuration of a client that calls over `http_client`. The SDK itself repeats nothing.
+pub fn config_of(http_client: SharedHttpClient) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("eu-central-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "AKIAEXAMPLE",
+            "secret",
+            None,
+            None,
+            "replay",
+        )))
+        .retry_config(RetryConfig::disabled())
+        .http_client(http_client)
+        .build()
+}
+
 impl HttpConnector for Service {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let (operation, body) = read(&request);
+        let target = request.headers().get("x-amz-target");
+        let (operation, body) = read(target, request.body().bytes().expect("a body in memory"));
         let next = self.0.lock().unwrap().expected.pop_front();
         let Some((expected_operation, expected_body, answer)) = next else {
             panic!("a request too many: {operation} {body}");
@@ -142,10 +148,10 @@ impl HttpConnector for Service {
     }
 }
 
-/// Operation and body of a request in the JSON or the query protocol.
-fn read(request: &HttpRequest) -> (String, Value) {
-    let body = request.body().bytes().expect("a body in memory");
-    if let Some(target) = request.headers().get("x-amz-target") {
+/// Operation and body of a request: of the JSON protocol with the header `X-Amz-Target`, of the query
+/// protocol without. The latter's is written as [`Service::expecting`] says.
+pub fn read(target: Option<&str>, body: &[u8]) -> (String, Value) {
+    if let Some(target) = target {
         let operation = target.rsplit('.').next().unwrap_or_default();
         return (operation.to_owned(), serde_json::from_slice(body).unwrap());
     }

@@ -116,6 +116,8 @@ pub struct Behaviour {
     pub deletes_refused: BTreeMap<String, ServiceError>,
     /// More deletions in a second than this are throttled.
     pub deletes_per_second: Option<u32>,
+    /// The most snapshots on a page, whatever `Limit` asks for, 1 to 50.
+    pub page_limit: usize,
     /// This many of the next `NextToken`s that a listing of snapshots is given have expired.
     pub tokens_expired: u32,
 }
@@ -134,6 +136,7 @@ impl Default for Behaviour {
             snapshot_quota: SNAPSHOT_QUOTA,
             deletes_refused: BTreeMap::new(),
             deletes_per_second: None,
+            page_limit: 50,
             tokens_expired: 0,
         }
     }

@@ -210,6 +210,8 @@ impl Emulator {
         let limit = input.page_limit()?;
         let token = input.text("NextToken", Rule::Text(1, 512))?;
         let expired = token.is_some() && self.expires_a_token(application_name);
+        let behaviour = self.behaviours.get(application_name);
+        let limit = behaviour.map_or(limit, |behaviour| limit.min(behaviour.page_limit));
         let application = self
             .application(application_name)
             .map_err(|missing| error("InvalidArgumentException", missing.message))?;

@@ -1,0 +1,274 @@
+//! The services in memory: Managed Flink, and what the functions call of DynamoDB, SNS and Step
+//! Functions. An answer is a function of the calls so far and of the time given with this one.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use local::msf::{Emulator, error_body};
+use serde_json::{Map, Value, json};
+
+/// One account.
+pub struct Services {
+    pub flink: Emulator,
+    /// The table: a row's attributes as DynamoDB writes them, by application and run id.
+    pub table: BTreeMap<(String, i64), Map<String, Value>>,
+    /// What the topic has accepted, in order.
+    pub published: Vec<Published>,
+    /// The history of each execution, by its ARN.
+    pub histories: BTreeMap<String, Vec<Value>>,
+}
+
+/// A message that the topic has accepted.
+#[derive(Clone, Debug)]
+pub struct Published {
+    pub subject: String,
+    /// The `default` text, which is the record.
+    pub record: Value,
+}
+
+/// An HTTP answer: status and body.
+pub type Answer = (u16, String);
+
+impl Services {
+    pub fn new(flink: Emulator) -> Self {
+        Self {
+            flink,
+            table: BTreeMap::new(),
+            published: Vec::new(),
+            histories: BTreeMap::new(),
+        }
+    }
+
+    /// Carries a call out. `body` is as [`shell::replay::read`] has it.
+    pub fn answer(&mut self, operation: &str, body: &Value, now: Timestamp) -> Answer {
+        match operation {
+            "UpdateItem" => self.update_item(body),
+            "Publish" => self.publish(body),
+            "GetExecutionHistory" => self.history(body),
+            _ => match self.flink.call(operation, body.to_string().as_bytes(), now) {
+                Ok(answer) => (200, answer.to_string()),
+                Err(refusal) => error(
+                    operation,
+                    refusal.http_status,
+                    &refusal.code,
+                    &refusal.message,
+                ),
+            },
+        }
+    }
+
+    fn update_item(&mut self, request: &Value) -> Answer {
+        let key = request["Key"].as_object().unwrap();
+        let number = key["snapshot_manager_run_id"]["N"].as_str().unwrap();
+        let place = (
+            key["app_name"]["S"].as_str().unwrap().to_owned(),
+            number.parse().unwrap(),
+        );
+        let row = self.table.get(&place);
+        let condition = request["ConditionExpression"].as_str();
+        if !condition.is_none_or(|condition| Expression::new(condition, request, row).holds()) {
+            let mut body = json!({
+                "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+                "message": "The conditional request failed",
+            });
+            if let Some(row) = row {
+                body["Item"] = json!(row);
+            }
+            return (400, body.to_string());
+        }
+        let row = self.table.entry(place).or_insert_with(|| key.clone());
+        update(row, request);
+        match request["ReturnValues"].as_str() {
+            Some("ALL_NEW") => (200, json!({ "Attributes": row }).to_string()),
+            _ => (200, "{}".to_owned()),
+        }
+    }
+
+    fn publish(&mut self, request: &Value) -> Answer {
+        let subject = request["Subject"].as_str().unwrap().to_owned();
+        let plain = subject.chars().all(|c| !c.is_control());
+        if subject.chars().count() >= 100 || !plain {
+            return error("Publish", 400, "InvalidParameter", "Subject");
+        }
+        let message: Value = serde_json::from_str(request["Message"].as_str().unwrap()).unwrap();
+        let record = serde_json::from_str(message["default"].as_str().unwrap()).unwrap();
+        self.published.push(Published { subject, record });
+        let id = self.published.len();
+        (
+            200,
+            format!(
+                "<PublishResponse><PublishResult><MessageId>m-{id}</MessageId></PublishResult></PublishResponse>"
+            ),
+        )
+    }
+
+    fn history(&self, request: &Value) -> Answer {
+        let arn = request["executionArn"].as_str().unwrap();
+        let Some(events) = self.histories.get(arn) else {
+            return error(
+                "GetExecutionHistory",
+                400,
+                "ExecutionDoesNotExist",
+                "no such execution",
+            );
+        };
+        assert_eq!(request["reverseOrder"], true);
+        let from: usize = request["nextToken"]
+            .as_str()
+            .map_or(0, |token| token.parse().unwrap());
+        let most = usize::try_from(request["maxResults"].as_u64().unwrap_or(100)).unwrap();
+        let page: Vec<&Value> = events.iter().rev().skip(from).take(most).collect();
+        let mut answer = json!({ "events": page });
+        if from + page.len() < events.len() {
+            answer["nextToken"] = (from + page.len()).to_string().into();
+        }
+        (200, answer.to_string())
+    }
+}
+
+/// An error as the operation's service writes it.
+pub fn error(operation: &str, status: u16, code: &str, message: &str) -> Answer {
+    if operation == "Publish" {
+        return (
+            status,
+            format!(
+                "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+            ),
+        );
+    }
+    (status, error_body(code, message).to_string())
+}
+
+/// A condition: comparisons and `attribute_not_exists`, joined by AND and OR, in parentheses.
+struct Expression<'a> {
+    tokens: Vec<String>,
+    at: usize,
+    request: &'a Value,
+    row: Option<&'a Map<String, Value>>,
+}
+
+impl<'a> Expression<'a> {
+    fn new(text: &str, request: &'a Value, row: Option<&'a Map<String, Value>>) -> Self {
+        let spaced = text.replace('(', " ( ").replace(')', " ) ");
+        Self {
+            tokens: spaced.split_whitespace().map(str::to_owned).collect(),
+            at: 0,
+            request,
+            row,
+        }
+    }
+
+    fn holds(mut self) -> bool {
+        let holds = self.or();
+        assert_eq!(self.at, self.tokens.len(), "{:?}", self.tokens);
+        holds
+    }
+
+    fn or(&mut self) -> bool {
+        let mut holds = self.and();
+        while self.is_next("OR") {
+            holds |= self.and();
+        }
+        holds
+    }
+
+    fn and(&mut self) -> bool {
+        let mut holds = self.term();
+        while self.is_next("AND") {
+            holds &= self.term();
+        }
+        holds
+    }
+
+    fn term(&mut self) -> bool {
+        if self.is_next("(") {
+            let holds = self.or();
+            assert!(self.is_next(")"));
+            return holds;
+        }
+        if self.is_next("attribute_not_exists") {
+            assert!(self.is_next("("));
+            let name = self.take();
+            assert!(self.is_next(")"));
+            return self.row.is_none_or(|row| !row.contains_key(&name));
+        }
+        let name = self.take();
+        let operator = self.take();
+        let value = value(self.request, &self.take());
+        let Some(ours) = self.row.and_then(|row| row.get(&name)) else {
+            return false;
+        };
+        match operator.as_str() {
+            "=" => *ours == value,
+            "<=" => number(ours) <= number(&value),
+            other => panic!("{other} is not emulated"),
+        }
+    }
+
+    fn is_next(&mut self, token: &str) -> bool {
+        let is = self.tokens.get(self.at).is_some_and(|next| next == token);
+        self.at += usize::from(is);
+        is
+    }
+
+    fn take(&mut self) -> String {
+        self.at += 1;
+        self.tokens[self.at - 1].clone()
+    }
+}
+
+fn number(value: &Value) -> i64 {
+    value["N"].as_str().unwrap().parse().unwrap()
+}
+
+fn value(request: &Value, name: &str) -> Value {
+    request["ExpressionAttributeValues"][name].clone()
+}
+
+/// Carries out `SET a = :a, … REMOVE b, …`.
+fn update(row: &mut Map<String, Value>, request: &Value) {
+    let attribute = |name: &str| match request["ExpressionAttributeNames"][name].as_str() {
+        Some(attribute) => attribute.to_owned(),
+        None => name.to_owned(),
+    };
+    let expression = request["UpdateExpression"].as_str().unwrap();
+    let (sets, removes) = expression
+        .split_once(" REMOVE ")
+        .unwrap_or((expression, ""));
+    for set in sets.strip_prefix("SET ").unwrap().split(", ") {
+        let (name, value_name) = set.split_once(" = ").unwrap();
+        row.insert(attribute(name), value(request, value_name));
+    }
+    for name in removes.split(", ").filter(|name| !name.is_empty()) {
+        row.remove(&attribute(name));
+    }
+}
+
+/// A row as plain JSON.
+pub fn plain(row: &Map<String, Value>) -> Map<String, Value> {
+    let attribute = |value: &Value| -> Value {
+        let item: serde_dynamo::AttributeValue = attribute_value(value);
+        serde_dynamo::from_attribute_value(item).unwrap()
+    };
+    row.iter()
+        .map(|(name, value)| (name.clone(), attribute(value)))
+        .collect()
+}
+
+fn attribute_value(value: &Value) -> serde_dynamo::AttributeValue {
+    use serde_dynamo::AttributeValue as Attribute;
+    let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
+    match (kind.as_str(), value) {
+        ("S", Value::String(text)) => Attribute::S(text.clone()),
+        ("N", Value::String(text)) => Attribute::N(text.clone()),
+        ("BOOL", Value::Bool(value)) => Attribute::Bool(*value),
+        ("L", Value::Array(values)) => Attribute::L(values.iter().map(attribute_value).collect()),
+        ("M", Value::Object(values)) => Attribute::M(
+            values
+                .iter()
+                .map(|(name, value)| (name.clone(), attribute_value(value)))
+                .collect(),
+        ),
+        _ => panic!("{kind} is not emulated"),
+    }
+}
