@@ -67,15 +67,14 @@ pub async fn handle(
         .into_iter()
         .filter(|doomed| Some(doomed.snapshot_name.as_str()) != restore_point)
         .collect();
-    if closed.is_none() {
-        let fates = deletion::delete_all(flink, &application.name, &batch).await;
-        progress = count(progress, &batch, fates)?;
-    }
+    let fates = if closed.is_none() {
+        deletion::delete_all(flink, &application.name, &batch).await
+    } else {
+        batch.iter().map(|_| Fate::OutOfTime).collect()
+    };
 
     let snapshots = listing::list(flink, &application.name).await?;
-    if closed.is_some() {
-        progress = count(progress, &batch, fates_before(&batch, &snapshots))?;
-    }
+    progress = count(progress, &batch, settled(fates, &batch, &snapshots))?;
     let verdicts = verdicts(&run, &zone, &application, &snapshots, now);
     let given_up: HashSet<&str> = progress
         .failed
@@ -184,22 +183,22 @@ fn restore(configuration: &ApplicationRestoreConfiguration) -> Restore {
     }
 }
 
-/// What an earlier try of this step has deleted, when the gate has closed since: of the others none
-/// is begun.
-fn fates_before(batch: &[DoomedSnapshot], snapshots: &[Snapshot]) -> Vec<Fate> {
+/// The fates with what the listing shows: what is gone is deleted, whatever the answer was and whichever try
+/// of this step has done it.
+fn settled(fates: Vec<Fate>, batch: &[DoomedSnapshot], snapshots: &[Snapshot]) -> Vec<Fate> {
     let remain: HashSet<&str> = snapshots
         .iter()
         .filter(|snapshot| snapshot.status != Status::Deleting)
         .map(|snapshot| snapshot.name.as_str())
         .collect();
-    let fate = |doomed: &DoomedSnapshot| {
+    let settle = |(fate, doomed): (Fate, &DoomedSnapshot)| {
         if remain.contains(doomed.snapshot_name.as_str()) {
-            Fate::OutOfTime
+            fate
         } else {
             Fate::Deleted
         }
     };
-    batch.iter().map(fate).collect()
+    fates.into_iter().zip(batch).map(settle).collect()
 }
 
 /// The totals with this batch.

@@ -278,7 +278,8 @@ async fn a_throttled_deletion_goes_into_the_next_batch_and_a_throttled_batch_fai
     );
 
     let one = with_batch(input("RUN", 1, 25), &[3], json!({}));
-    let error = prune(one, [running(), throttled()]).await.unwrap_err();
+    let exchanges = [running(), throttled(), ready([0, 3])];
+    let error = prune(one, exchanges).await.unwrap_err();
     assert_eq!(error.name, ErrorName::Throttled);
 }
 
@@ -304,10 +305,24 @@ async fn a_function_that_may_not_delete_fails_the_step() {
         Answer::Error(400, "AccessDeniedException", "not allowed"),
     );
     let input = with_batch(input("RUN", 1, 25), &[3], json!({}));
-    let error = prune(input, [running(), denied, looked(3, "READY")])
-        .await
-        .unwrap_err();
+    let exchanges = [running(), denied, looked(3, "READY"), ready([0, 3])];
+    let error = prune(input, exchanges).await.unwrap_err();
     assert_eq!(error.name, ErrorName::AccessDenied);
+}
+
+#[tokio::test]
+async fn a_deletion_that_the_listing_shows_is_counted_though_every_answer_was_lost() {
+    let lost = || [delete(3, Answer::Lost), look(3, Answer::Lost)];
+    for left in [vec![], vec![summary(3, "DELETING")]] {
+        let input = with_batch(input("RUN", 1, 25), &[3], json!({}));
+        let [deletion, look] = lost();
+        let shown = listed([summary(0, "READY")].into_iter().chain(left));
+        let exchanges = [running(), deletion, look, shown];
+        let output = prune(input, exchanges).await.unwrap();
+        assert_eq!(output.progress.deleted_count, 1);
+        assert_eq!(output.progress.unanswered, [""; 0]);
+        assert_eq!(output.pruning, Pruning::Done);
+    }
 }
 
 #[tokio::test]
