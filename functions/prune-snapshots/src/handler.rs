@@ -100,6 +100,9 @@ pub async fn handle(
     } else {
         Pruning::Continue
     };
+    if pruning == Pruning::Done {
+        progress = without_answer(progress);
+    }
     tracing::info!(
         wanted,
         batch = batch.len(),
@@ -211,13 +214,15 @@ fn count(
     batch: &[DoomedSnapshot],
     fates: Vec<Fate>,
 ) -> Result<Progress, StepError> {
-    let before: HashSet<String> = progress.unanswered.drain(..).collect();
+    let mut before = std::mem::take(&mut progress.unanswered);
     let mut throttled = None;
     let mut settled = false;
     for (doomed, fate) in batch.iter().zip(fates) {
+        let name = &doomed.snapshot_name;
         let error = match fate {
             Fate::Deleted => {
                 settled = true;
+                before.retain(|unanswered| unanswered != name);
                 progress.deleted_count += 1;
                 if progress.deleted.len() < DELETED_NAMED {
                     progress.deleted.push(deleted(doomed));
@@ -229,27 +234,44 @@ fn count(
                 throttled = Some(error);
                 continue;
             }
-            Fate::Unanswered(_) if !before.contains(&doomed.snapshot_name) => {
+            Fate::Unanswered(_) if !before.contains(name) => {
                 settled = true;
-                progress.unanswered.push(doomed.snapshot_name.clone());
+                progress.unanswered.push(name.clone());
                 continue;
             }
             Fate::Refused(error) if error.name == ErrorName::AccessDenied => return Err(error),
             Fate::Unanswered(error) | Fate::Refused(error) => error,
         };
         settled = true;
-        progress.failed_count += 1;
-        if progress.failed.len() < FAILURES_NAMED {
-            progress.failed.push(FailedDeletion {
-                snapshot_name: doomed.snapshot_name.clone(),
-                reason: error.fact.chars().take(REASON_LENGTH).collect(),
-            });
-        }
+        before.retain(|unanswered| unanswered != name);
+        let reason = error.fact.chars().take(REASON_LENGTH).collect();
+        add_failed(&mut progress, name.clone(), reason);
     }
+    progress.unanswered.extend(before);
     match throttled {
         Some(error) if !settled => Err(error),
         _ => Ok(progress),
     }
+}
+
+fn add_failed(progress: &mut Progress, snapshot_name: String, reason: String) {
+    progress.failed_count += 1;
+    if progress.failed.len() < FAILURES_NAMED {
+        progress.failed.push(FailedDeletion {
+            snapshot_name,
+            reason,
+        });
+    }
+}
+
+/// The totals of a pruning that ends: deletions without an answer that are not tried once more have failed as
+/// far as anybody knows, and the service may carry them out yet.
+fn without_answer(mut progress: Progress) -> Progress {
+    for snapshot_name in std::mem::take(&mut progress.unanswered) {
+        let reason = "No answer to its deletion, and no second try: it may be deleted yet.";
+        add_failed(&mut progress, snapshot_name, reason.to_owned());
+    }
+    progress
 }
 
 fn deleted(doomed: &DoomedSnapshot) -> DeletedSnapshot {

@@ -326,6 +326,24 @@ async fn a_deletion_that_the_listing_shows_is_counted_though_every_answer_was_lo
 }
 
 #[tokio::test]
+async fn a_deletion_without_an_answer_is_reported_when_the_gate_closes_before_its_second_try() {
+    let input = with_batch(
+        input("RUN", 1, 25),
+        &[3],
+        json!({ "unanswered": [name(3)] }),
+    );
+    let exchanges = [application("STOPPING", None), ready([0, 3])];
+    let output = prune(input, exchanges).await.unwrap();
+    assert_eq!(output.pruning, Pruning::Done);
+    assert_eq!(output.progress.failed_count, 1);
+    assert_eq!(output.progress.failed[0].snapshot_name, name(3));
+    assert_eq!(
+        output.progress.failed[0].reason,
+        "No answer to its deletion, and no second try: it may be deleted yet."
+    );
+}
+
+#[tokio::test]
 async fn a_restore_point_named_since_the_plan_is_dropped_from_the_batch() {
     let restore = json!({
         "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT", "SnapshotName": name(3)

@@ -578,8 +578,10 @@ fn judge(stage: &Stage) -> Course {
     if !lock(&back.undelivered).is_empty() {
         violations.push("an event is not handled even by its replay".to_owned());
     }
+    // A redrive of the first step takes it anew when another run has deleted it meanwhile.
     for (name, times) in &watch.created {
-        if *times > 1 {
+        let deleted = watch.deleted.values().filter(|names| names.contains(name));
+        if *times > 1 + deleted.count() {
             violations.push(format!("{name} was created {times} times"));
         }
     }
@@ -672,8 +674,8 @@ fn judge(stage: &Stage) -> Course {
         if told == silent && !(silent && watch.harms(arn) > 0) {
             wrong(format!("was {outcome}, announced is {about:?}"));
         }
-        let ends = execution.bad_ends as usize + usize::from(succeeded);
-        let harms = watch.harms(arn);
+        let ends = execution.bad_ends + usize::from(succeeded);
+        let harms = watch.harms(arn) + execution.unheard_ends;
         if about.len() > ends + harms {
             wrong(format!(
                 "{ends} ends, {harms} harms, announced is {about:?}"

@@ -185,7 +185,9 @@ pub struct Execution {
     pub follower: Follower,
     pub status: Status,
     /// How often it has ended otherwise than by success.
-    pub bad_ends: u32,
+    pub bad_ends: usize,
+    /// How often of those the answer of the last state was not waited for, or lost.
+    pub unheard_ends: usize,
     stop: Arc<Notify>,
 }
 
@@ -576,6 +578,7 @@ impl Stage {
             input: input.clone(),
             status: Status::Running,
             bad_ends: 0,
+            unheard_ends: 0,
             stop: Arc::new(Notify::new()),
         };
         lock(&self.back.executions).insert(arn.to_owned(), execution);
@@ -662,6 +665,8 @@ impl Stage {
             execution.status = status.clone();
             if !matches!(status, Status::Succeeded(_)) {
                 execution.bad_ends += 1;
+                let last = execution.follower.state() == "RecordAndNotify";
+                execution.unheard_ends += usize::from(last);
             }
         });
         let word = match &status {

@@ -19,7 +19,7 @@ pub struct Watch {
     /// When each batch was planned, and from what listing.
     plans: HashMap<String, (Timestamp, Vec<Value>)>,
     /// How often the service has accepted a snapshot of that name.
-    pub created: BTreeMap<String, u32>,
+    pub created: BTreeMap<String, usize>,
     /// By execution: the snapshots that a Delete was sent for.
     pub doomed: BTreeMap<String, BTreeSet<String>>,
     /// By execution: those that its own Delete has deleted.
