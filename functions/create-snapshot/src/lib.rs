@@ -5,15 +5,28 @@
 //! followed by a second look, since the request may have been carried out all the same.
 //!
 //! # Errors
-//! `InvalidInput`, `ApplicationNotFound`, `SnapshotsDisabled`, `SnapshotLimitExceeded`,
-//! `ApplicationBusy`, and those of any AWS call: `AccessDenied`, `Throttled`, `ServiceUnavailable`,
-//! `Unexpected`.
+//! Those of [`ERRORS`].
 
 mod application;
 mod error;
 mod handler;
 
+use contract::ErrorName;
+
 pub use handler::handle;
+
+/// The names of the errors that this function fails with.
+pub const ERRORS: [ErrorName; 9] = [
+    ErrorName::InvalidInput,
+    ErrorName::ApplicationNotFound,
+    ErrorName::SnapshotsDisabled,
+    ErrorName::SnapshotLimitExceeded,
+    ErrorName::ApplicationBusy,
+    ErrorName::AccessDenied,
+    ErrorName::Throttled,
+    ErrorName::ServiceUnavailable,
+    ErrorName::Unexpected,
+];
 
 /// The IAM actions that this function needs, on the application.
 pub const IAM_ACTIONS: [&str; 4] = [

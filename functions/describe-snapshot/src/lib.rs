@@ -4,13 +4,26 @@
 //! become READY meanwhile.
 //!
 //! # Errors
-//! `SnapshotFailed`, `SnapshotTimedOut`, `SnapshotNotFound`, and those of any AWS call:
-//! `ApplicationBusy`, `AccessDenied`, `Throttled`, `ServiceUnavailable`, `Unexpected`.
+//! Those of [`ERRORS`].
 
 mod error;
 mod handler;
 
+use contract::ErrorName;
+
 pub use handler::handle;
+
+/// The names of the errors that this function fails with.
+pub const ERRORS: [ErrorName; 8] = [
+    ErrorName::SnapshotFailed,
+    ErrorName::SnapshotTimedOut,
+    ErrorName::SnapshotNotFound,
+    ErrorName::ApplicationBusy,
+    ErrorName::AccessDenied,
+    ErrorName::Throttled,
+    ErrorName::ServiceUnavailable,
+    ErrorName::Unexpected,
+];
 
 /// The IAM actions that this function needs, on the application.
 pub const IAM_ACTIONS: [&str; 1] = ["kinesisanalytics:DescribeApplicationSnapshot"];

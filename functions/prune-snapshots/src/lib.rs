@@ -4,9 +4,8 @@
 //! its batch deleted already and counts the same, so the totals are exact and the brake holds.
 //!
 //! # Errors
-//! `ApplicationNotFound`, and those of any AWS call: `ApplicationBusy`, `AccessDenied`,
-//! `Throttled`, `ServiceUnavailable`, `Unexpected`. A snapshot that cannot be deleted is not an
-//! error of the step: it is reported by name and reason, and the run ends `PRUNE_INCOMPLETE`.
+//! Those of [`ERRORS`]. A snapshot that cannot be deleted is not an error of the step: it is
+//! reported by name and reason, and the run ends `PRUNE_INCOMPLETE`.
 
 mod deletion;
 mod gate;
@@ -14,7 +13,20 @@ mod handler;
 mod listing;
 pub mod retention;
 
+use contract::ErrorName;
+
 pub use handler::handle;
+
+/// The names of the errors that this function fails with.
+pub const ERRORS: [ErrorName; 7] = [
+    ErrorName::InvalidInput,
+    ErrorName::ApplicationNotFound,
+    ErrorName::ApplicationBusy,
+    ErrorName::AccessDenied,
+    ErrorName::Throttled,
+    ErrorName::ServiceUnavailable,
+    ErrorName::Unexpected,
+];
 
 /// The IAM actions that this function needs, on the application.
 pub const IAM_ACTIONS: [&str; 4] = [

@@ -10,8 +10,7 @@
 //! What is announced, or would be if the run wanted it, is also written to the log as [`metrics`].
 //!
 //! # Errors
-//! `TableNotFound`, `TopicNotFound`, `RecordConflict`, `Misconfigured`, and those of any AWS call:
-//! `AccessDenied`, `Throttled`, `ServiceUnavailable`, `Unexpected`.
+//! Those of [`ERRORS`].
 
 mod config;
 mod error;
@@ -22,8 +21,22 @@ pub mod metrics;
 mod record;
 mod table;
 
+use contract::ErrorName;
+
 pub use config::Config;
 pub use handler::{Clients, handle};
+
+/// The names of the errors that this function fails with.
+pub const ERRORS: [ErrorName; 8] = [
+    ErrorName::TableNotFound,
+    ErrorName::TopicNotFound,
+    ErrorName::RecordConflict,
+    ErrorName::Misconfigured,
+    ErrorName::AccessDenied,
+    ErrorName::Throttled,
+    ErrorName::ServiceUnavailable,
+    ErrorName::Unexpected,
+];
 
 /// The IAM actions that this function needs: on the table, on the topic, on the machine's
 /// executions.

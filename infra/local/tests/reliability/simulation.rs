@@ -359,10 +359,10 @@ fn delivery(rng: &mut Rng) -> Delivery {
         "Lambda.SdkClientException",
     ];
     match rng.u8(0..6) {
-        0 | 1 => Delivery::Refused(*one_of(rng, &refused)),
-        2 => Delivery::AnswerLost("Lambda.Unknown"),
+        0 | 1 => Delivery::Refused((*one_of(rng, &refused)).to_owned()),
+        2 => Delivery::AnswerLost("Lambda.Unknown".to_owned()),
         3 => Delivery::Abandoned(
-            "Lambda.ClientExecutionTimeoutException",
+            "Lambda.ClientExecutionTimeoutException".to_owned(),
             between(rng, 0.1, 50.0),
         ),
         4 => Delivery::Twice,
@@ -395,7 +395,7 @@ async fn one_run(stage: Stage, number: u32, at: Duration, input: Value, operator
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
             if stage.status(&arn) == Status::Running {
-                stage.stop(&arn);
+                stage.stop(&arn, Status::Aborted);
             }
         });
     }

@@ -18,6 +18,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
+use contract::ErrorName;
 use jiff::{SignedDuration, Timestamp};
 use local::faults::Kind;
 use local::lambda::FunctionSettings;
@@ -46,7 +47,8 @@ pub static DEFINITION: LazyLock<Value> = LazyLock::new(|| {
 static FUNCTIONS: LazyLock<BTreeMap<String, FunctionSettings>> =
     LazyLock::new(|| Stack::of(EVERY_APPLICATION).unwrap().functions().unwrap());
 
-static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+/// The environment of record-and-notify in the template.
+pub static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     let environment = &FUNCTIONS["record-and-notify"].environment;
     let variable = |name: &str| {
         let mut all = environment.iter();
@@ -107,11 +109,11 @@ impl Clock {
 pub enum Delivery {
     Once,
     /// Not at all; this error.
-    Refused(&'static str),
+    Refused(String),
     /// The function has run; this error.
-    AnswerLost(&'static str),
+    AnswerLost(String),
     /// The function runs on; this error, so much after its start.
-    Abandoned(&'static str, Duration),
+    Abandoned(String, Duration),
     /// One after the other.
     Twice,
     TwiceAtOnce,
@@ -188,6 +190,8 @@ pub struct Execution {
     pub bad_ends: usize,
     /// How often of those the answer of the last state was not waited for, or lost.
     pub unheard_ends: usize,
+    /// How it ends when it is stopped.
+    stopped: Status,
     stop: Arc<Notify>,
 }
 
@@ -217,6 +221,19 @@ pub struct Stage {
     flink: aws_sdk_kinesisanalyticsv2::Client,
     clients: Arc<Clients>,
     pub config: Arc<Mutex<Result<Config, String>>>,
+    /// The execution ends like this when it is about to enter that state.
+    pub halt: Arc<Mutex<Option<(String, Status)>>>,
+}
+
+/// The names of the errors that a function fails with.
+pub fn errors_of(function: &str) -> &'static [ErrorName] {
+    match function {
+        "create-snapshot" => &create_snapshot::ERRORS,
+        "describe-snapshot" => &describe_snapshot::ERRORS,
+        "prune-snapshots" => &prune_snapshots::ERRORS,
+        "record-and-notify" => &record_and_notify::ERRORS,
+        other => panic!("no function {other}"),
+    }
 }
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -424,6 +441,7 @@ impl Stage {
                 sns: aws_sdk_sns::Client::from_conf(sns.build()),
             }),
             config: Arc::new(Mutex::new(Ok(CONFIG.clone()))),
+            halt: Arc::default(),
         }
     }
 
@@ -509,6 +527,11 @@ impl Stage {
             )),
             Ok(output) => Ok(output),
             Err(error) => {
+                let names = errors_of(&invocation.function);
+                if !names.iter().any(|name| name.as_str() == error.error_type) {
+                    let violation = format!("{}: {}", invocation.function, error.error_type);
+                    lock(&self.back.watch).violations.push(violation);
+                }
                 let cause = json!({
                     "errorType": error.error_type, "errorMessage": error.error_message
                 });
@@ -535,10 +558,10 @@ impl Stage {
         let answer = async {
             match delivery {
                 Delivery::Once => run().await,
-                Delivery::Refused(name) => error(name),
+                Delivery::Refused(name) => error(&name),
                 Delivery::AnswerLost(name) => {
                     drop(run().await);
-                    error(name)
+                    error(&name)
                 }
                 Delivery::Abandoned(name, after) => {
                     tokio::select! {
@@ -546,7 +569,7 @@ impl Stage {
                         _ = run() => (),
                         () = clock.sleep(after) => (),
                     }
-                    error(name)
+                    error(&name)
                 }
                 Delivery::Twice => {
                     drop(run().await);
@@ -579,6 +602,7 @@ impl Stage {
             status: Status::Running,
             bad_ends: 0,
             unheard_ends: 0,
+            stopped: Status::Aborted,
             stop: Arc::new(Notify::new()),
         };
         lock(&self.back.executions).insert(arn.to_owned(), execution);
@@ -609,9 +633,12 @@ impl Stage {
         );
     }
 
-    /// Stops an execution that runs.
-    pub fn stop(&self, arn: &str) {
-        self.with(arn, |execution| execution.stop.notify_one());
+    /// Ends an execution that runs, with that status.
+    pub fn stop(&self, arn: &str, status: Status) {
+        self.with(arn, |execution| {
+            execution.stopped = status;
+            execution.stop.notify_one();
+        });
     }
 
     pub fn status(&self, arn: &str) -> Status {
@@ -631,7 +658,7 @@ impl Stage {
         });
         let status = tokio::select! {
             biased;
-            () = stop.notified() => Status::Aborted,
+            () = stop.notified() => self.with(arn, |execution| execution.stopped.clone()),
             status = tokio::time::timeout(most, self.follow(arn)) => {
                 status.unwrap_or(Status::TimedOut)
             }
@@ -714,15 +741,22 @@ impl Stage {
     }
 
     async fn follow(&self, arn: &str) -> Status {
-        let mut next = self.with(arn, |execution| execution.follower.enter());
+        let mut next = Next::On;
         loop {
             self.flush(arn);
             next = match next {
                 Next::End(output) => return Status::Succeeded(output),
+                Next::On => {
+                    let halt = lock(&self.halt).clone();
+                    let state = self.with(arn, |execution| execution.follower.state().to_owned());
+                    match halt {
+                        Some((halted, status)) if halted == state => return status,
+                        _ => self.with(arn, |execution| execution.follower.enter()),
+                    }
+                }
                 Next::Wait(duration) => {
                     self.back.clock.sleep(duration).await;
-                    let end = self.with(arn, |execution| execution.follower.waited());
-                    self.then(arn, end)
+                    self.with(arn, |execution| execution.follower.waited())
                 }
                 Next::Invoke {
                     function,
@@ -731,10 +765,7 @@ impl Stage {
                 } => {
                     let function = function.rsplit(':').next().unwrap();
                     match self.invoke(function, arn, &payload, within).await {
-                        Ok(output) => {
-                            let end = self.with(arn, |e| e.follower.answered(output));
-                            self.then(arn, end)
-                        }
+                        Ok(output) => self.with(arn, |e| e.follower.answered(output)),
                         Err((error, cause)) => {
                             let details = json!({ "error": error, "cause": cause });
                             self.note(arn, "TaskFailed", "taskFailedEventDetails", details);
@@ -749,13 +780,6 @@ impl Stage {
                     }
                 }
             };
-        }
-    }
-
-    fn then(&self, arn: &str, end: Option<Value>) -> Next {
-        match end {
-            Some(output) => Next::End(output),
-            None => self.with(arn, |execution| execution.follower.enter()),
         }
     }
 

@@ -42,6 +42,8 @@ pub enum Next {
     },
     /// Wait; then [`Follower::waited`].
     Wait(Duration),
+    /// Enter the next state.
+    On,
     /// It has succeeded with this output.
     End(Value),
 }
@@ -65,30 +67,38 @@ impl Follower {
         &self.state
     }
 
-    /// Enters the state at hand, and goes through Choices to what takes time.
+    /// The input of the state at hand.
+    pub fn data(&self) -> &Value {
+        &self.data
+    }
+
+    /// Gives the state at hand another input.
+    pub fn set_data(&mut self, data: Value) {
+        self.data = data;
+    }
+
+    /// Enters the state at hand.
     pub fn enter(&mut self) -> Next {
-        loop {
-            self.passed
-                .push(Passed::Entered(self.state.clone(), self.data.clone()));
-            self.retried = vec![0; self.retriers().len()];
-            let state = self.at_hand().clone();
-            match text(&state["Type"]) {
-                "Task" => return self.task(),
-                "Wait" => {
-                    let seconds = pick(&self.data, text(&state["SecondsPath"]));
-                    return Next::Wait(Duration::from_secs(seconds.as_u64().unwrap()));
-                }
-                "Choice" => {
-                    let rules = state["Choices"].as_array().unwrap();
-                    let rule = rules.iter().find(|rule| {
-                        pick(&self.data, text(&rule["Variable"])) == &rule["StringEquals"]
-                    });
-                    let rule = rule.unwrap_or_else(|| panic!("{} has no way", self.state));
-                    let next = text(&rule["Next"]).to_owned();
-                    self.leave(self.data.clone(), next);
-                }
-                other => panic!("a {other} is not followed"),
+        self.passed
+            .push(Passed::Entered(self.state.clone(), self.data.clone()));
+        self.retried = vec![0; self.retriers().len()];
+        let state = self.at_hand();
+        match text(&state["Type"]) {
+            "Task" => self.task(),
+            "Wait" => {
+                let seconds = pick(&self.data, text(&state["SecondsPath"]));
+                Next::Wait(Duration::from_secs(seconds.as_u64().unwrap()))
             }
+            "Choice" => {
+                let rules = state["Choices"].as_array().unwrap();
+                let rule = rules.iter().find(|rule| {
+                    pick(&self.data, text(&rule["Variable"])) == &rule["StringEquals"]
+                });
+                let rule = rule.unwrap_or_else(|| panic!("{} has no way", self.state));
+                let next = text(&rule["Next"]).to_owned();
+                self.leave(self.data.clone(), next)
+            }
+            other => panic!("a {other} is not followed"),
         }
     }
 
@@ -107,12 +117,12 @@ impl Follower {
     }
 
     /// The wait is over.
-    pub fn waited(&mut self) -> Option<Value> {
+    pub fn waited(&mut self) -> Next {
         self.go_on(self.data.clone())
     }
 
-    /// The function has answered; `Some` output of the execution if that was its last state.
-    pub fn answered(&mut self, payload: Value) -> Option<Value> {
+    /// The function has answered.
+    pub fn answered(&mut self, payload: Value) -> Next {
         assert_eq!(self.at_hand()["OutputPath"], "$.Payload");
         self.go_on(payload)
     }
@@ -150,22 +160,22 @@ impl Follower {
             .map_or(&[], Vec::as_slice)
     }
 
-    fn go_on(&mut self, output: Value) -> Option<Value> {
+    fn go_on(&mut self, output: Value) -> Next {
         let state = self.at_hand();
         if state["End"] == true {
             self.passed
                 .push(Passed::Left(self.state.clone(), output.clone()));
-            return Some(output);
+            return Next::End(output);
         }
         let next = text(&state["Next"]).to_owned();
-        self.leave(output, next);
-        None
+        self.leave(output, next)
     }
 
-    fn leave(&mut self, output: Value, next: String) {
+    fn leave(&mut self, output: Value, next: String) -> Next {
         let left = std::mem::replace(&mut self.state, next);
         self.data = output.clone();
         self.passed.push(Passed::Left(left, output));
+        Next::On
     }
 
     /// A template of parameters with its paths filled in.
@@ -214,11 +224,10 @@ pub fn hold_to(history: &[HistoryEvent], definition: &Value, context: &Value) {
             Type::ExecutionStarted => {
                 let started = event.execution_started_event_details().unwrap();
                 let input = data(started.input());
-                let new = Follower::new(definition.clone(), context.clone(), input);
-                follower = Some(new);
-                due = follower.as_mut().map(Follower::enter);
+                follower = Some(Follower::new(definition.clone(), context.clone(), input));
+                due = Some(Next::On);
             }
-            Type::ExecutionRedriven => due = follower.as_mut().map(Follower::enter),
+            Type::ExecutionRedriven => due = Some(Next::On),
             Type::LambdaFunctionScheduled | Type::TaskScheduled => {
                 let details = event.task_scheduled_event_details().unwrap();
                 let parameters = data(Some(details.parameters()));
@@ -238,8 +247,7 @@ pub fn hold_to(history: &[HistoryEvent], definition: &Value, context: &Value) {
                 let details = event.task_succeeded_event_details().unwrap();
                 let output = data(details.output());
                 let follower = follower.as_mut().unwrap();
-                let end = follower.answered(output["Payload"].clone());
-                due = Some(end.map_or_else(|| follower.enter(), Next::End));
+                due = Some(follower.answered(output["Payload"].clone()));
             }
             Type::TaskFailed | Type::TaskTimedOut => {
                 let error = match event.task_failed_event_details() {
@@ -252,9 +260,7 @@ pub fn hold_to(history: &[HistoryEvent], definition: &Value, context: &Value) {
             }
             Type::WaitStateExited => {
                 assert!(matches!(due, Some(Next::Wait(_))), "{due:?}");
-                let follower = follower.as_mut().unwrap();
-                assert_eq!(follower.waited(), None);
-                due = Some(follower.enter());
+                due = Some(follower.as_mut().unwrap().waited());
                 expected.push(left(event));
             }
             Type::ExecutionSucceeded => {
@@ -265,6 +271,8 @@ pub fn hold_to(history: &[HistoryEvent], definition: &Value, context: &Value) {
             _ => {}
         }
         if event.state_entered_event_details().is_some() {
+            assert_eq!(due, Some(Next::On), "{event:?}");
+            due = follower.as_mut().map(Follower::enter);
             expected.push(entered(event));
         } else if event.state_exited_event_details().is_some()
             && event.r#type != Type::WaitStateExited
