@@ -6,7 +6,7 @@
 //! queues; [`gateway`] is the one endpoint of all services, where [`permissions`] are enforced; behind it [`lambda`] runs the functions,
 //! [`msf`] emulates Managed Flink, [`executions`] adds what moto's Step Functions lacks, and
 //! [`faults`] are injected for tests. [`follow`], [`report`], [`demo`] and [`bench`] are what a person
-//! sees. [`deployment`] lints and builds what is deployed to AWS; [`plan`] tries a
+//! sees. [`deployment`] lints and builds what is deployed to AWS; [`mutations`] tries the tests with bugs on purpose; [`plan`] tries a
 //! policy on a listing, and [`picture`] draws it.
 
 pub mod bench;
@@ -22,6 +22,7 @@ pub mod gateway;
 pub mod lambda;
 pub mod moto;
 pub mod msf;
+pub mod mutations;
 pub mod permissions;
 pub mod picture;
 pub mod plan;

@@ -15,7 +15,7 @@ use local::follow::{self, Ended};
 use local::msf::Lifecycle;
 use local::report::{await_record, record_table};
 use local::stack::EVERY_APPLICATION;
-use local::{bench, demo, deployment, functions, plan, python};
+use local::{bench, demo, deployment, functions, mutations, plan, python};
 use serde_json::{Value, json};
 
 /// Snapshot Manager for Amazon Managed Service for Apache Flink, on one machine and without an AWS
@@ -39,6 +39,8 @@ enum Command {
     Plan(Plan),
     /// Measures the release binaries: size, start, memory, CPU
     Bench,
+    /// Puts bugs into a copy of the code, one at a time, and runs the tests that must notice them
+    Mutate,
     /// Lints the template, what SAM makes of it, and the definition
     Check,
     /// Builds the functions for a deployment, with `sam build`
@@ -115,6 +117,7 @@ async fn main() -> ExitCode {
         Some(Command::Redrive(options)) => until_interrupted(redrive(options)).await,
         Some(Command::Plan(options)) => plan(options).map(|()| ExitCode::SUCCESS),
         Some(Command::Bench) => until_interrupted(Box::pin(measure())).await,
+        Some(Command::Mutate) => until_interrupted(mutate()).await,
         Some(Command::Check) => until_interrupted(check()).await,
         Some(Command::Build(options)) => until_interrupted(build(options)).await,
     };
@@ -163,6 +166,23 @@ fn plan(options: Plan) -> Result<(), String> {
     })
 }
 
+async fn mutate() -> Result<bool, String> {
+    let target = functions::target_folder()?;
+    let told = |verdict: &mutations::Verdict| {
+        let mutations::Verdict {
+            mutation,
+            caught_by,
+        } = verdict;
+        let count = match caught_by.len() {
+            0 => "NOTICED BY NO TEST".to_owned(),
+            count => format!("{count} failed"),
+        };
+        println!("{:70} {count}", mutation.bug);
+    };
+    let verdicts = mutations::run(&target, told).await?;
+    mutations::write(&verdicts)?;
+    Ok(verdicts.iter().all(|verdict| !verdict.caught_by.is_empty()))
+}
 async fn check() -> Result<bool, String> {
     let target = functions::target_folder()?;
     let sam = install(&target, python::SAM).await?;

@@ -38,6 +38,9 @@ const EVENT_RETRIES: [Duration; 2] = local::lambda::AWS_RETRY_DELAYS;
 /// What passes between states, in bytes (256 KiB, quotas of Step Functions).
 const STATE_DATA_LIMIT: usize = 262_144;
 
+/// Events in the history of an execution, quotas of Step Functions.
+const MOST_EVENTS: usize = 25_000;
+
 /// The state machine of the template.
 pub static DEFINITION: LazyLock<Value> = LazyLock::new(|| {
     let stack = Stack::of(EVERY_APPLICATION).unwrap();
@@ -262,6 +265,14 @@ impl Backstage {
         lock(&self.watch).tell(self.now(), what);
     }
 
+    /// Remembers the variant.
+    fn meet(&self, what: &impl Debug) {
+        let what = format!("{what:?}");
+        let end = what.find(|c: char| !c.is_alphanumeric());
+        let name = &what[..end.unwrap_or(what.len())];
+        lock(&self.watch).met.insert(name.to_owned());
+    }
+
     /// The effect of a function's call, and its answer.
     pub fn carry_out(&self, invocation: &Invocation, operation: &str, body: &Value) -> Answer {
         let now = self.now();
@@ -301,6 +312,7 @@ impl HttpConnector for Wire {
         lock(&back.watch).sent(&invocation, &operation, &body);
         let (latency, kind) = (lock(&back.mischief).call)(&invocation, &operation);
         if let Some(kind) = &kind {
+            back.meet(kind);
             back.tell(&format!("{operation} meets {kind:?}"));
             // Without its mark an announcement is not known to a repeat.
             let marks = body["ExpressionAttributeValues"][":notified"].is_object();
@@ -552,6 +564,7 @@ impl Stage {
         let delivery = (lock(&self.back.mischief).delivery)(function);
         let clock = &self.back.clock;
         if delivery != Delivery::Once {
+            self.back.meet(&delivery);
             self.back
                 .tell(&format!("{execution} {function} is delivered {delivery:?}"));
         }
@@ -744,6 +757,10 @@ impl Stage {
         let mut next = Next::On;
         loop {
             self.flush(arn);
+            if lock(&self.back.services).histories[arn].len() >= MOST_EVENTS {
+                let cause = "too many events in the history";
+                return Status::Failed("States.Runtime".to_owned(), cause.to_owned());
+            }
             next = match next {
                 Next::End(output) => return Status::Succeeded(output),
                 Next::On => {

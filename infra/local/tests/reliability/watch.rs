@@ -31,6 +31,8 @@ pub struct Watch {
     /// By execution: how many of them are under way.
     recording: BTreeMap<String, u32>,
     newest: Option<String>,
+    /// What this course has come across.
+    pub met: BTreeSet<String>,
     /// All that happened, in order.
     pub story: String,
 }
@@ -174,6 +176,20 @@ impl Watch {
     pub fn ended(&mut self, invocation: &Invocation, ended: &Result<Value, (String, String)>) {
         if invocation.function == "record-and-notify" {
             *self.recording.get_mut(&invocation.execution).unwrap() -= 1;
+        }
+        match ended {
+            Ok(output) => {
+                let held_back = output["held_back"]["cause"].as_str();
+                let met = [held_back, output["recorded"].as_str()];
+                self.met
+                    .extend(met.into_iter().flatten().map(str::to_owned));
+                let unanswered = output["progress"]["unanswered"].is_array();
+                self.met
+                    .extend(unanswered.then(|| "no answer to a deletion".to_owned()));
+            }
+            Err((error, _)) => {
+                self.met.insert(error.clone());
+            }
         }
         if let (Ok(output), "prune-snapshots") = (ended, invocation.function.as_str()) {
             let listed = lock(&invocation.told).snapshots.clone();

@@ -1,0 +1,336 @@
+//! Bugs on purpose: each is put into a copy of the workspace, whose tests must then fail.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+/// The workspace's folder.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// The tests that need nothing but cargo.
+const TESTS: [&str; 3] = ["wire", "retention", "reliability"];
+
+/// Where the verdicts are written down.
+const PAGE: &str = "resources/docs/mutations.md";
+
+/// A bug: a place in a file, and what stands there instead.
+#[derive(Clone, Copy, Debug)]
+pub struct Mutation {
+    /// What is wrong then, for people.
+    pub bug: &'static str,
+    /// From the workspace's folder on.
+    pub file: &'static str,
+    /// Stands in the file exactly once.
+    pub right: &'static str,
+    /// Stands there instead.
+    pub wrong: &'static str,
+}
+
+/// The bugs.
+pub const MUTATIONS: [Mutation; 14] = [
+    Mutation {
+        bug: "The newest of the doomed are deleted first",
+        file: "functions/prune-snapshots/src/handler.rs",
+        right: "        .rev()\n        .filter(|verdict| doomed.contains",
+        wrong: "        .filter(|verdict| doomed.contains",
+    },
+    Mutation {
+        bug: "The run's own snapshot is looked for after the application's status",
+        file: "functions/create-snapshot/src/handler.rs",
+        right: "    if let Some(own) = find_own(flink, &run, &snapshot_name).await? {
+        return Ok(adopted(run, &own, now));
+    }
+    if let Some(skipped) = look_at_application(flink, &run).await? {
+        return Ok(skipped);
+    }
+    let Err",
+        wrong: "    if let Some(skipped) = look_at_application(flink, &run).await? {
+        return Ok(skipped);
+    }
+    if let Some(own) = find_own(flink, &run, &snapshot_name).await? {
+        return Ok(adopted(run, &own, now));
+    }
+    let Err",
+    },
+    Mutation {
+        bug: "After a refused creation nobody looks whether it was carried out",
+        file: "functions/create-snapshot/src/handler.rs",
+        right: "    if let Some(own) = find_own(flink, &run, &snapshot_name).await? {
+        return Ok(adopted(run, &own, now));
+    }
+    if let Some(skipped) = look_at_application(flink, &run).await? {
+        return Ok(skipped);
+    }
+    if let Some(other)",
+        wrong: "    if let Some(skipped) = look_at_application(flink, &run).await? {
+        return Ok(skipped);
+    }
+    if let Some(other)",
+    },
+    Mutation {
+        bug: "The batch in the input is not deleted",
+        file: "functions/prune-snapshots/src/handler.rs",
+        right: "        .filter(|doomed| Some(doomed.snapshot_name.as_str()) != restore_point)",
+        wrong: "        .filter(|_| false)",
+    },
+    Mutation {
+        bug: "A restore point that was named since the plan is deleted",
+        file: "functions/prune-snapshots/src/handler.rs",
+        right: "        .filter(|doomed| Some(doomed.snapshot_name.as_str()) != restore_point)",
+        wrong: "        .filter(|_| restore_point != Some(\"\"))",
+    },
+    Mutation {
+        bug: "A plan is made from the pages before one that failed",
+        file: "functions/prune-snapshots/src/listing.rs",
+        right: "                    return Err(refusal.into_flink_error(ErrorName::ApplicationNotFound));",
+        wrong: "                    break;",
+    },
+    Mutation {
+        bug: "FAILED snapshots count as kept",
+        file: "functions/prune-snapshots/src/retention.rs",
+        right: "            snapshot.status == Status::Ready && is_in_scope(&snapshot.name, policy.scope)",
+        wrong: "            matches!(snapshot.status, Status::Ready | Status::Failed)
+                && is_in_scope(&snapshot.name, policy.scope)",
+    },
+    Mutation {
+        bug: "Snapshots that are not managed are deleted under scope MANAGED",
+        file: "functions/prune-snapshots/src/retention.rs",
+        right: "    scope == Scope::All || is_managed(snapshot_name)",
+        wrong: "    scope == Scope::All || is_managed(snapshot_name) || !snapshot_name.is_empty()",
+    },
+    Mutation {
+        bug: "The brake forgets what the run has deleted before",
+        file: "functions/prune-snapshots/src/handler.rs",
+        right: "    let begun = progress.deleted_count + progress.failed_count;",
+        wrong: "    let begun = progress.failed_count;",
+    },
+    Mutation {
+        bug: "Snapshots are deleted though the application does not run",
+        file: "functions/prune-snapshots/src/gate.rs",
+        right: "    if application.status != \"RUNNING\" {",
+        wrong: "    if application.status == \"DELETING\" {",
+    },
+    Mutation {
+        bug: "A deletion whose answer was lost is not counted",
+        file: "functions/prune-snapshots/src/handler.rs",
+        right: "        if remain.contains(doomed.snapshot_name.as_str()) {",
+        wrong: "        if remain.contains(doomed.snapshot_name.as_str()) || !batch.is_empty() {",
+    },
+    Mutation {
+        bug: "A record overwrites what is later, or another execution's",
+        file: "functions/record-and-notify/src/table.rs",
+        right: "             (execution_arn = :execution_arn AND finished_at <= :finished_at)\",",
+        wrong: "             (attribute_not_exists(nothing) OR execution_arn = :execution_arn AND finished_at <= :finished_at)\",",
+    },
+    Mutation {
+        bug: "A refused announcement is taken for one that was made",
+        file: "functions/record-and-notify/src/handler.rs",
+        right: "        .map_err(|error| error::publish(Refusal::of(\"Publish\", &error), &config.topic_arn))?;",
+        wrong: "        .unwrap_or_else(|_| aws_sdk_sns::operation::publish::PublishOutput::builder().build());",
+    },
+    Mutation {
+        bug: "A repeat announces the run again",
+        file: "functions/record-and-notify/src/handler.rs",
+        right: "        Written::Now(Some(notified)) if announces(&notified, &record) => {",
+        wrong: "        Written::Now(Some(notified)) if false && announces(&notified, &record) => {",
+    },
+];
+
+/// What the tests made of a bug.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The bug.
+    pub mutation: Mutation,
+    /// The tests that failed, named as cargo names them; empty when nothing has noticed.
+    pub caught_by: Vec<String>,
+}
+
+/// Puts each bug into a copy of the workspace below `target`, one at a time, and runs the tests that need
+/// nothing but cargo. `told` hears each verdict as it comes.
+///
+/// # Errors
+/// A text for people: the tests fail without any bug, a bug has no place or does not compile, a file cannot be
+/// written.
+pub async fn run(target: &Path, mut told: impl FnMut(&Verdict)) -> Result<Vec<Verdict>, String> {
+    let copy = target.join("local/mutations");
+    make_copy(&copy).map_err(|error| format!("{}: {error}", copy.display()))?;
+    let without = failures(&copy, target).await?;
+    if !without.is_empty() {
+        return Err(format!(
+            "without any bug these fail: {}",
+            without.join(", ")
+        ));
+    }
+    let mut verdicts = Vec::new();
+    for mutation in MUTATIONS {
+        let file = copy.join(mutation.file);
+        let write = |text: &str| {
+            fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))
+        };
+        let text = fs::read_to_string(&file).map_err(|error| error.to_string())?;
+        write(&mutated(&mutation, &text)?)?;
+        let caught_by = failures(&copy, target).await;
+        write(&text)?;
+        let verdict = Verdict {
+            mutation,
+            caught_by: caught_by.map_err(|error| format!("{}: {error}", mutation.bug))?,
+        };
+        told(&verdict);
+        verdicts.push(verdict);
+    }
+    Ok(verdicts)
+}
+
+/// The file with the bug.
+///
+/// # Errors
+/// Its place is not there exactly once.
+fn mutated(mutation: &Mutation, text: &str) -> Result<String, String> {
+    match text.matches(mutation.right).count() {
+        1 => Ok(text.replace(mutation.right, mutation.wrong)),
+        times => Err(format!(
+            "{}: {:?} stands {times} times in {}; correct the list in infra/local/src/mutations.rs",
+            mutation.bug, mutation.right, mutation.file
+        )),
+    }
+}
+
+/// What the tests are made of, without what was built from it.
+fn make_copy(copy: &Path) -> std::io::Result<()> {
+    if copy.exists() {
+        fs::remove_dir_all(copy)?;
+    }
+    for part in [
+        "functions",
+        "infra",
+        "statemachine",
+        "resources",
+        ".cargo",
+        ".clippy.toml",
+        "Cargo.toml",
+        "Cargo.lock",
+        "README.md",
+    ] {
+        copy_all(&Path::new(WORKSPACE).join(part), &copy.join(part))?;
+    }
+    Ok(())
+}
+
+fn copy_all(from: &Path, to: &PathBuf) -> std::io::Result<()> {
+    if !from.is_dir() {
+        return fs::copy(from, to).map(|_| ());
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        copy_all(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+/// The names of the tests that fail in the copy, once each.
+async fn failures(copy: &Path, target: &Path) -> Result<Vec<String>, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["test", "--locked", "--offline", "--no-fail-fast"])
+        .args(TESTS.iter().flat_map(|test| ["--test", test]))
+        .current_dir(copy)
+        .env("CARGO_TARGET_DIR", target)
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|error| format!("cargo could not be started: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let mut failed: Vec<String> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"))
+        .map(|name| name.rsplit("::").next().unwrap_or(name).to_owned())
+        .collect();
+    failed.sort();
+    failed.dedup();
+    if !output.status.success() && failed.is_empty() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = said.lines().rev().take(20).collect();
+        let lines: Vec<&str> = lines.into_iter().rev().collect();
+        return Err(format!("cargo test failed:\n{}", lines.join("\n")));
+    }
+    Ok(failed)
+}
+
+/// Writes the page of the verdicts.
+///
+/// # Errors
+/// A text for people: it cannot be written.
+pub fn write(verdicts: &[Verdict]) -> Result<(), String> {
+    let file = Path::new(WORKSPACE).join(PAGE);
+    fs::write(&file, page(verdicts)).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn page(verdicts: &[Verdict]) -> String {
+    let mut page = format!(
+        "# Bugs on purpose\n\n\
+         What `cargo local mutate` has written. Each bug was put into a copy of the workspace, one at a time, and the\n\
+         tests that need nothing but cargo were run (`cargo test --test {}`). A bug that no test\n\
+         notices fails the command.\n\n| bug | in | caught by |\n|---|---|---|\n",
+        TESTS.join(" --test ")
+    );
+    for Verdict {
+        mutation,
+        caught_by,
+    } in verdicts
+    {
+        let tests: Vec<String> = caught_by
+            .iter()
+            .map(|name| name.replace('_', " "))
+            .collect();
+        let _ = writeln!(
+            page,
+            "| {} | `{}` | {} |",
+            mutation.bug,
+            mutation.file,
+            if tests.is_empty() {
+                "**nothing**".to_owned()
+            } else {
+                tests.join("; ")
+            }
+        );
+    }
+    page
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bug_has_its_place_and_changes_it() {
+        for mutation in MUTATIONS {
+            let file = Path::new(WORKSPACE).join(mutation.file);
+            let text = fs::read_to_string(file).unwrap();
+            assert_ne!(mutated(&mutation, &text).unwrap(), text, "{}", mutation.bug);
+        }
+    }
+
+    #[test]
+    fn the_page_has_every_bug_and_each_was_caught() {
+        let page = Path::new(WORKSPACE).join(PAGE);
+        let page = fs::read_to_string(page).unwrap();
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+            .map(|row| row.split(" | ").collect())
+            .collect();
+        let bugs: Vec<&str> = rows[1..].iter().map(|row| row[0]).collect();
+        let expected: Vec<&str> = MUTATIONS.iter().map(|mutation| mutation.bug).collect();
+        assert_eq!(bugs, expected, "run `cargo local mutate`");
+        for row in &rows[1..] {
+            assert!(row[2] != "**nothing**" && !row[2].is_empty(), "{row:?}");
+        }
+    }
+}
