@@ -110,8 +110,8 @@ fn a_seed_is_one_course() {
 }
 
 /// What ten thousand courses come across, or the test is not worth its name.
-const MUST_BE_MET: [&str; 39] = [
-    "ABORTED",
+const MUST_BE_MET: [&str; 40] = [
+    "ExecutionAborted",
     "APPLICATION_NOT_RUNNING",
     "Abandoned",
     "AccessDenied",
@@ -144,7 +144,8 @@ const MUST_BE_MET: [&str; 39] = [
     "SnapshotNotFound",
     "SnapshotTimedOut",
     "SnapshotsDisabled",
-    "TIMED_OUT",
+    "ExecutionTimedOut",
+    "Freezes",
     "Throttled",
     "Twice",
     "TwiceAtOnce",
@@ -400,6 +401,7 @@ fn delivery(rng: &mut Rng) -> Delivery {
     ];
     match rng.u8(0..6) {
         0 | 1 => Delivery::Refused((*one_of(rng, &refused)).to_owned()),
+        2 if rng.bool() => Delivery::Freezes(between(rng, 0.001, 30.0)),
         2 => Delivery::AnswerLost("Lambda.Unknown".to_owned()),
         3 => Delivery::Abandoned(
             "Lambda.ClientExecutionTimeoutException".to_owned(),

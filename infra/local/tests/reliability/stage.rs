@@ -117,6 +117,8 @@ pub enum Delivery {
     AnswerLost(String),
     /// The function runs on; this error, so much after its start.
     Abandoned(String, Duration),
+    /// The function has no more time than this.
+    Freezes(Duration),
     /// One after the other.
     Twice,
     TwiceAtOnce,
@@ -457,12 +459,13 @@ impl Stage {
         }
     }
 
-    /// Runs a function once: its answer, or its error and cause as a state machine has them.
+    /// Runs a function once, for `limit` at most: its answer, or its error and cause as a state machine has them.
     pub async fn run_function(
         &self,
         function: &str,
         execution: &str,
         payload: &Value,
+        limit: Duration,
     ) -> Result<Value, (String, String)> {
         let invocation = Arc::new(Invocation {
             function: function.to_owned(),
@@ -477,16 +480,16 @@ impl Stage {
         let stage = self.clone();
         // It goes on, whatever becomes of who has invoked it.
         let ended = tokio::spawn(async move {
-            let settings = &FUNCTIONS[&invocation.function];
+            let limit = limit.min(FUNCTIONS[&invocation.function].timeout);
             let handler = INVOCATION.scope(invocation.clone(), stage.handle(&invocation));
             let ended = tokio::select! {
                 biased;
                 () = invocation.kill.notified() => {
                     Err(("Runtime.ExitError".to_owned(), "signal: killed".to_owned()))
                 }
-                ended = tokio::time::timeout(settings.timeout, handler) => ended.unwrap_or_else(|_| {
+                ended = tokio::time::timeout(limit, handler) => ended.unwrap_or_else(|_| {
                     invocation.harms.fetch_add(1, Ordering::SeqCst);
-                    let cause = format!("Task timed out after {:?}", settings.timeout);
+                    let cause = format!("Task timed out after {limit:?}");
                     Err(("Sandbox.Timedout".to_owned(), cause))
                 }),
             };
@@ -559,7 +562,7 @@ impl Stage {
         payload: &Value,
         within: Duration,
     ) -> Result<Value, (String, String)> {
-        let run = || self.run_function(function, execution, payload);
+        let run = || self.run_function(function, execution, payload, Duration::MAX);
         let error = |name: &str| Err((name.to_owned(), "Lambda says so".to_owned()));
         let delivery = (lock(&self.back.mischief).delivery)(function);
         let clock = &self.back.clock;
@@ -583,6 +586,9 @@ impl Stage {
                         () = clock.sleep(after) => (),
                     }
                     error(&name)
+                }
+                Delivery::Freezes(limit) => {
+                    self.run_function(function, execution, payload, limit).await
                 }
                 Delivery::Twice => {
                     drop(run().await);
@@ -700,6 +706,7 @@ impl Stage {
             ),
             Status::Running => unreachable!("it has ended"),
         };
+        lock(&self.back.watch).met.insert(kind.to_owned());
         let at = self.note(arn, kind, name, details);
         self.with(arn, |execution| {
             execution.status = status.clone();
@@ -744,7 +751,9 @@ impl Stage {
     /// Lambda's asynchronous invocation: up to three tries, then the failure destination.
     pub async fn deliver(&self, arn: &str, event: &Value) {
         for wait in EVENT_RETRIES.into_iter().map(Some).chain([None]) {
-            let answer = self.run_function("record-and-notify", arn, event).await;
+            let answer = self
+                .run_function("record-and-notify", arn, event, Duration::MAX)
+                .await;
             match (answer, wait) {
                 (Ok(_), _) => return,
                 (Err(_), Some(wait)) => self.back.clock.sleep(wait).await,
