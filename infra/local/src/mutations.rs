@@ -157,6 +157,8 @@ pub struct Verdict {
 pub async fn run(target: &Path, mut told: impl FnMut(&Verdict)) -> Result<Vec<Verdict>, String> {
     let copy = target.join("local/mutations");
     make_copy(&copy).map_err(|error| format!("{}: {error}", copy.display()))?;
+    // Cargo cannot tell the copy's crates from the originals, so they may not share a folder.
+    let target = &target.join("local/mutations-target");
     let without = failures(&copy, target).await?;
     if !without.is_empty() {
         return Err(format!(

@@ -186,7 +186,6 @@ pub enum Status {
 /// One execution.
 #[derive(Debug)]
 pub struct Execution {
-    pub arn: String,
     pub started: Timestamp,
     pub input: Value,
     pub follower: Follower,
@@ -614,7 +613,6 @@ impl Stage {
         let started = Timestamp::from_millisecond(started).unwrap();
         let context = json!({ "Execution": { "Id": arn, "StartTime": format!("{started:.3}") } });
         let execution = Execution {
-            arn: arn.to_owned(),
             started,
             follower: Follower::new(DEFINITION.clone(), context, input.clone()),
             input: input.clone(),

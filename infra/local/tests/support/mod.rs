@@ -10,6 +10,7 @@
 )]
 
 pub mod follower;
+mod held_to_moto;
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -398,7 +399,7 @@ impl<'a> Scenario<'a> {
             history: follow::history(&self.sfn, arn).await.unwrap(),
             run_id: i64::try_from(microseconds.div_euclid(1_000)).unwrap(),
         };
-        follower::hold_to(
+        held_to_moto::hold_to(
             &execution.history,
             &self.definition().await,
             &context(&execution),
