@@ -40,11 +40,11 @@ impl Architecture {
 }
 
 /// Runs the linters and prints a line for each to stdout, and after it what it has found; whether none
-/// has found anything. `sam` and `checkov` are interpreters that have the packages.
+/// has found anything. `sam` and `checkov` are interpreters that have the packages, `cargo_deny` is the binary.
 ///
 /// # Errors
 /// A text for people: a linter does not start.
-pub async fn check(sam: &Path, checkov: &Path) -> Result<bool, String> {
+pub async fn check(sam: &Path, checkov: &Path, cargo_deny: &Path) -> Result<bool, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let translated = folder.path().join("translated.yaml");
     let translation = output(python(sam, &["-c", TRANSLATE, "template.yaml"])).await?;
@@ -85,6 +85,28 @@ pub async fn check(sam: &Path, checkov: &Path) -> Result<bool, String> {
                     "--compact",
                     "--file",
                     "template.yaml",
+                ],
+            ),
+        ),
+        (
+            "cargo deny of the dependencies",
+            in_environment(
+                cargo_deny,
+                Command::new(cargo_deny),
+                &[
+                    "--frozen",
+                    "--manifest-path",
+                    "../Cargo.toml",
+                    "--config",
+                    "../.deny.toml",
+                    "check",
+                    // A page for each finding. `cargo tree --invert` tells the same.
+                    "--hide-inclusion-graph",
+                    "--deny",
+                    "warnings",
+                    "licenses",
+                    "bans",
+                    "sources",
                 ],
             ),
         ),

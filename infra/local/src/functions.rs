@@ -15,7 +15,7 @@ pub const FUNCTIONS: [&str; 4] = [
 ];
 
 /// The manifest of this crate, which is how cargo finds the workspace.
-const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+pub(crate) const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
 /// A function's binary.
 #[derive(Clone, Debug)]
@@ -24,6 +24,11 @@ pub struct Built {
     pub name: String,
     /// The release binary.
     pub binary: PathBuf,
+}
+
+/// The cargo that runs us, or else the one of the path.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// The workspace's target folder.
@@ -46,9 +51,9 @@ pub fn target_folder() -> Result<PathBuf, String> {
 /// # Errors
 /// A text for people: cargo has said on stderr what is wrong.
 pub async fn build() -> Result<Vec<Built>, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--release", "--manifest-path", MANIFEST])
+    let output = cargo()
+        .args(["build", "--release", "--locked"])
+        .args(["--manifest-path", MANIFEST])
         .args(FUNCTIONS.iter().flat_map(|name| ["--package", name]))
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())

@@ -6,10 +6,12 @@
 //! queues; [`gateway`] is the one endpoint of all services, where [`permissions`] are enforced; behind it [`lambda`] runs the functions,
 //! [`msf`] emulates Managed Flink, [`executions`] adds what moto's Step Functions lacks, and
 //! [`faults`] are injected for tests. [`follow`], [`report`], [`demo`] and [`bench`] are what a person
-//! sees. [`deployment`] lints and builds what is deployed to AWS; [`mutations`] tries the tests with bugs on purpose; [`plan`] tries a
+//! sees. [`deployment`] lints and builds what is deployed to AWS, with tools that [`python`] and [`cargo_deny`] install;
+//! [`mutations`] tries the tests with bugs on purpose; [`plan`] tries a
 //! policy on a listing, and [`picture`] draws it.
 
 pub mod bench;
+pub mod cargo_deny;
 pub mod definition;
 pub mod demo;
 pub mod deployment;

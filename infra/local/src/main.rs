@@ -15,7 +15,7 @@ use local::follow::{self, Ended};
 use local::msf::Lifecycle;
 use local::report::{await_record, record_table};
 use local::stack::EVERY_APPLICATION;
-use local::{bench, demo, deployment, functions, mutations, plan, python};
+use local::{bench, cargo_deny, demo, deployment, functions, mutations, plan, python};
 use serde_json::{Value, json};
 
 /// Snapshot Manager for Amazon Managed Service for Apache Flink, on one machine and without an AWS
@@ -41,7 +41,7 @@ enum Command {
     Bench,
     /// Puts bugs into a copy of the code, one at a time, and runs the tests that must notice them
     Mutate,
-    /// Lints the template, what SAM makes of it, and the definition
+    /// Lints the template, what SAM makes of it, the definition, and the dependencies
     Check,
     /// Builds the functions for a deployment, with `sam build`
     Build(Build),
@@ -187,7 +187,8 @@ async fn check() -> Result<bool, String> {
     let target = functions::target_folder()?;
     let sam = install(&target, python::SAM).await?;
     let checkov = install(&target, python::CHECKOV).await?;
-    deployment::check(&sam, &checkov).await
+    let cargo_deny = cargo_deny::install(&target).await?;
+    deployment::check(&sam, &checkov, &cargo_deny).await
 }
 
 async fn build(options: Build) -> Result<bool, String> {

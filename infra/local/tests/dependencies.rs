@@ -1,9 +1,11 @@
-//! What is compiled into the functions.
+//! What is compiled into the functions, and what no crate of the workspace may do.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::fs;
 use std::process::Command;
 
+use cargo_metadata::MetadataCommand;
 use local::functions::FUNCTIONS;
 
 /// `cargo tree` of a function, without its tests and build scripts, one package a line.
@@ -56,5 +58,33 @@ fn no_function_has_a_second_http_or_tls_stack() {
             let there = packages.iter().any(|line| is(line, never));
             assert!(!there, "{function} has {never}");
         }
+    }
+}
+
+#[test]
+fn unsafe_code_is_forbidden_in_every_crate() {
+    let workspace = MetadataCommand::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .no_deps()
+        .other_options(["--offline".to_owned()])
+        .exec()
+        .unwrap();
+    // Cargo refuses lints of a crate's own beside the workspace's, and rustc takes no `forbid` back.
+    let has = |manifest: &str, section: &str, entry: &str| {
+        let mut text = fs::read_to_string(manifest).unwrap();
+        text.insert(0, '\n');
+        text.contains(&format!("\n[{section}]\n{entry}\n"))
+    };
+    let root = workspace.workspace_root.join("Cargo.toml");
+    let forbidden = has(
+        root.as_str(),
+        "workspace.lints.rust",
+        r#"unsafe_code = "forbid""#,
+    );
+    assert!(forbidden, "{root} does not forbid unsafe_code first of all");
+    for package in workspace.workspace_packages() {
+        let manifest = package.manifest_path.as_str();
+        let inherits = has(manifest, "lints", "workspace = true");
+        assert!(inherits, "{manifest} needs [lints] workspace = true");
     }
 }
