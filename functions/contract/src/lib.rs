@@ -7,6 +7,8 @@
 
 mod bounded;
 mod error_name;
+#[cfg(feature = "hostile")]
+pub mod hostile;
 mod record;
 mod run;
 mod steps;
