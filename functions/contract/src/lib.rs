@@ -7,6 +7,8 @@
 
 mod bounded;
 mod error_name;
+#[cfg(feature = "hostile")]
+pub mod hostile;
 mod record;
 mod run;
 mod steps;
@@ -16,7 +18,7 @@ pub use error_name::{Cure, ErrorName, redrive_command};
 pub use record::{AuditRecord, Notified, Outcome};
 pub use run::{
     ApplicationName, KeepNames, KeepWithin, MANAGED_PREFIX, Mode, NO_RULE, NotifyOn, Retention,
-    Run, RunInput, Scope, TimeZoneName, is_managed,
+    Run, RunInput, Scope, TimeZoneName, is_managed, is_snapshot_name,
 };
 pub use steps::{
     Action, CreateSnapshotInput, CreateSnapshotOutput, DeletedSnapshot, DescribeSnapshotInput,

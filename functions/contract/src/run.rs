@@ -1,10 +1,12 @@
 //! What an execution is asked to do, and who it is.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use jiff::{Span, SpanFieldwise};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::Error;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Bounded;
@@ -168,7 +170,22 @@ pub const NO_RULE: &str = "the policy keeps nothing: give at least one of keep_l
                            keep_daily, keep_weekly, keep_monthly, keep_yearly and keep_within";
 
 fn with_a_rule<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Retention, D::Error> {
-    let retention = Retention::deserialize(deserializer)?;
+    /// A policy by position would mean something else once a rule is added.
+    struct Fields;
+
+    impl<'de> Visitor<'de> for Fields {
+        type Value = Retention;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of rules")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Retention, A::Error> {
+            Retention::deserialize(MapAccessDeserializer::new(fields))
+        }
+    }
+
+    let retention = deserializer.deserialize_map(Fields)?;
     if retention.has_rule() {
         Ok(retention)
     } else {
@@ -274,8 +291,8 @@ impl From<KeepWithin> for String {
     }
 }
 
-impl std::fmt::Display for KeepWithin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for KeepWithin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
@@ -320,7 +337,7 @@ impl TryFrom<Vec<String>> for KeepNames {
                 "{length} names, and at most {NAMES_KEPT} can be kept"
             ));
         }
-        match names.iter().find(|name| !is_name(name, 256)) {
+        match names.iter().find(|name| !is_snapshot_name(name)) {
             None => Ok(Self(names)),
             Some(name) => Err(format!(
                 "{name:?} is no snapshot's name: 1 to 256 of a-z, A-Z, 0-9, '_', '.' and '-'"
@@ -408,6 +425,12 @@ impl JsonSchema for TimeZoneName {
     }
 }
 
+/// Whether the service takes this as the name of a snapshot: 1 to 256 of `[a-zA-Z0-9_.-]`.
+#[must_use]
+pub fn is_snapshot_name(name: &str) -> bool {
+    is_name(name, 256)
+}
+
 /// Whether the service takes this as a name: 1 to `most` of `[a-zA-Z0-9_.-]`.
 fn is_name(name: &str, most: usize) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
@@ -447,8 +470,8 @@ impl From<ApplicationName> for String {
     }
 }
 
-impl std::fmt::Display for ApplicationName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ApplicationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }

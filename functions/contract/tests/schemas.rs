@@ -75,8 +75,10 @@ fn the_schemas_are_those_of_the_types_and_none_is_left_over() {
 fn events() -> Vec<(String, Value)> {
     let entries = fs::read_dir(resources().join("events")).unwrap();
     entries
-        .map(|entry| {
-            let path = entry.unwrap().path();
+        .map(|entry| entry.unwrap().path())
+        // The payloads of earlier releases have their own test.
+        .filter(|path| path.is_file())
+        .map(|path| {
             let stem = path.file_stem().unwrap().to_str().unwrap();
             let schema = stem.split('.').next().unwrap().to_owned();
             (

@@ -62,6 +62,9 @@ fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
             input.execution_started_at
         ))
     })?;
+    if !input.input.is_object() {
+        return Err(error::invalid_input("it is not an object"));
+    }
     let run_input: RunInput =
         shell::parse(&input.input).map_err(|place| error::invalid_input(&place))?;
     shell::time_zone(&run_input.retention.timezone).map_err(|fact| error::invalid_input(&fact))?;

@@ -393,7 +393,7 @@ async fn another_snapshot_under_way_is_busy_whichever_page_lists_it() {
 async fn a_bad_input_is_named_by_its_field_and_nothing_is_called() {
     for (run_input, place) in [
         (json!({}), "missing field `application_name`"),
-        (json!([]), "invalid length 0, expected struct RunInput"),
+        (json!(["orders"]), "not valid: it is not an object"),
         (
             json!({ "application_name": "a b" }),
             "application_name: \"a b\" has characters other",
@@ -413,6 +413,10 @@ async fn a_bad_input_is_named_by_its_field_and_nothing_is_called() {
         (
             json!({ "application_name": "orders", "retention": { "keep_last": -3 } }),
             "retention.keep_last: invalid value: integer `-3`, expected a whole number from 1",
+        ),
+        (
+            json!({ "application_name": "orders", "retention": [7] }),
+            "retention: invalid type: sequence, expected an object of rules",
         ),
         (
             json!({ "application_name": "orders", "retention": {} }),

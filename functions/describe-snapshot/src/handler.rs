@@ -81,15 +81,16 @@ pub async fn handle(
     })
 }
 
-/// From the service's creation timestamp, or else from when the creation was accepted; never
-/// negative, whichever clock is behind.
+/// From the service's creation timestamp or from when the creation was accepted, whichever is earlier:
+/// a timestamp of the future would make the run wait for ever. Never negative, whichever clock is behind.
 fn age_seconds(snapshot: &RunSnapshot, now: Timestamp) -> Result<u64, StepError> {
-    let since = snapshot
-        .created_at
-        .as_ref()
-        .unwrap_or(&snapshot.accepted_at);
-    let since: Timestamp = since.parse().map_err(|_| {
-        StepError::unexpected(format!("The snapshot's time {since:?} is not RFC 3339."))
-    })?;
+    let parse = |time: &String| -> Result<Timestamp, StepError> {
+        time.parse().map_err(|_| {
+            StepError::unexpected(format!("The snapshot's time {time:?} is not RFC 3339."))
+        })
+    };
+    let accepted_at = parse(&snapshot.accepted_at)?;
+    let created_at = snapshot.created_at.as_ref().map(parse).transpose()?;
+    let since = created_at.map_or(accepted_at, |created_at| created_at.min(accepted_at));
     Ok(u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0))
 }

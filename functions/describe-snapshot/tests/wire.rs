@@ -106,7 +106,7 @@ async fn a_snapshot_as_old_as_the_timeout_fails_the_run_unless_it_is_ready() {
             .contains("after 3600 seconds; ready_timeout_seconds is 3600")
     );
 
-    let just_before = "2026-11-22T21:02:28.41Z";
+    let just_before = "2026-11-22T21:02:27.99Z";
     let output = look(input(), snapshot("CREATING", Some(CREATED)), just_before)
         .await
         .unwrap();

@@ -12,7 +12,7 @@ use contract::{
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use shell::{Refusal, StepError};
+use shell::{Refusal, StepError, single_line};
 
 use crate::deletion::{self, Fate};
 use crate::gate::{self, Application, Restore};
@@ -39,7 +39,7 @@ const VERDICTS_NAMED: usize = 200;
 /// reasons each would otherwise fill it.
 const VERDICTS_BYTES: usize = 100_000;
 
-/// The longest reason of a failed deletion, in characters.
+/// The longest reason of a failed deletion, in bytes as JSON.
 const REASON_LENGTH: usize = 300;
 
 /// Deletes the input's batch, lists, and plans the next.
@@ -223,7 +223,7 @@ fn count(
             Fate::Deleted => {
                 settled = true;
                 before.retain(|unanswered| unanswered != name);
-                progress.deleted_count += 1;
+                progress.deleted_count = progress.deleted_count.saturating_add(1);
                 if progress.deleted.len() < DELETED_NAMED {
                     progress.deleted.push(deleted(doomed));
                 }
@@ -244,8 +244,7 @@ fn count(
         };
         settled = true;
         before.retain(|unanswered| unanswered != name);
-        let reason = error.fact.chars().take(REASON_LENGTH).collect();
-        add_failed(&mut progress, name.clone(), reason);
+        add_failed(&mut progress, name.clone(), reason(&error.fact));
     }
     progress.unanswered.extend(before);
     match throttled {
@@ -255,7 +254,7 @@ fn count(
 }
 
 fn add_failed(progress: &mut Progress, snapshot_name: String, reason: String) {
-    progress.failed_count += 1;
+    progress.failed_count = progress.failed_count.saturating_add(1);
     if progress.failed.len() < FAILURES_NAMED {
         progress.failed.push(FailedDeletion {
             snapshot_name,
@@ -272,6 +271,18 @@ fn without_answer(mut progress: Progress) -> Progress {
         add_failed(&mut progress, snapshot_name, reason.to_owned());
     }
     progress
+}
+
+fn reason(fact: &str) -> String {
+    let mut bytes = 0;
+    let short = |c: &char| {
+        bytes += match c {
+            '"' | '\\' => 2,
+            other => other.len_utf8(),
+        };
+        bytes <= REASON_LENGTH
+    };
+    single_line(fact).chars().take_while(short).collect()
 }
 
 fn deleted(doomed: &DoomedSnapshot) -> DeletedSnapshot {
@@ -327,7 +338,7 @@ fn hold_back(
     if wanted == 0 {
         return None;
     }
-    let begun = progress.deleted_count + progress.failed_count;
+    let begun = progress.deleted_count.saturating_add(progress.failed_count);
     let reason = if run.input.mode == Mode::Plan {
         gate::brake(run, begun, wanted)
     } else {
@@ -385,9 +396,7 @@ fn next_batch(
 fn named(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
     let mut bytes = 0;
     let fit = verdicts.iter().take_while(|verdict| {
-        // Braces, names of fields, quotes and commas: less than 80, and 3 for each reason.
-        let reasons: usize = verdict.reasons.iter().map(|reason| reason.len() + 3).sum();
-        bytes += 80 + verdict.snapshot_name.len() + reasons;
+        bytes += serde_json::to_vec(verdict).map_or(VERDICTS_BYTES, |json| json.len() + 1);
         bytes <= VERDICTS_BYTES
     });
     let fit = fit.take(VERDICTS_NAMED).count();

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use contract::{AuditRecord, ErrorName, Outcome, redrive_command};
 use serde_json::json;
+use shell::single_line;
 
 /// SNS takes subjects of fewer than 100 characters.
 const SUBJECT_LENGTH: usize = 99;
@@ -49,28 +50,37 @@ fn shortened(text: &str, length: usize) -> String {
     format!("{kept}...")
 }
 
-/// The fact, the cure, the command, and where to look.
+/// The fact, the cure, the command, and where to look. Each line begins with words of ours, and has in
+/// it nothing that ends it: whoever may name a snapshot or stop an execution writes none.
 fn email(record: &AuditRecord, headline: &str) -> String {
-    let mut paragraphs = vec![headline.to_owned()];
-    paragraphs.extend(record.skip_reason.clone());
-    paragraphs.extend(snapshot(record));
-    paragraphs.extend(deletions(record));
-    paragraphs.extend(
-        record
-            .held_back
-            .as_ref()
-            .map(|held_back| held_back.message.clone()),
-    );
-    paragraphs.extend(record.error_message.clone());
-    paragraphs.extend(cure(record));
-    paragraphs.push(format!(
-        "Execution: {}",
-        console_link(&record.execution_arn)
-    ));
-    paragraphs.push(format!(
-        "Record: app_name {}, snapshot_manager_run_id {}",
-        record.app_name, record.snapshot_manager_run_id
-    ));
+    let line = |text: String| vec![text];
+    let said = |what: &str, text: Option<&String>| text.map(|text| vec![format!("{what}: {text}")]);
+    let held_back = record.held_back.as_ref().map(|held| &held.message);
+    let paragraphs = [
+        Some(line(headline.to_owned())),
+        said("Skipped", record.skip_reason.as_ref()),
+        snapshot(record).map(line),
+        deletions(record),
+        said("Held back", held_back),
+        said("Cause", record.error_message.as_ref()),
+        cure(record).map(line),
+        Some(line(format!(
+            "Execution: {}",
+            console_link(&record.execution_arn)
+        ))),
+        Some(line(format!(
+            "Record: app_name {}, snapshot_manager_run_id {}",
+            record.app_name, record.snapshot_manager_run_id
+        ))),
+    ];
+    let paragraphs: Vec<String> = paragraphs
+        .into_iter()
+        .flatten()
+        .map(|lines| {
+            let lines: Vec<String> = lines.iter().map(|line| single_line(line)).collect();
+            lines.join("\n")
+        })
+        .collect();
     paragraphs.join("\n\n")
 }
 
@@ -86,34 +96,33 @@ fn snapshot(record: &AuditRecord) -> Option<String> {
     })
 }
 
-fn deletions(record: &AuditRecord) -> Option<String> {
-    let mut text = if let Some(wanted) = record.deletions_planned {
+fn deletions(record: &AuditRecord) -> Option<Vec<String>> {
+    let mut lines = vec![if let Some(wanted) = record.deletions_planned {
         format!("The plan would delete {wanted} snapshots.")
     } else {
         format!("Deleted {} snapshots.", record.snapshots_deleted_count?)
-    };
+    }];
     if let Some(failed @ 1..) = record.snapshots_failed_to_be_deleted_count {
-        let _ = write!(text, " {failed} could not be deleted:");
-        for failed in record
-            .snapshots_failed_to_be_deleted
-            .iter()
-            .flatten()
-            .take(10)
-        {
-            let _ = write!(text, "\n{}: {}", failed.snapshot_name, failed.reason);
-        }
+        let _ = write!(lines[0], " {failed} could not be deleted:");
+        let named = record.snapshots_failed_to_be_deleted.iter().flatten();
+        lines.extend(
+            named
+                .take(10)
+                .map(|failed| format!("- {}: {}", failed.snapshot_name, failed.reason)),
+        );
     }
     if let (Some(ready), Some(total)) = (record.snapshots_ready, record.snapshots_total) {
-        let _ = write!(
-            text,
-            "\nThe application has {ready} READY snapshots, {total} in all"
-        );
-        if let Some(time) = &record.newest_ready_snapshot_create_time {
-            let _ = write!(text, "; the newest READY one is of {time}");
-        }
-        text.push('.');
+        let newest = record
+            .newest_ready_snapshot_create_time
+            .as_ref()
+            .map_or_else(String::new, |time| {
+                format!("; the newest READY one is of {time}")
+            });
+        lines.push(format!(
+            "The application has {ready} READY snapshots, {total} in all{newest}."
+        ));
     }
-    Some(text)
+    Some(lines)
 }
 
 /// The cure of an execution that ended badly, unless its message has it, as those with one of our

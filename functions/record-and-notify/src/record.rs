@@ -127,7 +127,7 @@ fn blank(
         snapshot_manager_run_id: run_id,
         outcome,
         mode: None,
-        execution_arn: execution_arn.to_owned(),
+        execution_arn: single_line(execution_arn),
         started_at: run_id,
         finished_at,
         new_snapshot_name: None,

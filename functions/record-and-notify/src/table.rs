@@ -49,9 +49,7 @@ pub(crate) async fn write(
                 .attributes
                 .as_ref()
                 .and_then(|row| row.get("notified"));
-            Ok(Written::Now(notified.and_then(|notified| {
-                serde_dynamo::from_attribute_value(notified.clone()).ok()
-            })))
+            Ok(Written::Now(notified.and_then(announced)))
         }
         Err(error) => match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
@@ -73,6 +71,18 @@ pub(crate) async fn write(
             )),
         },
     }
+}
+
+/// An earlier announcement, if it can be read. `serde_dynamo` would panic at a kind of attribute that
+/// the SDK does not know.
+fn announced(notified: &AttributeValue) -> Option<Notified> {
+    let notified = notified.as_m().ok()?;
+    let outcome = notified.get("outcome")?.as_s().ok()?.as_str();
+    Some(Notified {
+        outcome: serde_json::from_value(outcome.into()).ok()?,
+        finished_at: notified.get("finished_at")?.as_n().ok()?.parse().ok()?,
+        message_id: notified.get("message_id")?.as_s().ok()?.clone(),
+    })
 }
 
 /// Marks the record as announced, if it is still the one that was.

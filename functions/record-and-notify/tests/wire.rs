@@ -605,7 +605,7 @@ async fn a_failed_execution_is_looked_up_written_announced_and_marked_with_exact
     let email = format!(
         "{headline}\n\n\
          Snapshot custom_1795377747949 of application version 7 was begun and not seen READY.\n\n\
-         {}\n\n{}",
+         Cause: {}\n\n{}",
         too_slow(),
         where_to_look()
     );
@@ -690,7 +690,7 @@ async fn a_skipped_run_says_why_and_nothing_about_snapshots() {
         })
     );
     let email = format!(
-        "orders: SKIPPED\n\nThe application orders is READY, not RUNNING.\n\n{}",
+        "orders: SKIPPED\n\nSkipped: The application orders is READY, not RUNNING.\n\n{}",
         where_to_look()
     );
     assert_eq!(run.email(), email);
@@ -726,11 +726,9 @@ async fn failed_deletions_and_what_was_held_back_are_recorded_and_told_with_thei
         json!([failed_deletion()])
     );
     assert_eq!(row["snapshots_failed_to_be_deleted_count"], 1);
-    assert!(
-        run.email().contains(
-            "Deleted 1 snapshots. 1 could not be deleted:\ncustom_1795032147949: in use.\n"
-        )
-    );
+    assert!(run.email().contains(
+        "Deleted 1 snapshots. 1 could not be deleted:\n- custom_1795032147949: in use.\n"
+    ));
 
     let run = invoke(held_back("MAX_DELETIONS_PER_RUN"), announced()).await;
     assert_eq!(
@@ -740,7 +738,10 @@ async fn failed_deletions_and_what_was_held_back_are_recorded_and_told_with_thei
             "message": "Three are held back."
         })
     );
-    assert!(run.email().contains("\n\nThree are held back.\n\n"));
+    assert!(
+        run.email()
+            .contains("\n\nHeld back: Three are held back.\n\n")
+    );
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! What every function does around its handler: the log, the AWS configuration, reading what a
 //! refused call means, and turning a typed error into the answer that the state machine matches.
 
+mod log;
 mod refusal;
 #[cfg(feature = "replay")]
 pub mod replay;
 mod step_error;
 
 use std::env;
+use std::io;
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
@@ -19,9 +21,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tracing::{Instrument, info_span};
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing::{Instrument, Level, info_span};
 use tracing_subscriber::util::SubscriberInitExt;
 
 pub use refusal::{Refusal, RefusalKind};
@@ -40,12 +40,15 @@ where
     O: Serialize,
     F: Future<Output = Result<O, StepError>>,
 {
-    log_as_json();
+    // Lambda's own setting.
+    let level = env::var("AWS_LAMBDA_LOG_LEVEL")
+        .ok()
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(Level::INFO);
+    log::json_lines(level, io::stdout).init();
     let handler = &handler;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let payload = event.payload;
-        let span = span(&payload, &event.context.request_id);
-        answer(handler, &payload).instrument(span).await
+        invoke(handler, &event.payload, &event.context.request_id).await
     }))
     .await
 }
@@ -54,23 +57,31 @@ where
 ///
 /// # Errors
 /// What the runtime answers: the error's name, and its message with the cure.
-pub async fn answer<I, O, F>(handler: impl FnOnce(I) -> F, payload: &Value) -> Result<O, Diagnostic>
+pub async fn invoke<I, O, F>(
+    handler: impl Fn(I) -> F,
+    payload: &Value,
+    request_id: &str,
+) -> Result<O, Diagnostic>
 where
     I: DeserializeOwned,
     F: Future<Output = Result<O, StepError>>,
 {
-    let answer = match parse::<I>(payload) {
-        Ok(input) => handler(input).await,
-        Err(fact) => Err(StepError::unexpected(fact)),
-    };
-    answer.map_err(|error| {
-        let message = error.message(payload);
-        tracing::error!(error_name = error.name.as_str(), error_message = %message);
-        Diagnostic {
-            error_type: error.name.to_string(),
-            error_message: message,
-        }
-    })
+    async {
+        let answer = match parse::<I>(payload) {
+            Ok(input) => handler(input).await,
+            Err(fact) => Err(StepError::unexpected(fact)),
+        };
+        answer.map_err(|error| {
+            let message = error.message(payload);
+            tracing::error!(error_name = error.name.as_str(), error_message = %message);
+            Diagnostic {
+                error_type: error.name.to_string(),
+                error_message: message,
+            }
+        })
+    }
+    .instrument(span(payload, request_id))
+    .await
 }
 
 /// `value` as `T`, or the place and the fact that is in the way.
@@ -140,26 +151,6 @@ pub fn for_people(time: Timestamp) -> String {
     time.round(jiff::Unit::Millisecond)
         .unwrap_or(time)
         .to_string()
-}
-
-/// One JSON object a line; `AWS_LAMBDA_LOG_LEVEL` is Lambda's own setting.
-fn log_as_json() {
-    let level = env::var("AWS_LAMBDA_LOG_LEVEL")
-        .ok()
-        .and_then(|level| level.parse().ok())
-        .unwrap_or(tracing::Level::INFO);
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_target(false)
-        .with_span_list(false)
-        .with_max_level(level)
-        .finish()
-        // The runtime repeats each error of `run`, without saying which run it is about.
-        .with(filter_fn(|line| {
-            line.target() != "lambda_runtime::layers::api_response"
-        }))
-        .init();
 }
 
 /// What every line of this invocation's log carries. A step that learns more records it.

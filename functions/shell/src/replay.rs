@@ -1,5 +1,6 @@
 //! The services' answers, played back behind the real SDK clients: a test gives the exchanges that
-//! it expects, in order, and each request that the code under test sends is held against the next.
+//! it expects, in order, and each request that the code under test sends is held against the next; or
+//! a function that answers any request. And invocations as Lambda makes them, with their log.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,6 +11,8 @@
 )]
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use aws_config::retry::RetryConfig;
@@ -22,7 +25,17 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
+use contract::ErrorName;
+use contract::hostile::is_plain_line;
+use lambda_runtime::Diagnostic;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tracing::Level;
+use tracing::instrument::WithSubscriber;
+
+use crate::StepError;
+use crate::log::json_lines;
 
 /// What the service does with a request.
 #[derive(Clone, Debug)]
@@ -35,22 +48,37 @@ pub enum Answer {
     Error(u16, &'static str, &'static str),
     /// The same with all that its body says: status, body.
     Refusal(u16, Value),
+    /// This status with this text.
+    Page(u16, String),
     /// An error as SNS writes it: status, code, message.
     QueryError(u16, &'static str, &'static str),
     /// A broken connection.
     Lost,
 }
 
-#[derive(Debug, Default)]
-struct Script {
+type Answering = dyn FnMut(&str, &Value) -> Answer + Send;
+
+/// What answers the requests.
+enum Answers {
     /// Without a body, any is right.
-    expected: VecDeque<(String, Option<Value>, Answer)>,
+    Expected(VecDeque<(String, Option<Value>, Answer)>),
+    Any(Box<Answering>),
+}
+
+struct Script {
+    answers: Answers,
     sent: Vec<(String, Value)>,
 }
 
 /// A scripted service.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Service(Arc<Mutex<Script>>);
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}
 
 impl Service {
     /// A service that expects exactly these exchanges: operation, request body, answer. A body of
@@ -72,10 +100,17 @@ impl Service {
         let expected = expected
             .map(|(operation, body, answer)| (operation.to_owned(), body, answer))
             .collect();
-        Self(Arc::new(Mutex::new(Script {
-            expected,
-            sent: Vec::new(),
-        })))
+        Self::of(Answers::Expected(expected))
+    }
+
+    /// A service that answers every request, by operation and body.
+    pub fn answering_by(answer: impl FnMut(&str, &Value) -> Answer + Send + 'static) -> Self {
+        Self::of(Answers::Any(Box::new(answer)))
+    }
+
+    fn of(answers: Answers) -> Self {
+        let sent = Vec::new();
+        Self(Arc::new(Mutex::new(Script { answers, sent })))
     }
 
     /// The requests so far: operation, body.
@@ -91,12 +126,9 @@ impl Service {
 
     /// Fails the test if an expected request was not sent.
     pub fn assert_done(&self) {
-        let script = self.0.lock().unwrap();
-        assert!(
-            script.expected.is_empty(),
-            "not sent: {:#?}",
-            script.expected
-        );
+        if let Answers::Expected(expected) = &self.0.lock().unwrap().answers {
+            assert!(expected.is_empty(), "not sent: {expected:#?}");
+        }
     }
 }
 
@@ -121,13 +153,19 @@ impl HttpConnector for Service {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target");
         let (operation, body) = read(target, request.body().bytes().expect("a body in memory"));
-        let next = self.0.lock().unwrap().expected.pop_front();
-        let Some((expected_operation, expected_body, answer)) = next else {
-            panic!("a request too many: {operation} {body}");
+        let mut script = self.0.lock().unwrap();
+        let answer = match &mut script.answers {
+            Answers::Any(answer) => answer(&operation, &body),
+            Answers::Expected(expected) => {
+                let Some((expected_operation, expected_body, answer)) = expected.pop_front() else {
+                    panic!("a request too many: {operation} {body}");
+                };
+                let expected_body = expected_body.unwrap_or_else(|| body.clone());
+                assert_eq!((&operation, &body), (&expected_operation, &expected_body));
+                answer
+            }
         };
-        let expected_body = expected_body.unwrap_or_else(|| body.clone());
-        assert_eq!((&operation, &body), (&expected_operation, &expected_body));
-        self.0.lock().unwrap().sent.push((operation, body));
+        script.sent.push((operation, body));
         HttpConnectorFuture::ready(match answer {
             Answer::Ok(value) => Ok(response(200, value.to_string())),
             Answer::Text(text) => Ok(response(200, text)),
@@ -136,6 +174,7 @@ impl HttpConnector for Service {
                 json!({ "__type": code, "message": message }).to_string(),
             )),
             Answer::Refusal(status, body) => Ok(response(status, body.to_string())),
+            Answer::Page(status, text) => Ok(response(status, text)),
             Answer::QueryError(status, code, message) => Ok(response(
                 status,
                 format!(
@@ -193,4 +232,78 @@ fn with_keys(parameters: &[(String, String)]) -> serde_json::Map<String, Value> 
 
 fn response(status: u16, body: String) -> HttpResponse {
     HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body))
+}
+
+/// The most that a state hands on.
+const PAYLOAD: usize = 262_144;
+
+/// One invocation as Lambda makes it, held to what is so whatever it is given: a refusal has a name
+/// and says the cure, an answer fits a state's payload, and no text from outside breaks or forges a
+/// line of the message or of the log. What the handler waits for takes no time.
+///
+/// # Errors
+/// The function's answer.
+pub fn invoke<I, O, F>(handler: impl Fn(I) -> F, payload: &Value) -> Result<O, Diagnostic>
+where
+    I: DeserializeOwned,
+    O: Serialize,
+    F: Future<Output = Result<O, StepError>>,
+{
+    let log = Log::default();
+    let writer = log.clone();
+    let answer = crate::invoke(handler, payload, "request-1")
+        .with_subscriber(json_lines(Level::INFO, move || writer.clone()));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let answer = runtime.block_on(answer);
+    log.assert_one_object_a_line();
+    match &answer {
+        Ok(output) => {
+            let length = serde_json::to_vec(output).unwrap().len();
+            assert!(length <= PAYLOAD, "{length} bytes are handed on");
+        }
+        Err(refused) => {
+            let message = &refused.error_message;
+            let name = ErrorName::ALL
+                .into_iter()
+                .find(|name| name.as_str() == refused.error_type)
+                .expect("a documented name");
+            assert!(message.contains(name.remedy()), "no cure: {message}");
+            assert!(is_plain_line(message), "{message:?}");
+            let last = log.0.lock().unwrap().pop().expect("a log");
+            assert!(last.contains("\"error_name\""), "{last}");
+        }
+    }
+    answer
+}
+
+/// What was written, line by line as one writes it.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    /// Each of the log's writes is one line: a text that could break it would make two.
+    fn assert_one_object_a_line(&self) {
+        for line in self.0.lock().unwrap().iter() {
+            let line = line.strip_suffix('\n').expect("a whole line");
+            assert!(is_plain_line(line), "{line:?}");
+            let fields: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(fields["span"]["request_id"], "request-1", "{line}");
+        }
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = std::str::from_utf8(line).expect("text");
+        self.0.lock().unwrap().push(text.to_owned());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -48,34 +48,67 @@ impl StepError {
         };
         let input =
             find(&["/run/input", "/input"]).and_then(|input| RunInput::deserialize(input).ok());
-        format!(
-            "{fact} {} Command: {}",
-            self.name.remedy(),
-            single_line(&self.name.command(execution_arn, input.as_ref())),
-        )
+        let whole = self.name.command(execution_arn, input.as_ref());
+        // Half a command is worse than one to fill in: a hundred names make it too long.
+        let command = if whole.len() > 2_000 {
+            self.name.command(execution_arn, None)
+        } else {
+            whole
+        };
+        let command = single_line(&command);
+        format!("{fact} {} Command: {command}", self.name.remedy())
     }
 }
 
-/// `text` without line breaks and other control characters, so that it cannot forge a line of a log
-/// or of a message, and not longer than 2,000 characters.
+/// `text` without line breaks, other control characters and what hides or reorders its parts, so that
+/// it cannot forge a line of a log or of a message, and not longer than 4,000 characters, which every
+/// message of a step is within.
 #[must_use]
 pub fn single_line(text: &str) -> String {
     text.chars()
-        .take(2_000)
-        .map(|c| {
-            if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-                ' '
-            } else {
-                c
-            }
-        })
+        .take(4_000)
+        .map(|c| if is_deceptive(c) { ' ' } else { c })
         .collect()
+}
+
+/// Whether a character breaks a line or moves about in it, is invisible, or changes the order in which
+/// the rest is read.
+pub(crate) fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_command_that_would_be_too_long_leaves_its_input_to_the_reader() {
+        let error = StepError::new(ErrorName::SnapshotFailed, "x".repeat(10_000));
+        let input = |names: usize| {
+            let names = vec!["n".repeat(256); names];
+            json!({ "application_name": "orders", "retention": { "keep_last": 1, "keep_names": names } })
+        };
+        for (names, shown) in [(1, "nnn"), (100, "<the corrected input>")] {
+            let run = json!({ "execution_arn": "arn:aws:states:r:1:execution:m:n", "input": input(names) });
+            let message = error.message(&json!({ "run": run }));
+            assert!(
+                message.contains(shown) && message.ends_with('\''),
+                "{message}"
+            );
+            assert_eq!(single_line(&message), message);
+        }
+    }
 
     #[test]
     fn a_message_states_the_fact_the_cure_and_the_command() {

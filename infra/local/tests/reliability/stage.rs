@@ -515,7 +515,7 @@ impl Stage {
         let (flink, payload) = (&self.flink, &invocation.payload);
         macro_rules! answer {
             ($handler:expr) => {
-                shell::answer($handler, payload)
+                shell::invoke($handler, payload, "request")
                     .await
                     .map(|output| serde_json::to_value(output).unwrap())
             };

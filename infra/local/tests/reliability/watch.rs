@@ -16,8 +16,8 @@ use crate::stage::{Invocation, lock};
 #[derive(Debug, Default)]
 pub struct Watch {
     pub violations: Vec<String>,
-    /// When each batch was planned, and from what listing.
-    plans: HashMap<String, (Timestamp, Vec<Value>)>,
+    /// By execution and batch: when it was planned, and from what listing.
+    plans: HashMap<(String, String), (Timestamp, Vec<Value>)>,
     /// How often the service has accepted a snapshot of that name.
     pub created: BTreeMap<String, usize>,
     /// By execution: the snapshots that a Delete was sent for.
@@ -90,7 +90,8 @@ impl Watch {
             let violation = format!("{} deletions, the brake is {brake:?}", all.len());
             self.violations.push(violation);
         }
-        let plan = self.plans.get(&invocation.payload["batch"].to_string());
+        let batch = invocation.payload["batch"].to_string();
+        let plan = self.plans.get(&(invocation.execution.clone(), batch));
         let told = lock(&invocation.told).application.clone();
         let wrong = match (plan, told) {
             (Some(listed), Some(application)) => why_not(&name, body, run, listed, &application),
@@ -194,7 +195,9 @@ impl Watch {
         if let (Ok(output), "prune-snapshots") = (ended, invocation.function.as_str()) {
             let listed = lock(&invocation.told).snapshots.clone();
             let plan = (invocation.began, listed);
-            self.plans.insert(output["batch"].to_string(), plan);
+            let batch = output["batch"].to_string();
+            self.plans
+                .insert((invocation.execution.clone(), batch), plan);
         }
     }
 }

@@ -1,0 +1,200 @@
+//! Documents as nobody should send them, for property tests.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use serde_json::{Number, Value, json};
+
+/// Whether `text` is one line that shows all that it has: nothing in it breaks the line, is invisible,
+/// or changes the order in which the rest is read.
+#[must_use]
+pub fn is_plain_line(text: &str) -> bool {
+    !text.contains(char::is_control) && !text.contains(DECEPTIVE)
+}
+
+/// Beside the control characters: separators of lines and paragraphs, marks, embeddings, overrides
+/// and isolates of the direction of reading, what has no width, tags.
+const DECEPTIVE: [char; 10] = [
+    '\u{2028}',
+    '\u{2029}',
+    '\u{202e}',
+    '\u{2066}',
+    '\u{200f}',
+    '\u{200b}',
+    '\u{61c}',
+    '\u{feff}',
+    '\u{fffa}',
+    '\u{e0041}',
+];
+
+/// Texts that break lines, forge lines, or are too long, empty, or in no alphabet that is expected.
+pub fn texts() -> impl Strategy<Value = String> {
+    const BROKEN: &[&str] = &[
+        "Odd\r\n\r\nExecution: https://evil.example",
+        "Execution: https://evil.example",
+        "Record: app_name payments",
+        "\n{\"level\":\"ERROR\",\"error_name\":\"Forged\"}",
+        "\u{1b}[2J\u{9b}31m\u{7f}\u{0}\u{8}\u{b}\u{c}",
+        "\u{85}next line",
+        "a' ; rm -rf / ; '\"\\$(id)`id`",
+        "",
+        " ",
+        "null",
+        "-1",
+        "NaN",
+        "1e999",
+        "SOMETHING_NEW",
+        "custom_1795377747949",
+        "-009999-01-02T01:59:59Z",
+        "9999-12-30T22:00:00.999999999Z",
+        "+10000-01-01T00:00:00Z",
+        "2026-11-22T20:02:28.42Z",
+    ];
+    prop_oneof![
+        4 => select(BROKEN).prop_map(str::to_owned),
+        2 => select(&DECEPTIVE[..]).prop_map(|c| format!("a{c}b")),
+        2 => (select(vec!['n', '\u{1}', '"', '\u{1f980}', '\n']), select(vec![128_usize, 129, 256, 257, 2_500]))
+            .prop_map(|(c, length)| c.to_string().repeat(length)),
+        1 => "\\PC{0,12}",
+    ]
+}
+
+/// Numbers at and beyond the bounds of every type.
+fn numbers() -> impl Strategy<Value = Number> {
+    const NUMBERS: &[&str] = &[
+        "0",
+        "-0.0",
+        "-1",
+        "1.5",
+        "1e-320",
+        "-1e-20",
+        "4294967295",
+        "4294967296",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "18446744073709551615",
+        "253402300800",
+        "-377705116800",
+        "1795377747.9999999999",
+        "1e15",
+        "1e300",
+        "-1e300",
+    ];
+    select(NUMBERS).prop_map(|text| text.parse().unwrap_or_else(|_| 0.into()))
+}
+
+/// Any JSON.
+pub fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        1 => Just(Value::Null),
+        1 => any::<bool>().prop_map(Value::from),
+        3 => numbers().prop_map(Value::from),
+        4 => texts().prop_map(Value::from),
+        1 => Just(json!([])),
+        1 => Just(json!({})),
+        1 => (1_usize..120).prop_map(|depth| (0..depth).fold(json!(1), |inner, _| json!([inner]))),
+    ];
+    leaf.prop_recursive(2, 8, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            vec((texts(), inner), 0..4).prop_map(|fields| fields.into_iter().collect()),
+        ]
+    })
+}
+
+/// What is done to one place of a document.
+#[derive(Clone, Debug)]
+enum Change {
+    Remove,
+    Put(Value),
+    Add(String, Value),
+    Repeat(u8),
+    Reverse,
+}
+
+fn changes() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        2 => Just(Change::Remove),
+        4 => values().prop_map(Change::Put),
+        1 => (texts(), values()).prop_map(|(name, value)| Change::Add(name, value)),
+        1 => (1_u8..4).prop_map(Change::Repeat),
+        1 => Just(Change::Reverse),
+    ]
+}
+
+/// `document` with up to four of its places changed.
+pub fn mutated(document: Value) -> impl Strategy<Value = Value> {
+    vec((any::<Index>(), changes()), 0..5).prop_map(move |changes| {
+        let mut document = document.clone();
+        for (index, change) in changes {
+            let places = places(&document);
+            let place = index.get(&places);
+            change_at(&mut document, place, change);
+        }
+        document
+    })
+}
+
+/// The JSON pointers of everything in a document, itself included.
+#[must_use]
+pub fn places(document: &Value) -> Vec<String> {
+    let inner: Vec<(String, &Value)> = match document {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (name.replace('~', "~0").replace('/', "~1"), value))
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| (index.to_string(), item))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let mut all = vec![String::new()];
+    for (name, value) in inner {
+        all.extend(places(value).into_iter().map(|at| format!("/{name}{at}")));
+    }
+    all
+}
+
+/// `document` without what is at `place`.
+#[must_use]
+pub fn without(mut document: Value, place: &str) -> Value {
+    change_at(&mut document, place, Change::Remove);
+    document
+}
+
+fn change_at(document: &mut Value, place: &str, change: Change) {
+    if let Change::Remove = change {
+        let Some((parent, name)) = place.rsplit_once('/') else {
+            return;
+        };
+        match document.pointer_mut(parent) {
+            Some(Value::Object(fields)) => {
+                fields.remove(&name.replace("~1", "/").replace("~0", "~"));
+            }
+            Some(Value::Array(items)) => {
+                if let Ok(index) = name.parse::<usize>() {
+                    items.remove(index);
+                }
+            }
+            _ => {}
+        }
+        return;
+    }
+    let Some(at) = document.pointer_mut(place) else {
+        return;
+    };
+    match (change, at) {
+        (Change::Put(value), at) => *at = value,
+        (Change::Add(name, value), Value::Object(fields)) => {
+            fields.insert(name, value);
+        }
+        (Change::Repeat(times), Value::Array(items)) => {
+            let again = items.clone();
+            items.extend((0..times).flat_map(|_| again.clone()));
+        }
+        (Change::Reverse, Value::Array(items)) => items.reverse(),
+        _ => {}
+    }
+}
