@@ -72,6 +72,8 @@ struct Services {
     faults: Faults,
     permissions: Arc<Permissions>,
     moto: Upstream,
+    /// Held during a call of DynamoDB, whose writes are atomic: moto's are seen half done.
+    table: tokio::sync::Mutex<()>,
     account: String,
 }
 
@@ -137,6 +139,7 @@ impl Gateway {
             faults: Faults::default(),
             permissions,
             moto: moto.upstream(),
+            table: tokio::sync::Mutex::default(),
             account: account.clone(),
         });
         let app = Router::new().fallback(serve).with_state(services.clone());
@@ -332,6 +335,10 @@ impl Services {
                 Some(answer) => answer,
                 None => self.pass_on(head, body).await,
             },
+            Service::Json if signed_for(&head.headers).is_some_and(|it| it.1 == "dynamodb") => {
+                let _alone = self.table.lock().await;
+                self.pass_on(head, body).await
+            }
             Service::Json | Service::Query | Service::Other => self.pass_on(head, body).await,
         }
     }

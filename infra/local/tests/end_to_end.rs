@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::types::ExecutionStatus;
 use jiff::SignedDuration;
 use local::engine::Engine;
@@ -1017,6 +1018,35 @@ fn every_log_line_is_json_says_which_run_it_is_about_and_has_no_credentials() {
                     assert!(!line.contains(secret), "{line}");
                 }
             }
+        }
+    });
+}
+
+#[test]
+fn a_row_that_two_write_at_the_same_time_is_never_seen_half_written() {
+    run(async {
+        let names = support::engine().await.names();
+        let dynamodb = aws_sdk_dynamodb::Client::new(&names.sdk_config());
+        // So many that writing takes its time.
+        let fields: Vec<String> = (0..40).map(|n| format!("field_{n} = :arn")).collect();
+        let update_expression = format!("SET execution_arn = :arn, {}", fields.join(", "));
+        for number in 0..20 {
+            let write = || {
+                let update = dynamodb.update_item().table_name(&names.table);
+                update
+                    .key("app_name", AttributeValue::S("two-writers".to_owned()))
+                    .key(
+                        "snapshot_manager_run_id",
+                        AttributeValue::N(number.to_string()),
+                    )
+                    .update_expression(&update_expression)
+                    .condition_expression("attribute_not_exists(app_name) OR execution_arn = :arn")
+                    .expression_attribute_values(":arn", AttributeValue::S("same".to_owned()))
+                    .send()
+            };
+            let (one, other) = tokio::join!(write(), write());
+            one.unwrap();
+            other.unwrap();
         }
     });
 }

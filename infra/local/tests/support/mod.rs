@@ -443,7 +443,6 @@ impl<'a> Scenario<'a> {
         };
         eventually("the announced record", async || {
             let record = self.row(app_name, execution.run_id).await?;
-            // moto shows a row while it is being written.
             let outcome = record.get("outcome")?.as_str()?.to_owned();
             let expected = wanted.clone().unwrap_or_else(|| outcome.clone());
             let announced = record.get("notified").is_some_and(|notified| {
