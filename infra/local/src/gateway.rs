@@ -72,6 +72,8 @@ struct Services {
     faults: Faults,
     permissions: Arc<Permissions>,
     moto: Upstream,
+    /// Held during a call of DynamoDB, whose writes are atomic: moto's are seen half done.
+    table: tokio::sync::Mutex<()>,
     account: String,
 }
 
@@ -137,6 +139,7 @@ impl Gateway {
             faults: Faults::default(),
             permissions,
             moto: moto.upstream(),
+            table: tokio::sync::Mutex::default(),
             account: account.clone(),
         });
         let app = Router::new().fallback(serve).with_state(services.clone());
@@ -252,12 +255,20 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
     let fault = services
         .faults
         .take(function.as_deref(), &call.operation, &body);
-    let effect = || services.dispatch(&call, &head, body);
+    let effect = |body| services.dispatch(&call, &head, body);
+    // Step Functions' own client would raise this; moto makes States.Runtime of it, which nothing retries.
+    let lost = || {
+        if call.service == Service::Lambda && is_step_functions(&head.headers) {
+            error_response(StatusCode::BAD_GATEWAY, "SdkClientException", "no answer")
+        } else {
+            drop_connection()
+        }
+    };
     match fault {
-        None => effect().await,
+        None => effect(body).await,
         Some(Kind::Delay(delay)) => {
             tokio::time::sleep(delay).await;
-            effect().await
+            effect(body).await
         }
         Some(Kind::Error {
             code,
@@ -272,15 +283,25 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
             b"<html><body>A proxy was here.</body></html>".to_vec(),
             &[("content-type", "text/html")],
         ),
-        Some(Kind::DropBefore) => drop_connection(),
+        Some(Kind::DropBefore) => lost(),
         Some(Kind::DropAfter) => {
-            effect().await;
-            drop_connection()
+            effect(body).await;
+            lost()
         }
-        Some(Kind::KillBefore) => services.kill(process).await,
+        Some(Kind::Twice) => {
+            let first = effect(body.clone()).await;
+            effect(body).await;
+            first
+        }
+        Some(Kind::TwiceAtOnce) => tokio::join!(effect(body.clone()), effect(body)).0,
+        Some(Kind::KillBefore) => {
+            services.kill(process).await;
+            lost()
+        }
         Some(Kind::KillAfter) => {
-            effect().await;
-            services.kill(process).await
+            effect(body).await;
+            services.kill(process).await;
+            lost()
         }
     }
 }
@@ -292,11 +313,10 @@ fn drop_connection() -> ! {
 }
 
 impl Services {
-    async fn kill(&self, process: Option<u64>) -> ! {
+    async fn kill(&self, process: Option<u64>) {
         if let Some(process) = process {
             self.lambda.kill(process).await;
         }
-        drop_connection()
     }
 
     async fn dispatch(&self, call: &Call, head: &Parts, body: Vec<u8>) -> Response<Body> {
@@ -315,6 +335,10 @@ impl Services {
                 Some(answer) => answer,
                 None => self.pass_on(head, body).await,
             },
+            Service::Json if signed_for(&head.headers).is_some_and(|it| it.1 == "dynamodb") => {
+                let _alone = self.table.lock().await;
+                self.pass_on(head, body).await
+            }
             Service::Json | Service::Query | Service::Other => self.pass_on(head, body).await,
         }
     }
