@@ -616,7 +616,13 @@ async fn cure(stage: &Stage) {
 fn judge(stage: &Stage) -> Course {
     let back = &stage.back;
     let watch = lock(&back.watch);
-    let services = lock(&back.services);
+    let mut services = lock(&back.services);
+    let there = list(&mut services, APPLICATION, back.now());
+    let there: Vec<&str> = there
+        .iter()
+        .filter(|snapshot| snapshot["SnapshotStatus"] != "DELETING")
+        .map(|snapshot| snapshot["SnapshotName"].as_str().unwrap())
+        .collect();
     let executions = lock(&back.executions);
     let mut violations = watch.violations.clone();
     let mut met = watch.met.clone();
@@ -625,8 +631,7 @@ fn judge(stage: &Stage) -> Course {
     }
     // A redrive of the first step takes it anew when another run has deleted it meanwhile.
     for (name, times) in &watch.created {
-        let deleted = watch.deleted.values().filter(|names| names.contains(name));
-        if *times > 1 + deleted.count() {
+        if *times > 1 + watch.removed.get(name).copied().unwrap_or(0) {
             violations.push(format!("{name} was created {times} times"));
         }
     }
@@ -658,7 +663,7 @@ fn judge(stage: &Stage) -> Course {
                 });
                 let given: Value = serde_json::from_str(given.unwrap()).unwrap();
                 let outcome = outcome(&given);
-                if let Some(what) = miscounted(&given, row, &watch, arn) {
+                if let Some(what) = miscounted(&given, row, &watch, arn, &there) {
                     wrong(what);
                 }
                 let silent = given["run"]["input"]["notify_on"] == "PROBLEMS"
@@ -757,13 +762,14 @@ fn outcome(given: &Value) -> &'static str {
     }
 }
 
-/// Whether the record counts what was deleted: at least all that this run's calls have deleted, at most what it
-/// has planned to.
+/// Whether the record counts what was deleted: all that this run's calls have deleted, each once, and nothing that
+/// it has not planned to or that is still there.
 fn miscounted(
     given: &Value,
     row: &Map<String, Value>,
     watch: &crate::watch::Watch,
     arn: &str,
+    there: &[&str],
 ) -> Option<String> {
     if given["run"]["input"]["mode"] == "PLAN" || given["progress"].is_null() {
         return None;
@@ -788,13 +794,17 @@ fn miscounted(
         .collect();
     let foreign: Vec<&String> = deleted
         .iter()
-        .filter(|name| !planned.contains(*name))
+        .filter(|name| {
+            let taken_anew = watch.created.get(*name).is_some_and(|times| *times > 1);
+            !planned.contains(*name) || there.contains(&name.as_str()) && !taken_anew
+        })
         .collect();
-    if missing.is_empty() && foreign.is_empty() && counted == deleted.len() {
+    let once: BTreeSet<&String> = deleted.iter().collect();
+    if missing.is_empty() && foreign.is_empty() && counted == once.len() {
         None
     } else {
         Some(format!(
-            "{counted} counted, {missing:?} deleted and not recorded, {foreign:?} recorded and not planned"
+            "{counted} counted, {missing:?} deleted and not recorded, {foreign:?} recorded and not planned or not gone"
         ))
     }
 }

@@ -277,10 +277,13 @@ impl Backstage {
     /// The effect of a function's call, and its answer.
     pub fn carry_out(&self, invocation: &Invocation, operation: &str, body: &Value) -> Answer {
         let now = self.now();
+        let ended = lock(&self.executions)
+            .get(&invocation.execution)
+            .is_some_and(|execution| execution.status != Status::Running);
         let mut services = lock(&self.services);
-        lock(&self.watch).before(invocation, operation, body, &mut services, now);
+        lock(&self.watch).before(operation, body, &mut services, now);
         let answer = services.answer(operation, body, now);
-        lock(&self.watch).after(invocation, operation, body, &answer);
+        lock(&self.watch).after(invocation, operation, body, &answer, ended);
         drop(services);
         let run = invocation.execution.rsplit(':').next().unwrap();
         self.tell(&format!(

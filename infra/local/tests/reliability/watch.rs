@@ -20,6 +20,8 @@ pub struct Watch {
     plans: HashMap<(String, String), (Timestamp, Vec<Value>)>,
     /// How often the service has accepted a snapshot of that name.
     pub created: BTreeMap<String, usize>,
+    /// How often one of that name was deleted.
+    pub removed: BTreeMap<String, usize>,
     /// By execution: the snapshots that a Delete was sent for.
     pub doomed: BTreeMap<String, BTreeSet<String>>,
     /// By execution: those that its own Delete has deleted.
@@ -105,7 +107,6 @@ impl Watch {
     /// A call of a function is about to have its effect.
     pub fn before(
         &mut self,
-        _: &Invocation,
         operation: &str,
         body: &Value,
         services: &mut Services,
@@ -120,13 +121,14 @@ impl Watch {
         }
     }
 
-    /// A call of a function has had its effect.
+    /// A call of a function has had its effect; its execution may have ended before.
     pub fn after(
         &mut self,
         invocation: &Invocation,
         operation: &str,
         body: &Value,
         (status, _): &Answer,
+        ended: bool,
     ) {
         if *status != 200 {
             return;
@@ -135,8 +137,12 @@ impl Watch {
         match operation {
             "CreateApplicationSnapshot" => *self.created.entry(name()).or_default() += 1,
             "DeleteApplicationSnapshot" => {
-                let deleted = self.deleted.entry(invocation.execution.clone());
-                deleted.or_default().insert(name());
+                *self.removed.entry(name()).or_default() += 1;
+                // What comes after the end of its execution nobody can have counted.
+                if !ended {
+                    let deleted = self.deleted.entry(invocation.execution.clone());
+                    deleted.or_default().insert(name());
+                }
                 if self.newest == Some(name()) {
                     let violation = format!("deleted {}, the newest READY one", name());
                     self.violations.push(violation);
