@@ -2,13 +2,14 @@
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::config::retry::RetryConfig;
+use aws_sdk_kinesisanalyticsv2::operation::RequestId;
 use aws_sdk_kinesisanalyticsv2::types::{ApplicationDetail, SnapshotDetails, SnapshotStatus};
 use contract::{
     CreateSnapshotInput, CreateSnapshotOutput, ErrorName, Mode, Run, RunInput, RunSnapshot,
     SnapshotCreation,
 };
 use jiff::Timestamp;
-use shell::{Refusal, StepError};
+use shell::{Refusal, RefusalKind, StepError};
 
 use crate::application::{Readiness, readiness};
 use crate::error;
@@ -160,7 +161,7 @@ fn snapshots_enabled(application: &ApplicationDetail) -> Option<bool> {
 async fn create(flink: &Client, run: &Run, snapshot_name: &str) -> Result<(), Refusal> {
     let once =
         aws_sdk_kinesisanalyticsv2::config::Builder::new().retry_config(RetryConfig::disabled());
-    flink
+    let answer = flink
         .create_application_snapshot()
         .application_name(run.input.application_name.as_str())
         .snapshot_name(snapshot_name)
@@ -168,8 +169,15 @@ async fn create(flink: &Client, run: &Run, snapshot_name: &str) -> Result<(), Re
         .config_override(once)
         .send()
         .await
-        .map(|_| ())
-        .map_err(|error| Refusal::of("CreateApplicationSnapshot", &error))
+        .map_err(|error| Refusal::of("CreateApplicationSnapshot", &error))?;
+    // The answer is empty, so the SDK would take any page of a proxy for it.
+    if answer.request_id().is_none() {
+        return Err(Refusal {
+            kind: RefusalKind::Lost,
+            words: "CreateApplicationSnapshot: an answer that is not the service's".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// The name of a snapshot that the application is taking.

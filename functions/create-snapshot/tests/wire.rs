@@ -344,6 +344,20 @@ async fn a_creation_whose_answer_was_lost_is_found_and_adopted() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_not_the_services_begins_no_snapshot() {
+    let exchanges = [
+        own_is_not_there(),
+        application("RUNNING"),
+        create(Answer::Text("<html>A proxy was here.</html>".to_owned())),
+        own_is_not_there(),
+        application("RUNNING"),
+        nothing_listed(),
+    ];
+    let error = run(orders(), exchanges).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::ServiceUnavailable);
+}
+
+#[tokio::test]
 async fn an_application_that_stopped_just_before_the_creation_is_skipped() {
     let exchanges = [
         own_is_not_there(),

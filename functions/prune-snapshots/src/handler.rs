@@ -187,7 +187,7 @@ fn restore(configuration: &ApplicationRestoreConfiguration) -> Restore {
 }
 
 /// The fates with what the listing shows: what is gone is deleted, whatever the answer was and whichever try
-/// of this step has done it.
+/// of this step has done it; what is still there is not, and its deletion is tried once more.
 fn settled(fates: Vec<Fate>, batch: &[DoomedSnapshot], snapshots: &[Snapshot]) -> Vec<Fate> {
     let remain: HashSet<&str> = snapshots
         .iter()
@@ -195,10 +195,14 @@ fn settled(fates: Vec<Fate>, batch: &[DoomedSnapshot], snapshots: &[Snapshot]) -
         .map(|snapshot| snapshot.name.as_str())
         .collect();
     let settle = |(fate, doomed): (Fate, &DoomedSnapshot)| {
-        if remain.contains(doomed.snapshot_name.as_str()) {
-            fate
-        } else {
-            Fate::Deleted
+        let name = &doomed.snapshot_name;
+        match fate {
+            _ if !remain.contains(name.as_str()) => Fate::Deleted,
+            Fate::Deleted => Fate::Unanswered(StepError::new(
+                ErrorName::ServiceUnavailable,
+                format!("{name} is still listed after its deletion."),
+            )),
+            fate => fate,
         }
     };
     fates.into_iter().zip(batch).map(settle).collect()

@@ -326,6 +326,34 @@ async fn a_deletion_that_the_listing_shows_is_counted_though_every_answer_was_lo
 }
 
 #[tokio::test]
+async fn a_deletion_that_the_listing_does_not_show_is_not_counted_whatever_its_answer() {
+    let answers = [
+        Answer::Ok(json!({})),
+        Answer::Text("<html>A proxy was here.</html>".to_owned()),
+        Answer::Error(400, "ResourceNotFoundException", "no"),
+    ];
+    for answer in answers {
+        let first = with_batch(input("RUN", 1, 25), &[3], json!({}));
+        let exchanges = [running(), delete(3, answer.clone()), ready([0, 3])];
+        let output = prune(first, exchanges).await.unwrap();
+        assert_eq!(batch_names(&output), [name(3)]);
+        assert_eq!(output.progress.deleted_count, 0);
+        assert_eq!(output.progress.unanswered, [name(3)]);
+
+        let progress = serde_json::to_value(output.progress).unwrap();
+        let second = with_batch(input("RUN", 1, 25), &[3], progress);
+        let exchanges = [running(), delete(3, answer), ready([0, 3])];
+        let output = prune(second, exchanges).await.unwrap();
+        assert_eq!(output.pruning, Pruning::Done);
+        assert_eq!(output.progress.deleted_count, 0);
+        assert_eq!(
+            output.progress.failed[0].reason,
+            format!("{} is still listed after its deletion.", name(3))
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_deletion_without_an_answer_is_reported_when_the_gate_closes_before_its_second_try() {
     let input = with_batch(
         input("RUN", 1, 25),

@@ -167,7 +167,7 @@ impl HttpConnector for Service {
         };
         script.sent.push((operation, body));
         HttpConnectorFuture::ready(match answer {
-            Answer::Ok(value) => Ok(response(200, value.to_string())),
+            Answer::Ok(value) => Ok(of_the_service(response(200, value.to_string()))),
             Answer::Text(text) => Ok(response(200, text)),
             Answer::Error(status, code, message) => Ok(response(
                 status,
@@ -228,6 +228,15 @@ fn with_keys(parameters: &[(String, String)]) -> serde_json::Map<String, Value> 
             (name, Value::from(value.as_str()))
         })
         .collect()
+}
+
+/// With the request id that every answer of AWS has.
+#[must_use]
+pub fn of_the_service(mut response: HttpResponse) -> HttpResponse {
+    response
+        .headers_mut()
+        .insert("x-amzn-requestid", "a-request");
+    response
 }
 
 fn response(status: u16, body: String) -> HttpResponse {

@@ -99,12 +99,7 @@ impl Faults {
     }
 
     /// Takes the fault that hits this call, if any, and counts the hit.
-    pub(crate) fn take(
-        &self,
-        function: Option<&str>,
-        operation: &str,
-        body: &[u8],
-    ) -> Option<Kind> {
+    pub fn take(&self, function: Option<&str>, operation: &str, body: &[u8]) -> Option<Kind> {
         let mut all = self.lock();
         let hit = all.iter_mut().find(|injected| {
             injected.live && matches(&injected.fault, function, operation, body)

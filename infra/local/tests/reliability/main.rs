@@ -11,6 +11,7 @@
 
 #[path = "../support/follower.rs"]
 mod follower;
+mod matrix;
 mod redrive;
 mod services;
 mod simulation;

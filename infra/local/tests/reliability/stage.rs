@@ -210,6 +210,8 @@ pub struct Backstage {
     pub watch: Mutex<Watch>,
     /// What record-and-notify has printed.
     pub printed: Mutex<Vec<Value>>,
+    /// The invocation that began last: whose a call is, for who sees only the call.
+    pub last: Mutex<Option<Arc<Invocation>>>,
 }
 
 impl Debug for Backstage {
@@ -254,6 +256,7 @@ impl Backstage {
             undelivered: Mutex::default(),
             watch: Mutex::default(),
             printed: Mutex::default(),
+            last: Mutex::default(),
         })
     }
 
@@ -333,7 +336,7 @@ impl HttpConnector for Wire {
 
 impl Backstage {
     /// A call on its way there and back.
-    async fn travel(
+    pub async fn travel(
         self: Arc<Self>,
         invocation: Arc<Invocation>,
         operation: String,
@@ -399,10 +402,11 @@ impl Backstage {
                 tokio::time::sleep(latency).await;
                 lock(&self.watch).told(&invocation, &operation, &request, &answer);
                 let (status, body) = answer;
-                Ok(HttpResponse::new(
-                    status.try_into().unwrap(),
-                    SdkBody::from(body),
-                ))
+                let answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
+                Ok(match kind {
+                    Some(Kind::NotJson) => answer,
+                    _ => shell::replay::of_the_service(answer),
+                })
             }
         }
     }
@@ -424,6 +428,7 @@ impl Stage {
         let config = shell::replay::config_of(http_client_fn(move |_, _| connector.clone()))
             .into_builder()
             .timeout_config(shell::timeouts())
+            .retry_config(RetryConfig::standard())
             .time_source(Time(back.clone()))
             // It counts the bytes that a socket takes.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -434,20 +439,12 @@ impl Stage {
     /// With clients of that configuration. They have token buckets of their own: the SDK's is one for the
     /// process, so that no course could be repeated.
     pub fn new(back: Arc<Backstage>, config: &aws_config::SdkConfig) -> Self {
-        let retry = RetryConfig::standard();
         let bucket = || RetryPartition::custom("one stage").build();
-        let flink = aws_sdk_kinesisanalyticsv2::config::Builder::from(config)
-            .retry_config(retry.clone())
-            .retry_partition(bucket());
-        let dynamodb = aws_sdk_dynamodb::config::Builder::from(config)
-            .retry_config(retry.clone())
-            .retry_partition(bucket());
-        let sfn = aws_sdk_sfn::config::Builder::from(config)
-            .retry_config(retry.clone())
-            .retry_partition(bucket());
-        let sns = aws_sdk_sns::config::Builder::from(config)
-            .retry_config(retry)
-            .retry_partition(bucket());
+        let flink =
+            aws_sdk_kinesisanalyticsv2::config::Builder::from(config).retry_partition(bucket());
+        let dynamodb = aws_sdk_dynamodb::config::Builder::from(config).retry_partition(bucket());
+        let sfn = aws_sdk_sfn::config::Builder::from(config).retry_partition(bucket());
+        let sns = aws_sdk_sns::config::Builder::from(config).retry_partition(bucket());
         Self {
             back,
             flink: aws_sdk_kinesisanalyticsv2::Client::from_conf(flink.build()),
@@ -479,6 +476,7 @@ impl Stage {
             told: Mutex::default(),
         });
         lock(&self.back.watch).begun(&invocation);
+        *lock(&self.back.last) = Some(invocation.clone());
         let stage = self.clone();
         // It goes on, whatever becomes of who has invoked it.
         let ended = tokio::spawn(async move {
@@ -749,16 +747,21 @@ impl Stage {
         Some(event)
     }
 
-    /// Lambda's asynchronous invocation: up to three tries, then the failure destination.
-    pub async fn deliver(&self, arn: &str, event: &Value) {
-        for wait in EVENT_RETRIES.into_iter().map(Some).chain([None]) {
+    /// Lambda's asynchronous invocation: up to three tries, then the failure destination; the last error and its
+    /// cause, if it comes to that.
+    pub async fn deliver(&self, arn: &str, event: &Value) -> Option<(String, String)> {
+        let mut waits = EVENT_RETRIES.into_iter();
+        loop {
             let answer = self
                 .run_function("record-and-notify", arn, event, Duration::MAX)
                 .await;
-            match (answer, wait) {
-                (Ok(_), _) => return,
+            match (answer, waits.next()) {
+                (Ok(_), _) => return None,
                 (Err(_), Some(wait)) => self.back.clock.sleep(wait).await,
-                (Err(_), None) => lock(&self.back.undelivered).push(event.clone()),
+                (Err(error), None) => {
+                    lock(&self.back.undelivered).push(event.clone());
+                    return Some(error);
+                }
             }
         }
     }
