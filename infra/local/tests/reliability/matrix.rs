@@ -411,7 +411,7 @@ async fn play(cell: &Cell) -> String {
     if cell.role == Role::OnEvent {
         input["application_name"] = "not-there".into();
     }
-    stage.begin(RUN, input.clone());
+    stage.begin(RUN, &input);
     if cell.is_refused_a_deletion() {
         let refused = Kind::Error {
             code: "ResourceInUseException".to_owned(),

@@ -110,11 +110,11 @@ struct Scene {
 }
 
 impl Scene {
-    /// A scene with `cause` in the way of `state`.
-    fn new(state: &str, cause: Option<Cause>) -> Self {
+    /// A scene with `cause` in the way of the state.
+    fn new(at: &str, cause: Option<Cause>) -> Self {
         let from: Timestamp = "2026-11-22T20:02:27.949Z".parse().unwrap();
         let on = Arc::new(AtomicBool::new(true));
-        let function = function_of(state).unwrap_or_default();
+        let function = function_of(at).unwrap_or_default();
         let mischief = mischief(&function, cause.clone(), on.clone());
         let services = Services::new(application(from, cause.as_ref()));
         let back = Backstage::new(Clock::of_the_runtime(from), services, mischief);
@@ -125,7 +125,7 @@ impl Scene {
                     Err("The function's environment: TABLE_NAME is not set.".to_owned());
             }
             Some(Cause::Before(status)) => {
-                *lock(&stage.halt) = Some((state.to_owned(), status.clone()));
+                *lock(&stage.halt) = Some((at.to_owned(), status.clone()));
             }
             _ => {}
         }
@@ -133,7 +133,7 @@ impl Scene {
             stage,
             arn: arn("run"),
             cause,
-            state: state.to_owned(),
+            state: at.to_owned(),
             on,
         }
     }
@@ -172,7 +172,7 @@ impl Scene {
             Some(Cause::SlowSnapshot) => input["ready_timeout_seconds"] = 60.into(),
             _ => {}
         }
-        self.stage.begin(&self.arn, input);
+        self.stage.begin(&self.arn, &input);
         match &self.cause {
             Some(Cause::ForgottenTimeZone) => {
                 // Such a payload comes from a release that did know it.
@@ -199,9 +199,9 @@ impl Scene {
             }
             Some(Cause::During(status)) => {
                 let (stage, arn) = (self.stage.clone(), self.arn.clone());
-                let (state, status) = (self.state.clone(), status.clone());
+                let (held, status) = (self.state.clone(), status.clone());
                 tokio::spawn(async move {
-                    while stage.with(&arn, |e| e.follower.state() != state) {
+                    while stage.with(&arn, |e| e.follower.state() != held) {
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
                     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -397,7 +397,7 @@ async fn failed(state: &str, cause: &Cause) -> (Scene, Status) {
 async fn undisturbed(state: &str, cause: &Cause) -> End {
     let scene = Scene::new(state, Some(cause.clone()));
     scene.clear().await;
-    scene.stage.begin(&scene.arn, input());
+    scene.stage.begin(&scene.arn, &input());
     scene.stage.go(&scene.arn).await;
     tokio::time::sleep(Duration::from_hours(1)).await;
     assert!(
@@ -516,7 +516,7 @@ fn what_a_redrive_does_not_cure_the_messages_command_does() {
                     let asked = asked.strip_suffix('\'').unwrap();
                     let asked = serde_json::from_str(asked).unwrap_or_else(|_| input());
                     let new = arn("new");
-                    scene.stage.begin(&new, asked);
+                    scene.stage.begin(&new, &asked);
                     scene.stage.go(&new).await;
                     tokio::time::sleep(Duration::from_hours(1)).await;
                     let (_, row, told) = scene.end(&new);

@@ -19,8 +19,8 @@ use local::stack::{ACCOUNT, REGION};
 use serde_json::{Map, Value, json};
 
 use crate::services::{Services, plain};
-use crate::stage::{Backstage, Clock, Delivery, Mischief, Stage, Status, lock};
-use crate::watch::list;
+use crate::stage::{Backstage, Clock, Delivery, Execution, Mischief, Stage, Status, lock};
+use crate::watch::{Watch, list};
 
 /// Courses of the test command.
 const COURSES: u64 = 10_000;
@@ -205,9 +205,12 @@ async fn course(seed: u64) -> Course {
     }
     // The last events and late effects.
     tokio::time::sleep(Duration::from_hours(24)).await;
+    let before = judge_runs(&stage);
     cure(&stage).await;
     tokio::time::sleep(Duration::from_hours(24)).await;
-    judge(&stage)
+    let mut course = judge(&stage);
+    course.violations.splice(0..0, before);
+    course
 }
 
 /// Log-uniform between so many seconds.
@@ -434,7 +437,7 @@ fn operator(rng: &mut Rng) -> Operator {
 async fn one_run(stage: Stage, number: u32, at: Duration, input: Value, operator: Operator) {
     tokio::time::sleep(at).await;
     let arn = format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:snapshot-manager:run-{number}");
-    stage.begin(&arn, input);
+    stage.begin(&arn, &input);
     if let Some((after, status)) = operator.stops_after {
         let (stage, arn) = (stage.clone(), arn.clone());
         tokio::spawn(async move {
@@ -598,7 +601,7 @@ async fn cure(stage: &Stage) {
             let input = serde_json::from_str(input).unwrap_or(corrected);
             number += 1;
             let cured = format!("{arn}-cure-{number}");
-            stage.begin(&cured, input);
+            stage.begin(&cured, &input);
             stage.go(&cured).await;
             arns.push(cured);
             break;
@@ -614,18 +617,10 @@ async fn cure(stage: &Stage) {
 
 /// What is wrong after all.
 fn judge(stage: &Stage) -> Course {
+    let mut violations = judge_runs(stage);
     let back = &stage.back;
     let watch = lock(&back.watch);
-    let mut services = lock(&back.services);
-    let there = list(&mut services, APPLICATION, back.now());
-    let there: Vec<&str> = there
-        .iter()
-        .filter(|snapshot| snapshot["SnapshotStatus"] != "DELETING")
-        .map(|snapshot| snapshot["SnapshotName"].as_str().unwrap())
-        .collect();
-    let executions = lock(&back.executions);
-    let mut violations = watch.violations.clone();
-    let mut met = watch.met.clone();
+    violations.extend(watch.violations.clone());
     if !lock(&back.undelivered).is_empty() {
         violations.push("an event is not handled even by its replay".to_owned());
     }
@@ -635,114 +630,172 @@ fn judge(stage: &Stage) -> Course {
             violations.push(format!("{name} was created {times} times"));
         }
     }
-    for (arn, execution) in executions.iter() {
-        let mut wrong = |what: String| violations.push(format!("{arn}: {what}"));
-        let rows = services.table.values();
-        let rows: Vec<Map<String, Value>> = rows
-            .map(plain)
-            .filter(|row| row["execution_arn"] == arn.as_str())
-            .collect();
-        let [row] = rows.as_slice() else {
-            wrong(format!("has {} records: {rows:?}", rows.len()));
-            continue;
-        };
-        if row["snapshot_manager_run_id"] != execution.started.as_millisecond() {
-            wrong("has a record of another run id".to_owned());
+    for (arn, execution) in lock(&back.executions).iter() {
+        if let Status::Failed(error, _) = &execution.status
+            && cure_of(error) == Some(Cure::Redrive)
+        {
+            violations.push(format!("{arn} failed with {error} after all was well"));
         }
-        let history = &services.histories[arn];
-        let end = history.last().unwrap();
+    }
+    Course {
+        violations,
+        met: watch.met.clone(),
+        story: watch.story.clone(),
+    }
+}
+
+/// What is wrong with the runs that have ended, those aside whose events could not be handled yet.
+fn judge_runs(stage: &Stage) -> Vec<String> {
+    let back = &stage.back;
+    let mut services = lock(&back.services);
+    let there = list(&mut services, APPLICATION, back.now());
+    let mut judge = Judge {
+        services: &services,
+        watch: &mut lock(&back.watch),
+        printed: &lock(&back.printed),
+        there: there
+            .iter()
+            .filter(|snapshot| snapshot["SnapshotStatus"] != "DELETING")
+            .map(|snapshot| snapshot["SnapshotName"].as_str().unwrap())
+            .collect(),
+    };
+    let undelivered = lock(&back.undelivered);
+    let executions = lock(&back.executions);
+    let told = executions.iter().filter(|(arn, _)| {
+        let mut waiting = undelivered.iter();
+        waiting.all(|event| event["detail"]["executionArn"] != arn.as_str())
+    });
+    told.flat_map(|(arn, execution)| {
+        let wrong = judge.run(arn, execution);
+        wrong.into_iter().map(move |what| format!("{arn} {what}"))
+    })
+    .collect()
+}
+
+/// What the cure of an error is, if it is one of ours.
+fn cure_of(error: &str) -> Option<Cure> {
+    let ours = ErrorName::ALL
+        .into_iter()
+        .find(|name| name.as_str() == error);
+    ours.map(ErrorName::cure)
+}
+
+/// All that a run is held against.
+struct Judge<'a> {
+    services: &'a Services,
+    watch: &'a mut Watch,
+    printed: &'a [Value],
+    /// The names of the snapshots that there are.
+    there: Vec<&'a str>,
+}
+
+impl Judge<'_> {
+    fn run(&mut self, arn: &str, execution: &Execution) -> Vec<String> {
+        let rows = self.services.table.values().map(plain);
+        let rows: Vec<Map<String, Value>> =
+            rows.filter(|row| row["execution_arn"] == arn).collect();
+        let [row] = rows.as_slice() else {
+            return vec![format!("has {} records: {rows:?}", rows.len())];
+        };
+        let mut wrong = Vec::new();
+        if row["snapshot_manager_run_id"] != execution.started.as_millisecond() {
+            wrong.push("has a record of another run id".to_owned());
+        }
         let (outcome, silent) = match &execution.status {
-            Status::Running => {
-                wrong("has no end".to_owned());
-                continue;
-            }
-            Status::Succeeded(_) => {
-                let given = history.iter().rev().find_map(|event| {
-                    let entered = &event["stateEnteredEventDetails"];
-                    (entered["name"] == "RecordAndNotify").then(|| entered["input"].as_str())?
-                });
-                let given: Value = serde_json::from_str(given.unwrap()).unwrap();
-                let outcome = outcome(&given);
-                if let Some(what) = miscounted(&given, row, &watch, arn, &there) {
-                    wrong(what);
-                }
-                let silent = given["run"]["input"]["notify_on"] == "PROBLEMS"
-                    && outcome != "PRUNE_INCOMPLETE";
-                (outcome, silent)
-            }
+            Status::Running => return vec!["has no end".to_owned()],
+            Status::Succeeded(_) => self.success(arn, row, &mut wrong),
             Status::Failed(error, _) => {
-                let documented = ErrorName::ALL
-                    .into_iter()
-                    .any(|name| name.as_str() == error);
-                if !documented && !OF_AWS.contains(&error.as_str()) {
-                    wrong(format!("failed with {error}"));
+                if cure_of(error).is_none() && !OF_AWS.contains(&error.as_str()) {
+                    wrong.push(format!("failed with {error}"));
                 }
                 if row.get("error_name") != Some(&json!(error)) {
-                    wrong(format!(
-                        "failed with {error}, recorded is {:?}",
-                        row.get("error_name")
-                    ));
-                }
-                if ErrorName::ALL
-                    .into_iter()
-                    .any(|name| name.as_str() == error && name.cure() == Cure::Redrive)
-                {
-                    wrong(format!("failed with {error} after all was well"));
+                    let recorded = row.get("error_name");
+                    wrong.push(format!("failed with {error}, recorded is {recorded:?}"));
                 }
                 ("FAILED", false)
             }
             Status::TimedOut => ("TIMED_OUT", false),
             Status::Aborted => ("ABORTED", false),
         };
-        met.insert(outcome.to_owned());
+        self.watch.met.insert(outcome.to_owned());
         if row["outcome"] != outcome {
-            wrong(format!("was {outcome}, recorded is {}", row["outcome"]));
+            wrong.push(format!("was {outcome}, recorded is {}", row["outcome"]));
         }
-        let succeeded = matches!(execution.status, Status::Succeeded(_));
-        let failed_state = row.get("failed_state");
-        if succeeded && (failed_state.is_some() || row.contains_key("error_name")) {
-            wrong("has succeeded, and its record has an error".to_owned());
+        if !matches!(execution.status, Status::Succeeded(_)) {
+            self.failure(arn, execution, row, &mut wrong);
         }
-        if !succeeded {
-            if failed_state != Some(&json!(execution.follower.state())) {
-                wrong(format!("failed elsewhere than at {failed_state:?}"));
-            }
-            #[allow(clippy::cast_possible_truncation, reason = "milliseconds")]
-            let at = (end["timestamp"].as_f64().unwrap() * 1_000.0).round() as i64;
-            if row["finished_at"] != at {
-                wrong(format!("ended at {at}, recorded is {}", row["finished_at"]));
-            }
+        self.announcements(arn, execution, (outcome, silent), &mut wrong);
+        wrong
+    }
+
+    /// The outcome of a run that came to its last state, and whether nobody wants to hear of it.
+    fn success(
+        &self,
+        arn: &str,
+        row: &Map<String, Value>,
+        wrong: &mut Vec<String>,
+    ) -> (&'static str, bool) {
+        let given = self.services.histories[arn].iter().rev().find_map(|event| {
+            let entered = &event["stateEnteredEventDetails"];
+            (entered["name"] == "RecordAndNotify").then(|| entered["input"].as_str())?
+        });
+        let given: Value = serde_json::from_str(given.unwrap()).unwrap();
+        let outcome = outcome(&given);
+        wrong.extend(miscounted(&given, row, self.watch, arn, &self.there));
+        if row.contains_key("failed_state") || row.contains_key("error_name") {
+            wrong.push("has succeeded, and its record has an error".to_owned());
         }
-        let about = services
-            .published
-            .iter()
-            .filter(|published| published.record["execution_arn"] == arn.as_str());
-        let about: Vec<&Value> = about
-            .map(|published| &published.record["outcome"])
-            .collect();
-        let told = about.iter().any(|told| **told == outcome);
-        if told == silent && !(silent && watch.harms(arn) > 0) {
-            wrong(format!("was {outcome}, announced is {about:?}"));
+        let problems = given["run"]["input"]["notify_on"] == "PROBLEMS";
+        (outcome, problems && outcome != "PRUNE_INCOMPLETE")
+    }
+
+    fn failure(
+        &self,
+        arn: &str,
+        execution: &Execution,
+        row: &Map<String, Value>,
+        wrong: &mut Vec<String>,
+    ) {
+        let state = row.get("failed_state");
+        if state != Some(&json!(execution.follower.state())) {
+            wrong.push(format!("failed elsewhere than at {state:?}"));
         }
-        let ends = execution.bad_ends + usize::from(succeeded);
-        let harms = watch.harms(arn) + execution.unheard_ends;
-        if about.len() > ends + harms {
-            wrong(format!(
-                "{ends} ends, {harms} harms, announced is {about:?}"
-            ));
-        }
-        let printed = lock(&back.printed);
-        let lines = printed
-            .iter()
-            .filter(|line| line["ExecutionArn"] == arn.as_str());
-        if lines.count() == 0 {
-            wrong("has no metrics".to_owned());
+        let end = self.services.histories[arn].last().unwrap();
+        #[allow(clippy::cast_possible_truncation, reason = "milliseconds")]
+        let at = (end["timestamp"].as_f64().unwrap() * 1_000.0).round() as i64;
+        if row["finished_at"] != at {
+            wrong.push(format!("ended at {at}, recorded is {}", row["finished_at"]));
         }
     }
-    Course {
-        violations,
-        met,
-        story: watch.story.clone(),
+
+    fn announcements(
+        &self,
+        arn: &str,
+        execution: &Execution,
+        (outcome, silent): (&str, bool),
+        wrong: &mut Vec<String>,
+    ) {
+        let about = self.services.published.iter();
+        let about: Vec<&Value> = about
+            .filter(|published| published.record["execution_arn"] == arn)
+            .map(|published| &published.record["outcome"])
+            .collect();
+        let harms = self.watch.harms(arn);
+        let told = about.iter().any(|told| **told == outcome);
+        if told == silent && !(silent && harms > 0) {
+            wrong.push(format!("was {outcome}, announced is {about:?}"));
+        }
+        let succeeded = matches!(execution.status, Status::Succeeded(_));
+        let ends = execution.bad_ends + usize::from(succeeded);
+        let harms = harms + execution.unheard_ends;
+        if about.len() > ends + harms {
+            wrong.push(format!(
+                "has {ends} ends, {harms} harms, announced is {about:?}"
+            ));
+        }
+        if self.printed.iter().all(|line| line["ExecutionArn"] != arn) {
+            wrong.push("has no metrics".to_owned());
+        }
     }
 }
 
@@ -767,7 +820,7 @@ fn outcome(given: &Value) -> &'static str {
 fn miscounted(
     given: &Value,
     row: &Map<String, Value>,
-    watch: &crate::watch::Watch,
+    watch: &Watch,
     arn: &str,
     there: &[&str],
 ) -> Option<String> {
@@ -785,7 +838,7 @@ fn miscounted(
         names(&row["snapshots_deleted"]),
         names(&row["snapshots_failed_to_be_deleted"]),
     );
-    let none = Default::default();
+    let none = BTreeSet::default();
     let own = watch.deleted.get(arn).unwrap_or(&none);
     let planned = watch.planned.get(arn).unwrap_or(&none);
     let missing: Vec<&String> = own

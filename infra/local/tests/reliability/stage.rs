@@ -124,10 +124,13 @@ pub enum Delivery {
     TwiceAtOnce,
 }
 
+/// What is decided of each call.
+type Calls = Box<dyn FnMut(&Invocation, &str) -> (Duration, Option<Kind>) + Send>;
+
 /// What goes wrong, and how long things take.
 pub struct Mischief {
     /// For a call of a function: its latency, and what happens to it.
-    pub call: Box<dyn FnMut(&Invocation, &str) -> (Duration, Option<Kind>) + Send>,
+    pub call: Calls,
     pub delivery: Box<dyn FnMut(&str) -> Delivery + Send>,
     /// How long after the end of an execution each delivery of its event comes.
     pub events: Box<dyn FnMut() -> Vec<Duration> + Send>,
@@ -400,7 +403,7 @@ impl Backstage {
             }
             _ => {
                 tokio::time::sleep(latency).await;
-                lock(&self.watch).told(&invocation, &operation, &request, &answer);
+                Watch::told(&invocation, &operation, &request, &answer);
                 let (status, body) = answer;
                 let answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
                 Ok(match kind {
@@ -609,7 +612,7 @@ impl Stage {
     }
 
     /// Starts an execution; [`Self::go`] brings it to its end.
-    pub fn begin(&self, arn: &str, input: Value) {
+    pub fn begin(&self, arn: &str, input: &Value) {
         let started = self.back.now().as_millisecond();
         let started = Timestamp::from_millisecond(started).unwrap();
         let context = json!({ "Execution": { "Id": arn, "StartTime": format!("{started:.3}") } });
@@ -629,7 +632,7 @@ impl Stage {
             arn,
             "ExecutionStarted",
             "executionStartedEventDetails",
-            details,
+            &details,
         );
     }
 
@@ -647,7 +650,7 @@ impl Stage {
             arn,
             "ExecutionRedriven",
             "executionRedrivenEventDetails",
-            details,
+            &details,
         );
     }
 
@@ -706,7 +709,7 @@ impl Stage {
             Status::Running => unreachable!("it has ended"),
         };
         lock(&self.back.watch).met.insert(kind.to_owned());
-        let at = self.note(arn, kind, name, details);
+        let at = self.note(arn, kind, name, &details);
         self.with(arn, |execution| {
             execution.status = status.clone();
             if !matches!(status, Status::Succeeded(_)) {
@@ -798,7 +801,7 @@ impl Stage {
                         Ok(output) => self.with(arn, |e| e.follower.answered(output)),
                         Err((error, cause)) => {
                             let details = json!({ "error": error, "cause": cause });
-                            self.note(arn, "TaskFailed", "taskFailedEventDetails", details);
+                            self.note(arn, "TaskFailed", "taskFailedEventDetails", &details);
                             let retry = self.with(arn, |e| e.follower.failed(&error));
                             let Some(backoff) = retry else {
                                 return Status::Failed(error, cause);
@@ -830,12 +833,12 @@ impl Stage {
                 }
             };
             let kind = DEFINITION["States"][&state]["Type"].as_str().unwrap();
-            self.note(arn, &format!("{kind}State{verb}"), name, details);
+            self.note(arn, &format!("{kind}State{verb}"), name, &details);
         }
     }
 
     /// Adds an event to the history; when it happened.
-    fn note(&self, arn: &str, kind: &str, name: &str, details: Value) -> Timestamp {
+    fn note(&self, arn: &str, kind: &str, name: &str, details: &Value) -> Timestamp {
         let now = self.back.now();
         self.back.tell(&format!("{arn} {kind} {}", details["name"]));
         let mut services = lock(&self.back.services);

@@ -154,7 +154,6 @@ impl Watch {
 
     /// A function is given an answer.
     pub fn told(
-        &mut self,
         invocation: &Invocation,
         operation: &str,
         request: &Value,
