@@ -13,6 +13,12 @@ const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// The tests that need nothing but cargo.
 const TESTS: [&str; 3] = ["wire", "retention", "reliability"];
 
+/// The fault matrix is among them, and needs botocore.
+const WITHOUT: &str = "every_fault";
+
+/// Courses of the simulation for each bug.
+const COURSES: &str = "3000";
+
 /// Where the verdicts are written down.
 const PAGE: &str = "resources/docs/mutations.md";
 
@@ -239,7 +245,9 @@ async fn failures(copy: &Path, target: &Path) -> Result<Vec<String>, String> {
     let output = Command::new(cargo)
         .args(["test", "--locked", "--offline", "--no-fail-fast"])
         .args(TESTS.iter().flat_map(|test| ["--test", test]))
+        .args(["--", "--skip", WITHOUT])
         .current_dir(copy)
+        .env("SIMULATION_COURSES", COURSES)
         .env("CARGO_TARGET_DIR", target)
         .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
@@ -277,8 +285,8 @@ fn page(verdicts: &[Verdict]) -> String {
     let mut page = format!(
         "# Bugs on purpose\n\n\
          What `cargo local mutate` has written. Each bug was put into a copy of the workspace, one at a time, and the\n\
-         tests that need nothing but cargo were run (`cargo test --test {}`). A bug that no test\n\
-         notices fails the command.\n\n| bug | in | caught by |\n|---|---|---|\n",
+         tests that need nothing but cargo were run (`cargo test --test {} -- --skip {WITHOUT}`,\n\
+         with {COURSES} courses of the simulation). A bug that no test notices fails the command.\n\n| bug | in | caught by |\n|---|---|---|\n",
         TESTS.join(" --test ")
     );
     for Verdict {
