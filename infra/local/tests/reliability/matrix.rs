@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::Ipv4Addr;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,6 +28,8 @@ use local::{functions, python};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use crate::services::{Services, plain};
@@ -146,7 +147,7 @@ struct Modelled {
 }
 
 /// The modelled errors of each operation, by its IAM action.
-fn modelled() -> BTreeMap<String, Vec<Modelled>> {
+async fn modelled() -> BTreeMap<String, Vec<Modelled>> {
     const ASK_BOTOCORE: &str = "
 import json, sys
 from botocore.loaders import Loader
@@ -169,12 +170,14 @@ print(json.dumps({action: list(errors(action)) for action in sys.argv[1:]}))
         .flat_map(|(_, _, actions)| actions.iter().copied())
         .collect();
     let target = functions::target_folder().unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let python = python::install(&target, python::MOTO, |_| ());
-    let said = Command::new(runtime.block_on(python).unwrap())
+    let python = python::install(&target, python::MOTO, |_| ())
+        .await
+        .unwrap();
+    let said = Command::new(python)
         .args(["-c", ASK_BOTOCORE])
         .args(actions)
         .output()
+        .await
         .unwrap();
     let complained = String::from_utf8_lossy(&said.stderr);
     assert!(said.status.success(), "{complained}");
@@ -618,7 +621,8 @@ do, the test fails, and `UPDATE_EXPECT=1 cargo test --locked --test reliability 
 #[test]
 fn every_fault_at_every_call_is_retried_or_named() {
     assert_eq!(ROWS.map(|row| row.0), functions::FUNCTIONS);
-    let modelled = modelled();
+    let runtime = Runtime::new().unwrap();
+    let modelled = runtime.block_on(modelled());
     let mut cells = Vec::new();
     for (function, roles, actions) in ROWS {
         for role in roles {
@@ -642,7 +646,7 @@ fn every_fault_at_every_call_is_retried_or_named() {
             }
         }
     }
-    let results = tokio::runtime::Runtime::new().unwrap().block_on(async {
+    let results = runtime.block_on(async {
         let room = Arc::new(Semaphore::new(AT_ONCE));
         let playing: Vec<_> = cells
             .iter()
@@ -668,7 +672,6 @@ fn every_fault_at_every_call_is_retried_or_named() {
         assert!(broken.is_empty(), "{}", broken.join("\n"));
         results
     });
-    println!("{} cells", cells.len());
     expect_file![concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../../resources/docs/faults.md"
@@ -678,48 +681,37 @@ fn every_fault_at_every_call_is_retried_or_named() {
 
 /// The results as tables: faults with the same results share a row.
 fn page(cells: &[Cell], results: &[String]) -> String {
-    let mut page = INTRODUCTION.to_owned();
-    let mut role = None;
-    let mut rows: Vec<(&str, Vec<&str>, &[String])> = Vec::new();
-    let cells = cells.chunks(2).zip(results.chunks(2));
-    let mut write = |role: Option<Role>, rows: &mut Vec<(&str, Vec<&str>, &[String])>| {
-        let Some(role) = role else { return };
-        let title = match role {
-            Role::State(state) => state,
-            Role::OnEvent => "RecordAndNotify, on the event of a run that has failed",
-        };
-        let _ = writeln!(
-            page,
-            "\n## {title}\n\n| call | fault | once | always |\n|---|---|---|---|"
-        );
-        for (call, faults, results) in rows.drain(..) {
-            let faults = faults.join(", ");
-            let call = call
-                .split_once(", ")
-                .map_or(format!("`{call}`"), |(operation, when)| {
-                    format!("`{operation}`, {when}")
-                });
-            let _ = writeln!(
-                page,
-                "| {call} | {faults} | {} | {} |",
-                results[0], results[1]
-            );
-        }
-    };
-    for (cell, results) in cells {
-        if role != Some(cell[0].role) {
-            write(role, &mut rows);
-            role = Some(cell[0].role);
-        }
-        let (call, fault) = (cell[0].call.as_str(), cell[0].fault.as_str());
+    let mut rows: Vec<(Role, &str, &[String], Vec<&str>)> = Vec::new();
+    for (cell, results) in cells.chunks(2).zip(results.chunks(2)) {
+        let Cell {
+            role, call, fault, ..
+        } = &cell[0];
         let same = rows
             .iter_mut()
-            .find(|row| row.0 == call && row.2 == results);
+            .find(|row| row.0 == *role && row.1 == call && row.2 == results);
         match same {
-            Some((_, faults, _)) => faults.push(fault),
-            None => rows.push((call, vec![fault], results)),
+            Some(row) => row.3.push(fault),
+            None => rows.push((*role, call, results, vec![fault])),
         }
     }
-    write(role, &mut rows);
+    let mut page = INTRODUCTION.to_owned();
+    let mut at_hand = None;
+    for (role, call, results, faults) in rows {
+        if at_hand != Some(role) {
+            at_hand = Some(role);
+            let title = match role {
+                Role::State(state) => state,
+                Role::OnEvent => "RecordAndNotify, on the event of a run that has failed",
+            };
+            let head = "| call | fault | once | always |\n|---|---|---|---|";
+            let _ = writeln!(page, "\n## {title}\n\n{head}");
+        }
+        let call = match call.split_once(", ") {
+            Some((operation, when)) => format!("`{operation}`, {when}"),
+            None => format!("`{call}`"),
+        };
+        let (faults, results) = (faults.join(", "), results.join(" | "));
+        let _ = writeln!(page, "| {call} | {faults} | {results} |");
+    }
     page
 }
