@@ -110,7 +110,7 @@ pub const MUTATIONS: [Mutation; 14] = [
     Mutation {
         bug: "The brake forgets what the run has deleted before",
         file: "functions/prune-snapshots/src/handler.rs",
-        right: "    let begun = progress.deleted_count + progress.failed_count;",
+        right: "    let begun = progress.deleted_count.saturating_add(progress.failed_count);",
         wrong: "    let begun = progress.failed_count;",
     },
     Mutation {
@@ -122,8 +122,8 @@ pub const MUTATIONS: [Mutation; 14] = [
     Mutation {
         bug: "A deletion whose answer was lost is not counted",
         file: "functions/prune-snapshots/src/handler.rs",
-        right: "        if remain.contains(doomed.snapshot_name.as_str()) {",
-        wrong: "        if remain.contains(doomed.snapshot_name.as_str()) || !batch.is_empty() {",
+        right: "            _ if !remain.contains(name.as_str()) => Fate::Deleted,",
+        wrong: "            _ if !remain.contains(name.as_str()) && batch.is_empty() => Fate::Deleted,",
     },
     Mutation {
         bug: "A record overwrites what is later, or another execution's",
@@ -163,6 +163,9 @@ pub struct Verdict {
 pub async fn run(target: &Path, mut told: impl FnMut(&Verdict)) -> Result<Vec<Verdict>, String> {
     let copy = target.join("local/mutations");
     make_copy(&copy).map_err(|error| format!("{}: {error}", copy.display()))?;
+    for mutation in &MUTATIONS {
+        mutated(mutation, &read(&copy.join(mutation.file))?)?;
+    }
     // Cargo cannot tell the copy's crates from the originals, so they may not share a folder.
     let target = &target.join("local/mutations-target");
     let without = failures(&copy, target).await?;
@@ -178,7 +181,7 @@ pub async fn run(target: &Path, mut told: impl FnMut(&Verdict)) -> Result<Vec<Ve
         let write = |text: &str| {
             fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))
         };
-        let text = fs::read_to_string(&file).map_err(|error| error.to_string())?;
+        let text = read(&file)?;
         write(&mutated(&mutation, &text)?)?;
         let caught_by = failures(&copy, target).await;
         write(&text)?;
@@ -190,6 +193,10 @@ pub async fn run(target: &Path, mut told: impl FnMut(&Verdict)) -> Result<Vec<Ve
         verdicts.push(verdict);
     }
     Ok(verdicts)
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// The file with the bug.
