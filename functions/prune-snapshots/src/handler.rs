@@ -267,11 +267,11 @@ fn add_failed(progress: &mut Progress, snapshot_name: String, reason: String) {
     }
 }
 
-/// The totals of a pruning that ends: deletions without an answer that are not tried once more have failed as
-/// far as anybody knows, and the service may carry them out yet.
+/// The totals of a pruning that ends: deletions without an answer, or that the listing does not show, have failed
+/// as far as anybody knows when they are not tried once more, and the service may carry them out yet.
 fn without_answer(mut progress: Progress) -> Progress {
     for snapshot_name in std::mem::take(&mut progress.unanswered) {
-        let reason = "No answer to its deletion, and no second try: it may be deleted yet.";
+        let reason = "Not seen to be deleted, and no second try: it may be deleted yet.";
         add_failed(&mut progress, snapshot_name, reason.to_owned());
     }
     progress

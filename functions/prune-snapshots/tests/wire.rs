@@ -367,7 +367,7 @@ async fn a_deletion_without_an_answer_is_reported_when_the_gate_closes_before_it
     assert_eq!(output.progress.failed[0].snapshot_name, name(3));
     assert_eq!(
         output.progress.failed[0].reason,
-        "No answer to its deletion, and no second try: it may be deleted yet."
+        "Not seen to be deleted, and no second try: it may be deleted yet."
     );
 }
 

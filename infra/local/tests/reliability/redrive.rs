@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::services::{Services, plain};
 use crate::stage::{
     Backstage, CONFIG, Clock, DEFINITION, Delivery, Mischief, Stage, Status, errors_of, lock,
+    of_aws,
 };
 use crate::watch::list;
 
@@ -358,18 +359,6 @@ fn function_of(state: &str) -> Option<String> {
 fn states() -> Vec<String> {
     let states = DEFINITION["States"].as_object().unwrap();
     states.keys().cloned().collect()
-}
-
-/// The errors of AWS's own that a Task retries.
-fn of_aws(state: &str) -> BTreeSet<String> {
-    let retriers = DEFINITION["States"][state]["Retry"].as_array().unwrap();
-    let names = retriers
-        .iter()
-        .flat_map(|r| r["ErrorEquals"].as_array().unwrap());
-    names
-        .map(|name| name.as_str().unwrap().to_owned())
-        .filter(|name| ErrorName::ALL.into_iter().all(|ours| ours.as_str() != name))
-        .collect()
 }
 
 fn in_virtual_time<T>(test: impl Future<Output = T>) -> T {

@@ -19,7 +19,7 @@ use local::stack::{ACCOUNT, REGION};
 use serde_json::{Map, Value, json};
 
 use crate::services::{Services, plain};
-use crate::stage::{Backstage, Clock, Delivery, Execution, Mischief, Stage, Status, lock};
+use crate::stage::{Backstage, Clock, Delivery, Execution, Mischief, Stage, Status, lock, of_aws};
 use crate::watch::{Watch, list};
 
 /// Courses of the test command.
@@ -27,18 +27,6 @@ const COURSES: u64 = 10_000;
 
 /// The application of every course.
 const APPLICATION: &str = "orders";
-
-/// The errors that are AWS's own, which a run may fail with after its retries.
-const OF_AWS: [&str; 8] = [
-    "Lambda.ServiceException",
-    "Lambda.SdkClientException",
-    "Lambda.TooManyRequestsException",
-    "Lambda.ClientExecutionTimeoutException",
-    "Lambda.Unknown",
-    "Sandbox.Timedout",
-    "Runtime.ExitError",
-    "States.Timeout",
-];
 
 /// `SIMULATION_SEED` runs that one course and shows it; `SIMULATION_COURSES` runs so many, from
 /// `SIMULATION_FROM` on.
@@ -706,7 +694,7 @@ impl Judge<'_> {
             Status::Running => return vec!["has no end".to_owned()],
             Status::Succeeded(_) => self.success(arn, row, &mut wrong),
             Status::Failed(error, _) => {
-                if cure_of(error).is_none() && !OF_AWS.contains(&error.as_str()) {
+                if cure_of(error).is_none() && !of_aws(execution.follower.state()).contains(error) {
                     wrong.push(format!("failed with {error}"));
                 }
                 if row.get("error_name") != Some(&json!(error)) {

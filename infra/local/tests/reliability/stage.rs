@@ -2,7 +2,7 @@
 //! real handlers as their functions, events to the failure rule's target. What goes wrong is decided by
 //! [`Mischief`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
@@ -243,6 +243,18 @@ pub fn errors_of(function: &str) -> &'static [ErrorName] {
         "record-and-notify" => &record_and_notify::ERRORS,
         other => panic!("no function {other}"),
     }
+}
+
+/// The errors of AWS's own that a Task retries.
+pub fn of_aws(state: &str) -> BTreeSet<String> {
+    let retriers = DEFINITION["States"][state]["Retry"].as_array().unwrap();
+    let names = retriers
+        .iter()
+        .flat_map(|r| r["ErrorEquals"].as_array().unwrap());
+    names
+        .map(|name| name.as_str().unwrap().to_owned())
+        .filter(|name| ErrorName::ALL.into_iter().all(|ours| ours.as_str() != name))
+        .collect()
 }
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
