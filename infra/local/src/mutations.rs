@@ -343,11 +343,29 @@ mod tests {
             .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
             .map(|row| row.split(" | ").collect())
             .collect();
-        let bugs: Vec<&str> = rows[1..].iter().map(|row| row[0]).collect();
-        let expected: Vec<&str> = MUTATIONS.iter().map(|mutation| mutation.bug).collect();
+        let bugs: Vec<(&str, String)> = rows[1..]
+            .iter()
+            .map(|row| (row[0], row[1].replace('`', "")))
+            .collect();
+        let expected: Vec<(&str, String)> = MUTATIONS
+            .iter()
+            .map(|mutation| (mutation.bug, mutation.file.to_owned()))
+            .collect();
         assert_eq!(bugs, expected, "run `cargo local mutate`");
-        for row in &rows[1..] {
-            assert!(row[2] != "**nothing**" && !row[2].is_empty(), "{row:?}");
+        let tests = [
+            "functions/create-snapshot/tests/wire.rs",
+            "functions/describe-snapshot/tests/wire.rs",
+            "functions/prune-snapshots/tests/wire.rs",
+            "functions/prune-snapshots/tests/retention.rs",
+            "functions/record-and-notify/tests/wire.rs",
+            "infra/local/tests/reliability/redrive.rs",
+            "infra/local/tests/reliability/simulation.rs",
+        ];
+        let tests = tests.map(|file| fs::read_to_string(Path::new(WORKSPACE).join(file)).unwrap());
+        for test in rows[1..].iter().flat_map(|row| row[2].split("; ")) {
+            let name = format!("fn {}(", test.replace(' ', "_"));
+            let exists = tests.iter().any(|file| file.contains(&name));
+            assert!(exists, "no test {test:?}: run `cargo local mutate`");
         }
     }
 }

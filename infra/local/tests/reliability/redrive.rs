@@ -382,6 +382,19 @@ async fn failed(state: &str, cause: &Cause) -> (Scene, Status) {
     (scene, status)
 }
 
+/// A run that has failed with that error, and its message, which has the cure.
+async fn failed_as(state: &str, error: ErrorName, cause: &Cause) -> (Scene, String) {
+    let (scene, status) = failed(state, cause).await;
+    let Status::Failed(name, told) = status else {
+        panic!("{cause:?}: {status:?}");
+    };
+    assert_eq!(name, error.as_str(), "{state} {cause:?}");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let message = told["errorMessage"].as_str().unwrap();
+    assert!(message.contains(error.remedy()), "{message}");
+    (scene, message.to_owned())
+}
+
 /// The end of a run that the same cause was cleared for before it began.
 async fn undisturbed(state: &str, cause: &Cause) -> End {
     let scene = Scene::new(state, Some(cause.clone()));
@@ -430,14 +443,7 @@ fn whatever_a_redrive_cures_is_cured_in_every_state_and_leaves_no_trace() {
                     continue;
                 }
                 for cause in causes(&function, *error) {
-                    let (scene, status) = failed(&state, &cause).await;
-                    let Status::Failed(name, told) = status else {
-                        panic!("{cause:?}: {status:?}");
-                    };
-                    assert_eq!(name, error.as_str(), "{state} {cause:?}");
-                    let told: Value = serde_json::from_str(&told).unwrap();
-                    let message = told["errorMessage"].as_str().unwrap();
-                    assert!(message.contains(error.remedy()), "{message}");
+                    let (scene, message) = failed_as(&state, *error, &cause).await;
                     assert!(
                         message.ends_with(&error.command(&scene.arn, None)),
                         "{message}"
@@ -485,14 +491,7 @@ fn what_a_redrive_does_not_cure_the_messages_command_does() {
                     continue;
                 }
                 for cause in causes(&function, *error) {
-                    let (scene, status) = failed(&state, &cause).await;
-                    let Status::Failed(name, told) = status else {
-                        panic!("{cause:?}: {status:?}");
-                    };
-                    assert_eq!(name, error.as_str(), "{state} {cause:?}");
-                    let told: Value = serde_json::from_str(&told).unwrap();
-                    let message = told["errorMessage"].as_str().unwrap();
-                    assert!(message.contains(error.remedy()), "{message}");
+                    let (scene, message) = failed_as(&state, *error, &cause).await;
                     let given: Option<RunInput> = serde_json::from_value(input()).ok();
                     let command = error.command(&scene.arn, given.as_ref());
                     assert!(message.ends_with(&command), "{message}\n{command}");
