@@ -12,7 +12,8 @@
 //! | Behaviour | Choice | Why |
 //! |---|---|---|
 //! | Order of `ListApplicationSnapshots` | newest first, by the order in which they came to be | `ListSnapshots` is documented so; nothing may rely on it here |
-//! | `NextToken` | continues after the last snapshot shown; bound to the application | a snapshot deleted between two pages hides no other, one created appears on no later page |
+//! | `NextToken` | continues after the last snapshot shown; bound to the application | a snapshot deleted between two pages hides no other, one created appears on no later page; [`Behaviour::tokens_are_positions`] gives tokens that shift |
+//! | Age of a listing | none | nothing is documented; [`Behaviour::listing_lag`] gives one |
 //! | `ListApplicationSnapshots` without the application | `InvalidArgumentException`, "does not exist" | no `ResourceNotFoundException` is modelled |
 //! | Bad `Limit` or `NextToken` of `ListApplications` | `InvalidRequestException` | the only error modelled |
 //! | Describe or delete a snapshot that is not there | `ResourceNotFoundException`, "does not exist" | clients know this and `InvalidArgumentException`; [`Behaviour::deletes_refused`] gives the other |
@@ -120,6 +121,11 @@ pub struct Behaviour {
     pub page_limit: usize,
     /// This many of the next `NextToken`s that a listing of snapshots is given have expired.
     pub tokens_expired: u32,
+    /// A listing of snapshots is as of so long ago, ten minutes at most. All else is as of now.
+    pub listing_lag: Duration,
+    /// A listing's `NextToken` says how many were shown: what is deleted or created between two pages moves
+    /// the rest, so that one is never shown, or twice.
+    pub tokens_are_positions: bool,
 }
 
 /// Snapshots per application, from the service's quota page.
@@ -138,6 +144,8 @@ impl Default for Behaviour {
             deletes_per_second: None,
             page_limit: 50,
             tokens_expired: 0,
+            listing_lag: Duration::ZERO,
+            tokens_are_positions: false,
         }
     }
 }
@@ -274,9 +282,7 @@ impl Emulator {
         body: &[u8],
         now: Timestamp,
     ) -> Result<Value, ServiceError> {
-        self.applications
-            .retain(|_, application| application.advance(now));
-
+        self.advance(now);
         let answer: fn(&mut Self, &Input, Timestamp) -> Result<Value, ServiceError> =
             match operation {
                 "CreateApplication" => Self::create_application,
@@ -306,6 +312,12 @@ impl Emulator {
             )
         })?;
         answer(self, &Input::of(&body)?, now)
+    }
+
+    /// Lets time pass.
+    fn advance(&mut self, now: Timestamp) {
+        self.applications
+            .retain(|_, application| application.advance(now));
     }
 
     fn plant_seeds(&mut self, name: &str) {
@@ -388,16 +400,36 @@ fn page<'a, T>(
     limit: usize,
     token: Option<&str>,
 ) -> Option<(Vec<&'a T>, Option<String>)> {
-    let before = token.map_or(Some(u64::MAX), |token| last_shown(token, owner))?;
+    let before = token.map_or(Some(u64::MAX), |token| number_in(token, owner))?;
     let mut rest = items.rev().filter(|item| number_of(item) < before);
     let shown: Vec<_> = rest.by_ref().take(limit).collect();
     let more = rest.next().is_some();
     let next = shown.last().filter(|_| more);
-    let next = next.map(|last| format!("{owner:016x}{:016x}", number_of(last)));
+    let next = next.map(|last| token_with(number_of(last), owner));
     Some((shown, next))
 }
 
-fn last_shown(token: &str, owner: u64) -> Option<u64> {
+/// The same with a token that is the number of items shown so far.
+fn page_by_position<'a, T>(
+    items: impl DoubleEndedIterator<Item = &'a T>,
+    owner: u64,
+    limit: usize,
+    token: Option<&str>,
+) -> Option<(Vec<&'a T>, Option<String>)> {
+    let from = token.map_or(Some(0), |token| number_in(token, owner))?;
+    let from = usize::try_from(from).ok()?;
+    let mut rest = items.rev().skip(from);
+    let shown: Vec<_> = rest.by_ref().take(limit).collect();
+    let next = rest.next().is_some().then(|| from + shown.len());
+    let next = next.and_then(|next| Some(token_with(u64::try_from(next).ok()?, owner)));
+    Some((shown, next))
+}
+
+fn token_with(number: u64, owner: u64) -> String {
+    format!("{owner:016x}{number:016x}")
+}
+
+fn number_in(token: &str, owner: u64) -> Option<u64> {
     let digits = token.strip_prefix(&format!("{owner:016x}"))?;
     let is_ours = digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit());
     is_ours

@@ -11,7 +11,7 @@ use super::configuration::{
     described_logging, refuse_enhanced,
 };
 use super::input::{Input, Rule};
-use super::snapshots::{Snapshot, no_snapshot};
+use super::snapshots::{Past, Snapshot, no_snapshot};
 use super::{
     Conduct, Emulator, ServiceError, SnapshotStatus, epoch_seconds, error, page, wrong_status,
 };
@@ -60,6 +60,8 @@ pub(super) struct Application {
     tags: BTreeMap<String, String>,
     /// In the order in which they came to be.
     pub(super) snapshots: Vec<Snapshot>,
+    /// What they were lately.
+    pub(super) past: Vec<Past>,
 }
 
 /// How the application was, or is to be, started.
@@ -73,7 +75,7 @@ struct Run {
 impl Application {
     /// Lets time pass; `false` once it is gone.
     pub(super) fn advance(&mut self, now: Timestamp) -> bool {
-        self.snapshots.retain_mut(|snapshot| snapshot.advance(now));
+        self.advance_snapshots(now);
         match self.change {
             Some((at, to)) if at <= now => {
                 self.change = None;
@@ -290,6 +292,7 @@ impl Emulator {
             logging,
             tags,
             snapshots: Vec::new(),
+            past: Vec::new(),
         };
         let detail = application.detail(&conduct);
         self.applications.insert(name.to_owned(), application);
@@ -372,7 +375,7 @@ impl Emulator {
         let stopping = conduct.lifecycle.stopping;
         match (is_forced, conduct.status(application)) {
             (true, "STARTING" | "RUNNING" | "UPDATING" | "AUTOSCALING" | "STOPPING") => {
-                application.snapshots.iter_mut().for_each(Snapshot::abort);
+                application.abort_snapshot(now);
                 application.become_for("FORCE_STOPPING", stopping, Some("READY"), &conduct);
             }
             (false, "RUNNING") => {

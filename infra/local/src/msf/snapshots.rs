@@ -1,13 +1,15 @@
 //! The snapshots of an application: their operations, states and pages.
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::applications::{APPLICATION_NAME, Application, SNAPSHOT_NAME};
 use super::input::{Input, Rule};
 use super::{
     Conduct, Emulator, SeededSnapshot, ServiceError, SnapshotStatus, epoch_seconds, error, page,
-    wrong_status,
+    page_by_position, wrong_status,
 };
 
 #[derive(Clone, Debug)]
@@ -15,6 +17,8 @@ pub(super) struct Snapshot {
     number: u64,
     pub(super) name: String,
     pub(super) status: SnapshotStatus,
+    /// Since when it is like this.
+    since: Timestamp,
     /// When it changes by itself, and into what; into nothing when it is being deleted.
     change: Option<(Timestamp, Option<SnapshotStatus>)>,
     created_at: Option<Timestamp>,
@@ -29,6 +33,7 @@ impl Snapshot {
             number,
             name: seed.name,
             status: seed.status,
+            since: Timestamp::MIN,
             change: None,
             created_at: seed.created_at,
             version_id: seed.version_id,
@@ -36,24 +41,18 @@ impl Snapshot {
         }
     }
 
-    /// Lets time pass; `false` once it is gone.
-    pub(super) fn advance(&mut self, now: Timestamp) -> bool {
-        match self.change {
-            Some((at, to)) if at <= now => {
-                self.change = None;
-                self.status = to.unwrap_or(self.status);
-                to.is_some()
-            }
-            _ => true,
-        }
-    }
-
-    /// What a forced stop does to a snapshot that is not finished.
-    pub(super) fn abort(&mut self) {
-        if self.status == SnapshotStatus::Creating {
-            self.status = SnapshotStatus::Failed;
-            self.change = None;
-        }
+    /// Becomes another one; what it was.
+    fn become_at(
+        &mut self,
+        at: Timestamp,
+        status: SnapshotStatus,
+        change: Option<(Timestamp, Option<SnapshotStatus>)>,
+    ) -> Past {
+        let before = self.clone();
+        self.status = status;
+        self.since = at;
+        self.change = change;
+        Past { until: at, before }
     }
 
     fn details(&self) -> Value {
@@ -72,7 +71,53 @@ impl Snapshot {
     }
 }
 
+/// What a snapshot was, and until when.
+#[derive(Clone, Debug)]
+pub(super) struct Past {
+    until: Timestamp,
+    before: Snapshot,
+}
+
+/// How long an application's past is known, for listings that lag.
+const MEMORY: SignedDuration = SignedDuration::from_mins(10);
+
 impl Application {
+    /// Lets time pass for the snapshots.
+    pub(super) fn advance_snapshots(&mut self, now: Timestamp) {
+        let past = &mut self.past;
+        self.snapshots.retain_mut(|snapshot| match snapshot.change {
+            Some((at, to)) if at <= now => {
+                let status = to.unwrap_or(snapshot.status);
+                past.push(snapshot.become_at(at, status, None));
+                to.is_some()
+            }
+            _ => true,
+        });
+        past.retain(|past| now.duration_since(past.until) <= MEMORY);
+    }
+
+    /// What a forced stop does to a snapshot that is not finished.
+    pub(super) fn abort_snapshot(&mut self, now: Timestamp) {
+        for snapshot in &mut self.snapshots {
+            if snapshot.status == SnapshotStatus::Creating {
+                let past = snapshot.become_at(now, SnapshotStatus::Failed, None);
+                self.past.push(past);
+            }
+        }
+    }
+
+    /// The snapshots as they were then, in the order in which they came to be.
+    fn snapshots_at(&self, then: Timestamp) -> Vec<&Snapshot> {
+        let still = self.snapshots.iter();
+        let once = self.past.iter().filter(|past| then < past.until);
+        let mut all: Vec<&Snapshot> = still
+            .chain(once.map(|past| &past.before))
+            .filter(|snapshot| snapshot.since <= then)
+            .collect();
+        all.sort_by_key(|snapshot| snapshot.number);
+        all
+    }
+
     pub(super) fn begin_snapshot(&mut self, number: u64, name: String, conduct: &Conduct) {
         let outcome = if conduct.behaviour.snapshots_fail {
             SnapshotStatus::Failed
@@ -83,6 +128,7 @@ impl Application {
             number,
             name,
             status: SnapshotStatus::Creating,
+            since: conduct.now,
             change: Some((conduct.after(conduct.lifecycle.snapshot), Some(outcome))),
             created_at: Some(conduct.stamp),
             version_id: self.version_id,
@@ -204,14 +250,14 @@ impl Emulator {
     pub(super) fn list_application_snapshots(
         &mut self,
         input: &Input,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Value, ServiceError> {
         let application_name = input.required_text("ApplicationName", APPLICATION_NAME)?;
         let limit = input.page_limit()?;
         let token = input.text("NextToken", Rule::Text(1, 512))?;
         let expired = token.is_some() && self.expires_a_token(application_name);
-        let behaviour = self.behaviours.get(application_name);
-        let limit = behaviour.map_or(limit, |behaviour| limit.min(behaviour.page_limit));
+        let behaviour = self.conduct(application_name, now).behaviour;
+        let limit = limit.min(behaviour.page_limit);
         let application = self
             .application(application_name)
             .map_err(|missing| error("InvalidArgumentException", missing.message))?;
@@ -220,15 +266,57 @@ impl Emulator {
             return Err(input.refusal("NextToken", "has expired"));
         }
 
-        let snapshots = application.snapshots.iter();
-        let (shown, next) = page(snapshots, |s| s.number, application.number, limit, token)
-            .ok_or_else(|| input.refusal("NextToken", "is not one of this application's"))?;
+        let listed = if behaviour.listing_lag.is_zero() {
+            application.snapshots.iter().collect()
+        } else {
+            application.snapshots_at(now.saturating_sub(behaviour.listing_lag).unwrap_or(now))
+        };
+        let (listed, owner) = (listed.into_iter(), application.number);
+        let (shown, next) = if behaviour.tokens_are_positions {
+            page_by_position(listed, owner, limit, token)
+        } else {
+            page(listed, |snapshot| snapshot.number, owner, limit, token)
+        }
+        .ok_or_else(|| input.refusal("NextToken", "is not one of this application's"))?;
         let summaries: Vec<_> = shown.into_iter().map(Snapshot::details).collect();
         let mut answer = json!({ "SnapshotSummaries": summaries });
         if let Some(next) = next {
             answer["NextToken"] = json!(next);
         }
         Ok(answer)
+    }
+
+    /// All snapshots of the application as they are, whatever its [`Behaviour`](super::Behaviour) makes of
+    /// a listing.
+    #[must_use]
+    pub fn snapshots(&mut self, application: &str, now: Timestamp) -> Vec<Value> {
+        let mut since_now = self.snapshots_since(application, now, now);
+        since_now.pop().unwrap_or_default()
+    }
+
+    /// The same as of `then`, at most ten minutes ago, and after each change from then to now.
+    #[must_use]
+    pub fn snapshots_since(
+        &mut self,
+        application: &str,
+        then: Timestamp,
+        now: Timestamp,
+    ) -> Vec<Vec<Value>> {
+        self.advance(now);
+        let Some(application) = self.applications.get(application) else {
+            return Vec::new();
+        };
+        let changes = (application.snapshots.iter().map(|snapshot| snapshot.since))
+            .chain(application.past.iter().map(|past| past.until))
+            .filter(|at| then < *at && *at <= now);
+        let moments: BTreeSet<Timestamp> = changes.chain([then]).collect();
+        moments
+            .into_iter()
+            .map(|at| {
+                let snapshots = application.snapshots_at(at).into_iter().rev();
+                snapshots.map(Snapshot::details).collect()
+            })
+            .collect()
     }
 
     fn expires_a_token(&mut self, application: &str) -> bool {
@@ -293,8 +381,9 @@ impl Emulator {
         }
         match snapshot.status {
             SnapshotStatus::Ready | SnapshotStatus::Failed => {
-                snapshot.status = SnapshotStatus::Deleting;
-                snapshot.change = Some((conduct.after(conduct.lifecycle.deleting), None));
+                let change = Some((conduct.after(conduct.lifecycle.deleting), None));
+                let past = snapshot.become_at(now, SnapshotStatus::Deleting, change);
+                application.past.push(past);
                 Ok(json!({}))
             }
             status @ (SnapshotStatus::Creating | SnapshotStatus::Deleting) => Err(error(

@@ -564,6 +564,84 @@ fn a_snapshot_deleted_or_created_between_two_pages_hides_no_other() {
 }
 
 #[test]
+fn tokens_that_are_positions_skip_one_after_a_deletion_and_repeat_one_after_a_creation() {
+    let mut world = World::running();
+    world.seed(9);
+    world.behaviour().tokens_are_positions = true;
+    let (first, token) = world.page(4, &Value::Null).unwrap();
+    assert_eq!(first, ["seeded-9", "seeded-8", "seeded-7", "seeded-6"]);
+    world
+        .delete("seeded-8", &json!(created_at(8).as_second()))
+        .unwrap();
+    world.pass(1);
+    let (second, end) = world.page(50, &token).unwrap();
+    assert_eq!(second, ["seeded-4", "seeded-3", "seeded-2", "seeded-1"]);
+    assert!(end.is_null());
+    world.take("custom_1").unwrap();
+    world.behaviour().page_limit = 2;
+    let (first, token) = world.page(50, &Value::Null).unwrap();
+    assert_eq!(first, ["custom_1", "seeded-9"]);
+    world.pass(100);
+    world.take("custom_2").unwrap();
+    let (second, _) = world.page(50, &token).unwrap();
+    assert_eq!(second, ["seeded-9", "seeded-7"]);
+}
+
+#[test]
+fn a_listing_that_lags_shows_what_was_and_nothing_else_lags() {
+    let mut world = World::running();
+    world.seed(2);
+    world.behaviour().listing_lag = Duration::from_secs(2);
+    let listed = |world: &mut World| {
+        let list = json!({ "ApplicationName": "orders" });
+        let answer = world.call("ListApplicationSnapshots", &list).unwrap();
+        let shown = answer["SnapshotSummaries"].as_array().unwrap().iter();
+        shown
+            .map(|one| (text(&one["SnapshotName"]), text(&one["SnapshotStatus"])))
+            .collect::<Vec<_>>()
+    };
+    let is = |all: &[(&str, &str)]| -> Vec<(String, String)> {
+        let all = all.iter();
+        all.map(|(name, status)| ((*name).to_owned(), (*status).to_owned()))
+            .collect()
+    };
+    let (one, two) = (("seeded-1", "READY"), ("seeded-2", "READY"));
+    world.take("custom_1").unwrap();
+    world
+        .delete("seeded-1", &json!(created_at(1).as_second()))
+        .unwrap();
+    assert_eq!(listed(&mut world), is(&[two, one]));
+    let truth = |world: &mut World| {
+        let describe = json!({ "ApplicationName": "orders", "SnapshotName": "seeded-1" });
+        world
+            .call("DescribeApplicationSnapshot", &describe)
+            .map(|answer| text(&answer["SnapshotDetails"]["SnapshotStatus"]))
+    };
+    assert_eq!(truth(&mut world).unwrap(), "DELETING");
+    world.pass(2);
+    assert!(truth(&mut world).is_err());
+    let deleting = ("seeded-1", "DELETING");
+    assert_eq!(
+        listed(&mut world),
+        is(&[("custom_1", "CREATING"), two, deleting])
+    );
+    world.pass(2);
+    assert_eq!(listed(&mut world), is(&[("custom_1", "CREATING"), two]));
+    world.pass(100);
+    assert_eq!(listed(&mut world), is(&[("custom_1", "READY"), two]));
+    let now = world.now;
+    let states =
+        world
+            .emulator
+            .snapshots_since("orders", now - SignedDuration::from_secs(110), now);
+    let newest = states.iter().map(|all| text(&all[0]["SnapshotStatus"]));
+    let newest: Vec<_> = newest.collect();
+    assert_eq!(newest.last().unwrap(), "READY");
+    assert!(newest.contains(&"CREATING".to_owned()));
+    assert_eq!(world.emulator.snapshots("orders", now).len(), 2);
+}
+
+#[test]
 fn a_token_is_good_for_its_own_application_only_until_it_expires() {
     let mut world = World::running();
     world.seed(9);

@@ -9,10 +9,14 @@
     reason = "a test that cannot go on fails, and its parts are named for what they are"
 )]
 
+mod course;
 #[path = "../support/follower.rs"]
 mod follower;
+mod judge;
 mod matrix;
+mod mischief;
 mod redrive;
+mod releases;
 mod services;
 mod simulation;
 mod stage;

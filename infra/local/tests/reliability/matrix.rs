@@ -32,8 +32,9 @@ use tokio::process::Command;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
+use crate::mischief::Mischief;
 use crate::services::{Services, plain};
-use crate::stage::{Backstage, Clock, Invocation, Mischief, Stage, Status, lock};
+use crate::stage::{Backstage, Clock, Invocation, Stage, Status, lock};
 use crate::watch::list;
 
 /// How many cells are under way at once, those aside that mostly wait.

@@ -14,11 +14,9 @@ use local::msf::{Behaviour, Emulator, Lifecycle, SeededSnapshot, SnapshotStatus}
 use local::stack::{ACCOUNT, REGION};
 use serde_json::{Map, Value, json};
 
+use crate::mischief::{Delivery, Mischief};
 use crate::services::{Services, plain};
-use crate::stage::{
-    Backstage, CONFIG, Clock, DEFINITION, Delivery, Mischief, Stage, Status, errors_of, lock,
-    of_aws,
-};
+use crate::stage::{Backstage, CONFIG, Clock, DEFINITION, Stage, Status, errors_of, lock, of_aws};
 use crate::watch::list;
 
 const APPLICATION: &str = "orders";

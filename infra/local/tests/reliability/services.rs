@@ -1,6 +1,7 @@
 //! The services in memory: Managed Flink, and what the functions call of DynamoDB, SNS and Step
 //! Functions. An answer is a function of the calls so far and of the time given with this one.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -76,10 +77,12 @@ impl Services {
             }
             return (400, body.to_string());
         }
+        let before = row.cloned();
         let row = self.table.entry(place).or_insert_with(|| key.clone());
         update(row, request);
-        match request["ReturnValues"].as_str() {
-            Some("ALL_NEW") => (200, json!({ "Attributes": row }).to_string()),
+        match (request["ReturnValues"].as_str(), before) {
+            (Some("ALL_NEW"), _) => (200, json!({ "Attributes": row }).to_string()),
+            (Some("ALL_OLD"), Some(row)) => (200, json!({ "Attributes": row }).to_string()),
             _ => (200, "{}".to_owned()),
         }
     }
@@ -139,7 +142,8 @@ pub fn error(operation: &str, status: u16, code: &str, message: &str) -> Answer 
     (status, error_body(code, message).to_string())
 }
 
-/// A condition: comparisons and `attribute_not_exists`, joined by AND and OR, in parentheses.
+/// A condition: comparisons, `IN`, `attribute_exists` and `attribute_not_exists`, joined by NOT, AND and OR, in
+/// parentheses.
 struct Expression<'a> {
     tokens: Vec<String>,
     at: usize,
@@ -150,6 +154,7 @@ struct Expression<'a> {
 impl<'a> Expression<'a> {
     fn new(text: &str, request: &'a Value, row: Option<&'a Map<String, Value>>) -> Self {
         let spaced = text.replace('(', " ( ").replace(')', " ) ");
+        let spaced = spaced.replace(',', " , ");
         Self {
             tokens: spaced.split_whitespace().map(str::to_owned).collect(),
             at: 0,
@@ -173,11 +178,19 @@ impl<'a> Expression<'a> {
     }
 
     fn and(&mut self) -> bool {
-        let mut holds = self.term();
+        let mut holds = self.not();
         while self.is_next("AND") {
-            holds &= self.term();
+            holds &= self.not();
         }
         holds
+    }
+
+    fn not(&mut self) -> bool {
+        if self.is_next("NOT") {
+            !self.not()
+        } else {
+            self.term()
+        }
     }
 
     fn term(&mut self) -> bool {
@@ -186,23 +199,55 @@ impl<'a> Expression<'a> {
             assert!(self.is_next(")"));
             return holds;
         }
-        if self.is_next("attribute_not_exists") {
-            assert!(self.is_next("("));
-            let name = self.take();
-            assert!(self.is_next(")"));
-            return self.row.is_none_or(|row| !row.contains_key(&name));
+        for (function, wanted) in [("attribute_exists", true), ("attribute_not_exists", false)] {
+            if self.is_next(function) {
+                assert!(self.is_next("("));
+                let is_there = self.operand().is_some();
+                assert!(self.is_next(")"));
+                return is_there == wanted;
+            }
         }
-        let name = self.take();
+        let left = self.operand();
         let operator = self.take();
-        let value = value(self.request, &self.take());
-        let Some(ours) = self.row.and_then(|row| row.get(&name)) else {
-            return false;
+        if operator == "IN" {
+            assert!(self.is_next("("));
+            let mut among = Vec::new();
+            while among.is_empty() || self.is_next(",") {
+                among.push(self.operand());
+            }
+            assert!(self.is_next(")"));
+            return left.is_some() && among.contains(&left);
+        }
+        let right = self.operand();
+        // What is not there equals nothing, and no order holds of it.
+        let (Some(left), Some(right)) = (left, right) else {
+            return operator == "<>";
         };
         match operator.as_str() {
-            "=" => *ours == value,
-            "<=" => number(ours) <= number(&value),
+            "=" => left == right,
+            "<>" => left != right,
+            "<" => order(&left, &right).is_some_and(Ordering::is_lt),
+            "<=" => order(&left, &right).is_some_and(Ordering::is_le),
+            ">" => order(&left, &right).is_some_and(Ordering::is_gt),
+            ">=" => order(&left, &right).is_some_and(Ordering::is_ge),
             other => panic!("{other} is not emulated"),
         }
+    }
+
+    /// A value of the request, or what the row has at a path such as `notified.outcome`.
+    fn operand(&mut self) -> Option<Value> {
+        let token = self.take();
+        if token.starts_with(':') {
+            let given = value(self.request, &token);
+            assert!(!given.is_null(), "no value {token}");
+            return Some(given);
+        }
+        let mut names = token.split('.');
+        let mut found = self.row?.get(&attribute(self.request, names.next()?))?;
+        for name in names {
+            found = found["M"].get(&attribute(self.request, name))?;
+        }
+        Some(found.clone())
     }
 
     fn is_next(&mut self, token: &str) -> bool {
@@ -217,8 +262,20 @@ impl<'a> Expression<'a> {
     }
 }
 
-fn number(value: &Value) -> i64 {
-    value["N"].as_str().unwrap().parse().unwrap()
+/// The order of two numbers, or of two texts.
+fn order(left: &Value, right: &Value) -> Option<Ordering> {
+    let number = |value: &Value| value["N"].as_str()?.parse::<i64>().ok();
+    match (number(left), number(right)) {
+        (Some(left), Some(right)) => Some(left.cmp(&right)),
+        _ => Some(left["S"].as_str()?.cmp(right["S"].as_str()?)),
+    }
+}
+
+/// An attribute's name, behind its placeholder if it has one.
+fn attribute(request: &Value, name: &str) -> String {
+    let named = request["ExpressionAttributeNames"][name].as_str();
+    assert!(named.is_some() || !name.starts_with('#'), "no name {name}");
+    named.unwrap_or(name).to_owned()
 }
 
 fn value(request: &Value, name: &str) -> Value {
@@ -227,20 +284,16 @@ fn value(request: &Value, name: &str) -> Value {
 
 /// Carries out `SET a = :a, … REMOVE b, …`.
 fn update(row: &mut Map<String, Value>, request: &Value) {
-    let attribute = |name: &str| match request["ExpressionAttributeNames"][name].as_str() {
-        Some(attribute) => attribute.to_owned(),
-        None => name.to_owned(),
-    };
     let expression = request["UpdateExpression"].as_str().unwrap();
     let (sets, removes) = expression
         .split_once(" REMOVE ")
         .unwrap_or((expression, ""));
     for set in sets.strip_prefix("SET ").unwrap().split(", ") {
         let (name, value_name) = set.split_once(" = ").unwrap();
-        row.insert(attribute(name), value(request, value_name));
+        row.insert(attribute(request, name), value(request, value_name));
     }
     for name in removes.split(", ").filter(|name| !name.is_empty()) {
-        row.remove(&attribute(name));
+        row.remove(&attribute(request, name));
     }
 }
 
@@ -270,5 +323,48 @@ fn attribute_value(value: &Value) -> serde_dynamo::AttributeValue {
                 .collect(),
         ),
         _ => panic!("{kind} is not emulated"),
+    }
+}
+
+#[test]
+fn a_condition_holds_as_in_dynamodb() {
+    let request = json!({
+        "ExpressionAttributeNames": { "#o": "outcome" },
+        "ExpressionAttributeValues": {
+            ":one": { "N": "1" }, ":two": { "N": "2" }, ":ten": { "N": "10" },
+            ":ok": { "S": "SUCCEEDED" }, ":bad": { "S": "FAILED" },
+        },
+    });
+    let row = json!({
+        "count": { "N": "2" }, "outcome": { "S": "FAILED" },
+        "notified": { "M": { "outcome": { "S": "ABORTED" } } },
+    });
+    let row = row.as_object().unwrap();
+    for (condition, with_row, without) in [
+        ("attribute_not_exists(count)", false, true),
+        ("attribute_exists(count)", true, false),
+        ("attribute_not_exists(other) AND #o = :bad", true, false),
+        ("NOT count = :two", false, true),
+        ("count < :ten", true, false),
+        ("count < :two OR count <= :one", false, false),
+        ("count >= :two AND count > :one", true, false),
+        ("#o <> :ok", true, true),
+        ("#o IN (:ok, :bad)", true, false),
+        (
+            "NOT (#o IN (:ok)) AND NOT attribute_exists(other)",
+            true,
+            true,
+        ),
+        ("notified.outcome = #o", false, false),
+        ("notified.#o <> :bad", true, true),
+        (
+            "other = :one OR (count = :two AND (#o = :ok OR :one < count))",
+            true,
+            false,
+        ),
+    ] {
+        let holds = |row| Expression::new(condition, &request, row).holds();
+        assert_eq!(holds(Some(row)), with_row, "{condition}");
+        assert_eq!(holds(None), without, "{condition}");
     }
 }

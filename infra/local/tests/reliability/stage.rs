@@ -1,10 +1,10 @@
 //! Step Functions, Lambda and EventBridge around the services: executions that follow the definition, the
 //! real handlers as their functions, events to the failure rule's target. What goes wrong is decided by
-//! [`Mischief`].
+//! [`Mischief`](crate::mischief::Mischief).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
@@ -29,11 +29,15 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::follower::{Follower, Next, Passed};
+use crate::mischief::{Delivery, Mischief, Plot, Release};
 use crate::services::{Answer, Services, error};
 use crate::watch::Watch;
 
 /// What Lambda waits before it runs a failed event again.
 const EVENT_RETRIES: [Duration; 2] = local::lambda::AWS_RETRY_DELAYS;
+
+/// How long the functions wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(9);
 
 /// What passes between states, in bytes (256 KiB, quotas of Step Functions).
 const STATE_DATA_LIMIT: usize = 262_144;
@@ -107,48 +111,6 @@ impl Clock {
     }
 }
 
-/// How the state machine's invocation of a function goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    Once,
-    /// Not at all; this error.
-    Refused(String),
-    /// The function has run; this error.
-    AnswerLost(String),
-    /// The function runs on; this error, so much after its start.
-    Abandoned(String, Duration),
-    /// The function has no more time than this.
-    Freezes(Duration),
-    /// One after the other.
-    Twice,
-    TwiceAtOnce,
-}
-
-/// What is decided of each call.
-type Calls = Box<dyn FnMut(&Invocation, &str) -> (Duration, Option<Kind>) + Send>;
-
-/// What goes wrong, and how long things take.
-pub struct Mischief {
-    /// For a call of a function: its latency, and what happens to it.
-    pub call: Calls,
-    pub delivery: Box<dyn FnMut(&str) -> Delivery + Send>,
-    /// How long after the end of an execution each delivery of its event comes.
-    pub events: Box<dyn FnMut() -> Vec<Duration> + Send>,
-    /// A part of the backoff, 0 to 1.
-    pub jitter: Box<dyn FnMut() -> f64 + Send>,
-}
-
-impl Mischief {
-    pub fn none() -> Self {
-        Self {
-            call: Box::new(|_, _| (Duration::from_millis(20), None)),
-            delivery: Box::new(|_| Delivery::Once),
-            events: Box::new(|| vec![Duration::from_secs(1)]),
-            jitter: Box::new(|| 0.5),
-        }
-    }
-}
-
 /// One invocation of a function.
 #[derive(Debug)]
 pub struct Invocation {
@@ -156,9 +118,18 @@ pub struct Invocation {
     /// The ARN of the execution that it is for.
     pub execution: String,
     pub payload: Value,
+    /// What the state was entered with; `null` for an event.
+    pub given: Value,
+    /// The listing that `given` was made from, if it was.
+    pub rests_on: Option<Arc<Listing>>,
+    /// When its handler began.
     pub began: Timestamp,
+    /// The same by its own clock.
+    clock: Timestamp,
     /// How often an answer, or its process, was lost.
     pub harms: AtomicUsize,
+    /// Whether the execution went on with its answer.
+    pub heard: AtomicBool,
     kill: Notify,
     /// What it has been told so far.
     pub told: Mutex<Told>,
@@ -168,8 +139,18 @@ pub struct Invocation {
 #[derive(Clone, Debug, Default)]
 pub struct Told {
     pub application: Option<Value>,
-    /// The pages of the listing at hand.
+    pub listing: Listing,
+}
+
+/// The pages of a listing, as far as they were told.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// When the first page was asked for, and the last one told.
+    pub asked: Timestamp,
+    pub told: Timestamp,
     pub snapshots: Vec<Value>,
+    /// All snapshots as they were when the first page was told.
+    pub truth: Vec<Value>,
 }
 
 tokio::task_local! {
@@ -186,6 +167,29 @@ pub enum Status {
     Aborted,
 }
 
+/// One end of an execution.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// How often the execution had been redriven before.
+    pub redrives: u64,
+    pub status: Status,
+    pub at: Timestamp,
+    /// It was in its last state.
+    pub in_last_state: bool,
+    /// Its event has no count of redrives.
+    pub is_bare: bool,
+    /// When its event was first handled.
+    pub handled: Option<Timestamp>,
+    /// When the execution was redriven since.
+    pub redriven: Option<Timestamp>,
+}
+
+impl End {
+    pub fn is_success(&self) -> bool {
+        matches!(self.status, Status::Succeeded(_))
+    }
+}
+
 /// One execution.
 #[derive(Debug)]
 pub struct Execution {
@@ -193,10 +197,12 @@ pub struct Execution {
     pub input: Value,
     pub follower: Follower,
     pub status: Status,
-    /// How often it has ended otherwise than by success.
-    pub bad_ends: usize,
-    /// How often of those the answer of the last state was not waited for, or lost.
-    pub unheard_ends: usize,
+    /// How it has ended so far.
+    pub ends: Vec<End>,
+    /// The listing that the data at hand was made from.
+    pub rests_on: Option<Arc<Listing>>,
+    redrives: u64,
+    redriven: Option<Timestamp>,
     /// How it ends when it is stopped.
     stopped: Status,
     stop: Arc<Notify>,
@@ -223,6 +229,36 @@ impl Debug for Backstage {
     }
 }
 
+impl Execution {
+    /// The detail of its event, if it has ended otherwise than well.
+    fn event_detail(&self, arn: &str, stopped: Timestamp, is_bare: bool) -> Option<Value> {
+        let status = match &self.status {
+            Status::Failed(..) => "FAILED",
+            Status::TimedOut => "TIMED_OUT",
+            Status::Aborted => "ABORTED",
+            Status::Running | Status::Succeeded(_) => return None,
+        };
+        let mut detail = json!({
+            "executionArn": arn, "status": status, "input": self.input.to_string(),
+            "startDate": self.started.as_millisecond(), "stopDate": stopped.as_millisecond(),
+        });
+        if !is_bare {
+            detail["redriveCount"] = self.redrives.into();
+            detail["redriveDate"] = self.redriven.map(Timestamp::as_millisecond).into();
+        }
+        Some(detail)
+    }
+
+    /// The event of one of its ends was handled.
+    fn was_handled(&mut self, event: &Value, now: Timestamp) {
+        for end in &mut self.ends {
+            if event["detail"]["stopDate"] == end.at.as_millisecond() {
+                end.handled.get_or_insert(now);
+            }
+        }
+    }
+}
+
 /// The system.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -233,6 +269,9 @@ pub struct Stage {
     /// The execution ends like this when it is about to enter that state.
     pub halt: Arc<Mutex<Option<(String, Status)>>>,
 }
+
+/// What has run, and its answer.
+type Ran = (Arc<Invocation>, Value);
 
 /// The names of the errors that a function fails with.
 pub fn errors_of(function: &str) -> &'static [ErrorName] {
@@ -288,20 +327,35 @@ impl Backstage {
     fn meet(&self, what: &impl Debug) {
         let what = format!("{what:?}");
         let end = what.find(|c: char| !c.is_alphanumeric());
-        let name = &what[..end.unwrap_or(what.len())];
-        lock(&self.watch).met.insert(name.to_owned());
+        self.meet_thing(&what[..end.unwrap_or(what.len())]);
+    }
+
+    fn meet_thing(&self, thing: &str) {
+        lock(&self.watch).met.insert(thing.to_owned());
     }
 
     /// The effect of a function's call, and its answer.
-    pub fn carry_out(&self, invocation: &Invocation, operation: &str, body: &Value) -> Answer {
+    fn carry_out(
+        &self,
+        invocation: &Arc<Invocation>,
+        operation: &str,
+        body: &Value,
+        late: bool,
+    ) -> Answer {
         let now = self.now();
         let ended = lock(&self.executions)
             .get(&invocation.execution)
             .is_some_and(|execution| execution.status != Status::Running);
         let mut services = lock(&self.services);
-        lock(&self.watch).before(operation, body, &mut services, now);
+        if operation == "ListApplicationSnapshots" {
+            let application = body["ApplicationName"].as_str().unwrap();
+            let lag = (lock(&self.mischief).listing_lag)();
+            services.flink.behaviour(application).listing_lag = lag;
+        }
+        lock(&self.watch).before(invocation, operation, body, &mut services, now);
         let answer = services.answer(operation, body, now);
-        lock(&self.watch).after(invocation, operation, body, &answer, ended);
+        let end = (ended, late);
+        lock(&self.watch).after(invocation, operation, body, &answer, end);
         drop(services);
         let run = invocation.execution.rsplit(':').next().unwrap();
         self.tell(&format!(
@@ -337,7 +391,8 @@ impl HttpConnector for Wire {
             back.meet(kind);
             back.tell(&format!("{operation} meets {kind:?}"));
             // Without its mark an announcement is not known to a repeat.
-            let marks = body["ExpressionAttributeValues"][":notified"].is_object();
+            let marks = operation == "UpdateItem"
+                && body["ExpressionAttributeValues"][":outcome"].is_null();
             invocation
                 .harms
                 .fetch_add(usize::from(marks), Ordering::SeqCst);
@@ -359,6 +414,7 @@ impl Backstage {
         latency: Duration,
         kind: Option<Kind>,
     ) -> Result<HttpResponse, ConnectorError> {
+        let sent = self.now();
         let lost = || Err(ConnectorError::io("connection reset".into()));
         let harm = || invocation.harms.fetch_add(1, Ordering::SeqCst);
         let request = body.clone();
@@ -398,7 +454,8 @@ impl Backstage {
                 }
                 tokio::spawn(async move {
                     tokio::time::sleep(latency + late).await;
-                    drop(reply.send(back.carry_out(&invocation, &operation, &body)));
+                    let late = late > PATIENCE;
+                    drop(reply.send(back.carry_out(&invocation, &operation, &body, late)));
                 });
                 answered.await.unwrap()
             }
@@ -415,7 +472,7 @@ impl Backstage {
             }
             _ => {
                 tokio::time::sleep(latency).await;
-                Watch::told(&invocation, &operation, &request, &answer);
+                self.told(&invocation, &operation, &request, sent, &answer);
                 let (status, body) = answer;
                 let answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
                 Ok(match kind {
@@ -423,6 +480,68 @@ impl Backstage {
                     _ => shell::replay::of_the_service(answer),
                 })
             }
+        }
+    }
+}
+
+impl Backstage {
+    /// A function is given an answer to what it has sent then.
+    fn told(
+        &self,
+        invocation: &Invocation,
+        operation: &str,
+        request: &Value,
+        sent: Timestamp,
+        (status, body): &Answer,
+    ) {
+        let Ok(answer) = serde_json::from_str::<Value>(body) else {
+            return;
+        };
+        if *status != 200 {
+            return;
+        }
+        let mut told = lock(&invocation.told);
+        if operation == "DescribeApplication" {
+            told.application = Some(answer["ApplicationDetail"].clone());
+        } else if operation == "ListApplicationSnapshots" {
+            let now = self.now();
+            let listing = &mut told.listing;
+            if request["NextToken"].is_null() {
+                let application = request["ApplicationName"].as_str().unwrap();
+                *listing = Listing {
+                    asked: sent,
+                    truth: lock(&self.services).flink.snapshots(application, now),
+                    ..Listing::default()
+                };
+            }
+            let page = answer["SnapshotSummaries"].as_array().cloned();
+            listing.snapshots.extend(page.unwrap_or_default());
+            listing.told = now;
+            if answer["NextToken"].is_null() {
+                let met = listing.differs_from_the_truth();
+                lock(&self.watch).met.extend(met.map(str::to_owned));
+            }
+        }
+    }
+}
+
+impl Listing {
+    /// How a whole listing differs from what there is, if it does.
+    fn differs_from_the_truth(&self) -> Option<&'static str> {
+        let name = |snapshot: &Value| snapshot["SnapshotName"].as_str().unwrap().to_owned();
+        let listed: BTreeSet<String> = self.snapshots.iter().map(name).collect();
+        let there: BTreeSet<String> = self.truth.iter().map(name).collect();
+        let hidden = self
+            .truth
+            .iter()
+            .skip(1)
+            .any(|s| !listed.contains(&name(s)));
+        if listed.len() < self.snapshots.len() || hidden {
+            Some("a snapshot that is never shown, or twice")
+        } else if listed != there || self.snapshots != self.truth {
+            Some("a listing that lags")
+        } else {
+            None
         }
     }
 }
@@ -473,28 +592,49 @@ impl Stage {
         }
     }
 
-    /// Runs a function once, for `limit` at most: its answer, or its error and cause as a state machine has them.
+    /// Runs a function once, for `limit` at most: its answer with the invocation, or its error and cause as a state
+    /// machine has them.
     pub async fn run_function(
         &self,
         function: &str,
         execution: &str,
         payload: &Value,
         limit: Duration,
-    ) -> Result<Value, (String, String)> {
-        let invocation = Arc::new(Invocation {
-            function: function.to_owned(),
-            execution: execution.to_owned(),
-            payload: payload.clone(),
-            began: self.back.now(),
-            harms: AtomicUsize::new(0),
-            kill: Notify::new(),
-            told: Mutex::default(),
+    ) -> Result<Ran, (String, String)> {
+        let start = (lock(&self.back.mischief).start)();
+        let is_event = payload["detail-type"].is_string();
+        let (given, rests_on, leg) = self.with(execution, |execution| {
+            let given = (!is_event).then(|| execution.follower.data().clone());
+            let rests_on = execution.rests_on.clone().filter(|_| !is_event);
+            (given.unwrap_or_default(), rests_on, execution.ends.len())
         });
-        lock(&self.back.watch).begun(&invocation);
-        *lock(&self.back.last) = Some(invocation.clone());
-        let stage = self.clone();
+        let (function, execution) = (function.to_owned(), execution.to_owned());
+        let (stage, payload) = (self.clone(), payload.clone());
         // It goes on, whatever becomes of who has invoked it.
         let ended = tokio::spawn(async move {
+            if !start.takes.is_zero() {
+                tokio::time::sleep(start.takes).await;
+            }
+            let began = stage.back.now();
+            let invocation = Arc::new(Invocation {
+                function,
+                execution,
+                payload,
+                given,
+                rests_on,
+                began,
+                clock: began + start.clock_ahead,
+                harms: AtomicUsize::new(0),
+                heard: AtomicBool::new(false),
+                kill: Notify::new(),
+                told: Mutex::default(),
+            });
+            let ends = stage.with(&invocation.execution, |execution| execution.ends.len());
+            if !is_event && ends > leg {
+                stage.back.meet_thing("a start after the end");
+            }
+            lock(&stage.back.watch).begun(&invocation);
+            *lock(&stage.back.last) = Some(invocation.clone());
             let limit = limit.min(FUNCTIONS[&invocation.function].timeout);
             let handler = INVOCATION.scope(invocation.clone(), stage.handle(&invocation));
             let ended = tokio::select! {
@@ -518,7 +658,7 @@ impl Stage {
                 Ok(_) => format!("{execution} {function} has ended"),
                 Err((error, cause)) => format!("{execution} {function} {error} {cause}"),
             });
-            ended
+            ended.map(|output| (invocation, output))
         });
         match ended.await {
             Ok(ended) => ended,
@@ -527,7 +667,7 @@ impl Stage {
     }
 
     async fn handle(&self, invocation: &Invocation) -> Result<Value, (String, String)> {
-        let now = invocation.began;
+        let now = invocation.clock;
         let (flink, payload) = (&self.flink, &invocation.payload);
         macro_rules! answer {
             ($handler:expr) => {
@@ -576,7 +716,7 @@ impl Stage {
         execution: &str,
         payload: &Value,
         within: Duration,
-    ) -> Result<Value, (String, String)> {
+    ) -> Result<Ran, (String, String)> {
         let run = || self.run_function(function, execution, payload, Duration::MAX);
         let error = |name: &str| Err((name.to_owned(), "Lambda says so".to_owned()));
         let delivery = (lock(&self.back.mischief).delivery)(function);
@@ -633,8 +773,10 @@ impl Stage {
             follower: Follower::new(DEFINITION.clone(), context, input.clone()),
             input: input.clone(),
             status: Status::Running,
-            bad_ends: 0,
-            unheard_ends: 0,
+            ends: Vec::new(),
+            rests_on: None,
+            redrives: 0,
+            redriven: None,
             stopped: Status::Aborted,
             stop: Arc::new(Notify::new()),
         };
@@ -650,14 +792,20 @@ impl Stage {
 
     /// Redrives an execution that has failed; [`Self::go`] brings it to its end.
     pub fn redrive(&self, arn: &str) {
-        self.with(arn, |execution| {
+        let now = self.back.now();
+        let count = self.with(arn, |execution| {
             assert!(!matches!(
                 execution.status,
                 Status::Running | Status::Succeeded(_)
             ));
             execution.status = Status::Running;
+            execution.redrives += 1;
+            execution.redriven = Some(now);
+            execution.ends.last_mut().unwrap().redriven = Some(now);
+            execution.follower.redriven();
+            execution.redrives
         });
-        let details = json!({ "redriveCount": 1 });
+        let details = json!({ "redriveCount": count });
         self.note(
             arn,
             "ExecutionRedriven",
@@ -722,36 +870,40 @@ impl Stage {
         };
         lock(&self.back.watch).met.insert(kind.to_owned());
         let at = self.note(arn, kind, name, &details);
-        self.with(arn, |execution| {
+        let is_bare = (lock(&self.back.mischief).bare_event)();
+        let (detail, in_last_state) = self.with(arn, |execution| {
             execution.status = status.clone();
-            if !matches!(status, Status::Succeeded(_)) {
-                execution.bad_ends += 1;
-                let last = execution.follower.state() == "RecordAndNotify";
-                execution.unheard_ends += usize::from(last);
-            }
-        });
-        let word = match &status {
-            Status::Failed(..) => "FAILED",
-            Status::TimedOut => "TIMED_OUT",
-            Status::Aborted => "ABORTED",
-            _ => return None,
-        };
-        let (started, input) = self.with(arn, |execution| {
-            (execution.started, execution.input.to_string())
+            let in_last_state = execution.follower.state() == "RecordAndNotify";
+            execution.ends.push(End {
+                redrives: execution.redrives,
+                status: status.clone(),
+                at,
+                in_last_state,
+                is_bare,
+                handled: None,
+                redriven: None,
+            });
+            (execution.event_detail(arn, at, is_bare), in_last_state)
         });
         let mut event = json!({
             "detail-type": "Step Functions Execution Status Change",
             "source": "aws.states",
-            "detail": {
-                "executionArn": arn, "status": word, "input": input,
-                "startDate": started.as_millisecond(), "stopDate": at.as_millisecond(),
-            },
+            "detail": detail?,
         });
+        if in_last_state && matches!(status, Status::Aborted | Status::TimedOut) {
+            self.back.meet_thing("a last state that was cut off");
+        }
+        if is_bare {
+            self.back.meet_thing("an event without redriveCount");
+        }
         if let Status::Failed(error, cause) = status {
             event["detail"]["error"] = error.into();
             event["detail"]["cause"] = cause.into();
         }
         let deliveries = (lock(&self.back.mischief).events)();
+        if deliveries.is_empty() {
+            self.back.meet_thing("an event that is lost");
+        }
         for after in deliveries {
             let (stage, event, arn) = (self.clone(), event.clone(), arn.to_owned());
             tokio::spawn(async move {
@@ -771,7 +923,11 @@ impl Stage {
                 .run_function("record-and-notify", arn, event, Duration::MAX)
                 .await;
             match (answer, waits.next()) {
-                (Ok(_), _) => return None,
+                (Ok(_), _) => {
+                    let now = self.back.now();
+                    self.with(arn, |execution| execution.was_handled(event, now));
+                    return None;
+                }
                 (Err(_), Some(wait)) => self.back.clock.sleep(wait).await,
                 (Err(error), None) => {
                     lock(&self.back.undelivered).push(event.clone());
@@ -796,7 +952,10 @@ impl Stage {
                     let state = self.with(arn, |execution| execution.follower.state().to_owned());
                     match halt {
                         Some((halted, status)) if halted == state => return status,
-                        _ => self.with(arn, |execution| execution.follower.enter()),
+                        _ => {
+                            self.plot(arn, &state);
+                            self.with(arn, |execution| execution.follower.enter())
+                        }
                     }
                 }
                 Next::Wait(duration) => {
@@ -810,7 +969,7 @@ impl Stage {
                 } => {
                     let function = function.rsplit(':').next().unwrap();
                     match self.invoke(function, arn, &payload, within).await {
-                        Ok(output) => self.with(arn, |e| e.follower.answered(output)),
+                        Ok((invocation, output)) => self.go_on(arn, &invocation, output),
                         Err((error, cause)) => {
                             let details = json!({ "error": error, "cause": cause });
                             self.note(arn, "TaskFailed", "taskFailedEventDetails", &details);
@@ -825,6 +984,71 @@ impl Stage {
                     }
                 }
             };
+        }
+    }
+
+    /// Goes on with the answer of an invocation.
+    fn go_on(&self, arn: &str, invocation: &Invocation, output: Value) -> Next {
+        invocation.heard.store(true, Ordering::SeqCst);
+        let handed_on = (lock(&self.back.mischief).handed_on)(arn, &output);
+        let output = match handed_on {
+            Some((release, payload)) if invocation.function != "record-and-notify" => {
+                self.back.meet_thing(match release {
+                    Release::Newer => "a payload of a newer release",
+                    Release::Older => "a payload of an older release",
+                });
+                self.back.tell(&format!("{arn} hands on {release:?}"));
+                payload
+            }
+            _ => output,
+        };
+        self.with(arn, |execution| {
+            if invocation.function == "prune-snapshots" {
+                let listing = lock(&invocation.told).listing.clone();
+                execution.rests_on = Some(Arc::new(listing));
+            }
+            execution.follower.answered(output)
+        })
+    }
+
+    /// What somebody does before the execution enters that state.
+    fn plot(&self, arn: &str, state: &str) {
+        let plot = (lock(&self.back.mischief).plots)(state);
+        match plot {
+            None => {}
+            Some(Plot::DeletesOwn) => {
+                let input = self.with(arn, |execution| execution.input.clone());
+                let application = &input["application_name"];
+                let started = self.with(arn, |execution| execution.started);
+                let own = format!("custom_{}", started.as_millisecond());
+                let now = self.back.now();
+                let all = lock(&self.back.services)
+                    .flink
+                    .snapshots(application.as_str().unwrap_or_default(), now);
+                let Some(own) = all.iter().find(|snapshot| snapshot["SnapshotName"] == own) else {
+                    return;
+                };
+                let delete = json!({
+                    "ApplicationName": application, "SnapshotName": own["SnapshotName"],
+                    "SnapshotCreationTimestamp": own["SnapshotCreationTimestamp"],
+                });
+                if self.back.call("DeleteApplicationSnapshot", &delete).is_ok() {
+                    let name = own["SnapshotName"].as_str().unwrap().to_owned();
+                    self.back.tell(&format!("somebody deletes {name}"));
+                    *lock(&self.back.watch).removed.entry(name).or_default() += 1;
+                    self.back
+                        .meet_thing("a snapshot of one's own that is deleted by hand");
+                }
+            }
+            Some(Plot::Stops(after, status)) => {
+                let (stage, arn) = (self.clone(), arn.to_owned());
+                tokio::spawn(async move {
+                    stage.back.clock.sleep(after).await;
+                    if stage.status(&arn) == Status::Running {
+                        stage.stop(&arn, status);
+                    }
+                });
+            }
         }
     }
 

@@ -1,38 +1,36 @@
 //! What must never happen, looked at while it would happen.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use contract::is_managed;
-use jiff::Timestamp;
-use serde_json::{Value, json};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use crate::services::{Answer, Services};
-use crate::stage::{Invocation, lock};
+use crate::stage::{Invocation, Listing, lock};
 
 /// Sees every call. What it finds wrong is in `violations`.
 #[derive(Debug, Default)]
 pub struct Watch {
     pub violations: Vec<String>,
-    /// By execution and batch: when it was planned, and from what listing.
-    plans: HashMap<(String, String), (Timestamp, Vec<Value>)>,
     /// How often the service has accepted a snapshot of that name.
     pub created: BTreeMap<String, usize>,
     /// How often one of that name was deleted.
     pub removed: BTreeMap<String, usize>,
-    /// By execution: the snapshots that a Delete was sent for.
-    pub doomed: BTreeMap<String, BTreeSet<String>>,
-    /// By execution: those that its own Delete has deleted.
-    pub deleted: BTreeMap<String, BTreeSet<String>>,
+    /// By execution: the snapshots that its own Delete has deleted, and whose it was; late if nobody waited for the
+    /// answer any more.
+    pub deleted: BTreeMap<String, BTreeMap<String, (Arc<Invocation>, bool)>>,
     /// By execution: those that were in a batch of it.
     pub planned: BTreeMap<String, BTreeSet<String>>,
     /// The invocations of record-and-notify.
     recordings: Vec<Arc<Invocation>>,
     /// By execution: how many of them are under way.
     recording: BTreeMap<String, u32>,
-    newest: Option<String>,
+    /// What the snapshots were since the plan that the Delete at hand rests on.
+    since: Vec<Vec<Value>>,
     /// What this course has come across.
     pub met: BTreeSet<String>,
     /// All that happened, in order.
@@ -64,7 +62,12 @@ impl Watch {
                 .fetch_add(usize::from(*recording > 0), Ordering::SeqCst);
             *recording += 1;
         }
-        for doomed in invocation.payload["batch"].as_array().into_iter().flatten() {
+        let mut batch = invocation.given["batch"].as_array().into_iter().flatten();
+        let age = age_of_plan(invocation).filter(|_| batch.clone().next().is_some());
+        if age.is_some_and(|age| age > GOOD_FOR) {
+            self.met.insert("a batch of an old plan".to_owned());
+        }
+        for doomed in batch.by_ref() {
             let planned = self.planned.entry(invocation.execution.clone());
             planned.or_default().insert(text(&doomed["snapshot_name"]));
         }
@@ -72,7 +75,7 @@ impl Watch {
 
     /// A function sends a call.
     pub fn sent(&mut self, invocation: &Invocation, operation: &str, body: &Value) {
-        let run = &invocation.payload["run"];
+        let run = &invocation.given["run"];
         if operation == "CreateApplicationSnapshot" {
             let started = text(&invocation.payload["execution_started_at"]);
             let started: Timestamp = started.parse().unwrap();
@@ -85,18 +88,13 @@ impl Watch {
             return;
         }
         let name = text(&body["SnapshotName"]);
-        let all = self.doomed.entry(invocation.execution.clone()).or_default();
-        all.insert(name.clone());
-        let brake = run["input"]["retention"]["max_deletions_per_run"].as_u64();
-        if all.len() as u64 > brake.unwrap() {
-            let violation = format!("{} deletions, the brake is {brake:?}", all.len());
-            self.violations.push(violation);
-        }
-        let batch = invocation.payload["batch"].to_string();
-        let plan = self.plans.get(&(invocation.execution.clone(), batch));
         let told = lock(&invocation.told).application.clone();
-        let wrong = match (plan, told) {
-            (Some(listed), Some(application)) => why_not(&name, body, run, listed, &application),
+        let wrong = match (&invocation.rests_on, told) {
+            (Some(listing), Some(application)) => why_not(&name, body, run, listing, &application)
+                .or_else(|| {
+                    let age = age_of_plan(invocation).filter(|age| *age > GOOD_FOR);
+                    age.map(|age| format!("by a plan of {} s ago", age.as_secs()))
+                }),
             _ => Some("without a plan or a look at the application".to_owned()),
         };
         if let Some(wrong) = wrong {
@@ -107,28 +105,30 @@ impl Watch {
     /// A call of a function is about to have its effect.
     pub fn before(
         &mut self,
+        invocation: &Invocation,
         operation: &str,
         body: &Value,
         services: &mut Services,
         now: Timestamp,
     ) {
         if operation == "DeleteApplicationSnapshot" {
+            // What has come to be so later than this the plan need not know.
+            let asked = invocation.rests_on.as_ref().map(|listing| listing.asked);
+            let oldest = invocation.began - GOOD_FOR;
+            let since = asked.map_or(oldest, |asked| asked.max(oldest)) - MOST_LAG;
             let application = text(&body["ApplicationName"]);
-            let all = list(services, &application, now);
-            self.newest = ready(&all)
-                .first()
-                .map(|snapshot| text(&snapshot["SnapshotName"]));
+            self.since = services.flink.snapshots_since(&application, since, now);
         }
     }
 
     /// A call of a function has had its effect; its execution may have ended before.
     pub fn after(
         &mut self,
-        invocation: &Invocation,
+        invocation: &Arc<Invocation>,
         operation: &str,
         body: &Value,
         (status, _): &Answer,
-        ended: bool,
+        (ended, late): (bool, bool),
     ) {
         if *status != 200 {
             return;
@@ -138,41 +138,23 @@ impl Watch {
             "CreateApplicationSnapshot" => *self.created.entry(name()).or_default() += 1,
             "DeleteApplicationSnapshot" => {
                 *self.removed.entry(name()).or_default() += 1;
+                let run = &invocation.given["run"];
                 // What comes after the end of its execution nobody can have counted.
                 if !ended {
                     let deleted = self.deleted.entry(invocation.execution.clone());
-                    deleted.or_default().insert(name());
+                    let deleted = deleted.or_default();
+                    deleted.insert(name(), (invocation.clone(), late));
+                    let counted = deleted.values().filter(|(_, late)| !late).count();
+                    let brake = run["input"]["retention"]["max_deletions_per_run"].as_u64();
+                    if counted as u64 > brake.unwrap_or(DEFAULT_BRAKE) {
+                        let violation = format!("{counted} deletions, the brake is {brake:?}");
+                        self.violations.push(violation);
+                    }
                 }
-                if self.newest == Some(name()) {
-                    let violation = format!("deleted {}, the newest READY one", name());
-                    self.violations.push(violation);
+                let listing = invocation.rests_on.as_deref();
+                if let Some(wrong) = why_never(&name(), run, &self.since, listing) {
+                    self.violations.push(format!("deleted {}, {wrong}", name()));
                 }
-            }
-            _ => {}
-        }
-    }
-
-    /// A function is given an answer.
-    pub fn told(
-        invocation: &Invocation,
-        operation: &str,
-        request: &Value,
-        (status, body): &Answer,
-    ) {
-        let Ok(answer) = serde_json::from_str::<Value>(body) else {
-            return;
-        };
-        let mut told = lock(&invocation.told);
-        match operation {
-            "DescribeApplication" if *status == 200 => {
-                told.application = Some(answer["ApplicationDetail"].clone());
-            }
-            "ListApplicationSnapshots" if *status == 200 => {
-                if request["NextToken"].is_null() {
-                    told.snapshots.clear();
-                }
-                let page = answer["SnapshotSummaries"].as_array().cloned();
-                told.snapshots.extend(page.unwrap_or_default());
             }
             _ => {}
         }
@@ -197,32 +179,43 @@ impl Watch {
                 self.met.insert(error.clone());
             }
         }
-        if let (Ok(output), "prune-snapshots") = (ended, invocation.function.as_str()) {
-            let listed = lock(&invocation.told).snapshots.clone();
-            let plan = (invocation.began, listed);
-            let batch = output["batch"].to_string();
-            self.plans
-                .insert((invocation.execution.clone(), batch), plan);
+        if invocation.function == "create-snapshot" {
+            let told = lock(&invocation.told);
+            let status = told.application.as_ref();
+            let status = status.map(|application| &application["ApplicationStatus"]);
+            if status.is_some_and(|status| status == "ROLLED_BACK") {
+                self.met.insert("ROLLED_BACK".to_owned());
+                let waited = match ended {
+                    Ok(output) => output["snapshot_creation"] == "BUSY",
+                    Err((error, _)) => error == "ApplicationBusy",
+                };
+                if waited {
+                    let violation = "waited for an application that is ROLLED_BACK";
+                    self.violations.push(violation.to_owned());
+                }
+            }
         }
     }
 }
 
+/// How long a plan is good for: a minute, and what the clocks of two invocations may differ by.
+const GOOD_FOR: SignedDuration = SignedDuration::from_secs(62);
+
+/// The most that a listing lags.
+pub const MOST_LAG: SignedDuration = SignedDuration::from_secs(2);
+
+/// The brake of a policy that names none.
+const DEFAULT_BRAKE: u64 = 25;
+
+/// How old the plan of its batch was when an invocation began.
+fn age_of_plan(invocation: &Invocation) -> Option<SignedDuration> {
+    let listing = invocation.rests_on.as_ref()?;
+    Some(invocation.began.duration_since(listing.told))
+}
+
 /// All snapshots of the application.
 pub fn list(services: &mut Services, application: &str, now: Timestamp) -> Vec<Value> {
-    let mut all = Vec::new();
-    let mut request = json!({ "ApplicationName": application });
-    loop {
-        let (status, answer) = services.answer("ListApplicationSnapshots", &request, now);
-        if status != 200 {
-            return all;
-        }
-        let answer: Value = serde_json::from_str(&answer).unwrap();
-        all.extend(answer["SnapshotSummaries"].as_array().unwrap().clone());
-        if answer["NextToken"].is_null() {
-            return all;
-        }
-        request["NextToken"] = answer["NextToken"].clone();
-    }
+    services.flink.snapshots(application, now)
 }
 
 fn key(snapshot: &Value) -> Option<(i64, String)> {
@@ -245,9 +238,10 @@ fn why_not(
     name: &str,
     request: &Value,
     run: &Value,
-    (planned_at, listed): &(Timestamp, Vec<Value>),
+    listing: &Listing,
     application: &Value,
 ) -> Option<String> {
+    let listed = &listing.snapshots;
     let no = |why: &str| Some(why.to_owned());
     let policy = &run["input"]["retention"];
     let own = format!("custom_{}", run["run_id"]);
@@ -289,18 +283,19 @@ fn why_not(
     }
     let ready = ready(listed);
     if run["input"]["mode"] == "RUN" {
-        let managed = ready
-            .iter()
-            .find(|s| is_managed(s["SnapshotName"].as_str().unwrap()));
-        if managed.is_none_or(|newest| newest["SnapshotName"] != own) {
-            return no("without a newest snapshot of its own");
+        if !ready.iter().any(|snapshot| snapshot["SnapshotName"] == own) {
+            return no("without a READY snapshot of its own");
+        }
+        if let Some(later) = later_run(run, &ready, listing.asked - MOST_LAG) {
+            return Some(format!("though the later run's {later} was READY"));
         }
     }
     match snapshot["SnapshotStatus"].as_str().unwrap() {
         "READY" => {}
         "FAILED" => {
-            let age = planned_at.as_millisecond() - created_at;
-            let young = age <= 24 * 3_600_000;
+            let age = listing.told.as_millisecond() - created_at;
+            // By a clock that may be ahead.
+            let young = age <= 24 * 3_600_000 - 2_000;
             let foreign = !is_managed(name);
             return (young || foreign).then(|| "which has failed and is to stay".to_owned());
         }
@@ -335,6 +330,56 @@ fn why_not(
         }
     }
     None
+}
+
+/// The READY snapshot of a run that began later and took it after this run's own, if its timestamp is not after
+/// `now`.
+fn later_run(run: &Value, ready: &[&Value], now: Timestamp) -> Option<String> {
+    let own = format!("custom_{}", run["run_id"]);
+    let (own_at, _) = key(ready.iter().find(|s| s["SnapshotName"] == own)?)?;
+    let later = ready.iter().filter_map(|snapshot| key(snapshot));
+    let mut later = later.filter(|(at, name)| {
+        is_managed(name) && *name > own && *at > own_at && *at <= now.as_millisecond()
+    });
+    later.next().map(|(_, name)| name)
+}
+
+/// Why nobody may ever delete that snapshot, if so: what all states since the plan have in common.
+fn why_never(
+    name: &str,
+    run: &Value,
+    states: &[Vec<Value>],
+    listing: Option<&Listing>,
+) -> Option<String> {
+    let always = |is_so: &dyn Fn(&[&Value]) -> bool| {
+        !states.is_empty() && states.iter().all(|all| is_so(&ready(all)))
+    };
+    let is_managed = |s: &Value| is_managed(s["SnapshotName"].as_str().unwrap());
+    let is_first = |first: Option<&&Value>| first.is_some_and(|s| s["SnapshotName"] == name);
+    let of_runs = run["input"]["mode"] == "RUN" || run["input"]["retention"]["scope"] != "ALL";
+    if always(&|ready| is_first(ready.first())) {
+        return Some("the newest READY one".to_owned());
+    }
+    if of_runs && always(&|ready| is_first(ready.iter().find(|s| is_managed(s)))) {
+        return Some("the newest READY managed one".to_owned());
+    }
+    if run["input"]["mode"] != "RUN" {
+        return None;
+    }
+    let own = format!("custom_{}", run["run_id"]);
+    if always(&|ready| !ready.iter().any(|s| s["SnapshotName"] == own)) {
+        return Some("while its own was not READY".to_owned());
+    }
+    // A page that has shifted may have hidden it from the plan.
+    let shown = |name: &str| {
+        listing.is_none_or(|listing| listing.snapshots.iter().any(|s| s["SnapshotName"] == name))
+    };
+    let later = |ready: &[&Value]| {
+        let latest = listing.map_or(Timestamp::MAX, |listing| listing.asked - MOST_LAG);
+        later_run(run, ready, latest)
+    };
+    let is_later = |ready: &[&Value]| later(ready).is_some_and(|name| shown(&name));
+    always(&is_later).then(|| "while a later run's was READY".to_owned())
 }
 
 fn text(value: &Value) -> String {

@@ -47,8 +47,9 @@ pub enum Next {
 }
 
 impl Follower {
-    /// An execution of a definition without `${}`. `context` is `$$`.
-    pub fn new(definition: Value, context: Value, input: Value) -> Self {
+    /// An execution of a definition without `${}`. `context` is `$$`, without its count of redrives.
+    pub fn new(definition: Value, mut context: Value, input: Value) -> Self {
+        context["Execution"]["RedriveCount"] = 0.into();
         let state = text(&definition["StartAt"]).to_owned();
         Self {
             definition,
@@ -68,6 +69,12 @@ impl Follower {
     /// The input of the state at hand.
     pub fn data(&self) -> &Value {
         &self.data
+    }
+
+    /// It is redriven from the state at hand.
+    pub fn redriven(&mut self) {
+        let count = &mut self.context["Execution"]["RedriveCount"];
+        *count = (count.as_u64().unwrap() + 1).into();
     }
 
     /// Gives the state at hand another input.

@@ -23,7 +23,10 @@ pub fn hold_to(history: &[HistoryEvent], definition: &Value, context: &Value) {
                 follower = Some(Follower::new(definition.clone(), context.clone(), input));
                 due = Some(Next::On);
             }
-            Type::ExecutionRedriven => due = Some(Next::On),
+            Type::ExecutionRedriven => {
+                follower.as_mut().unwrap().redriven();
+                due = Some(Next::On);
+            }
             Type::LambdaFunctionScheduled | Type::TaskScheduled => {
                 let details = event.task_scheduled_event_details().unwrap();
                 let parameters = data(Some(details.parameters()));
