@@ -10,10 +10,10 @@ use local::msf::{Behaviour, Emulator, Lifecycle, SeededSnapshot, SnapshotStatus}
 use local::stack::{ACCOUNT, REGION};
 use serde_json::{Value, json};
 
-use crate::mischief::{Delivery, HandedOn, Mischief, Plot, Release, Start};
+use crate::executions::Status;
+use crate::mischief::{Delivery, HandedOn, Mischief, Plot, Plots, Release, Start};
 use crate::releases;
 use crate::simulation::APPLICATION;
-use crate::stage::Status;
 use crate::watch::MOST_LAG;
 
 /// Log-uniform between so many seconds.
@@ -203,7 +203,7 @@ const MOST_CLOCK_ERROR: i64 = 1_000;
 
 /// In some courses, somebody deletes the own snapshot of a run that is about to prune, or stops a run in its last
 /// state.
-fn plots(rng: &mut Rng) -> Box<dyn FnMut(&str) -> Option<Plot> + Send> {
+fn plots(rng: &mut Rng) -> Plots {
     let deletes = *one_of(rng, &[0.0, 0.0, 0.0, 0.0, 0.5]);
     let stops = *one_of(rng, &[0.0, 0.0, 0.0, 0.0, 0.5]);
     let mut rng = rng.fork();

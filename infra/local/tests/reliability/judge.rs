@@ -6,10 +6,12 @@ use std::sync::atomic::Ordering;
 use contract::{Cure, ErrorName, is_managed};
 use serde_json::{Map, Value, json};
 
+use crate::executions::{End, Execution, Status};
 use crate::services::{Services, plain};
 use crate::simulation::{APPLICATION, Course};
-use crate::stage::{End, Execution, Listing, Stage, Status, lock, of_aws};
+use crate::stage::{Stage, lock, of_aws};
 use crate::watch::{Watch, list};
+use crate::wire::Listing;
 
 /// What is wrong after all.
 pub fn judge(stage: &Stage) -> Course {
@@ -96,7 +98,7 @@ impl Judge<'_> {
         if execution.status == Status::Running {
             return vec!["has no end".to_owned()];
         }
-        let heard_of = execution.ends.iter().any(|end| end.is_heard_of());
+        let heard_of = execution.ends.iter().any(End::is_heard_of);
         let row = match rows.as_slice() {
             [row] => row,
             [] if !heard_of => return Vec::new(),

@@ -10,6 +10,7 @@
 )]
 
 mod course;
+mod executions;
 #[path = "../support/follower.rs"]
 mod follower;
 mod judge;
@@ -21,3 +22,4 @@ mod services;
 mod simulation;
 mod stage;
 mod watch;
+mod wire;

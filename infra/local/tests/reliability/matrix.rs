@@ -32,10 +32,12 @@ use tokio::process::Command;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
+use crate::executions::Status;
 use crate::mischief::Mischief;
 use crate::services::{Services, plain};
-use crate::stage::{Backstage, Clock, Invocation, Stage, Status, lock};
+use crate::stage::{Backstage, Clock, Stage, lock};
 use crate::watch::list;
+use crate::wire::Invocation;
 
 /// How many cells are under way at once, those aside that mostly wait.
 const AT_ONCE: usize = 8;

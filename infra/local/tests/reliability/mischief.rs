@@ -6,7 +6,8 @@ use jiff::SignedDuration;
 use local::faults::Kind;
 use serde_json::Value;
 
-use crate::stage::{Invocation, Status};
+use crate::executions::Status;
+use crate::wire::Invocation;
 
 /// How the state machine's invocation of a function goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,9 @@ pub enum Release {
 /// What is decided of each call.
 type Calls = Box<dyn FnMut(&Invocation, &str) -> (Duration, Option<Kind>) + Send>;
 
+/// What is plotted at the entry of a state.
+pub type Plots = Box<dyn FnMut(&str) -> Option<Plot> + Send>;
+
 /// What becomes of what a state of an execution hands on.
 pub type HandedOn = Box<dyn FnMut(&str, &Value) -> Option<(Release, Value)> + Send>;
 
@@ -69,7 +73,7 @@ pub struct Mischief {
     /// Whether an event has no count of redrives.
     pub bare_event: Box<dyn FnMut() -> bool + Send>,
     /// What happens to an execution that is about to enter a state.
-    pub plots: Box<dyn FnMut(&str) -> Option<Plot> + Send>,
+    pub plots: Plots,
     pub handed_on: HandedOn,
     /// A part of the backoff, 0 to 1.
     pub jitter: Box<dyn FnMut() -> f64 + Send>,

@@ -14,9 +14,10 @@ use local::msf::{Behaviour, Emulator, Lifecycle, SeededSnapshot, SnapshotStatus}
 use local::stack::{ACCOUNT, REGION};
 use serde_json::{Map, Value, json};
 
+use crate::executions::Status;
 use crate::mischief::{Delivery, Mischief};
 use crate::services::{Services, plain};
-use crate::stage::{Backstage, CONFIG, Clock, DEFINITION, Stage, Status, errors_of, lock, of_aws};
+use crate::stage::{Backstage, CONFIG, Clock, DEFINITION, Stage, errors_of, lock, of_aws};
 use crate::watch::list;
 
 const APPLICATION: &str = "orders";

@@ -245,7 +245,7 @@ impl<'a> Expression<'a> {
         let mut names = token.split('.');
         let mut found = self.row?.get(&attribute(self.request, names.next()?))?;
         for name in names {
-            found = found["M"].get(&attribute(self.request, name))?;
+            found = found["M"].get(attribute(self.request, name))?;
         }
         Some(found.clone())
     }

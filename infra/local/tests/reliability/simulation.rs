@@ -19,10 +19,11 @@ use serde_json::{Value, json};
 use crate::course::{
     Operator, application, between, forgotten_run, input, mischief, one_of, operator,
 };
+use crate::executions::Status;
 use crate::judge::{judge, judge_runs};
 use crate::mischief::Mischief;
 use crate::services::Services;
-use crate::stage::{Backstage, Clock, Stage, Status, lock};
+use crate::stage::{Backstage, Clock, Stage, lock};
 use crate::watch::list;
 
 /// Courses of the test command.
@@ -77,9 +78,13 @@ fn whatever_goes_wrong_in_ten_thousand_courses_nothing_that_is_promised_is_broke
         }
     });
     let broken = broken.into_inner().unwrap();
+    let met = met.into_inner().unwrap();
+    println!("{met:#?}");
     if all {
         for (seed, violations) in &broken {
-            println!("{seed}: {}", violations[0]);
+            for violation in violations {
+                println!("{seed}: {violation}");
+            }
         }
     }
     if let Some((seed, violations)) = broken.first_key_value() {
@@ -89,8 +94,6 @@ fn whatever_goes_wrong_in_ten_thousand_courses_nothing_that_is_promised_is_broke
         );
     }
     // Courses in which nothing happens would prove nothing.
-    let met = met.into_inner().unwrap();
-    println!("{met:#?}");
     if until - from >= COURSES {
         for thing in MUST_BE_MET {
             assert!(met.contains_key(thing), "no course met {thing}: {met:#?}");

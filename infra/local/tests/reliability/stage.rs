@@ -6,38 +6,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
-use aws_smithy_async::time::TimeSource;
 use aws_smithy_runtime::client::retries::RetryPartition;
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
 use aws_smithy_types::retry::RetryConfig;
 use contract::ErrorName;
 use jiff::{SignedDuration, Timestamp};
-use local::faults::Kind;
 use local::lambda::FunctionSettings;
 use local::stack::{EVERY_APPLICATION, Stack};
 use record_and_notify::{Clients, Config};
 use serde_json::{Value, json};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::executions::{End, Execution, Status};
 use crate::follower::{Follower, Next, Passed};
 use crate::mischief::{Delivery, Mischief, Plot, Release};
-use crate::services::{Answer, Services, error};
+use crate::services::Services;
 use crate::watch::Watch;
+use crate::wire::{INVOCATION, Invocation, Time, Wire};
 
 /// What Lambda waits before it runs a failed event again.
 const EVENT_RETRIES: [Duration; 2] = local::lambda::AWS_RETRY_DELAYS;
-
-/// How long the functions wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(9);
 
 /// What passes between states, in bytes (256 KiB, quotas of Step Functions).
 const STATE_DATA_LIMIT: usize = 262_144;
@@ -111,103 +103,6 @@ impl Clock {
     }
 }
 
-/// One invocation of a function.
-#[derive(Debug)]
-pub struct Invocation {
-    pub function: String,
-    /// The ARN of the execution that it is for.
-    pub execution: String,
-    pub payload: Value,
-    /// What the state was entered with; `null` for an event.
-    pub given: Value,
-    /// The listing that `given` was made from, if it was.
-    pub rests_on: Option<Arc<Listing>>,
-    /// When its handler began.
-    pub began: Timestamp,
-    /// The same by its own clock.
-    clock: Timestamp,
-    /// How often an answer, or its process, was lost.
-    pub harms: AtomicUsize,
-    /// Whether the execution went on with its answer.
-    pub heard: AtomicBool,
-    kill: Notify,
-    /// What it has been told so far.
-    pub told: Mutex<Told>,
-}
-
-/// The last answers that an invocation was given.
-#[derive(Clone, Debug, Default)]
-pub struct Told {
-    pub application: Option<Value>,
-    pub listing: Listing,
-}
-
-/// The pages of a listing, as far as they were told.
-#[derive(Clone, Debug, Default)]
-pub struct Listing {
-    /// When the first page was asked for, and the last one told.
-    pub asked: Timestamp,
-    pub told: Timestamp,
-    pub snapshots: Vec<Value>,
-    /// All snapshots as they were when the first page was told.
-    pub truth: Vec<Value>,
-}
-
-tokio::task_local! {
-    static INVOCATION: Arc<Invocation>;
-}
-
-/// How an execution stands.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Status {
-    Running,
-    Succeeded(Value),
-    Failed(String, String),
-    TimedOut,
-    Aborted,
-}
-
-/// One end of an execution.
-#[derive(Clone, Debug)]
-pub struct End {
-    /// How often the execution had been redriven before.
-    pub redrives: u64,
-    pub status: Status,
-    pub at: Timestamp,
-    /// It was in its last state.
-    pub in_last_state: bool,
-    /// Its event has no count of redrives.
-    pub is_bare: bool,
-    /// When its event was first handled.
-    pub handled: Option<Timestamp>,
-    /// When the execution was redriven since.
-    pub redriven: Option<Timestamp>,
-}
-
-impl End {
-    pub fn is_success(&self) -> bool {
-        matches!(self.status, Status::Succeeded(_))
-    }
-}
-
-/// One execution.
-#[derive(Debug)]
-pub struct Execution {
-    pub started: Timestamp,
-    pub input: Value,
-    pub follower: Follower,
-    pub status: Status,
-    /// How it has ended so far.
-    pub ends: Vec<End>,
-    /// The listing that the data at hand was made from.
-    pub rests_on: Option<Arc<Listing>>,
-    redrives: u64,
-    redriven: Option<Timestamp>,
-    /// How it ends when it is stopped.
-    stopped: Status,
-    stop: Arc<Notify>,
-}
-
 /// Everything behind the functions.
 pub struct Backstage {
     pub clock: Clock,
@@ -226,36 +121,6 @@ pub struct Backstage {
 impl Debug for Backstage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Backstage")
-    }
-}
-
-impl Execution {
-    /// The detail of its event, if it has ended otherwise than well.
-    fn event_detail(&self, arn: &str, stopped: Timestamp, is_bare: bool) -> Option<Value> {
-        let status = match &self.status {
-            Status::Failed(..) => "FAILED",
-            Status::TimedOut => "TIMED_OUT",
-            Status::Aborted => "ABORTED",
-            Status::Running | Status::Succeeded(_) => return None,
-        };
-        let mut detail = json!({
-            "executionArn": arn, "status": status, "input": self.input.to_string(),
-            "startDate": self.started.as_millisecond(), "stopDate": stopped.as_millisecond(),
-        });
-        if !is_bare {
-            detail["redriveCount"] = self.redrives.into();
-            detail["redriveDate"] = self.redriven.map(Timestamp::as_millisecond).into();
-        }
-        Some(detail)
-    }
-
-    /// The event of one of its ends was handled.
-    fn was_handled(&mut self, event: &Value, now: Timestamp) {
-        for end in &mut self.ends {
-            if event["detail"]["stopDate"] == end.at.as_millisecond() {
-                end.handled.get_or_insert(now);
-            }
-        }
     }
 }
 
@@ -324,7 +189,7 @@ impl Backstage {
     }
 
     /// Remembers the variant.
-    fn meet(&self, what: &impl Debug) {
+    pub fn meet(&self, what: &impl Debug) {
         let what = format!("{what:?}");
         let end = what.find(|c: char| !c.is_alphanumeric());
         self.meet_thing(&what[..end.unwrap_or(what.len())]);
@@ -334,37 +199,6 @@ impl Backstage {
         lock(&self.watch).met.insert(thing.to_owned());
     }
 
-    /// The effect of a function's call, and its answer.
-    fn carry_out(
-        &self,
-        invocation: &Arc<Invocation>,
-        operation: &str,
-        body: &Value,
-        late: bool,
-    ) -> Answer {
-        let now = self.now();
-        let ended = lock(&self.executions)
-            .get(&invocation.execution)
-            .is_some_and(|execution| execution.status != Status::Running);
-        let mut services = lock(&self.services);
-        if operation == "ListApplicationSnapshots" {
-            let application = body["ApplicationName"].as_str().unwrap();
-            let lag = (lock(&self.mischief).listing_lag)();
-            services.flink.behaviour(application).listing_lag = lag;
-        }
-        lock(&self.watch).before(invocation, operation, body, &mut services, now);
-        let answer = services.answer(operation, body, now);
-        let end = (ended, late);
-        lock(&self.watch).after(invocation, operation, body, &answer, end);
-        drop(services);
-        let run = invocation.execution.rsplit(':').next().unwrap();
-        self.tell(&format!(
-            "{run} {operation} {} {}",
-            answer.0, body["SnapshotName"]
-        ));
-        answer
-    }
-
     /// A call of somebody else, for the application.
     pub fn call(&self, operation: &str, body: &Value) -> Result<Value, String> {
         let (status, answer) = lock(&self.services).answer(operation, body, self.now());
@@ -372,186 +206,6 @@ impl Backstage {
             200 => Ok(serde_json::from_str(&answer).unwrap()),
             _ => Err(answer),
         }
-    }
-}
-
-/// The SDK's connection to the services, without sockets.
-#[derive(Clone, Debug)]
-struct Wire(Arc<Backstage>);
-
-impl HttpConnector for Wire {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let back = self.0.clone();
-        let target = request.headers().get("x-amz-target");
-        let (operation, body) = shell::replay::read(target, request.body().bytes().unwrap());
-        let invocation = INVOCATION.with(Arc::clone);
-        lock(&back.watch).sent(&invocation, &operation, &body);
-        let (latency, kind) = (lock(&back.mischief).call)(&invocation, &operation);
-        if let Some(kind) = &kind {
-            back.meet(kind);
-            back.tell(&format!("{operation} meets {kind:?}"));
-            // Without its mark an announcement is not known to a repeat.
-            let marks = operation == "UpdateItem"
-                && body["ExpressionAttributeValues"][":outcome"].is_null();
-            invocation
-                .harms
-                .fetch_add(usize::from(marks), Ordering::SeqCst);
-        }
-        HttpConnectorFuture::new(async move {
-            back.travel(invocation, operation, body, latency, kind)
-                .await
-        })
-    }
-}
-
-impl Backstage {
-    /// A call on its way there and back.
-    pub async fn travel(
-        self: Arc<Self>,
-        invocation: Arc<Invocation>,
-        operation: String,
-        body: Value,
-        latency: Duration,
-        kind: Option<Kind>,
-    ) -> Result<HttpResponse, ConnectorError> {
-        let sent = self.now();
-        let lost = || Err(ConnectorError::io("connection reset".into()));
-        let harm = || invocation.harms.fetch_add(1, Ordering::SeqCst);
-        let request = body.clone();
-        let late = match &kind {
-            Some(Kind::Delay(delay)) => *delay,
-            _ => Duration::ZERO,
-        };
-        let answer = match &kind {
-            Some(Kind::KillBefore) => {
-                harm();
-                invocation.kill.notify_one();
-                return std::future::pending().await;
-            }
-            Some(Kind::DropBefore) => {
-                tokio::time::sleep(latency).await;
-                return lost();
-            }
-            Some(Kind::NotJson) => (
-                200,
-                "<html><body>A proxy was here.</body></html>".to_owned(),
-            ),
-            Some(Kind::Error {
-                code,
-                message,
-                status,
-            }) => {
-                tokio::time::sleep(latency).await;
-                error(&operation, *status, code, message)
-            }
-            _ => {
-                // What has been sent comes, whatever becomes of who has sent it.
-                let (reply, answered) = oneshot::channel();
-                let (back, invocation) = (self.clone(), invocation.clone());
-                let operation = operation.clone();
-                if !late.is_zero() {
-                    harm();
-                }
-                tokio::spawn(async move {
-                    tokio::time::sleep(latency + late).await;
-                    let late = late > PATIENCE;
-                    drop(reply.send(back.carry_out(&invocation, &operation, &body, late)));
-                });
-                answered.await.unwrap()
-            }
-        };
-        match kind {
-            Some(Kind::DropAfter) => {
-                harm();
-                lost()
-            }
-            Some(Kind::KillAfter) => {
-                harm();
-                invocation.kill.notify_one();
-                std::future::pending().await
-            }
-            _ => {
-                tokio::time::sleep(latency).await;
-                self.told(&invocation, &operation, &request, sent, &answer);
-                let (status, body) = answer;
-                let answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
-                Ok(match kind {
-                    Some(Kind::NotJson) => answer,
-                    _ => shell::replay::of_the_service(answer),
-                })
-            }
-        }
-    }
-}
-
-impl Backstage {
-    /// A function is given an answer to what it has sent then.
-    fn told(
-        &self,
-        invocation: &Invocation,
-        operation: &str,
-        request: &Value,
-        sent: Timestamp,
-        (status, body): &Answer,
-    ) {
-        let Ok(answer) = serde_json::from_str::<Value>(body) else {
-            return;
-        };
-        if *status != 200 {
-            return;
-        }
-        let mut told = lock(&invocation.told);
-        if operation == "DescribeApplication" {
-            told.application = Some(answer["ApplicationDetail"].clone());
-        } else if operation == "ListApplicationSnapshots" {
-            let now = self.now();
-            let listing = &mut told.listing;
-            if request["NextToken"].is_null() {
-                let application = request["ApplicationName"].as_str().unwrap();
-                *listing = Listing {
-                    asked: sent,
-                    truth: lock(&self.services).flink.snapshots(application, now),
-                    ..Listing::default()
-                };
-            }
-            let page = answer["SnapshotSummaries"].as_array().cloned();
-            listing.snapshots.extend(page.unwrap_or_default());
-            listing.told = now;
-            if answer["NextToken"].is_null() {
-                let met = listing.differs_from_the_truth();
-                lock(&self.watch).met.extend(met.map(str::to_owned));
-            }
-        }
-    }
-}
-
-impl Listing {
-    /// How a whole listing differs from what there is, if it does.
-    fn differs_from_the_truth(&self) -> Option<&'static str> {
-        let name = |snapshot: &Value| snapshot["SnapshotName"].as_str().unwrap().to_owned();
-        let listed: BTreeSet<String> = self.snapshots.iter().map(name).collect();
-        let there: BTreeSet<String> = self.truth.iter().map(name).collect();
-        let hidden = self
-            .truth
-            .iter()
-            .skip(1)
-            .any(|s| !listed.contains(&name(s)));
-        if listed.len() < self.snapshots.len() || hidden {
-            Some("a snapshot that is never shown, or twice")
-        } else if listed != there || self.snapshots != self.truth {
-            Some("a listing that lags")
-        } else {
-            None
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Time(Arc<Backstage>);
-
-impl TimeSource for Time {
-    fn now(&self) -> SystemTime {
-        self.0.now().into()
     }
 }
 
@@ -1012,8 +666,8 @@ impl Stage {
     }
 
     /// What somebody does before the execution enters that state.
-    fn plot(&self, arn: &str, state: &str) {
-        let plot = (lock(&self.back.mischief).plots)(state);
+    fn plot(&self, arn: &str, next: &str) {
+        let plot = (lock(&self.back.mischief).plots)(next);
         match plot {
             None => {}
             Some(Plot::DeletesOwn) => {

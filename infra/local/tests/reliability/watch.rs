@@ -10,7 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::services::{Answer, Services};
-use crate::stage::{Invocation, Listing, lock};
+use crate::stage::lock;
+use crate::wire::{Invocation, Listing};
 
 /// Sees every call. What it finds wrong is in `violations`.
 #[derive(Debug, Default)]
@@ -198,7 +199,10 @@ impl Watch {
     }
 }
 
-/// How long a plan is good for: a minute, and what the clocks of two invocations may differ by.
+/// The most that the clocks of two invocations differ by.
+const CLOCKS: SignedDuration = SignedDuration::from_secs(2);
+
+/// How long a plan is good for: a minute, by two clocks.
 const GOOD_FOR: SignedDuration = SignedDuration::from_secs(62);
 
 /// The most that a listing lags.
@@ -286,7 +290,7 @@ fn why_not(
         if !ready.iter().any(|snapshot| snapshot["SnapshotName"] == own) {
             return no("without a READY snapshot of its own");
         }
-        if let Some(later) = later_run(run, &ready, listing.asked - MOST_LAG) {
+        if let Some(later) = later_run(run, &ready, listing.began - CLOCKS) {
             return Some(format!("though the later run's {later} was READY"));
         }
     }
@@ -375,7 +379,7 @@ fn why_never(
         listing.is_none_or(|listing| listing.snapshots.iter().any(|s| s["SnapshotName"] == name))
     };
     let later = |ready: &[&Value]| {
-        let latest = listing.map_or(Timestamp::MAX, |listing| listing.asked - MOST_LAG);
+        let latest = listing.map_or(Timestamp::MAX, |listing| listing.began - CLOCKS);
         later_run(run, ready, latest)
     };
     let is_later = |ready: &[&Value]| later(ready).is_some_and(|name| shown(&name));
