@@ -346,7 +346,10 @@ fn miscounted(
             .map(|entry| entry["snapshot_name"].as_str().unwrap().to_owned())
             .collect()
     };
-    let counted = usize::try_from(row["snapshots_deleted_count"].as_u64().unwrap()).unwrap();
+    let counted = row.get("snapshots_deleted_count").and_then(Value::as_u64);
+    let Some(counted) = counted.and_then(|counted| usize::try_from(counted).ok()) else {
+        return Some("counts no deletions".to_owned());
+    };
     let (deleted, failed) = (
         names(&row["snapshots_deleted"]),
         names(&row["snapshots_failed_to_be_deleted"]),
