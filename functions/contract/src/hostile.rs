@@ -14,7 +14,11 @@ pub fn is_plain_line(text: &str) -> bool {
 
 /// Beside the control characters: separators of lines and paragraphs, marks, embeddings, overrides
 /// and isolates of the direction of reading, what has no width, tags.
-const DECEPTIVE: [char; 10] = [
+const DECEPTIVE: [char; 14] = [
+    '\u{ad}',
+    '\u{34f}',
+    '\u{3164}',
+    '\u{fe0f}',
     '\u{2028}',
     '\u{2029}',
     '\u{202e}',

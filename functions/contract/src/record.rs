@@ -9,7 +9,8 @@ use crate::{DeletedSnapshot, FailedDeletion, HeldBack, Mode, Verdict};
 /// Python sample named them, so its history stays readable. What is not known is absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditRecord {
-    /// Partition key: the application, or `(unknown)` when the input named none that can be.
+    /// Partition key: the application, or `(unknown)` when the input named none that can be, or another
+    /// than the stack's.
     pub app_name: String,
     /// Sort key: the start of the execution in epoch milliseconds.
     pub snapshot_manager_run_id: i64,
@@ -24,6 +25,9 @@ pub struct AuditRecord {
     pub started_at: i64,
     /// Epoch milliseconds: when the record was made, or when a failed execution stopped.
     pub finished_at: i64,
+    /// How often the execution was redriven before this end; not known of a run that release 0.1.0 began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redrive_count: Option<u32>,
     /// This run's snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_snapshot_name: Option<String>,
@@ -78,6 +82,9 @@ pub struct AuditRecord {
     /// The fact, the cure, and the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
+    /// The outcome whose metrics are in the log although nobody wanted an announcement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Outcome>,
     /// The announcement of this run, once the topic has accepted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notified: Option<Notified>,
@@ -88,7 +95,8 @@ pub struct AuditRecord {
 
 impl AuditRecord {
     /// The attributes that a record may lack.
-    pub const OPTIONAL: [&str; 21] = [
+    pub const OPTIONAL: [&str; 23] = [
+        "redrive_count",
         "mode",
         "new_snapshot_name",
         "new_snapshot_create_time",
@@ -108,6 +116,7 @@ impl AuditRecord {
         "failed_state",
         "error_name",
         "error_message",
+        "measured",
         "notified",
         "expires_at",
     ];
@@ -135,6 +144,13 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether the execution came to its end without coming to the end of its last state, so that the
+    /// event of Step Functions tells of it.
+    #[must_use]
+    pub const fn is_failed_execution(self) -> bool {
+        matches!(self, Self::Failed | Self::TimedOut | Self::Aborted)
+    }
+
     /// Whether somebody should look.
     #[must_use]
     pub const fn is_problem(self) -> bool {

@@ -1,13 +1,14 @@
 //! What an execution is asked to do, and who it is.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::{Span, SpanFieldwise};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::Bounded;
 
@@ -18,14 +19,25 @@ pub const MANAGED_PREFIX: &str = "custom_";
 /// Whether the name says that this system, or the original sample, took the snapshot.
 #[must_use]
 pub fn is_managed(snapshot_name: &str) -> bool {
-    snapshot_name
-        .strip_prefix(MANAGED_PREFIX)
-        .is_some_and(|id| id.len() == 13 && id.bytes().all(|byte| byte.is_ascii_digit()))
+    managed_run_id(snapshot_name).is_some()
 }
 
-/// The input of an execution. An unknown field is refused.
+/// The id of the run that took a managed snapshot, from the snapshot's name.
+#[must_use]
+pub fn managed_run_id(snapshot_name: &str) -> Option<i64> {
+    let id = snapshot_name.strip_prefix(MANAGED_PREFIX)?;
+    let is_id = id.len() == 13 && id.bytes().all(|byte| byte.is_ascii_digit());
+    is_id.then(|| id.parse().ok())?
+}
+
+/// Fields that this release does not know, as a newer one wrote them.
+pub type UnknownFields = BTreeMap<String, Value>;
+
+/// The input of an execution. The step that begins a run refuses an unknown field
+/// ([`RunInput::refuse_unknown_fields`]). Every later step keeps it and hands it on, because the stack
+/// may go back to an older release in the middle of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(extend("additionalProperties" = false))]
 pub struct RunInput {
     /// The Flink application, 1 to 128 of `a-z A-Z 0-9 _ . -`.
     pub application_name: ApplicationName,
@@ -46,6 +58,45 @@ pub struct RunInput {
     /// `ALL` runs, or only `PROBLEMS`: FAILED, `TIMED_OUT`, ABORTED, `PRUNE_INCOMPLETE`.
     #[serde(default)]
     pub notify_on: NotifyOn,
+    /// Empty in a run that this release began.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub unknown: UnknownFields,
+}
+
+impl RunInput {
+    /// The fields that the schema has.
+    pub const FIELDS: [&str; 6] = [
+        "application_name",
+        "mode",
+        "retention",
+        "poll_interval_seconds",
+        "ready_timeout_seconds",
+        "notify_on",
+    ];
+
+    /// Refuses a field that this release does not know: a misspelt setting must not be ignored.
+    ///
+    /// # Errors
+    /// One sentence that begins with the field.
+    pub fn refuse_unknown_fields(&self) -> Result<(), String> {
+        refuse("", &self.unknown, &Self::FIELDS)?;
+        refuse("retention.", &self.retention.unknown, &Retention::FIELDS)
+    }
+}
+
+/// # Errors
+/// The first unknown field, and those that are known.
+fn refuse(place: &str, unknown: &UnknownFields, known: &[&str]) -> Result<(), String> {
+    let Some(field) = unknown.keys().next() else {
+        return Ok(());
+    };
+    let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    let known = known.join(", ");
+    let field = field.escape_debug();
+    Err(format!(
+        "{place}{field}: unknown field `{field}`, expected one of {known}"
+    ))
 }
 
 /// The original sample's `snapshot_creation_wait_time_seconds`.
@@ -87,9 +138,10 @@ pub enum NotifyOn {
 type Count = Bounded<1, { u32::MAX }>;
 
 /// The retention policy: what any rule keeps stays, and so does what is protected. An unknown field
-/// is refused; `null` is a field left out, as a deployment writes it.
+/// is treated as in [`RunInput`]; `null` is a field left out, as a deployment writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "an object of rules")]
+#[schemars(extend("additionalProperties" = false))]
 #[schemars(extend("anyOf" = [
     { "required": ["keep_last"], "properties": { "keep_last": { "type": "integer" } } },
     { "required": ["keep_hourly"], "properties": { "keep_hourly": { "type": "integer" } } },
@@ -148,9 +200,37 @@ pub struct Retention {
     )]
     #[schemars(with = "Option<Count>")]
     pub max_deletions_per_run: Count,
+    /// Empty in a run that this release began. With one of them nobody knows what the policy keeps.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub unknown: UnknownFields,
 }
 
 impl Retention {
+    /// The fields that the schema has.
+    pub const FIELDS: [&str; 12] = [
+        "keep_last",
+        "keep_hourly",
+        "keep_daily",
+        "keep_weekly",
+        "keep_monthly",
+        "keep_yearly",
+        "keep_within",
+        "keep_last_versions",
+        "keep_names",
+        "timezone",
+        "scope",
+        "max_deletions_per_run",
+    ];
+
+    /// Refuses a field that this release does not know.
+    ///
+    /// # Errors
+    /// One sentence that begins with the field.
+    pub fn refuse_unknown_fields(&self) -> Result<(), String> {
+        refuse("", &self.unknown, &Self::FIELDS)
+    }
+
     /// Whether a rule keeps anything. Without one, a policy would keep what is protected alone,
     /// which nobody means.
     #[must_use]
@@ -170,23 +250,9 @@ pub const NO_RULE: &str = "the policy keeps nothing: give at least one of keep_l
                            keep_daily, keep_weekly, keep_monthly, keep_yearly and keep_within";
 
 fn with_a_rule<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Retention, D::Error> {
-    /// A policy by position would mean something else once a rule is added.
-    struct Fields;
-
-    impl<'de> Visitor<'de> for Fields {
-        type Value = Retention;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object of rules")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Retention, A::Error> {
-            Retention::deserialize(MapAccessDeserializer::new(fields))
-        }
-    }
-
-    let retention = deserializer.deserialize_map(Fields)?;
-    if retention.has_rule() {
+    let retention = Retention::deserialize(deserializer)?;
+    // A newer release's policy may have nothing but rules that are unknown here.
+    if retention.has_rule() || !retention.unknown.is_empty() {
         Ok(retention)
     } else {
         Err(D::Error::custom(NO_RULE))
@@ -232,6 +298,7 @@ impl Default for Retention {
             timezone: TimeZoneName::default(),
             scope: Scope::default(),
             max_deletions_per_run: default_max_deletions(),
+            unknown: UnknownFields::new(),
         }
     }
 }
@@ -501,9 +568,27 @@ pub struct Run {
     pub execution_arn: String,
     /// What was asked for, defaults filled in.
     pub input: RunInput,
+    /// Which definition the execution follows, as its first state said: a redrive follows the one that
+    /// the execution began with. 1 is that of release 0.1.0, which said nothing.
+    #[serde(default = "first_definition")]
+    pub definition: u32,
+}
+
+/// The number of the definition of release 0.1.0.
+pub(crate) const fn first_definition() -> u32 {
+    1
 }
 
 impl Run {
+    /// The first definition whose `IsPruningDone` knows `WAIT`.
+    const WAITS_BEFORE_PRUNING: u32 = 2;
+
+    /// Whether the execution's definition knows the answer `WAIT` of `PruneSnapshots`.
+    #[must_use]
+    pub const fn can_wait_before_pruning(&self) -> bool {
+        self.definition >= Self::WAITS_BEFORE_PRUNING
+    }
+
     /// The name of the snapshot that this run takes, if it takes one.
     #[must_use]
     pub fn snapshot_name(&self) -> String {
@@ -521,6 +606,7 @@ mod tests {
             run_id: 1_763_835_747_949,
             execution_arn: String::new(),
             input: serde_json::from_str(r#"{"application_name":"orders"}"#).unwrap(),
+            definition: 1,
         };
         assert_eq!(run.snapshot_name(), "custom_1763835747949");
         assert!(is_managed(&run.snapshot_name()));
@@ -632,10 +718,17 @@ mod tests {
             r#""scope":"SOME""#,
             r#""keep_daily":0"#,
             r#""keep_last_versions":0"#,
-            r#""keep_everything":1"#,
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+        let unknown = read(r#""keep_last":1,"keep_everything":1"#).unwrap();
+        let refused = unknown.refuse_unknown_fields().unwrap_err();
+        assert!(
+            refused.starts_with(
+                "keep_everything: unknown field `keep_everything`, expected one of `keep_last`, "
+            ),
+            "{refused}"
+        );
         let too_many = format!(r#""keep_names":{}"#, serde_json::json!(vec!["a"; 101]));
         let refused = read(&too_many).unwrap_err().to_string();
         assert!(

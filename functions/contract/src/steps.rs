@@ -24,6 +24,9 @@ pub struct CreateSnapshotInput {
     /// `$`, not yet validated, so that a bad one is answered with `InvalidInput`.
     #[schemars(with = "RunInput")]
     pub input: serde_json::Value,
+    /// As in [`Run`]: a constant of the definition.
+    #[serde(default = "crate::run::first_definition")]
+    pub definition: u32,
 }
 
 /// `CreateSnapshot` hands on.
@@ -117,6 +120,10 @@ pub struct PruneSnapshotsInput {
     /// What to delete now. Fixed before the step begins, so that a repeat deletes no more.
     #[serde(default)]
     pub batch: Vec<DoomedSnapshot>,
+    /// The time of the listing that the batch was planned from, RFC 3339. Nothing of an older plan is
+    /// deleted, nor of one without a time.
+    #[serde(default)]
+    pub planned_at: Option<String>,
     /// The totals before this batch.
     #[serde(default)]
     pub progress: Progress,
@@ -133,6 +140,10 @@ pub struct DoomedSnapshot {
     pub application_version_id: i64,
     /// Why it goes.
     pub reason: String,
+    /// Whether its deletion was tried before and has not been seen to take effect. The second try is the
+    /// last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tried: bool,
 }
 
 /// The deletions of a run so far. Counts are exact; lists are bounded, since a state's payload is,
@@ -151,9 +162,23 @@ pub struct Progress {
     /// The first 100 of those; all of them while pruning goes on, since it ends at more than 50.
     #[serde(default)]
     pub failed: Vec<FailedDeletion>,
-    /// Names whose deletion got no answer in the last batch. They are tried once more.
+    /// As `tried` of a [`DoomedSnapshot`], in the payloads of release 0.1.0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unanswered: Vec<String>,
+    /// How many batches in a row were throttled as a whole.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub throttled_batches: u32,
+    /// When the run first waited for its own snapshot to be READY in the listing, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<String>,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A snapshot that is deleted.
@@ -188,8 +213,14 @@ pub struct PruneSnapshotsOutput {
     pub snapshot: Option<RunSnapshot>,
     /// Where `IsPruningDone` goes.
     pub pruning: Pruning,
-    /// What the next entry of the state deletes: at most 250; empty when done.
+    /// What the next entry of the state deletes, or only looks for when `WAIT`: at most 250; empty when
+    /// done.
     pub batch: Vec<DoomedSnapshot>,
+    /// As in the input; absent when the next entry deletes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_at: Option<String>,
+    /// How long to wait before the next entry when `WAIT`, 1 to 300.
+    pub wait_seconds: u32,
     /// The totals, this batch included.
     pub progress: Progress,
     /// How many deletions the last plan wants.
@@ -208,14 +239,16 @@ pub struct PruneSnapshotsOutput {
     pub verdicts: Vec<Verdict>,
 }
 
-/// Whether a batch follows.
+/// What follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum Pruning {
-    /// The batch is not empty.
+    /// The next batch, at once.
     Continue,
-    /// The batch is empty.
+    /// Another look, after a wait. Answered only if the definition knows it.
+    Wait,
+    /// Nothing more to delete.
     Done,
 }
 
@@ -237,7 +270,7 @@ pub struct HeldBack {
 pub enum HeldBackCause {
     /// The application is not RUNNING, so a snapshot may be needed to bring it back.
     ApplicationNotRunning,
-    /// This run's own snapshot is not READY in the listing.
+    /// This run's own snapshot is gone, or is not READY in the listing.
     SnapshotNotReady,
     /// A newer run has a READY snapshot and prunes in its turn. Not a problem.
     LeftToLaterRun,
@@ -247,6 +280,8 @@ pub enum HeldBackCause {
     MaxDeletionsPerRun,
     /// Too many deletions failed to go on.
     TooManyFailures,
+    /// The policy has a rule of a newer release, so nobody knows what it keeps.
+    PolicyUnknown,
 }
 
 impl HeldBackCause {
@@ -281,10 +316,20 @@ pub enum Action {
     Ignore,
 }
 
-/// `RecordAndNotify` is given the output of `CreateSnapshot` (skipped) or of `PruneSnapshots`.
-/// As the target of the failure rule it is given an [`ExecutionStatusChange`] instead.
+/// `RecordAndNotify` is given what the run has done, and scalars of the context object. As the target of
+/// the failure rule it is given an [`ExecutionStatusChange`] instead. The definition of release 0.1.0
+/// gave a bare [`RunSummary`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordAndNotifyInput {
+    /// `$$.Execution.RedriveCount`.
+    pub redrive_count: u32,
+    /// `$`.
+    pub done: RunSummary,
+}
+
+/// What a run has done: the output of `CreateSnapshot` (skipped) or of `PruneSnapshots`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RunSummary {
     /// Which run.
     pub run: Run,
     /// As in [`CreateSnapshotOutput`].
@@ -366,6 +411,9 @@ pub struct ExecutionStatusDetail {
     pub start_date: i64,
     /// Epoch milliseconds.
     pub stop_date: i64,
+    /// How often the execution was redriven before this end, if the service tells it.
+    #[serde(default)]
+    pub redrive_count: Option<u32>,
     /// The execution's input as text; left out by EventBridge when it is too large.
     #[serde(default)]
     pub input: Option<String>,

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use contract::hostile::mutated;
 use contract::{
     AuditRecord, CreateSnapshotInput, DescribeSnapshotInput, ExecutionStatusChange,
-    PruneSnapshotsInput, RecordAndNotifyInput, RunInput,
+    PruneSnapshotsInput, RecordAndNotifyInput, RunInput, RunSummary,
 };
 use proptest::prelude::*;
 use schemars::schema_for;
@@ -60,7 +60,10 @@ proptest! {
                 jsonschema::validator_for(schema_for!(RunInput).as_value()).unwrap();
         }
         // What is no object the first step refuses.
-        if input.is_object() && let Ok(read) = serde_json::from_value::<RunInput>(input.clone()) {
+        if input.is_object()
+            && let Ok(read) = serde_json::from_value::<RunInput>(input.clone())
+            && read.refuse_unknown_fields().is_ok()
+        {
             prop_assert!(SCHEMA.with(|schema| schema.is_valid(&input)), "{}", input);
             prop_assert!(read.retention.has_rule());
             prop_assert!((1..=300).contains(&read.poll_interval_seconds.get()));
@@ -81,7 +84,8 @@ proptest! {
         assert_read_back::<CreateSnapshotInput>(create);
         assert_read_back::<DescribeSnapshotInput>(describe);
         assert_read_back::<PruneSnapshotsInput>(prune);
-        assert_read_back::<RecordAndNotifyInput>(record);
+        assert_read_back::<RecordAndNotifyInput>(json!({ "redrive_count": 1, "done": record }));
+        assert_read_back::<RunSummary>(record);
         assert_read_back::<ExecutionStatusChange>(event);
         assert_read_back::<AuditRecord>(row);
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use contract::hostile::{places, without};
 use contract::{
     AuditRecord, CreateSnapshotInput, DescribeSnapshotInput, ExecutionStatusChange,
-    PruneSnapshotsInput, RecordAndNotifyInput, RunInput,
+    PruneSnapshotsInput, RunInput, RunSummary,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -70,7 +70,8 @@ fn parse(kind: &str, payload: &Value) -> Result<(), serde_json::Error> {
             .and_then(|()| parses::<RunInput>(&payload["input"])),
         "describe-snapshot-input" => parses::<DescribeSnapshotInput>(payload),
         "prune-snapshots-input" => parses::<PruneSnapshotsInput>(payload),
-        "record-and-notify-input" => parses::<RecordAndNotifyInput>(payload),
+        // The definition of 0.1.0 gave the last state nothing but this.
+        "record-and-notify-input" => parses::<RunSummary>(payload),
         "execution-status-change" => parses::<ExecutionStatusChange>(payload),
         "audit-record" => parses::<AuditRecord>(payload),
         other => panic!("no step takes {other}"),
@@ -120,25 +121,64 @@ fn what_a_release_could_leave_out_may_still_be_missing() {
     assert!(left_out > 100, "{left_out}");
 }
 
+/// Where a run begins: the places in which an unknown field is refused.
+const BEGINNINGS: [(&str, &str); 4] = [
+    ("run-input", ""),
+    ("run-input", "/retention"),
+    ("create-snapshot-input", "/input"),
+    ("create-snapshot-input", "/input/retention"),
+];
+
 #[test]
-fn a_field_of_another_release_is_ignored_at_every_place_but_in_the_run_input() {
+fn a_field_of_another_release_is_ignored_at_every_place_but_where_a_run_begins() {
+    let mut refused = 0;
     for (place, kind, payload, _) in payloads() {
         for at in places(&payload) {
-            let in_run_input = kind == "run-input"
-                || at.starts_with("/run/input")
-                || (kind == "create-snapshot-input" && at.starts_with("/input"));
             let mut payload = payload.clone();
-            if let Some(Value::Object(fields)) = payload.pointer_mut(&at)
-                && !in_run_input
-            {
-                fields.insert("field_of_another_release".to_owned(), "x".into());
-                assert_parses(
-                    &place,
-                    &format!(" with one more field at {at:?}"),
-                    &kind,
-                    &payload,
-                );
+            let Some(Value::Object(fields)) = payload.pointer_mut(&at) else {
+                continue;
+            };
+            fields.insert("field_of_another_release".to_owned(), "x".into());
+            let what = format!(" with one more field at {at:?}");
+            assert_parses(&place, &what, &kind, &payload);
+            let begun = match kind.as_str() {
+                "run-input" => Some(&payload),
+                "create-snapshot-input" => Some(&payload["input"]),
+                _ => None,
+            };
+            let known = begun.map_or(Ok(()), |input| {
+                let input: RunInput = serde_json::from_value(input.clone()).unwrap();
+                input.refuse_unknown_fields()
+            });
+            let is_beginning = BEGINNINGS.contains(&(kind.as_str(), at.as_str()));
+            assert_eq!(known.is_err(), is_beginning, "{place}{what}: {known:?}");
+            refused += usize::from(is_beginning);
+        }
+    }
+    assert!(refused >= BEGINNINGS.len(), "{refused}");
+}
+
+#[test]
+fn an_unknown_field_of_the_run_input_is_handed_on_unchanged() {
+    for (place, kind, mut payload, _) in payloads() {
+        if kind != "describe-snapshot-input" {
+            continue;
+        }
+        for at in ["/run/input", "/run/input/retention"] {
+            let (parent, name) = at.rsplit_once('/').unwrap();
+            let parent = payload.pointer_mut(parent).unwrap();
+            let fields = &mut parent[name];
+            // Some payloads have no policy of their own.
+            if fields.is_null() {
+                *fields = serde_json::json!({ "keep_last": 1 });
             }
+            fields["field_of_another_release"] = serde_json::json!({ "a": [1, "x", null] });
+        }
+        let read: DescribeSnapshotInput = serde_json::from_value(payload.clone()).unwrap();
+        let written = serde_json::to_value(&read).unwrap();
+        for at in ["/run/input", "/run/input/retention"] {
+            let at = format!("{at}/field_of_another_release");
+            assert_eq!(written.pointer(&at), payload.pointer(&at), "{place} {at}");
         }
     }
 }

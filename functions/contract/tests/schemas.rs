@@ -7,13 +7,14 @@
     reason = "a test that cannot go on fails"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use contract::{
     AuditRecord, CreateSnapshotInput, CreateSnapshotOutput, DescribeSnapshotInput,
     DescribeSnapshotOutput, ErrorName, ExecutionStatusChange, PruneSnapshotsInput,
-    PruneSnapshotsOutput, RecordAndNotifyInput, RecordAndNotifyOutput, RunInput,
+    PruneSnapshotsOutput, RecordAndNotifyInput, RecordAndNotifyOutput, Retention, RunInput,
 };
 use expect_test::expect_file;
 use schemars::{Schema, schema_for};
@@ -210,10 +211,29 @@ fn the_schema_of_the_run_input_refuses_what_the_code_refuses() {
         (with("application_name", json!(7)), false),
         (json!({}), false),
     ] {
-        let parsed: Result<RunInput, _> = serde_json::from_value(input.clone());
+        let read: Result<RunInput, _> = serde_json::from_value(input.clone());
+        let parsed = read
+            .map_err(|error| error.to_string())
+            .and_then(|read| read.refuse_unknown_fields());
         assert_eq!(parsed.is_ok(), valid, "the code on {input}: {parsed:?}");
         assert_eq!(validator.is_valid(&input), valid, "the schema on {input}");
     }
+}
+
+#[test]
+fn the_fields_that_the_code_knows_are_those_of_the_schema() {
+    let schema = schema_for!(RunInput);
+    let properties = |schema: &Value| -> BTreeSet<String> {
+        let properties = schema["properties"].as_object().unwrap();
+        properties.keys().cloned().collect()
+    };
+    let known = |fields: &[&str]| fields.iter().map(|name| (*name).to_owned()).collect();
+    let schema = schema.as_value();
+    assert_eq!(properties(schema), known(&RunInput::FIELDS));
+    assert_eq!(
+        properties(&schema["$defs"]["Retention"]),
+        known(&Retention::FIELDS)
+    );
 }
 
 #[test]

@@ -19,9 +19,12 @@ pub(crate) fn readiness(status: &ApplicationStatus) -> Readiness {
     use ApplicationStatus as Status;
     match status {
         Status::Running => Readiness::Running,
-        Status::Ready | Status::Stopping | Status::ForceStopping | Status::Deleting => {
-            Readiness::Stopped
-        }
+        // ROLLED_BACK is an end: the application does not run, and nothing goes on by itself.
+        Status::Ready
+        | Status::Stopping
+        | Status::ForceStopping
+        | Status::Deleting
+        | Status::RolledBack => Readiness::Stopped,
         _ => Readiness::Busy,
     }
 }
@@ -43,7 +46,7 @@ mod tests {
             ("AUTOSCALING", Readiness::Busy),
             ("MAINTENANCE", Readiness::Busy),
             ("ROLLING_BACK", Readiness::Busy),
-            ("ROLLED_BACK", Readiness::Busy),
+            ("ROLLED_BACK", Readiness::Stopped),
             ("SOMETHING_NEW", Readiness::Busy),
         ] {
             assert_eq!(

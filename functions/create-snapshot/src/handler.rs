@@ -68,11 +68,14 @@ fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
     }
     let run_input: RunInput =
         shell::parse(&input.input).map_err(|place| error::invalid_input(&place))?;
+    let known = run_input.refuse_unknown_fields();
+    known.map_err(|place| error::invalid_input(&place))?;
     shell::time_zone(&run_input.retention.timezone).map_err(|fact| error::invalid_input(&fact))?;
     Ok(Run {
         run_id: started_at.as_millisecond(),
         execution_arn: input.execution_arn,
         input: run_input,
+        definition: input.definition,
     })
 }
 

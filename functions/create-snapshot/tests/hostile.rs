@@ -5,8 +5,7 @@
 use aws_sdk_kinesisanalyticsv2::Client;
 use contract::hostile::{mutated, texts};
 use contract::{
-    CreateSnapshotOutput, DescribeSnapshotInput, PruneSnapshotsInput, RecordAndNotifyInput,
-    SnapshotCreation,
+    CreateSnapshotOutput, DescribeSnapshotInput, PruneSnapshotsInput, RunSummary, SnapshotCreation,
 };
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -144,7 +143,7 @@ proptest! {
                     serde_json::from_value::<PruneSnapshotsInput>(next).unwrap();
                 }
                 SnapshotCreation::Skipped => {
-                    let next: RecordAndNotifyInput = serde_json::from_value(next).unwrap();
+                    let next: RunSummary = serde_json::from_value(next).unwrap();
                     prop_assert!(next.skip_reason.is_some());
                 }
             }

@@ -17,6 +17,7 @@ const NOW: &str = "2026-11-22T20:02:28.401Z";
 
 fn input(run_input: Value) -> CreateSnapshotInput {
     CreateSnapshotInput {
+        definition: 2,
         execution_arn: "arn:aws:states:eu-central-1:123456789012:execution:m:n".to_owned(),
         execution_started_at: "2026-11-22T20:02:27.949465+00:00".to_owned(),
         input: run_input,

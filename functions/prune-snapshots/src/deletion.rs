@@ -1,5 +1,6 @@
-//! Deletes one batch.
+//! Deletes one batch, and looks for what of it the listing does not show.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aws_sdk_kinesisanalyticsv2::Client;
@@ -21,33 +22,52 @@ const BEGIN_WITHIN: Duration = Duration::from_secs(15);
 /// more, each throttled one halves the room: so the function finds the rate that the service allows.
 const CONCURRENCY: (f64, f64) = (4.0, 16.0);
 
+/// How many snapshots are asked for by name at a time.
+const LOOKS: usize = 8;
+
 /// After a throttled delete none is begun for so long.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What became of one snapshot of the batch.
+/// What became of the deletion of one snapshot.
 #[derive(Debug)]
 pub(crate) enum Fate {
-    /// Deleted now or before, or on its way out.
-    Deleted,
-    /// Not begun in time: the next plan wants it again.
-    OutOfTime,
-    /// Too many calls: the next plan wants it again.
+    /// The service accepted it, or says that the snapshot is DELETING or gone.
+    Accepted,
+    /// It was not begun: it may not be, or not in time.
+    NotBegun,
+    /// The service refused it because there were too many calls.
     Throttled(StepError),
-    /// The service has no answer, or is busy.
+    /// The service did not answer, or is busy.
     Unanswered(StepError),
-    /// Refused for a reason that a repeat does not remove.
+    /// The service refused it for a reason that a repeat does not remove.
     Refused(StepError),
 }
 
-/// Deletes the batch, each snapshot with one try; the fates are in its order.
+/// What the service says of a snapshot when it is asked for it by name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Presence {
+    /// It is gone, or DELETING.
+    Gone,
+    /// It is there.
+    There,
+    /// The service did not say.
+    Unknown,
+}
+
+/// Deletes what of the batch is `due`, each snapshot with one try; the fates are in the batch's order.
 pub(crate) async fn delete_all(
     flink: &Client,
     application: &str,
     batch: &[DoomedSnapshot],
+    due: &HashSet<&str>,
 ) -> Vec<Fate> {
     let end = Instant::now() + BEGIN_WITHIN;
-    let mut fates: Vec<Fate> = batch.iter().map(|_| Fate::OutOfTime).collect();
-    let mut waiting = batch.iter().enumerate().peekable();
+    let mut fates: Vec<Fate> = batch.iter().map(|_| Fate::NotBegun).collect();
+    let waiting = batch.iter().enumerate();
+    let waiting: Vec<(usize, &DoomedSnapshot)> = waiting
+        .filter(|(_, doomed)| due.contains(doomed.snapshot_name.as_str()))
+        .collect();
+    let mut waiting = waiting.into_iter().peekable();
     let mut under_way = FuturesUnordered::new();
     let mut room = CONCURRENCY.0;
     let mut not_before = Instant::now();
@@ -77,6 +97,29 @@ pub(crate) async fn delete_all(
             () = tokio::time::sleep_until(not_before), if is_next => (),
         }
     }
+}
+
+/// Asks for each of the snapshots by name.
+pub(crate) async fn look_for(
+    flink: &Client,
+    application: &str,
+    names: Vec<String>,
+) -> HashMap<String, Presence> {
+    let looks: Vec<_> = names
+        .into_iter()
+        .map(|name| look(flink, application, name))
+        .collect();
+    futures::stream::iter(looks).buffered(LOOKS).collect().await
+}
+
+async fn look(flink: &Client, application: &str, name: String) -> (String, Presence) {
+    let presence = match is_leaving(flink, application, &name).await {
+        Ok(true) => Presence::Gone,
+        Ok(false) => Presence::There,
+        // The log has the refusal.
+        Err(_) => Presence::Unknown,
+    };
+    (name, presence)
 }
 
 /// The room for deletes after one of them.
@@ -115,12 +158,12 @@ async fn delete(flink: &Client, application: &str, doomed: &DoomedSnapshot) -> F
         .await;
     let Err(error) = answer else {
         tracing::info!(deleted = name, reason = doomed.reason, "snapshot deleted");
-        return Fate::Deleted;
+        return Fate::Accepted;
     };
     let refusal = Refusal::of("DeleteApplicationSnapshot", &error);
     tracing::warn!(not_deleted = name, refusal = %refusal.words);
     if refusal.is_gone() {
-        return Fate::Deleted;
+        return Fate::Accepted;
     }
     let error_name = refusal.flink_name();
     if error_name == ErrorName::Throttled {
@@ -128,7 +171,7 @@ async fn delete(flink: &Client, application: &str, doomed: &DoomedSnapshot) -> F
     }
     // An earlier try may have begun this deletion, and the service then refuses a second one.
     match is_leaving(flink, application, name).await {
-        Ok(true) => Fate::Deleted,
+        Ok(true) => Fate::Accepted,
         Ok(false) if error_name.is_retryable() => Fate::Unanswered(refusal.into_error(error_name)),
         Ok(false) => Fate::Refused(refusal.into_error(error_name)),
         Err(error) if error.name == ErrorName::Throttled => Fate::Throttled(error),

@@ -1,105 +1,161 @@
 //! When not to delete, whatever the plan wants: the gate and the brake.
 
-use contract::{HeldBackCause, Mode, Run, is_managed};
-use jiff::Timestamp;
+use contract::{HeldBackCause, Run, managed_run_id};
+use jiff::{SignedDuration, Timestamp};
 
+use crate::application::{Application, Restore};
 use crate::retention::{Snapshot, Status};
 
-/// The application, as far as deleting its snapshots is concerned.
+/// A creation time later than this from now is not believed: no clock is wrong by so much, and a
+/// snapshot of the future would otherwise pass for a later run's for ever.
+const CLOCKS_AGREE_WITHIN: SignedDuration = SignedDuration::from_mins(1);
+
+/// Why nothing may be deleted now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Application {
+pub(crate) struct Hold {
+    pub(crate) cause: HeldBackCause,
+    /// The fact and what to do about it.
+    pub(crate) message: String,
+}
+
+/// This run's own snapshot, which was READY when the run came here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Own {
     pub(crate) name: String,
-    /// As the service writes it.
-    pub(crate) status: String,
-    /// The version that runs.
-    pub(crate) version_id: i64,
-    pub(crate) restore: Restore,
+    /// As `DescribeSnapshot` saw it.
+    pub(crate) created_at: Option<Timestamp>,
+    /// What the service says of it by name, asked because the listing does not show it READY.
+    pub(crate) by_name: Option<ByName>,
 }
 
-/// What the application restores from when it starts next.
+/// What the service says of a snapshot that the listing does not show READY.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Restore {
-    /// Nothing, or its latest snapshot, which is protected as the newest.
-    OwnChoice,
-    /// This snapshot.
-    Named(String),
-    /// A snapshot that the service does not name.
-    Unnamed,
+pub(crate) enum ByName {
+    /// It is READY, and the listing is behind.
+    Ready,
+    /// It has this status, or is gone.
+    NotReady(String),
 }
 
-impl Restore {
-    pub(crate) fn name(&self) -> Option<&str> {
-        match self {
-            Self::Named(name) => Some(name),
-            Self::OwnChoice | Self::Unnamed => None,
-        }
-    }
+/// How the run's own snapshot stands in the listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// READY, and no later run has one.
+    Newest,
+    /// READY or gone, and a later run prunes in its turn. Not a problem.
+    LeftToLaterRun(Hold),
+    /// The listing is behind: it will show it READY soon.
+    NotListedYet(Hold),
+    /// It is gone, or cannot be compared with the others: a problem, whatever the plan wants.
+    Problem(Hold),
 }
 
 /// Why the application's state forbids every deletion now, if it does.
-pub(crate) fn application_gate(application: &Application) -> Option<(HeldBackCause, String)> {
+pub(crate) fn application_gate(application: &Application) -> Option<Hold> {
     let name = &application.name;
     if application.status != "RUNNING" {
-        return Some((
-            HeldBackCause::ApplicationNotRunning,
-            format!(
+        return Some(Hold {
+            cause: HeldBackCause::ApplicationNotRunning,
+            message: format!(
                 "The application {name} is {}, not RUNNING, so it may need a snapshot to come \
                  back. The next run prunes, or start one with mode PRUNE when it is RUNNING.",
                 application.status
             ),
-        ));
+        });
     }
     if application.restore == Restore::Unnamed {
-        return Some((
-            HeldBackCause::RestorePointUnknown,
-            format!(
+        return Some(Hold {
+            cause: HeldBackCause::RestorePointUnknown,
+            message: format!(
                 "The application {name} restores from a snapshot that its configuration does not \
                  name, so none can be protected. Name it in the restore configuration, or let it \
                  restore from the latest."
             ),
-        ));
+        });
     }
     None
 }
 
-/// Why the listing forbids every deletion now, if it does: only a run whose own snapshot is READY
-/// and the newest may prune.
-pub(crate) fn listing_gate(run: &Run, snapshots: &[Snapshot]) -> Option<(HeldBackCause, String)> {
-    if run.input.mode != Mode::Run {
-        return None;
-    }
-    let own_name = run.snapshot_name();
-    let own = snapshots
-        .iter()
-        .find(|snapshot| snapshot.name == own_name && snapshot.status == Status::Ready);
-    let Some(own) = own else {
-        return Some((
-            HeldBackCause::SnapshotNotReady,
-            format!(
-                "This run's snapshot {own_name} is not READY in the listing. The next run prunes."
-            ),
-        ));
-    };
-    let key = |snapshot: &Snapshot| -> (Option<Timestamp>, String) {
-        (snapshot.created_at, snapshot.name.clone())
-    };
-    let newer = snapshots.iter().find(|snapshot| {
-        snapshot.status == Status::Ready && is_managed(&snapshot.name) && key(snapshot) > key(own)
-    });
-    newer.map(|newer| {
-        (
-            HeldBackCause::LeftToLaterRun,
-            format!(
-                "The newer snapshot {} is READY: its run prunes.",
-                newer.name
-            ),
-        )
+/// Why the policy forbids every deletion, if it does.
+pub(crate) fn policy_gate(run: &Run) -> Option<Hold> {
+    let field = run.input.retention.unknown.keys().next()?;
+    Some(Hold {
+        cause: HeldBackCause::PolicyUnknown,
+        message: format!(
+            "This release does not know the policy's field {field}, so it cannot tell what the \
+             policy keeps. A newer release began this run: the next run prunes."
+        ),
     })
+}
+
+/// How the run's own snapshot stands: only a run whose snapshot is READY and that no later run has
+/// overtaken may prune.
+pub(crate) fn standing(run: &Run, own: &Own, listing: &[Snapshot], now: Timestamp) -> Standing {
+    let problem = |message: String| {
+        Standing::Problem(Hold {
+            cause: HeldBackCause::SnapshotNotReady,
+            message,
+        })
+    };
+    let name = &own.name;
+    let listed = listing
+        .iter()
+        .find(|snapshot| snapshot.name == *name && snapshot.status == Status::Ready);
+    let created_at = match listed {
+        Some(listed) => listed.created_at,
+        None => own.created_at,
+    };
+    if let Some(later) = created_at.and_then(|at| later_run(run, at, listing, now)) {
+        return Standing::LeftToLaterRun(Hold {
+            cause: HeldBackCause::LeftToLaterRun,
+            message: format!("The newer snapshot {later} is READY: its run prunes."),
+        });
+    }
+    match (listed, &own.by_name) {
+        (Some(_), _) if created_at.is_some() => Standing::Newest,
+        (Some(_), _) => problem(format!(
+            "This run's snapshot {name} is listed without a creation time, so it cannot be compared \
+             with the others. The next run prunes."
+        )),
+        (None, Some(ByName::Ready)) => Standing::NotListedYet(Hold {
+            cause: HeldBackCause::SnapshotNotReady,
+            message: format!(
+                "This run's snapshot {name} is READY, but the listing does not show it. The next run \
+                 prunes."
+            ),
+        }),
+        (None, Some(ByName::NotReady(status))) => problem(format!(
+            "This run's snapshot {name} was READY and now is {status}: somebody, or another program, \
+             deleted it. Find out who deletes snapshots (CloudTrail has DeleteApplicationSnapshot). \
+             The next run prunes."
+        )),
+        (None, None) => problem(format!(
+            "This run's snapshot {name} is not READY in the listing. The next run prunes."
+        )),
+    }
+}
+
+/// The READY snapshot of a run that began later, and took it no earlier than `created_at`.
+fn later_run<'a>(
+    run: &Run,
+    created_at: Timestamp,
+    listing: &'a [Snapshot],
+    now: Timestamp,
+) -> Option<&'a str> {
+    let is_later = |snapshot: &&Snapshot| {
+        snapshot.status == Status::Ready
+            && managed_run_id(&snapshot.name).is_some_and(|id| id > run.run_id)
+            && snapshot
+                .created_at
+                .is_some_and(|at| at >= created_at && at.duration_since(now) < CLOCKS_AGREE_WITHIN)
+    };
+    let later = listing.iter().find(is_later);
+    later.map(|snapshot| snapshot.name.as_str())
 }
 
 /// Why the plan is too large for this run, if it is. `begun` counts the deletions of the run so
 /// far, failed ones included.
-pub(crate) fn brake(run: &Run, begun: u32, wanted: u32) -> Option<(HeldBackCause, String)> {
+pub(crate) fn brake(run: &Run, begun: u32, wanted: u32) -> Option<Hold> {
     let allowed = run.input.retention.max_deletions_per_run.get();
     let total = begun.saturating_add(wanted);
     (total > allowed).then(|| {
@@ -107,14 +163,14 @@ pub(crate) fn brake(run: &Run, begun: u32, wanted: u32) -> Option<(HeldBackCause
             0 => String::new(),
             begun => format!(", after {begun}"),
         };
-        (
-            HeldBackCause::MaxDeletionsPerRun,
-            format!(
+        Hold {
+            cause: HeldBackCause::MaxDeletionsPerRun,
+            message: format!(
                 "The plan wants to delete {wanted} snapshots{already}; max_deletions_per_run is \
                  {allowed}, so it deleted none of them. Look at the plan (mode PLAN); if it is \
                  right, start one execution with mode PRUNE and retention.max_deletions_per_run \
                  {total}."
             ),
-        )
+        }
     })
 }

@@ -3,14 +3,21 @@
 //! The machine enters the state again while the batch is not empty. A step that is repeated finds
 //! its batch deleted already and counts the same, so the totals are exact and the brake holds.
 //!
+//! A plan is good for a minute. A batch that is entered later is only looked for: what of it is gone is
+//! counted, and the next batch is planned from the listing as it is then.
+//!
 //! # Errors
 //! Those of [`ERRORS`]. A snapshot that cannot be deleted is not an error of the step: it is
 //! reported by name and reason, and the run ends `PRUNE_INCOMPLETE`.
 
+mod application;
+mod decision;
 mod deletion;
 mod gate;
 mod handler;
 mod listing;
+mod payload;
+mod progress;
 pub mod retention;
 
 use contract::ErrorName;

@@ -2,7 +2,7 @@
 //! protected, and the time. No AWS, no clock.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use contract::{Action, Bounded, Retention, Scope, Verdict, is_managed};
 use jiff::tz::TimeZone;
@@ -109,9 +109,13 @@ fn protections<'a>(
     let mut kept = Kept::new();
     let mut versions: BTreeMap<i64, &str> = BTreeMap::new();
     let mut newest_ready = None;
+    let mut newest_managed = None;
     for snapshot in newest_first {
         if snapshot.status == Status::Ready && snapshot.created_at.is_some() {
             newest_ready.get_or_insert(snapshot.name.as_str());
+            if is_managed(&snapshot.name) {
+                newest_managed.get_or_insert(snapshot.name.as_str());
+            }
             versions
                 .entry(snapshot.application_version_id)
                 .or_insert(&snapshot.name);
@@ -140,6 +144,9 @@ fn protections<'a>(
         }
         if Some(name) == newest_ready {
             protect("protected: newest READY snapshot".to_owned());
+        } else if Some(name) == newest_managed {
+            // Somebody may delete the newer one by hand, as somebody took it by hand.
+            protect("protected: newest READY managed snapshot".to_owned());
         }
         if let Some(version) = needed_by.get(name) {
             protect(format!(
@@ -226,17 +233,16 @@ fn apply_rules<'a>(
         .map(|(_, created_at)| created_at.to_zoned(zone.clone()))
         .collect();
     for rule in period_rules(policy) {
-        let mut left = rule.count.unwrap_or(0);
-        let mut last = None;
+        let count = rule.count.unwrap_or(0) as usize;
+        // A clock that goes back comes to earlier periods again, so the last one alone does not tell.
+        let mut periods = HashSet::new();
         for ((name, _), at) in candidates.iter().zip(&zoned) {
-            if left == 0 {
+            if periods.len() == count {
                 break;
             }
             let period = (rule.period)(at);
-            if last != Some(period) {
+            if periods.insert(period) {
                 keep(name, format!("{} {}", rule.name, (rule.label)(period)));
-                last = Some(period);
-                left -= 1;
             }
         }
     }

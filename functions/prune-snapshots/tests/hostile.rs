@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use contract::hostile::{mutated, texts, values};
-use contract::{PruneSnapshotsInput, PruneSnapshotsOutput, Pruning, RecordAndNotifyInput};
+use contract::{PruneSnapshotsInput, PruneSnapshotsOutput, Pruning, RunSummary};
 use jiff::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ fn name(number: u64) -> String {
 
 fn run(mode: &str, scope: &str) -> Value {
     json!({
-        "run_id": RUN_ID,
+        "run_id": RUN_ID, "definition": 2,
         "execution_arn": "arn:aws:states:eu-central-1:123456789012:execution:m:n",
         "input": {
             "application_name": "orders", "mode": mode,
@@ -241,7 +241,7 @@ proptest! {
             prop_assert!(mode != "PLAN" || output.batch.is_empty());
             let pruning = output.pruning;
             payload = serde_json::to_value(output).unwrap();
-            serde_json::from_value::<RecordAndNotifyInput>(payload.clone()).unwrap();
+            serde_json::from_value::<RunSummary>(payload.clone()).unwrap();
             if pruning == Pruning::Done {
                 break;
             }
@@ -262,7 +262,7 @@ proptest! {
             }
             let next = serde_json::to_value(&output).unwrap();
             serde_json::from_value::<PruneSnapshotsInput>(next.clone()).unwrap();
-            serde_json::from_value::<RecordAndNotifyInput>(next).unwrap();
+            serde_json::from_value::<RunSummary>(next).unwrap();
         }
     }
 
@@ -326,7 +326,9 @@ fn the_longest_words_of_the_service_fit_a_payload() {
             pages(&listing),
             vec![Answer::Refusal(400, refused)],
         );
-        let payload = json!({ "run": run("PRUNE", "ALL"), "batch": batch });
+        let payload = json!({
+            "run": run("PRUNE", "ALL"), "batch": batch, "planned_at": "1970-01-01T00:00:00Z"
+        });
         let output = prune(&payload, &service, Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(output.progress.failed_count, 101);
         assert_eq!(output.progress.failed.len(), 100);
@@ -346,10 +348,11 @@ fn batch() -> Value {
             "name": name(0), "accepted_at": "2026-11-22T20:02:28.401Z",
             "created_at": "2026-11-22T20:02:28.42Z", "application_version_id": 3, "seconds": 46
         },
-        "batch": [doomed, doomed],
+        "batch": [doomed, doomed], "planned_at": "2026-11-22T20:02:40Z",
         "progress": {
             "deleted_count": 1, "deleted": [doomed], "failed_count": 1,
-            "failed": [{ "snapshot_name": name(6), "reason": "in use." }], "unanswered": [name(5)]
+            "failed": [{ "snapshot_name": name(6), "reason": "in use." }],
+            "unanswered": [name(5)], "waiting_since": "2026-11-22T20:02:40Z"
         }
     })
 }

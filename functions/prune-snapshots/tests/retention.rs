@@ -368,6 +368,24 @@ fn a_day_of_23_or_25_hours_and_a_repeated_hour_are_one_period() {
     assert_eq!(kept[1].1, ["hourly 2026-10-25 02:00"]);
     let kept = kept_by_rule(&october, zurich("keep_daily"), "2026-10-26T00:00:00Z");
     assert_eq!(kept.len(), 1, "25 hours: {kept:?}");
+    // At Troll the clock goes back by two hours: 01:30 and 02:30 come twice, in turn.
+    let troll = [
+        "2026-10-25T02:30:00Z",
+        "2026-10-25T01:30:00Z",
+        "2026-10-25T00:30:00Z",
+        "2026-10-24T23:30:00Z",
+        "2026-10-24T22:30:00Z",
+        "2026-10-24T21:30:00Z",
+    ];
+    let policy = json!({ "keep_hourly": 3, "timezone": "Antarctica/Troll" });
+    let kept = kept_by_rule(&troll, policy, "2026-10-26T00:00:00Z");
+    let expected = [
+        (troll[0], "hourly 2026-10-25 02:00"),
+        (troll[1], "hourly 2026-10-25 01:00"),
+        (troll[4], "hourly 2026-10-25 00:00"),
+    ];
+    let expected = expected.map(|(time, reason)| (time.to_owned(), vec![reason.to_owned()]));
+    assert_eq!(kept, expected);
     // 2026-03-29 has no 02:30 there.
     let march = [
         "2026-03-29T21:59:00Z",
@@ -473,6 +491,7 @@ fn with_scope_all_snapshots_by_hand_count_and_go_but_not_their_failures() {
         snapshot("by-hand-1", Status::Ready, 1),
         snapshot(&custom(2), Status::Ready, 2),
         snapshot("by-hand-3", Status::Ready, 3),
+        snapshot(&custom(4), Status::Ready, 4),
         snapshot("by-hand-failed", Status::Failed, 72),
         snapshot(&custom(5), Status::Failed, 72),
     ];
@@ -480,7 +499,13 @@ fn with_scope_all_snapshots_by_hand_count_and_go_but_not_their_failures() {
     let verdicts = plan(&listing, &policy, Protected::default(), now());
     let action = |name: &str| verdict(&verdicts, name).0;
     assert_eq!(action("by-hand-1"), Action::Keep);
-    assert_eq!(action(&custom(2)), Action::Delete);
+    // Whoever took the newer one by hand may delete it by hand.
+    let newest_managed = vec!["protected: newest READY managed snapshot"];
+    assert_eq!(
+        verdict(&verdicts, &custom(2)),
+        (Action::Keep, newest_managed)
+    );
+    assert_eq!(action(&custom(4)), Action::Delete);
     assert_eq!(action("by-hand-3"), Action::Delete);
     assert_eq!(action("by-hand-failed"), Action::Ignore);
     assert_eq!(action(&custom(5)), Action::Delete);

@@ -32,19 +32,29 @@ async fn prune(
 
 /// A run that keeps the newest `keep_last`, with what else its input says.
 fn input(mode: &str, keep_last: u32, brake: u32) -> Value {
-    json!({ "run": {
+    let run = json!({
         "run_id": RUN_ID,
         "execution_arn": "arn:aws:states:eu-central-1:123456789012:execution:m:n",
+        "definition": 2,
         "input": {
             "application_name": "orders",
             "mode": mode,
             "retention": { "keep_last": keep_last, "max_deletions_per_run": brake }
         }
-    }})
+    });
+    let mut input = json!({ "run": run });
+    if mode == "RUN" {
+        input["snapshot"] = json!({
+            "name": name(0), "accepted_at": "2026-11-22T20:02:28Z",
+            "created_at": "2026-11-22T20:02:27.949Z", "application_version_id": 3, "seconds": 60
+        });
+    }
+    input
 }
 
-/// The same in the middle of the loop.
+/// The same in the middle of the loop, half a minute after the plan.
 fn with_batch(mut input: Value, batch: &[i64], progress: Value) -> Value {
+    input["planned_at"] = "2026-11-22T20:03:00Z".into();
     input["batch"] = batch
         .iter()
         .map(|day| {
@@ -151,6 +161,13 @@ fn looked(days_before: i64, status: &str) -> Exchange {
     )
 }
 
+fn gone(days_before: i64) -> Exchange {
+    look(
+        days_before,
+        Answer::Error(400, "ResourceNotFoundException", "no"),
+    )
+}
+
 fn batch_names(output: &PruneSnapshotsOutput) -> Vec<&str> {
     output
         .batch
@@ -230,8 +247,8 @@ async fn what_keeps_failing_is_tried_in_two_batches_then_reported_and_leaves_the
     let exchanges = [running(), busy(), looked(3, "READY"), ready([0, 3])];
     let output = prune(first, exchanges).await.unwrap();
     assert_eq!(output.pruning, Pruning::Continue);
-    assert_eq!(output.progress.unanswered, [name(3)]);
     assert_eq!(batch_names(&output), [name(3)]);
+    assert!(output.batch[0].tried);
 
     let again = serde_json::to_value(output).unwrap();
     let exchanges = [running(), busy(), looked(3, "READY"), ready([0, 3])];
@@ -265,7 +282,8 @@ async fn a_deletion_refused_for_good_is_reported_at_once() {
 }
 
 #[tokio::test]
-async fn a_throttled_deletion_goes_into_the_next_batch_and_a_throttled_batch_fails_the_step() {
+async fn a_throttled_deletion_goes_into_the_next_batch_and_a_throttled_batch_waits_longer_and_longer()
+ {
     let throttled = || delete(3, Answer::Error(400, "ThrottlingException", "slow"));
     let two = with_batch(input("RUN", 1, 25), &[3, 2], json!({}));
     let output = prune(two, [running(), throttled(), deleted(2), ready([0, 3])])
@@ -277,10 +295,33 @@ async fn a_throttled_deletion_goes_into_the_next_batch_and_a_throttled_batch_fai
         (1, 0)
     );
 
-    let one = with_batch(input("RUN", 1, 25), &[3], json!({}));
+    let mut next = with_batch(input("RUN", 1, 25), &[3], json!({}));
+    for wait in [15, 30, 60, 120, 240] {
+        let exchanges = [running(), throttled(), ready([0, 3])];
+        let output = prune(next, exchanges).await.unwrap();
+        assert_eq!((output.pruning, output.wait_seconds), (Pruning::Wait, wait));
+        // After the wait it is planned anew.
+        let waited = serde_json::to_value(output).unwrap();
+        let output = prune(waited, [running(), ready([0, 3])]).await.unwrap();
+        assert_eq!(output.pruning, Pruning::Continue);
+        assert_eq!(output.progress.failed_count, 0);
+        next = serde_json::to_value(output).unwrap();
+    }
+    let mut well_again = next.clone();
     let exchanges = [running(), throttled(), ready([0, 3])];
-    let error = prune(one, exchanges).await.unwrap_err();
-    assert_eq!(error.name, ErrorName::Throttled);
+    let output = prune(next, exchanges).await.unwrap();
+    assert_eq!(output.pruning, Pruning::Done);
+    let failed = &output.progress.failed[0];
+    assert!(failed.reason.contains("ThrottlingException"), "{failed:?}");
+
+    well_again["batch"] = json!([well_again["batch"][0], {
+        "snapshot_name": name(2), "created_at": created_text(2), "application_version_id": 3,
+        "reason": "no rule keeps it"
+    }]);
+    let exchanges = [running(), throttled(), deleted(2), ready([0, 3])];
+    let output = prune(well_again, exchanges).await.unwrap();
+    assert_eq!(output.pruning, Pruning::Continue);
+    assert_eq!(output.progress.throttled_batches, 0);
 }
 
 #[tokio::test]
@@ -288,9 +329,15 @@ async fn a_look_that_is_throttled_after_a_refusal_fails_no_deletion_however_ofte
     let refused = || delete(3, Answer::Error(400, "InvalidRequestException", "in use"));
     let throttled = || look(3, Answer::Error(400, "ThrottlingException", "slow"));
     let mut progress = json!({});
-    for _ in 0..3 {
-        let two = with_batch(input("RUN", 1, 25), &[3, 2], progress);
-        let exchanges = [running(), refused(), throttled(), deleted(2), ready([0, 3])];
+    for other in [2, 4, 5] {
+        let two = with_batch(input("RUN", 1, 25), &[3, other], progress);
+        let exchanges = [
+            running(),
+            refused(),
+            throttled(),
+            deleted(other),
+            ready([0, 3]),
+        ];
         let output = prune(two, exchanges).await.unwrap();
         assert_eq!(batch_names(&output), [name(3)]);
         assert_eq!(output.progress.failed_count, 0);
@@ -315,18 +362,21 @@ async fn a_deletion_that_the_listing_shows_is_counted_though_every_answer_was_lo
     let lost = || [delete(3, Answer::Lost), look(3, Answer::Lost)];
     for left in [vec![], vec![summary(3, "DELETING")]] {
         let input = with_batch(input("RUN", 1, 25), &[3], json!({}));
-        let [deletion, look] = lost();
+        let [deletion, look_for_it] = lost();
+        let is_listed = !left.is_empty();
         let shown = listed([summary(0, "READY")].into_iter().chain(left));
-        let exchanges = [running(), deletion, look, shown];
+        let mut exchanges = vec![running(), deletion, look_for_it, shown];
+        if !is_listed {
+            exchanges.push(gone(3));
+        }
         let output = prune(input, exchanges).await.unwrap();
         assert_eq!(output.progress.deleted_count, 1);
-        assert_eq!(output.progress.unanswered, [""; 0]);
         assert_eq!(output.pruning, Pruning::Done);
     }
 }
 
 #[tokio::test]
-async fn a_deletion_that_the_listing_does_not_show_is_not_counted_whatever_its_answer() {
+async fn what_is_accepted_and_still_listed_is_waited_for_tried_once_more_and_then_has_failed() {
     let answers = [
         Answer::Ok(json!({})),
         Answer::Text("<html>A proxy was here.</html>".to_owned()),
@@ -335,15 +385,27 @@ async fn a_deletion_that_the_listing_does_not_show_is_not_counted_whatever_its_a
     for answer in answers {
         let first = with_batch(input("RUN", 1, 25), &[3], json!({}));
         let exchanges = [running(), delete(3, answer.clone()), ready([0, 3])];
-        let output = prune(first, exchanges).await.unwrap();
-        assert_eq!(batch_names(&output), [name(3)]);
-        assert_eq!(output.progress.deleted_count, 0);
-        assert_eq!(output.progress.unanswered, [name(3)]);
+        let waiting = prune(first, exchanges).await.unwrap();
+        assert_eq!(waiting.pruning, Pruning::Wait);
+        assert_eq!(waiting.wait_seconds, 15);
+        assert_eq!(batch_names(&waiting), [name(3)]);
+        assert_eq!(waiting.planned_at, None);
+        assert_eq!(waiting.progress.deleted_count, 0);
+        let waiting = serde_json::to_value(waiting).unwrap();
 
-        let progress = serde_json::to_value(output.progress).unwrap();
-        let second = with_batch(input("RUN", 1, 25), &[3], progress);
+        // Gone after the wait.
+        let exchanges = [running(), ready([0]), gone(3)];
+        let output = prune(waiting.clone(), exchanges).await.unwrap();
+        assert_eq!(output.pruning, Pruning::Done);
+        assert_eq!(output.progress.deleted_count, 1);
+
+        // Still there: the new plan wants it again.
+        let output = prune(waiting, [running(), ready([0, 3])]).await.unwrap();
+        assert_eq!(output.pruning, Pruning::Continue);
+        assert!(output.batch[0].tried);
+        let again = serde_json::to_value(output).unwrap();
         let exchanges = [running(), delete(3, answer), ready([0, 3])];
-        let output = prune(second, exchanges).await.unwrap();
+        let output = prune(again, exchanges).await.unwrap();
         assert_eq!(output.pruning, Pruning::Done);
         assert_eq!(output.progress.deleted_count, 0);
         assert_eq!(
@@ -351,6 +413,304 @@ async fn a_deletion_that_the_listing_does_not_show_is_not_counted_whatever_its_a
             format!("{} is still listed after its deletion.", name(3))
         );
     }
+}
+
+#[tokio::test]
+async fn an_execution_of_the_first_definition_is_not_told_to_wait() {
+    let mut first = with_batch(input("RUN", 1, 25), &[3], json!({}));
+    first["run"].as_object_mut().unwrap().remove("definition");
+    let exchanges = [running(), deleted(3), ready([0, 3])];
+    let output = prune(first, exchanges).await.unwrap();
+    assert_eq!(output.pruning, Pruning::Continue);
+    assert_eq!((output.planned_at, output.batch.len()), (None, 1));
+
+    let mut own_unlisted = input("RUN", 1, 25);
+    own_unlisted["run"]
+        .as_object_mut()
+        .unwrap()
+        .remove("definition");
+    let exchanges = [running(), ready([3]), looked(0, "READY")];
+    let output = prune(own_unlisted, exchanges).await.unwrap();
+    assert_eq!(output.pruning, Pruning::Done);
+    let held = output.held_back.unwrap();
+    assert_eq!(held.cause, HeldBackCause::SnapshotNotReady);
+}
+
+#[tokio::test]
+async fn a_plan_is_good_for_a_minute_and_nothing_of_an_older_one_is_deleted() {
+    for (planned_at, is_fresh) in [
+        (Some("2026-11-22T20:03:29Z"), true),
+        (Some("2026-11-22T20:02:30Z"), true),
+        // The clock of the one who planned is ahead.
+        (Some("2026-11-22T20:03:31Z"), true),
+        (Some("2026-11-22T20:02:29.999Z"), false),
+        (Some("2026-11-13T20:03:00Z"), false),
+        (Some("2026-11-22T20:04:31Z"), false),
+        (Some("yesterday"), false),
+        (None, false),
+    ] {
+        let mut input = with_batch(input("RUN", 1, 25), &[3], json!({}));
+        input["planned_at"] = json!(planned_at);
+        let mut exchanges = vec![running()];
+        if is_fresh {
+            exchanges.extend([deleted(3), listed([summary(0, "READY")])]);
+        } else {
+            exchanges.push(ready([0, 3]));
+        }
+        let output = prune(input, exchanges).await.unwrap();
+        let expected = if is_fresh {
+            (Pruning::Done, 1)
+        } else {
+            (Pruning::Continue, 0)
+        };
+        let found = (output.pruning, output.progress.deleted_count);
+        assert_eq!(found, expected, "{planned_at:?}");
+        if !is_fresh {
+            assert_eq!(batch_names(&output), [name(3)], "{planned_at:?}");
+            let planned_at = output.planned_at.unwrap();
+            assert!(
+                planned_at.starts_with("2026-11-22T20:03:30"),
+                "{planned_at}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_old_batch_is_looked_for_counted_and_planned_anew_behind_todays_gate() {
+    // Three later runs, whose policy keeps more.
+    let later = |days: i64| {
+        let mut later = summary(0, "READY");
+        later["SnapshotName"] = name(-days).into();
+        later["SnapshotCreationTimestamp"] = created(-days);
+        later
+    };
+    let mut redriven = with_batch(input("RUN", 1, 25), &[5, 4, 3], json!({}));
+    redriven["planned_at"] = "2026-11-22T20:02:00Z".into();
+    let snapshots = [
+        summary(3, "READY"),
+        summary(4, "READY"),
+        summary(0, "READY"),
+        later(1),
+        later(2),
+        later(3),
+    ];
+    let service = Service::expecting([running(), listed(snapshots), gone(5)]);
+    let flink = aws_sdk_kinesisanalyticsv2::Client::new(&service.config());
+    let input: PruneSnapshotsInput = serde_json::from_value(redriven).unwrap();
+    let now = "2026-11-26T20:03:30Z".parse().unwrap();
+    let output = prune_snapshots::handle(&flink, input, now).await.unwrap();
+    service.assert_done();
+    assert_eq!(output.pruning, Pruning::Done);
+    assert_eq!(output.progress.deleted_count, 1);
+    let held = output.held_back.unwrap();
+    assert_eq!(
+        (held.cause, held.deletions_wanted),
+        (HeldBackCause::LeftToLaterRun, 4)
+    );
+}
+
+#[tokio::test]
+async fn what_was_just_refused_and_is_not_listed_is_asked_for_by_name_before_it_counts() {
+    let throttled = || delete(3, Answer::Error(400, "ThrottlingException", "slow"));
+    let refused = || delete(3, Answer::Error(400, "InvalidRequestException", "never"));
+    let unknown = || look(3, Answer::Error(503, "Unavailable", "later"));
+    // Deletion, what follows it, what the service says by name, and what is made of it.
+    for (deletion, by_name, pruning, counts) in [
+        (vec![throttled()], gone(3), Pruning::Done, (1, 0)),
+        (
+            vec![throttled()],
+            looked(3, "DELETING"),
+            Pruning::Done,
+            (1, 0),
+        ),
+        (vec![throttled()], looked(3, "READY"), Pruning::Wait, (0, 0)),
+        (vec![throttled()], unknown(), Pruning::Wait, (0, 0)),
+        (
+            vec![refused(), looked(3, "READY")],
+            gone(3),
+            Pruning::Done,
+            (1, 0),
+        ),
+        (
+            vec![refused(), looked(3, "READY")],
+            looked(3, "READY"),
+            Pruning::Done,
+            (0, 1),
+        ),
+    ] {
+        let what = format!("{by_name:?}");
+        let input = with_batch(input("RUN", 1, 25), &[3], json!({}));
+        let exchanges = [running()]
+            .into_iter()
+            .chain(deletion)
+            .chain([ready([0]), by_name]);
+        let output = prune(input, exchanges).await.unwrap();
+        assert_eq!(output.pruning, pruning, "{what}");
+        let found = (output.progress.deleted_count, output.progress.failed_count);
+        assert_eq!(found, counts, "{what}");
+        if pruning == Pruning::Wait {
+            // The next look finds it nowhere: it may be there all the same.
+            let waiting = serde_json::to_value(output).unwrap();
+            let exchanges = [running(), ready([0]), looked(3, "READY")];
+            let output = prune(waiting, exchanges).await.unwrap();
+            assert_eq!(output.pruning, Pruning::Done);
+            assert_eq!(output.progress.failed_count, 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_own_snapshot_that_is_gone_is_a_problem_whether_or_not_anything_was_to_go() {
+    for (others, wanted) in [(vec![], 0), (vec![1], 0), (vec![1, 2], 1)] {
+        for (by_name, words) in [
+            (gone(0), "was READY and now is gone"),
+            (looked(0, "DELETING"), "was READY and now is DELETING"),
+            (looked(0, "FAILED"), "was READY and now is FAILED"),
+        ] {
+            let exchanges = [running(), ready(others.clone()), by_name];
+            let output = prune(input("RUN", 1, 25), exchanges).await.unwrap();
+            assert_eq!(output.pruning, Pruning::Done);
+            let held = output.held_back.unwrap();
+            assert_eq!(
+                (held.cause, held.deletions_wanted),
+                (HeldBackCause::SnapshotNotReady, wanted)
+            );
+            assert!(held.message.contains(words), "{}", held.message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_own_snapshot_that_a_later_run_pruned_is_left_to_it() {
+    let later = |at: Value, status: &str| {
+        let mut later = summary(0, status);
+        later["SnapshotName"] = name(-1).into();
+        later["SnapshotCreationTimestamp"] = at;
+        later
+    };
+    let mut by_hand = summary(0, "READY");
+    by_hand["SnapshotName"] = "by-hand".into();
+    let soon = json!(RUN_ID / 1_000 + 61);
+    for (newer, is_left) in [
+        (later(soon.clone(), "READY"), true),
+        (later(soon.clone(), "CREATING"), false),
+        // Taken before ours, or in the future: no later run's.
+        (later(created(1), "READY"), false),
+        (later(created(-2), "READY"), false),
+        (by_hand, false),
+    ] {
+        let what = newer.to_string();
+        for old in [vec![], vec![summary(3, "READY"), summary(4, "READY")]] {
+            let wants = !old.is_empty();
+            let shown = listed(old.into_iter().chain([newer.clone()]));
+            let exchanges = [running(), shown, gone(0)];
+            let output = prune(input("RUN", 1, 25), exchanges).await.unwrap();
+            let cause = output.held_back.map(|held| held.cause);
+            let expected = match (is_left, wants) {
+                (true, true) => Some(HeldBackCause::LeftToLaterRun),
+                (true, false) => None,
+                (false, _) => Some(HeldBackCause::SnapshotNotReady),
+            };
+            assert_eq!(cause, expected, "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_listing_that_is_behind_the_own_snapshot_is_waited_for_a_minute() {
+    for shown in [
+        ready([2, 3]),
+        listed([summary(0, "CREATING"), summary(3, "READY")]),
+    ] {
+        let exchanges = [running(), shown, looked(0, "READY")];
+        let output = prune(input("RUN", 1, 25), exchanges).await.unwrap();
+        assert_eq!(output.pruning, Pruning::Wait);
+        assert_eq!(output.held_back, None);
+        let since = output.progress.waiting_since.clone().unwrap();
+        assert!(since.starts_with("2026-11-22T20:03:30"), "{since}");
+        let waiting = serde_json::to_value(output).unwrap();
+
+        let exchanges = [running(), ready([0, 2, 3])];
+        let output = prune(waiting.clone(), exchanges).await.unwrap();
+        assert_eq!(output.pruning, Pruning::Continue);
+        assert_eq!(output.progress.waiting_since, None);
+
+        let mut too_long = waiting;
+        too_long["progress"]["waiting_since"] = "2026-11-22T20:02:30Z".into();
+        let exchanges = [running(), ready([2, 3]), looked(0, "READY")];
+        let output = prune(too_long, exchanges).await.unwrap();
+        assert_eq!(output.pruning, Pruning::Done);
+        let held = output.held_back.unwrap();
+        assert_eq!(held.cause, HeldBackCause::SnapshotNotReady);
+    }
+}
+
+#[tokio::test]
+async fn the_own_snapshot_listed_without_a_time_closes_the_gate() {
+    let mut own = summary(0, "READY");
+    own.as_object_mut()
+        .unwrap()
+        .remove("SnapshotCreationTimestamp");
+    let shown = listed([own, summary(2, "READY"), summary(3, "READY")]);
+    let output = prune(input("RUN", 1, 25), [running(), shown])
+        .await
+        .unwrap();
+    let held = output.held_back.unwrap();
+    assert_eq!(held.cause, HeldBackCause::SnapshotNotReady);
+    assert!(
+        held.message.contains("without a creation time"),
+        "{}",
+        held.message
+    );
+}
+
+#[tokio::test]
+async fn a_policy_with_a_rule_of_a_newer_release_deletes_nothing() {
+    for mode in ["RUN", "PRUNE", "PLAN"] {
+        let mut input = input(mode, 1, 25);
+        input["run"]["input"]["retention"]["keep_fortnightly"] = 4.into();
+        let exchanges = [running(), ready([0, 2, 3])];
+        let output = prune(input, exchanges).await.unwrap();
+        assert_eq!(output.pruning, Pruning::Done);
+        let held = output.held_back.unwrap();
+        assert_eq!(held.cause, HeldBackCause::PolicyUnknown, "{mode}");
+        assert!(
+            held.message.contains("keep_fortnightly"),
+            "{}",
+            held.message
+        );
+        let unknown = &output.run.input.retention.unknown;
+        assert_eq!(unknown["keep_fortnightly"], 4, "it is handed on");
+    }
+}
+
+#[tokio::test]
+async fn failures_that_are_not_named_are_not_wanted_again() {
+    let doomed: Vec<i64> = (1..=130).collect();
+    let input = with_batch(input("PRUNE", 1, 1_000), &doomed, json!({}));
+    let service = Service::answering_by({
+        let listing: Vec<Value> = (0..=140).map(|day| summary(day, "READY")).collect();
+        move |operation, _| match operation {
+            "DescribeApplication" => running().2,
+            "ListApplicationSnapshots" => Answer::Ok(json!({ "SnapshotSummaries": listing })),
+            "DescribeApplicationSnapshot" => {
+                Answer::Ok(json!({ "SnapshotDetails": summary(1, "READY") }))
+            }
+            _ => Answer::Error(400, "InvalidRequestException", "never"),
+        }
+    });
+    let flink = aws_sdk_kinesisanalyticsv2::Client::new(&service.config());
+    let input: PruneSnapshotsInput = serde_json::from_value(input).unwrap();
+    let now = "2026-11-22T20:03:30Z".parse().unwrap();
+    let output = prune_snapshots::handle(&flink, input, now).await.unwrap();
+    assert_eq!(output.progress.failed_count, 130);
+    assert_eq!(output.progress.failed.len(), 100);
+    let held = output.held_back.unwrap();
+    assert_eq!(
+        (held.cause, held.deletions_wanted),
+        (HeldBackCause::TooManyFailures, 10)
+    );
 }
 
 #[tokio::test]
@@ -417,7 +777,7 @@ async fn what_a_killed_try_deleted_is_counted_though_the_gate_has_closed_since()
         summary(3, "READY"),
         summary(4, "DELETING"),
     ]);
-    let output = prune(input, [application("UPDATING", None), left])
+    let output = prune(input, [application("UPDATING", None), left, gone(5)])
         .await
         .unwrap();
     assert_eq!(output.pruning, Pruning::Done);
@@ -441,7 +801,7 @@ async fn the_gate_holds_the_plan_back_for_each_of_its_reasons() {
     let newer = {
         let mut newer = summary(0, "READY");
         newer["SnapshotName"] = name(-1).into();
-        newer["SnapshotCreationTimestamp"] = created(-1);
+        newer["SnapshotCreationTimestamp"] = json!(RUN_ID / 1_000 + 60);
         newer
     };
     let old = || vec![summary(0, "READY"), summary(3, "READY")];
@@ -516,7 +876,10 @@ async fn the_gate_holds_the_plan_back_for_each_of_its_reasons() {
         ),
         ("PRUNE", "RUNNING", None, with_newer, None),
     ] {
-        let exchanges = [application(status, restore), listed(snapshots.clone())];
+        let mut exchanges = vec![application(status, restore), listed(snapshots.clone())];
+        if cause == Some(HeldBackCause::SnapshotNotReady) {
+            exchanges.push(gone(0));
+        }
         let output = prune(input(mode, 1, 25), exchanges).await.unwrap();
         let held = output.held_back.as_ref();
         assert_eq!(
@@ -714,8 +1077,7 @@ async fn the_largest_payloads_stay_within_256_kib() {
     });
     before["progress"] = json!({
         "deleted_count": 4_000, "deleted": vec![gone; 100],
-        "failed_count": 50, "failed": vec![failure; 50],
-        "unanswered": Vec::<String>::new()
+        "failed_count": 50, "failed": vec![failure; 50]
     });
     let exchanges = [running()].into_iter().chain(listing(1_000));
     let output = prune(before.clone(), exchanges).await.unwrap();
@@ -751,7 +1113,30 @@ async fn the_largest_payloads_stay_within_256_kib() {
     let mut most = before;
     most["run"]["input"]["retention"]["keep_names"] = json!(pins);
     let exchanges = [running()].into_iter().chain(listing(1_000));
-    let output = prune(most, exchanges).await.unwrap();
+    let output = prune(most.clone(), exchanges).await.unwrap();
     assert_eq!(output.batch.len(), 250);
+    assert!(serde_json::to_vec(&output).unwrap().len() < LIMIT);
+
+    // A whole batch of the longest names that is waited for.
+    let doomed: Vec<Value> = (1_000..1_250)
+        .map(|number| {
+            json!({
+                "snapshot_name": long(number), "created_at": created_text(1),
+                "application_version_id": 999_999_999, "reason": "no rule keeps it"
+            })
+        })
+        .collect();
+    most["batch"] = json!(doomed);
+    let service = Service::answering_by(move |operation, _| match operation {
+        "DescribeApplication" => running().2,
+        "ListApplicationSnapshots" => Answer::Ok(json!({ "SnapshotSummaries": [] })),
+        _ => Answer::Error(503, "Unavailable", "later"),
+    });
+    let flink = aws_sdk_kinesisanalyticsv2::Client::new(&service.config());
+    let most: PruneSnapshotsInput = serde_json::from_value(most).unwrap();
+    let now = "2026-11-22T20:03:30Z".parse().unwrap();
+    let output = prune_snapshots::handle(&flink, most, now).await.unwrap();
+    assert_eq!((output.pruning, output.batch.len()), (Pruning::Wait, 250));
+    assert!(output.batch.iter().all(|doomed| doomed.tried));
     assert!(serde_json::to_vec(&output).unwrap().len() < LIMIT);
 }

@@ -7,6 +7,9 @@ pub struct Config {
     pub table_name: String,
     /// `TOPIC_ARN`: the topic of notifications.
     pub topic_arn: String,
+    /// `APPLICATION_NAME`: the stack's application, the only one that rows may be written for; any when
+    /// unset or `*`.
+    pub application_name: Option<String>,
     /// `RECORD_RETENTION_DAYS`: how long DynamoDB keeps a record, at least 1; for ever when unset.
     pub record_retention_days: Option<u32>,
 }
@@ -40,6 +43,7 @@ impl Config {
             Ok(Self {
                 table_name,
                 topic_arn,
+                application_name: var("APPLICATION_NAME").filter(|name| name != "*"),
                 record_retention_days,
             })
         } else {
@@ -64,13 +68,19 @@ mod tests {
         let vars = [
             ("TABLE_NAME", "t"),
             ("TOPIC_ARN", "a"),
+            ("APPLICATION_NAME", "orders"),
             ("RECORD_RETENTION_DAYS", "400"),
         ];
         let config = read(&vars).unwrap();
         assert_eq!(config.table_name, "t");
         assert_eq!(config.topic_arn, "a");
+        assert_eq!(config.application_name.as_deref(), Some("orders"));
         assert_eq!(config.record_retention_days, Some(400));
-        assert_eq!(read(&vars[..2]).unwrap().record_retention_days, None);
+        let any = [vars[0], vars[1], ("APPLICATION_NAME", "*")];
+        assert_eq!(read(&any).unwrap().application_name, None);
+        let least = read(&vars[..2]).unwrap();
+        assert_eq!(least.application_name, None);
+        assert_eq!(least.record_retention_days, None);
     }
 
     #[test]

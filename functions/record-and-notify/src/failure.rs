@@ -16,9 +16,12 @@ pub(crate) struct LastWords {
     pub(crate) end: Option<(Option<String>, Option<String>)>,
     /// What that state was given: what the run had done, or the run's own input if it is the first.
     pub(crate) given: Option<String>,
+    /// How often the execution was redriven before this end.
+    pub(crate) redrive_count: Option<u32>,
 }
 
-/// Reads the history backwards, from when the execution stopped to the state that failed.
+/// Reads the history backwards, from when the execution stopped to the state that failed; on to its last
+/// redrive, or to its start, if the event leaves out how often it was redriven.
 pub(crate) async fn last_words(
     sfn: &Client,
     stopped: &ExecutionStatusDetail,
@@ -31,12 +34,18 @@ pub(crate) async fn last_words(
         .into_paginator()
         .page_size(100)
         .send();
-    let mut words = LastWords::default();
+    let mut words = LastWords {
+        redrive_count: stopped.redrive_count,
+        ..LastWords::default()
+    };
+    let mut is_found = false;
     while let Some(page) = pages.next().await {
         let page =
             page.map_err(|error| error::other(Refusal::of("GetExecutionHistory", &error)))?;
         for event in &page.events {
-            if take_in(&mut words, event, stopped.stop_date) {
+            is_found = is_found || take_in(&mut words, event, stopped.stop_date);
+            count_redrives(&mut words, event, stopped.stop_date);
+            if is_found && words.redrive_count.is_some() {
                 return Ok(words);
             }
         }
@@ -47,9 +56,12 @@ pub(crate) async fn last_words(
 /// Takes in one event, newest first; true when the state is found. What is later than `stop_date`
 /// belongs to a redrive since then.
 fn take_in(words: &mut LastWords, event: &HistoryEvent, stop_date: i64) -> bool {
-    let is_later = event.timestamp.to_millis().is_ok_and(|at| at > stop_date);
+    let is_later = is_later(event, stop_date);
     if event.execution_redriven_event_details.is_some() && is_later {
-        *words = LastWords::default();
+        *words = LastWords {
+            redrive_count: words.redrive_count,
+            ..LastWords::default()
+        };
     } else if let Some(end) = end(event) {
         // A redriven execution has ended before.
         words.end.get_or_insert(end);
@@ -67,6 +79,23 @@ fn take_in(words: &mut LastWords, event: &HistoryEvent, stop_date: i64) -> bool 
         return true;
     }
     false
+}
+
+/// Takes in how often the execution was redriven before `stop_date`, unless that is known.
+fn count_redrives(words: &mut LastWords, event: &HistoryEvent, stop_date: i64) {
+    if words.redrive_count.is_some() || is_later(event, stop_date) {
+        return;
+    }
+    if let Some(redriven) = &event.execution_redriven_event_details {
+        let count = redriven.redrive_count;
+        words.redrive_count = count.and_then(|count| count.try_into().ok());
+    } else if event.execution_started_event_details.is_some() {
+        words.redrive_count = Some(0);
+    }
+}
+
+fn is_later(event: &HistoryEvent, stop_date: i64) -> bool {
+    event.timestamp.to_millis().is_ok_and(|at| at > stop_date)
 }
 
 /// Error and cause, if that is how the execution ended.

@@ -3,8 +3,8 @@
 use aws_sdk_sns::error::BuildError;
 use aws_sdk_sns::types::MessageAttributeValue;
 use contract::{
-    AuditRecord, ExecutionStatusChange, Notified, NotifyOn, Outcome, RecordAndNotifyInput,
-    RecordAndNotifyOutput, Recorded,
+    AuditRecord, ExecutionStatusChange, NotifyOn, RecordAndNotifyInput, RecordAndNotifyOutput,
+    Recorded, RunInput, RunSummary,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use shell::{Refusal, StepError};
 use crate::config::Config;
 use crate::failure::{LastWords, last_words};
 use crate::message::message;
-use crate::table::{self, Written};
+use crate::table::{self, Told, Written};
 use crate::{error, metrics, record};
 
 /// The clients of the three services.
@@ -39,8 +39,8 @@ impl Clients {
     }
 }
 
-/// Records a run and announces it. `input` is a [`RecordAndNotifyInput`] or an
-/// [`ExecutionStatusChange`]. The line of metrics goes to `print`.
+/// Records a run and announces it. `input` is a [`RecordAndNotifyInput`], the bare [`RunSummary`] that the
+/// definition of release 0.1.0 gives, or an [`ExecutionStatusChange`]. The line of metrics goes to `print`.
 ///
 /// # Errors
 /// As the crate's documentation lists them. An execution whose history cannot be read is recorded
@@ -53,23 +53,16 @@ pub async fn handle(
     print: impl Fn(&str),
 ) -> Result<RecordAndNotifyOutput, StepError> {
     let config = config.as_ref().map_err(|fact| error::misconfigured(fact))?;
-    let mut history = Ok(());
-    let (mut record, notify_on) = if input.get("detail-type").is_some() {
-        let event: ExecutionStatusChange = shell::parse(&input).map_err(StepError::unexpected)?;
-        let words = match last_words(&clients.sfn, &event.detail).await {
-            Ok(words) => words,
-            Err(error) => {
-                history = Err(error);
-                LastWords::default()
-            }
-        };
-        // Whatever the run asked for: this is a problem.
-        (record::of_failure(&event.detail, words), NotifyOn::All)
-    } else {
-        let input: RecordAndNotifyInput = shell::parse(&input).map_err(StepError::unexpected)?;
-        let notify_on = input.run.input.notify_on;
-        (record::of_run(input, now), notify_on)
-    };
+    let Heard {
+        mut record,
+        notify_on,
+        history,
+    } = hear(clients, &input, now).await?;
+    if let Some(own) = &config.application_name
+        && *own != record.app_name
+    {
+        record::UNKNOWN.clone_into(&mut record.app_name);
+    }
     record.expires_at = config
         .record_retention_days
         .map(|days| record.finished_at / 1_000 + i64::from(days) * 86_400);
@@ -85,19 +78,16 @@ pub async fn handle(
 
     let written = table::write(&clients.dynamodb, &config.table_name, &record).await?;
     let (recorded, message_id) = match written {
-        Written::Superseded => (Recorded::Superseded, None),
-        Written::Now(Some(notified)) if announces(&notified, &record) => {
-            (Recorded::Written, Some(notified.message_id))
-        }
-        Written::Now(_) => {
-            let silent = notify_on == NotifyOn::Problems && !record.outcome.is_problem();
-            let message_id = if silent {
-                print(&metrics::embedded(&record).to_string());
-                None
-            } else {
-                Some(announce(clients, config, &record, print).await?)
-            };
+        Written::Now(told) => {
+            let message_id = tell(clients, config, &record, told, notify_on, print).await?;
             (Recorded::Written, message_id)
+        }
+        Written::Superseded(later) => {
+            // Whoever wrote it may have ended before it could tell.
+            if let Some((later, told)) = later {
+                tell(clients, config, &later, told, notify_on, print).await?;
+            }
+            (Recorded::Superseded, None)
         }
     };
     history?;
@@ -110,23 +100,76 @@ pub async fn handle(
     })
 }
 
-/// Whether `notified` is the announcement of this record. An execution ends well only once, but can
-/// end badly once after each redrive.
-fn announces(notified: &Notified, record: &AuditRecord) -> bool {
-    let ends_well = !matches!(
-        record.outcome,
-        Outcome::Failed | Outcome::TimedOut | Outcome::Aborted
-    );
-    notified.outcome == record.outcome && (ends_well || notified.finished_at == record.finished_at)
+/// What an invocation is about.
+struct Heard {
+    record: AuditRecord,
+    notify_on: NotifyOn,
+    /// Why the history of a failed execution could not be read, if it could not.
+    history: Result<(), StepError>,
 }
 
-/// Publishes, writes the metrics, then marks the record. A mark that is refused is only logged: to
-/// fail here would announce the run again.
+async fn hear(clients: &Clients, input: &Value, now: Timestamp) -> Result<Heard, StepError> {
+    if input.get("detail-type").is_some() {
+        let event: ExecutionStatusChange = shell::parse(input).map_err(StepError::unexpected)?;
+        let (words, history) = match last_words(&clients.sfn, &event.detail).await {
+            Ok(words) => (words, Ok(())),
+            Err(error) => (LastWords::default(), Err(error)),
+        };
+        let asked = event.detail.input.as_deref();
+        let asked: Option<RunInput> = asked.and_then(|input| serde_json::from_str(input).ok());
+        return Ok(Heard {
+            record: record::of_failure(&event.detail, words),
+            notify_on: asked.map_or(NotifyOn::All, |asked| asked.notify_on),
+            history,
+        });
+    }
+    let (redrive_count, done) = if input.get("done").is_some() {
+        let input: RecordAndNotifyInput = shell::parse(input).map_err(StepError::unexpected)?;
+        (Some(input.redrive_count), input.done)
+    } else {
+        let done: RunSummary = shell::parse(input).map_err(StepError::unexpected)?;
+        (None, done)
+    };
+    let notify_on = done.run.input.notify_on;
+    Ok(Heard {
+        record: record::of_run(done, redrive_count, now),
+        notify_on,
+        history: Ok(()),
+    })
+}
+
+/// Announces the record, or only writes its metrics if the run is not one to announce, unless that was
+/// done before. The id of the announcement.
+async fn tell(
+    clients: &Clients,
+    config: &Config,
+    record: &AuditRecord,
+    told: Told,
+    notify_on: NotifyOn,
+    print: impl Fn(&str),
+) -> Result<Option<String>, StepError> {
+    let is_silent = notify_on == NotifyOn::Problems && !record.outcome.is_problem();
+    let message_id = match told {
+        Told::Announced(message_id) => return Ok(Some(message_id)),
+        Told::Measured if is_silent => return Ok(None),
+        _ if is_silent => None,
+        _ => Some(announce(clients, config, record).await?),
+    };
+    // Before the mark: what is marked is not told again, and its metrics would be lost.
+    print(&metrics::embedded(record).to_string());
+    let table_name = &config.table_name;
+    let marked = table::mark(&clients.dynamodb, table_name, record, message_id.as_deref()).await;
+    // To fail here would tell of the run again.
+    if let Err(error) = marked {
+        tracing::error!(error = error.fact, "told, but the record is not marked");
+    }
+    Ok(message_id)
+}
+
 async fn announce(
     clients: &Clients,
     config: &Config,
     record: &AuditRecord,
-    print: impl Fn(&str),
 ) -> Result<String, StepError> {
     let message = message(record);
     let attribute = |value: &str| -> Result<MessageAttributeValue, BuildError> {
@@ -154,19 +197,5 @@ async fn announce(
         .send()
         .await
         .map_err(|error| error::publish(Refusal::of("Publish", &error), &config.topic_arn))?;
-    // Before the mark: what is marked is not told again, and its metrics would be lost.
-    print(&metrics::embedded(record).to_string());
-    let notified = Notified {
-        outcome: record.outcome,
-        finished_at: record.finished_at,
-        message_id: published.message_id.unwrap_or_default(),
-    };
-    let marked = table::mark(&clients.dynamodb, &config.table_name, record, &notified).await;
-    if let Err(error) = marked {
-        tracing::error!(
-            error = error.fact,
-            "announced, but the record is not marked"
-        );
-    }
-    Ok(notified.message_id)
+    Ok(published.message_id.unwrap_or_default())
 }

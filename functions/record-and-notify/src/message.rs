@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use contract::{AuditRecord, ErrorName, Outcome, redrive_command};
+use contract::{AuditRecord, ErrorName, redrive_command};
 use serde_json::json;
 use shell::single_line;
 
@@ -128,11 +128,7 @@ fn deletions(record: &AuditRecord) -> Option<Vec<String>> {
 /// The cure of an execution that ended badly, unless its message has it, as those with one of our
 /// names do when they are there and whole.
 fn cure(record: &AuditRecord) -> Option<String> {
-    let ends_badly = matches!(
-        record.outcome,
-        Outcome::Failed | Outcome::TimedOut | Outcome::Aborted
-    );
-    if !ends_badly {
+    if !record.outcome.is_failed_execution() {
         return None;
     }
     let execution_arn = &record.execution_arn;

@@ -1,7 +1,7 @@
 //! The record as metrics: one line of CloudWatch's embedded metric format on stdout, from which
 //! CloudWatch Logs makes the metrics. No call, no permission.
 
-use contract::{AuditRecord, Outcome};
+use contract::{AuditRecord, HeldBackCause, Outcome};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -46,7 +46,7 @@ pub const METRICS: [Metric; 8] = [
         name: "SnapshotTaken",
         unit: "Count",
         meaning: "1 if the run has come to its end with its own snapshot READY, otherwise 0.",
-        value: |record| Some((ended_itself(record) && record.snapshot_seconds.is_some()).into()),
+        value: |record| Some(has_its_snapshot(record).into()),
     },
     Metric {
         name: "SnapshotDuration",
@@ -92,10 +92,15 @@ pub const METRICS: [Metric; 8] = [
 /// Whether the run has come to its last state. What a failed one has done is counted when its redrive
 /// comes there.
 fn ended_itself(record: &AuditRecord) -> bool {
-    !matches!(
-        record.outcome,
-        Outcome::Failed | Outcome::TimedOut | Outcome::Aborted
-    )
+    !record.outcome.is_failed_execution()
+}
+
+/// A snapshot that was READY may be gone when the run ends.
+fn has_its_snapshot(record: &AuditRecord) -> bool {
+    let held_back = record.held_back.as_ref().map(|held| held.cause);
+    ended_itself(record)
+        && record.snapshot_seconds.is_some()
+        && held_back != Some(HeldBackCause::SnapshotNotReady)
 }
 
 fn of_end(record: &AuditRecord, value: i64) -> Option<i64> {
@@ -209,6 +214,12 @@ mod tests {
             assert_eq!(line["SnapshotTaken"], 0, "{outcome}");
             assert_eq!(line["Runs"], 1);
         }
+        // Gone before the run ended.
+        let lost = json!({
+            "outcome": "PRUNE_INCOMPLETE", "snapshot_seconds": 61,
+            "held_back": { "cause": "SNAPSHOT_NOT_READY", "deletions_wanted": 0, "message": "Gone." }
+        });
+        assert_eq!(embedded(&record(&lost))["SnapshotTaken"], 0);
         // Counted when the redrive comes to the end.
         let pruning =
             json!({ "outcome": "FAILED", "snapshot_seconds": 61, "snapshots_deleted_count": 3 });

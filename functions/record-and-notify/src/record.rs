@@ -1,8 +1,8 @@
 //! What was done -> the audit record.
 
 use contract::{
-    ApplicationName, AuditRecord, ExecutionStatusDetail, FailedStatus, Mode, Outcome,
-    RecordAndNotifyInput, RunInput,
+    ApplicationName, AuditRecord, ExecutionStatusDetail, FailedStatus, Mode, Outcome, RunInput,
+    RunSummary,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -10,33 +10,34 @@ use shell::single_line;
 
 use crate::failure::LastWords;
 
-/// The name under which a run is recorded whose input names no application.
-const UNKNOWN: &str = "(unknown)";
+/// The name under which a run is recorded whose input names no application, or not the stack's.
+pub(crate) const UNKNOWN: &str = "(unknown)";
 
 /// The record of a run that has come to its last state.
-pub(crate) fn of_run(input: RecordAndNotifyInput, now: Timestamp) -> AuditRecord {
-    let outcome = outcome(&input);
+pub(crate) fn of_run(done: RunSummary, redrive_count: Option<u32>, now: Timestamp) -> AuditRecord {
+    let outcome = outcome(&done);
     let mut record = blank(
-        input.run.input.application_name.as_str(),
-        input.run.run_id,
-        &input.run.execution_arn,
+        done.run.input.application_name.as_str(),
+        done.run.run_id,
+        &done.run.execution_arn,
         outcome,
         now.as_millisecond(),
     );
-    fill(&mut record, input);
+    record.redrive_count = redrive_count;
+    fill(&mut record, done);
     record
 }
 
 /// How a run that has come to its last state has ended.
-fn outcome(input: &RecordAndNotifyInput) -> Outcome {
-    let held_back = input.held_back.as_ref();
-    let failed = input
+fn outcome(done: &RunSummary) -> Outcome {
+    let held_back = done.held_back.as_ref();
+    let failed = done
         .progress
         .as_ref()
         .is_some_and(|progress| progress.failed_count > 0);
-    if input.run.input.mode == Mode::Plan {
+    if done.run.input.mode == Mode::Plan {
         Outcome::Planned
-    } else if input.skip_reason.is_some() {
+    } else if done.skip_reason.is_some() {
         Outcome::Skipped
     } else if failed || held_back.is_some_and(|held_back| !held_back.cause.is_harmless()) {
         Outcome::PruneIncomplete
@@ -48,8 +49,7 @@ fn outcome(input: &RecordAndNotifyInput) -> Outcome {
 /// The record of an execution that ended without coming to its last state, or in it.
 pub(crate) fn of_failure(detail: &ExecutionStatusDetail, words: LastWords) -> AuditRecord {
     let given = words.given.as_deref();
-    let done: Option<RecordAndNotifyInput> =
-        given.and_then(|given| serde_json::from_str(given).ok());
+    let done: Option<RunSummary> = given.and_then(|given| serde_json::from_str(given).ok());
     let asked: Option<Value> = detail
         .input
         .as_deref()
@@ -77,8 +77,10 @@ pub(crate) fn of_failure(detail: &ExecutionStatusDetail, words: LastWords) -> Au
         outcome,
         detail.stop_date,
     );
+    record.redrive_count = words.redrive_count.or(detail.redrive_count);
     record.mode = asked
         .and_then(|asked| serde_json::from_value::<RunInput>(asked).ok())
+        .filter(|asked| asked.refuse_unknown_fields().is_ok())
         .map(|asked| asked.mode);
     if let Some(done) = done {
         fill(&mut record, done);
@@ -130,6 +132,7 @@ fn blank(
         execution_arn: single_line(execution_arn),
         started_at: run_id,
         finished_at,
+        redrive_count: None,
         new_snapshot_name: None,
         new_snapshot_create_time: None,
         flink_app_version_id: None,
@@ -148,13 +151,14 @@ fn blank(
         failed_state: None,
         error_name: None,
         error_message: None,
+        measured: None,
         notified: None,
         expires_at: None,
     }
 }
 
 /// What the run had done.
-fn fill(record: &mut AuditRecord, done: RecordAndNotifyInput) {
+fn fill(record: &mut AuditRecord, done: RunSummary) {
     record.mode = Some(done.run.input.mode);
     record.skip_reason = done.skip_reason;
     if let Some(snapshot) = done.snapshot {

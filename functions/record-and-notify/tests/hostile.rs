@@ -167,6 +167,7 @@ fn run(payload: &Value, history: Answer, update: Answer, publish: Answer, now: T
     let config = Ok(Config {
         table_name: "snapshot_manager_status".to_owned(),
         topic_arn: "arn:aws:sns:eu-central-1:123456789012:snapshots".to_owned(),
+        application_name: None,
         record_retention_days: Some(u32::MAX),
     });
     let clients = Clients::new(&service.config());

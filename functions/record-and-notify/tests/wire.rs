@@ -130,7 +130,7 @@ fn only_problems(mut input: Value) -> Value {
 fn event(status: &str, tells: Value) -> Value {
     let mut detail = json!({
         "executionArn": EXECUTION, "status": status, "startDate": RUN_ID, "stopDate": STOP,
-        "name": "nightly", "output": null
+        "name": "nightly", "output": null, "redriveCount": 0
     });
     merge(&mut detail, tells);
     json!({
@@ -295,8 +295,21 @@ fn config() -> Config {
     Config {
         table_name: "snapshot_manager_status".to_owned(),
         topic_arn: TOPIC.to_owned(),
+        application_name: None,
         record_retention_days: None,
     }
+}
+
+/// What the last state is given after so many redrives.
+fn redriven_state(redrive_count: u32, done: &Value) -> Value {
+    json!({ "redrive_count": redrive_count, "done": done })
+}
+
+/// The event of an execution that was redriven so often.
+fn redriven_event(redrive_count: u32) -> Value {
+    let mut event = failed_event();
+    event["detail"]["redriveCount"] = redrive_count.into();
+    event
 }
 
 async fn handle(
@@ -306,7 +319,12 @@ async fn handle(
 ) -> Result<RecordAndNotifyOutput, StepError> {
     let clients = Clients::new(&service.config());
     let now = jiff::Timestamp::from_millisecond(NOW).unwrap();
-    let answer = record_and_notify::handle(&clients, &config, input, now, |_| ()).await;
+    let given = if input.get("run").is_some() {
+        redriven_state(0, &input)
+    } else {
+        input
+    };
+    let answer = record_and_notify::handle(&clients, &config, given, now, |_| ()).await;
     service.assert_done();
     answer
 }
@@ -346,9 +364,12 @@ impl Invocation {
     fn row(&self) -> Value {
         let update = self.first("UpdateItem");
         let values = update["ExpressionAttributeValues"].as_object().unwrap();
+        let names = update["ExpressionAttributeNames"].as_object().unwrap();
+        // The others are the condition's.
         let values = values
             .iter()
-            .map(|(name, value)| (name.strip_prefix(':').unwrap().to_owned(), plain(value)));
+            .map(|(name, value)| (name.strip_prefix(':').unwrap().to_owned(), plain(value)))
+            .filter(|(name, _)| names.contains_key(&format!("#{name}")));
         let key = update["Key"].as_object().unwrap();
         let key = key.iter().map(|(name, value)| (name.clone(), plain(value)));
         key.chain(values).collect()
@@ -423,13 +444,13 @@ fn mark_request(outcome: &str, finished_at: i64) -> Value {
     json!({
         "TableName": "snapshot_manager_status",
         "Key": key(),
-        "UpdateExpression": "SET notified = :notified",
+        "UpdateExpression": "SET notified = :told",
         "ConditionExpression":
             "execution_arn = :execution_arn AND finished_at = :finished_at",
         "ExpressionAttributeValues": {
             ":execution_arn": { "S": EXECUTION },
             ":finished_at": { "N": finished_at.to_string() },
-            ":notified": { "M": {
+            ":told": { "M": {
                 "outcome": { "S": outcome }, "finished_at": { "N": finished_at.to_string() },
                 "message_id": { "S": "m-1" }
             }}
@@ -441,8 +462,23 @@ fn key() -> Value {
     json!({ "app_name": { "S": "orders" }, "snapshot_manager_run_id": { "N": RUN_ID.to_string() } })
 }
 
+/// When the last state may write: after an earlier redrive, or in the same one unless the event was there.
+const NOT_LATER_THAN_A_STATE: &str = "redrive_count < :redrive_count \
+     OR (redrive_count = :redrive_count AND NOT outcome IN (:failed, :timed_out, :aborted)) \
+     OR (attribute_not_exists(redrive_count) AND finished_at <= :finished_at)";
+/// When the event of a failure may write: it stands above what the last state wrote.
+const NOT_LATER_THAN_AN_EVENT: &str = "redrive_count < :redrive_count \
+     OR (redrive_count = :redrive_count) \
+     OR (attribute_not_exists(redrive_count) AND finished_at <= :finished_at)";
+/// Where the redrive count is not known.
+const NOT_LATER_BY_THE_CLOCK: &str = "finished_at <= :finished_at";
+
+fn condition(not_later: &str) -> String {
+    format!("attribute_not_exists(app_name) OR (execution_arn = :execution_arn AND ({not_later}))")
+}
+
 /// `UpdateItem` of the record: sets `set`, removes `removed`, both in the order of the expression.
-fn write_request(set: &[(&str, Value)], removed: &str) -> Value {
+fn write_request(set: &[(&str, Value)], removed: &str, not_later: &str) -> Value {
     let removed: Vec<&str> = removed.split_whitespace().collect();
     let assign = |(name, _): &(&str, Value)| format!("#{name} = :{name}");
     let assignments: Vec<String> = set.iter().map(assign).collect();
@@ -451,18 +487,21 @@ fn write_request(set: &[(&str, Value)], removed: &str) -> Value {
     let names: Value = names
         .map(|name| (format!("#{name}"), json!(name)))
         .collect();
-    let values: Value = set
+    let mut values: Value = set
         .iter()
         .map(|(name, value)| (format!(":{name}"), value.clone()))
         .collect();
+    if not_later == NOT_LATER_THAN_A_STATE {
+        for outcome in ["FAILED", "TIMED_OUT", "ABORTED"] {
+            values[format!(":{}", outcome.to_lowercase())] = json!({ "S": outcome });
+        }
+    }
     json!({
         "TableName": "snapshot_manager_status",
         "Key": key(),
         "UpdateExpression":
             format!("SET {} REMOVE {}", assignments.join(", "), removals.join(", ")),
-        "ConditionExpression":
-            "attribute_not_exists(app_name) OR \
-             (execution_arn = :execution_arn AND finished_at <= :finished_at)",
+        "ConditionExpression": condition(not_later),
         "ExpressionAttributeNames": names,
         "ExpressionAttributeValues": values,
         "ReturnValues": "ALL_NEW",
@@ -505,6 +544,7 @@ async fn a_run_is_written_then_announced_then_marked_with_exactly_these_requests
                 json!({ "S": "2026-11-22T20:02:28.42Z" }),
             ),
             ("outcome", json!({ "S": "SUCCEEDED" })),
+            ("redrive_count", json!({ "N": "0" })),
             ("snapshot_seconds", json!({ "N": "46" })),
             (
                 "snapshots_deleted",
@@ -524,11 +564,12 @@ async fn a_run_is_written_then_announced_then_marked_with_exactly_these_requests
         ],
         "skip_reason held_back plan deletions_planned failed_state error_name \
          error_message expires_at",
+        NOT_LATER_THAN_A_STATE,
     );
     let record = json!({
         "app_name": "orders", "snapshot_manager_run_id": RUN_ID,
         "outcome": "SUCCEEDED", "mode": "RUN", "execution_arn": EXECUTION,
-        "started_at": RUN_ID, "finished_at": NOW,
+        "started_at": RUN_ID, "finished_at": NOW, "redrive_count": 0,
         "new_snapshot_name": "custom_1795377747949",
         "new_snapshot_create_time": "2026-11-22T20:02:28.42Z",
         "flink_app_version_id": "7", "snapshot_seconds": 46,
@@ -585,17 +626,19 @@ async fn a_failed_execution_is_looked_up_written_announced_and_marked_with_exact
             ),
             ("new_snapshot_name", json!({ "S": "custom_1795377747949" })),
             ("outcome", json!({ "S": "FAILED" })),
+            ("redrive_count", json!({ "N": "0" })),
             ("started_at", json!({ "N": RUN_ID.to_string() })),
         ],
         "snapshot_seconds skip_reason snapshots_deleted snapshots_deleted_count \
          snapshots_failed_to_be_deleted snapshots_failed_to_be_deleted_count \
          held_back snapshots_ready snapshots_total newest_ready_snapshot_create_time plan deletions_planned \
          expires_at",
+        NOT_LATER_THAN_AN_EVENT,
     );
     let record = json!({
         "app_name": "orders", "snapshot_manager_run_id": RUN_ID,
         "outcome": "FAILED", "mode": "RUN", "execution_arn": EXECUTION,
-        "started_at": RUN_ID, "finished_at": STOP,
+        "started_at": RUN_ID, "finished_at": STOP, "redrive_count": 0,
         "new_snapshot_name": "custom_1795377747949",
         "new_snapshot_create_time": "2026-11-22T20:02:28.42Z", "flink_app_version_id": "7",
         "failed_state": "DescribeSnapshot", "error_name": "SnapshotTimedOut",
@@ -686,6 +729,7 @@ async fn a_skipped_run_says_why_and_nothing_about_snapshots() {
         json!({
             "app_name": "orders", "snapshot_manager_run_id": RUN_ID, "outcome": "SKIPPED",
             "mode": "RUN", "execution_arn": EXECUTION, "started_at": RUN_ID, "finished_at": NOW,
+            "redrive_count": 0,
             "skip_reason": "The application orders is READY, not RUNNING."
         })
     );
@@ -704,6 +748,7 @@ async fn a_plan_is_recorded_as_a_plan_and_not_as_deletions() {
         json!({
             "app_name": "orders", "snapshot_manager_run_id": RUN_ID, "outcome": "PLANNED",
             "mode": "PLAN", "execution_arn": EXECUTION, "started_at": RUN_ID, "finished_at": NOW,
+            "redrive_count": 0,
             "plan": [verdict()], "deletions_planned": 1,
             "snapshots_ready": 2, "snapshots_total": 3,
             "newest_ready_snapshot_create_time": "2026-11-22T20:02:28.42Z"
@@ -784,7 +829,7 @@ async fn runs_that_ask_for_problems_only_are_recorded_all_and_announced_when_bad
         let answers = if is_told {
             announced()
         } else {
-            vec![updated(None)]
+            vec![updated(None), marked()]
         };
         let run = invoke(only_problems(input), answers).await;
         assert_eq!(run.output().recorded, Recorded::Written);
@@ -861,18 +906,236 @@ async fn success_after_an_announced_failure_is_announced_and_removes_the_error()
     );
 }
 
+/// A row of this execution as the table has it, with what was told of it.
+fn row_that_says(outcome: &str, finished_at: i64, told: Value) -> Value {
+    let mut row = json!({
+        "app_name": { "S": "orders" }, "execution_arn": { "S": EXECUTION },
+        "snapshot_manager_run_id": { "N": RUN_ID.to_string() }, "outcome": { "S": outcome },
+        "started_at": { "N": RUN_ID.to_string() }, "finished_at": { "N": finished_at.to_string() },
+        "redrive_count": { "N": "1" }
+    });
+    merge(&mut row, told);
+    row
+}
+
+fn announced_as(outcome: &str, finished_at: i64) -> Value {
+    json!({ "notified": { "M": {
+        "outcome": { "S": outcome }, "finished_at": { "N": finished_at.to_string() },
+        "message_id": { "S": "earlier" }
+    }}})
+}
+
 #[tokio::test]
 async fn what_is_older_than_the_row_is_neither_written_nor_announced() {
-    let later = json!({ "app_name": { "S": "orders" }, "execution_arn": { "S": EXECUTION } });
-    let superseded = ("UpdateItem", condition_failed(Some(later)));
-    let history = ("GetExecutionHistory", page(&too_slow_history(), None));
-    for (input, answers) in [
-        (succeeded(), vec![superseded.clone()]),
-        (failed_event(), vec![history, superseded]),
+    let measured = json!({ "measured": { "S": "SUCCEEDED" } });
+    // A kind of attribute that no record has.
+    let unreadable = json!({ "plan": { "B": "AAAA" } });
+    for (row, is_silent) in [
+        (
+            row_that_says("SUCCEEDED", NOW, announced_as("SUCCEEDED", NOW - 5)),
+            false,
+        ),
+        (
+            row_that_says("FAILED", STOP, announced_as("FAILED", STOP)),
+            false,
+        ),
+        (row_that_says("SUCCEEDED", NOW, measured), true),
+        (row_that_says("SUCCEEDED", NOW, unreadable), false),
     ] {
-        let run = invoke(input, answers).await;
+        let superseded = ("UpdateItem", condition_failed(Some(row)));
+        let history = ("GetExecutionHistory", page(&too_slow_history(), None));
+        let mut event = failed_event();
+        let mut state = succeeded();
+        if is_silent {
+            let input = r#"{"application_name":"orders","notify_on":"PROBLEMS"}"#;
+            event["detail"]["input"] = input.into();
+            state = only_problems(state);
+        }
+        for (input, answers) in [
+            (state, vec![superseded.clone()]),
+            (event, vec![history, superseded]),
+        ] {
+            let run = invoke(input, answers).await;
+            assert_eq!(run.output().recorded, Recorded::Superseded);
+            assert_eq!(run.output().message_id, None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_later_end_that_was_never_announced_is_announced_by_whoever_comes_next() {
+    let nothing = json!({});
+    for (outcome, finished_at, told) in [
+        ("SUCCEEDED", NOW, nothing.clone()),
+        ("SUCCEEDED", NOW, announced_as("FAILED", STOP)),
+        ("ABORTED", STOP, nothing),
+        // Of an earlier failure.
+        ("FAILED", STOP, announced_as("FAILED", STOP - 60_000)),
+    ] {
+        let row = row_that_says(outcome, finished_at, told);
+        let superseded = ("UpdateItem", condition_failed(Some(row)));
+        let run = invoke(succeeded(), [superseded, published(), marked()]).await;
         assert_eq!(run.output().recorded, Recorded::Superseded);
         assert_eq!(run.output().message_id, None);
+        assert_eq!(run.told()["outcome"], outcome);
+        assert_eq!(run.told()["finished_at"], finished_at);
+        let (_, mark) = run.sent.last().unwrap();
+        let marked = &mark["ExpressionAttributeValues"];
+        assert_eq!(marked[":finished_at"]["N"], finished_at.to_string());
+    }
+}
+
+#[tokio::test]
+async fn the_order_of_the_ends_is_told_by_the_redrive_count_and_by_who_writes() {
+    let history = ("GetExecutionHistory", page(&too_slow_history(), None));
+    let mut uncounted = failed_event();
+    let detail = uncounted["detail"].as_object_mut().unwrap();
+    detail.remove("redriveCount");
+    let first = vec![("UpdateItem", updated(None).1), published(), marked()];
+    for (input, count, not_later) in [
+        (
+            redriven_state(0, &succeeded()),
+            Some("0"),
+            NOT_LATER_THAN_A_STATE,
+        ),
+        (
+            redriven_state(3, &skipped()),
+            Some("3"),
+            NOT_LATER_THAN_A_STATE,
+        ),
+        (redriven_event(0), Some("0"), NOT_LATER_THAN_AN_EVENT),
+        (redriven_event(2), Some("2"), NOT_LATER_THAN_AN_EVENT),
+        (uncounted, None, NOT_LATER_BY_THE_CLOCK),
+    ] {
+        let mut answers = first.clone();
+        if input.get("detail").is_some() {
+            answers.insert(0, history.clone());
+        }
+        let run = invoke(input, answers).await;
+        let write = run.first("UpdateItem");
+        assert_eq!(write["ConditionExpression"], condition(not_later));
+        let values = &write["ExpressionAttributeValues"];
+        assert_eq!(values[":redrive_count"]["N"].as_str(), count);
+    }
+}
+
+#[tokio::test]
+async fn an_execution_of_the_first_definition_is_recorded_in_the_order_of_its_times() {
+    // Its last state gives what the run has done, and no redrive count.
+    let clients = |service: &Service| Clients::new(&service.config());
+    let service = Service::answering(announced());
+    let now = jiff::Timestamp::from_millisecond(NOW).unwrap();
+    let clients = clients(&service);
+    let output = record_and_notify::handle(&clients, &Ok(config()), succeeded(), now, |_| ()).await;
+    assert_eq!(output.unwrap().outcome, Outcome::Succeeded);
+    let (_, write) = &service.sent()[0];
+    assert_eq!(
+        write["ConditionExpression"],
+        condition(NOT_LATER_BY_THE_CLOCK)
+    );
+    let expression = write["UpdateExpression"].as_str().unwrap();
+    let (_, removed) = expression.split_once(" REMOVE ").unwrap();
+    assert!(removed.contains("#redrive_count"), "{removed}");
+}
+
+#[tokio::test]
+async fn the_history_tells_the_redrive_count_that_an_event_leaves_out() {
+    let began = || {
+        let details = json!({ "input": "{}" });
+        happened(-90, "ExecutionStarted", "executionStarted", details)
+    };
+    let mut event = failed_event();
+    let detail = event["detail"].as_object_mut().unwrap();
+    detail.remove("redriveCount");
+    let last = || execution_failed("SnapshotTimedOut", &too_slow());
+    let failed_before = || {
+        let mut before = too_slow_history();
+        before.remove(0);
+        before
+    };
+    let state = || entered(-1, "Task", "DescribeSnapshot", &waiting());
+    for (history, count) in [
+        // Redriven, and what failed is not entered again.
+        (
+            [vec![last(), redriven(-1)], failed_before()].concat(),
+            Some(1),
+        ),
+        // Redriven at an earlier state.
+        (
+            vec![last(), state(), redriven(-2), state(), began()],
+            Some(1),
+        ),
+        (vec![last(), state(), began()], Some(0)),
+        // Redriven since the event.
+        (vec![redriven(5), last(), state(), began()], Some(0)),
+        // Its beginning is not told.
+        (vec![last(), state()], None),
+    ] {
+        let run = invoke(event.clone(), announced_after(&history)).await;
+        let row = run.row();
+        assert_eq!(row.get("redrive_count"), count.map(Value::from).as_ref());
+        assert_eq!(row["failed_state"], "DescribeSnapshot");
+        assert_eq!(row["error_name"], "SnapshotTimedOut");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_run_prints_its_metrics_once_however_often_its_last_step_is_repeated() {
+    let printed = std::cell::RefCell::new(Vec::new());
+    let print = |line: &str| printed.borrow_mut().push(line.to_owned());
+    let now = jiff::Timestamp::from_millisecond(NOW).unwrap();
+    let silent = || redriven_state(0, &only_problems(succeeded()));
+    let measured = json!({ "Attributes": {
+        "execution_arn": { "S": EXECUTION }, "measured": { "S": "SUCCEEDED" }
+    }});
+    let again = ("UpdateItem", Answer::Ok(measured));
+    for answers in [
+        vec![updated(None), marked()],
+        vec![again.clone()],
+        vec![again],
+    ] {
+        let service = Service::answering(answers);
+        let clients = Clients::new(&service.config());
+        let output = record_and_notify::handle(&clients, &Ok(config()), silent(), now, print).await;
+        assert_eq!(output.unwrap().message_id, None);
+        service.assert_done();
+        if let Some((_, mark)) = service.sent().get(1) {
+            assert_eq!(mark["UpdateExpression"], "SET measured = :told");
+            assert_eq!(mark["ExpressionAttributeValues"][":told"]["S"], "SUCCEEDED");
+        }
+    }
+    assert_eq!(printed.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn a_run_of_another_application_is_recorded_under_unknown_on_the_stack_of_one() {
+    let others = |mut done: Value| {
+        done["run"]["input"]["application_name"] = "payments".into();
+        done
+    };
+    let asked = json!({ "input": r#"{"application_name":"payments"}"# });
+    for (input, answers) in [
+        (others(succeeded()), announced()),
+        (event("FAILED", asked), announced_after(&[])),
+    ] {
+        for (stack, recorded) in [
+            (Some("orders"), "(unknown)"),
+            (Some("payments"), "payments"),
+            (None, "payments"),
+        ] {
+            let config = Config {
+                application_name: stack.map(str::to_owned),
+                ..config()
+            };
+            let service = Service::answering(answers.clone());
+            let answer = handle(&service, Ok(config), input.clone()).await;
+            let sent = service.sent();
+            let run = Invocation { answer, sent };
+            assert_eq!(run.row()["app_name"], recorded);
+            assert_eq!(run.output().app_name, recorded);
+            let subject = run.subject();
+            assert!(subject.starts_with(recorded), "{subject}");
+        }
     }
 }
 
@@ -906,7 +1169,7 @@ async fn a_failure_is_told_as_far_as_it_is_known() {
     let error = json!({ "error": "States.Runtime" });
     let cause = json!({ "cause": "The machine is broken." });
     let known = ["app_name", "execution_arn", "finished_at", "outcome"];
-    let always = ["snapshot_manager_run_id", "started_at"];
+    let always = ["redrive_count", "snapshot_manager_run_id", "started_at"];
     for (tells, application, more) in [
         (json!({}), "(unknown)", vec![]),
         (
@@ -1277,7 +1540,7 @@ async fn a_bad_environment_or_payload_is_answered_before_any_call() {
         );
     }
     for (input, place) in [
-        (json!({ "run": { "run_id": "x" } }), "run.run_id: "),
+        (json!({ "run": { "run_id": "x" } }), "done.run.run_id: "),
         (event("RUNNING", json!({})), "detail.status: "),
     ] {
         let error = handle(&service, Ok(config()), input).await.unwrap_err();
@@ -1339,12 +1602,12 @@ async fn what_is_not_known_is_absent_and_never_zero_or_empty() {
         ],
         vec![blank, entered(-1, "Wait", "WaitForSnapshot", &begun)],
     ] {
-        let blank = json!({ "error": "", "cause": "" });
+        let blank = json!({ "error": "", "cause": "", "redriveCount": 1 });
         let run = invoke(event("FAILED", blank), announced_after(&history)).await;
         assert_known(&run.row());
         assert_known(&run.told());
     }
-    let run = invoke(skipped(), announced()).await;
+    let run = invoke(redriven_state(1, &skipped()), announced()).await;
     assert_known(&run.row());
 }
 

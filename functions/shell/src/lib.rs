@@ -159,11 +159,20 @@ fn span(payload: &Value, request_id: &str) -> tracing::Span {
         let value = payload.pointer(pointer)?.as_str()?;
         Some(value.chars().take(256).collect::<String>())
     };
-    let run_id = payload.pointer("/run/run_id").and_then(Value::as_i64);
-    let application =
-        text("/run/input/application_name").or_else(|| text("/input/application_name"));
-    let execution_arn = text("/run/execution_arn").or_else(|| text("/execution_arn"));
-    let snapshot_name = text("/snapshot/name");
+    let first = |pointers: &[&str]| pointers.iter().find_map(|at| text(at));
+    let run_ids = ["/run/run_id", "/done/run/run_id"];
+    let run_id = run_ids.iter().find_map(|at| payload.pointer(at)?.as_i64());
+    let application = first(&[
+        "/run/input/application_name",
+        "/done/run/input/application_name",
+        "/input/application_name",
+    ]);
+    let execution_arn = first(&[
+        "/run/execution_arn",
+        "/done/run/execution_arn",
+        "/execution_arn",
+    ]);
+    let snapshot_name = first(&["/snapshot/name", "/done/snapshot/name"]);
     info_span!(
         "step",
         request_id,

@@ -1,6 +1,7 @@
 //! A step that cannot go on.
 
 use contract::{ErrorName, RunInput};
+use icu_properties::props::{BinaryProperty, DefaultIgnorableCodePoint};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -42,12 +43,16 @@ impl StepError {
                 single_line(ended),
             );
         }
-        let execution_arn = find(&["/run/execution_arn", "/execution_arn"]);
+        let execution_arn = find(&[
+            "/run/execution_arn",
+            "/done/run/execution_arn",
+            "/execution_arn",
+        ]);
         let Some(execution_arn) = execution_arn.and_then(Value::as_str) else {
             return format!("{fact} {}", self.name.remedy());
         };
-        let input =
-            find(&["/run/input", "/input"]).and_then(|input| RunInput::deserialize(input).ok());
+        let input = find(&["/run/input", "/done/run/input", "/input"])
+            .and_then(|input| RunInput::deserialize(input).ok());
         let whole = self.name.command(execution_arn, input.as_ref());
         // Half a command is worse than one to fill in: a hundred names make it too long.
         let command = if whole.len() > 2_000 {
@@ -74,17 +79,11 @@ pub fn single_line(text: &str) -> String {
 /// Whether a character breaks a line or moves about in it, is invisible, or changes the order in which
 /// the rest is read.
 pub(crate) fn is_deceptive(c: char) -> bool {
+    // Unicode's Default_Ignorable_Code_Point is what shows nothing; the two separators end a line, and the
+    // three annotation characters hide text in many programs though the standard shows them.
     c.is_control()
-        || matches!(
-            c,
-            '\u{61c}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
+        || DefaultIgnorableCodePoint::for_char(c)
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}')
 }
 
 #[cfg(test)]
@@ -150,6 +149,60 @@ mod tests {
         let message = error.message(&json!({ "execution_arn": execution_arn }));
         assert!(message.ends_with(&execution_arn));
         assert_eq!(single_line(&message), message);
+    }
+
+    #[test]
+    fn what_breaks_a_line_or_shows_nothing_becomes_a_space() {
+        for deceptive in [
+            // Controls and separators.
+            '\u{0}',
+            '\n',
+            '\u{1b}',
+            '\u{7f}',
+            '\u{85}',
+            '\u{9b}',
+            '\u{2028}',
+            '\u{2029}',
+            // Marks, embeddings, overrides and isolates of the direction of reading.
+            '\u{61c}',
+            '\u{200e}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{2069}',
+            // Fillers, joiners, selectors and what else has no width.
+            '\u{ad}',
+            '\u{34f}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{17b4}',
+            '\u{180b}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{2060}',
+            '\u{2065}',
+            '\u{206a}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{ffa0}',
+            '\u{fff0}',
+            '\u{fff9}',
+            '\u{1bca0}',
+            '\u{1d173}',
+            '\u{e0001}',
+            '\u{e0041}',
+            '\u{e01ef}',
+        ] {
+            assert_eq!(
+                single_line(&format!("a{deceptive}b")),
+                "a b",
+                "{deceptive:?}"
+            );
+        }
+        let plain = "Zürich, 東京, \u{645}\u{648}, e\u{301}, 🦀 -> \"\\'`$~";
+        assert_eq!(single_line(plain), plain);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use aws_sdk_kinesisanalyticsv2::types::{
     ApplicationConfiguration, ApplicationSnapshotConfiguration, ApplicationStatus,
     RuntimeEnvironment, SnapshotDetails,
 };
-use contract::RecordAndNotifyInput;
+use contract::RunSummary;
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde_json::{Value, json};
 
@@ -269,7 +269,7 @@ fn age(age: SignedDuration) -> String {
 fn reasons(ended: &Ended) -> HashMap<String, String> {
     let told = ended.history.iter().rev().find_map(|event| {
         let entered = event.state_entered_event_details.as_ref()?;
-        serde_json::from_str::<RecordAndNotifyInput>(entered.input.as_ref()?).ok()
+        serde_json::from_str::<RunSummary>(entered.input.as_ref()?).ok()
     });
     let Some(told) = told else {
         return HashMap::new();

@@ -380,6 +380,7 @@ impl Executions {
             let access = Access {
                 action: action.to_owned(),
                 resource: resource.to_owned(),
+                context: Vec::new(),
             };
             permissions::lets_service(policy, "events.amazonaws.com", &rule.arn, &access)
         };

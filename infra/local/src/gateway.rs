@@ -390,6 +390,7 @@ async fn deliver_failures(
         let access = Access {
             action: "sqs:SendMessage".to_owned(),
             resource: event.destination,
+            context: Vec::new(),
         };
         if permissions.check(&event.function, &access).is_ok() {
             let record = event.record.to_string();
@@ -502,8 +503,18 @@ fn access(call: &Call, headers: &HeaderMap, path: &str, body: &[u8], account: &s
     Access {
         action: format!("{service}:{operation}"),
         resource: resource.unwrap_or_else(|| arn("*")),
+        context: leading_key(&input).into_iter().collect(),
     }
 }
+
+/// The partition key of the row that a call is about, as a condition asks for it.
+fn leading_key(input: &Value) -> Option<(String, Vec<String>)> {
+    let key = input["Key"][PARTITION_KEY]["S"].as_str()?;
+    Some(("dynamodb:LeadingKeys".to_owned(), vec![key.to_owned()]))
+}
+
+/// The partition key of the only table.
+const PARTITION_KEY: &str = "app_name";
 
 /// Region and service in the scope of a request's signature.
 fn signed_for(headers: &HeaderMap) -> Option<(&str, &str)> {
@@ -743,6 +754,7 @@ mod tests {
             let expected = Access {
                 action: action.to_owned(),
                 resource: resource.to_owned(),
+                context: Vec::new(),
             };
             assert_eq!(
                 access(&call, &signed(service), path, body.as_bytes(), "1"),

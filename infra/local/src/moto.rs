@@ -22,13 +22,16 @@ const SHOWN_LINES: usize = 15;
 /// would only hide the errors.
 ///
 /// `States.DataLimitExceeded` reaches moto as a function's error, and moto's own check would turn
-/// a custom error of that prefix into `States.Runtime`.
+/// a custom error of that prefix into `States.Runtime`. Its context object lacks `RedriveCount`, which is 0
+/// here: a redrive has the count as a literal.
 const SERVE: &str = r#"
 import logging, os, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 import moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name as error_names
 error_names.ILLEGAL_CUSTOM_ERROR_PREFIX = "States.\0"
+import moto.stepfunctions.parser.backend.execution_worker as worker
+worker.ExecutionData = lambda **context: dict(context, RedriveCount=0)
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True, request_handler=MotoRequestHandler)

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use iam_rs::{
-    Arn, Context, Decision, IAMPolicy, IAMRequest, PolicyEvaluator, Principal, PrincipalId,
+    Arn, Context, ContextValue, Decision, IAMPolicy, IAMRequest, PolicyEvaluator, Principal,
+    PrincipalId,
 };
 use serde_json::Value;
 
@@ -46,6 +47,8 @@ pub struct Access {
     pub action: String,
     /// The ARN of what it is done to.
     pub resource: String,
+    /// What conditions ask for: key and values, for example `dynamodb:LeadingKeys`.
+    pub context: Vec<(String, Vec<String>)>,
 }
 
 impl Permissions {
@@ -81,7 +84,9 @@ impl Permissions {
     /// AWS's words for the denial. A caller without a role may do nothing.
     pub fn check(&self, caller: &str, access: &Access) -> Result<(), String> {
         let mut state = self.lock();
-        let Access { action, resource } = access;
+        let Access {
+            action, resource, ..
+        } = access;
         let denial = match state.callers.get(caller) {
             None => format!("{caller} has no role, so it may not {action}"),
             Some(Caller { role, parsed }) => {
@@ -117,8 +122,11 @@ fn allows(
     policies: Vec<IAMPolicy>,
     principal: Principal,
     access: &Access,
-    context: Context,
+    mut context: Context,
 ) -> Result<bool, String> {
+    for (key, values) in &access.context {
+        context.insert(key.clone(), ContextValue::StringList(values.clone()));
+    }
     let resource = Arn::parse(&access.resource).map_err(|error| error.to_string())?;
     let request = IAMRequest::new_with_context(principal, &access.action, resource, context);
     let result = PolicyEvaluator::with_policies(policies).evaluate(&request);
@@ -145,6 +153,36 @@ mod tests {
         Access {
             action: action.to_owned(),
             resource: resource.to_owned(),
+            context: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_row_may_be_written_only_under_the_keys_that_the_role_names() {
+        let table = "arn:aws:dynamodb:eu-central-2:123456789012:table/t";
+        let permissions = Permissions::default();
+        let policies = vec![json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Action": "dynamodb:UpdateItem", "Resource": table,
+            "Condition": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["orders", "(unknown)"]}},
+        }]})];
+        let arn = "arn:aws:iam::123456789012:role/x".to_owned();
+        permissions.set("f", Role { arn, policies }).unwrap();
+        for (keys, allowed) in [
+            (&["orders"][..], true),
+            (&["(unknown)"], true),
+            (&["orders", "(unknown)"], true),
+            (&["orders2"], false),
+            (&["Orders"], false),
+            (&[""], false),
+            (&["orders", "payments"], false),
+        ] {
+            let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+            let access = Access {
+                context: vec![("dynamodb:LeadingKeys".to_owned(), keys)],
+                ..access("dynamodb:UpdateItem", table)
+            };
+            let checked = permissions.check("f", &access);
+            assert_eq!(checked.is_ok(), allowed, "{access:?}: {checked:?}");
         }
     }
 

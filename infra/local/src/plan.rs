@@ -266,8 +266,11 @@ fn epoch(seconds: f64) -> Option<Timestamp> {
 
 fn policy(path: &Path) -> Result<Retention, String> {
     let cure = "It must be a `retention` object, such as {\"keep_last\":30}";
-    let policy: Retention =
-        shell::parse(&read(path)?).map_err(|fact| format!("{}: {fact}. {cure}", path.display()))?;
+    let policy = shell::parse(&read(path)?).and_then(|policy: Retention| {
+        policy.refuse_unknown_fields()?;
+        Ok(policy)
+    });
+    let policy = policy.map_err(|fact| format!("{}: {fact}. {cure}", path.display()))?;
     if policy.has_rule() {
         Ok(policy)
     } else {

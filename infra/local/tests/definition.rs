@@ -8,7 +8,7 @@ use std::time::Duration;
 use contract::{
     CreateSnapshotInput, CreateSnapshotOutput, DescribeSnapshotInput, DescribeSnapshotOutput,
     ErrorName, PruneSnapshotsInput, PruneSnapshotsOutput, RecordAndNotifyInput,
-    RecordAndNotifyOutput,
+    RecordAndNotifyOutput, RunSummary,
 };
 use local::definition::DEFINITION;
 use local::stack::{EVERY_APPLICATION, Stack};
@@ -85,7 +85,7 @@ fn input(task: &str) -> Schema {
     match task {
         "DescribeSnapshot" => schema_for!(DescribeSnapshotInput),
         "PruneSnapshots" => schema_for!(PruneSnapshotsInput),
-        "RecordAndNotify" => schema_for!(RecordAndNotifyInput),
+        "RecordAndNotify" => schema_for!(RunSummary),
         other => panic!("nothing leads to {other}"),
     }
 }
@@ -375,7 +375,7 @@ fn samples(task: &str) -> Vec<Value> {
                 checked(typed.and_then(serde_json::to_value))
             })
             .collect(),
-        "PruneSnapshots" => ["CONTINUE", "DONE"]
+        "PruneSnapshots" => ["CONTINUE", "WAIT", "DONE"]
             .into_iter()
             .map(|pruning| {
                 let doomed = json!({
@@ -384,12 +384,18 @@ fn samples(task: &str) -> Vec<Value> {
                 });
                 let mut output = json!({
                     "run": run, "pruning": pruning, "batch": [], "deletions_wanted": 1,
+                    "wait_seconds": 15,
                     "progress": { "deleted_count": 1, "deleted": [doomed] },
                     "snapshots_ready": 3, "snapshots_total": 4,
                     "newest_ready_at": "2026-11-22T20:02:28.42Z", "verdicts": []
                 });
                 if pruning == "CONTINUE" {
                     output["batch"] = json!([doomed]);
+                    output["planned_at"] = "2026-11-22T20:03:14.5Z".into();
+                } else if pruning == "WAIT" {
+                    output["batch"] = json!([doomed]);
+                    output["batch"][0]["tried"] = true.into();
+                    output["progress"]["waiting_since"] = "2026-11-22T20:03:14.5Z".into();
                 } else {
                     output["held_back"] = json!({
                         "cause": "MAX_DELETIONS_PER_RUN", "deletions_wanted": 1, "message": "m"
@@ -414,11 +420,37 @@ fn taken(task: &str, payload: Value) -> Result<Value, serde_json::Error> {
         "PruneSnapshots" => {
             serde_json::from_value::<PruneSnapshotsInput>(payload).and_then(serde_json::to_value)
         }
-        "RecordAndNotify" => {
-            serde_json::from_value::<RecordAndNotifyInput>(payload).and_then(serde_json::to_value)
-        }
+        "RecordAndNotify" => serde_json::from_value::<RecordAndNotifyInput>(payload)
+            .and_then(|input| serde_json::to_value(input.done)),
         other => panic!("nothing leads to {other}"),
     }
+}
+
+/// What the context object has in every execution.
+fn context(path: &str) -> Value {
+    match path {
+        "$$.Execution.Id" => json!("arn:aws:states:r:1:execution:m:n"),
+        "$$.Execution.StartTime" => json!("2026-11-22T20:02:27.949Z"),
+        "$$.Execution.RedriveCount" => json!(0),
+        other => panic!("{other} is not there in every execution"),
+    }
+}
+
+/// A Task's payload, given the state's input.
+fn payload(task: &Value, input: &Value) -> Value {
+    let parameters = &task["Parameters"];
+    if parameters["Payload.$"] == "$" {
+        return input.clone();
+    }
+    let fields = parameters["Payload"].as_object().unwrap().iter();
+    let filled = fields.map(|(field, value)| match field.strip_suffix(".$") {
+        None => (field.clone(), value.clone()),
+        Some(field) => match value.as_str().unwrap() {
+            "$" => (field.to_owned(), input.clone()),
+            path => (field.to_owned(), context(path)),
+        },
+    });
+    filled.collect()
 }
 
 #[test]
@@ -449,8 +481,7 @@ fn every_output_is_the_next_input() {
                     .as_str()
                     .unwrap_or_else(|| panic!("{at} has no way for {sample}"));
             }
-            assert_eq!(definition["States"][at]["Parameters"]["Payload.$"], "$");
-            let taken = taken(at, sample.clone());
+            let taken = taken(at, payload(&definition["States"][at], &sample));
             let taken = taken.unwrap_or_else(|error| panic!("{name} -> {at}: {error}"));
             // What the next state knows under a name is what the last one has handed on.
             let known = input(at);
@@ -463,11 +494,12 @@ fn every_output_is_the_next_input() {
             edges += 1;
         }
     }
-    assert_eq!(edges, 7);
+    assert_eq!(edges, 8);
     for field in [
         "run",
         "snapshot",
         "batch",
+        "planned_at",
         "progress",
         "skip_reason",
         "held_back",
@@ -480,18 +512,33 @@ fn every_output_is_the_next_input() {
 }
 
 #[test]
-fn the_first_task_is_given_the_input_and_scalars_of_the_context_object_alone() {
+fn a_task_is_given_the_states_input_constants_and_scalars_of_the_context_object_alone() {
     let definition = definition();
-    let payload = &definition["States"]["CreateSnapshot"]["Parameters"]["Payload"];
-    let mut given = Map::new();
-    for (field, path) in payload.as_object().unwrap() {
-        let value = match path.as_str().unwrap() {
-            "$$.Execution.Id" => json!("arn:aws:states:r:1:execution:m:n"),
-            "$$.Execution.StartTime" => json!("2026-11-22T20:02:27.949Z"),
-            "$" => json!({ "application_name": "orders" }),
-            other => panic!("{other} is not there in every execution"),
+    let tasks = tasks(&definition);
+    let input = json!({ "application_name": "orders" });
+    let first = payload(tasks["CreateSnapshot"], &input);
+    let first: CreateSnapshotInput = serde_json::from_value(first).unwrap();
+    assert_eq!(first.input, input);
+    // The answers that only this definition knows depend on it.
+    assert_eq!(first.definition, 2);
+    for (name, task) in tasks {
+        let given = payload(task, &input);
+        let fields: Vec<&str> = given
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        let expected: &[&str] = match name {
+            "CreateSnapshot" => &[
+                "definition",
+                "execution_arn",
+                "execution_started_at",
+                "input",
+            ],
+            "RecordAndNotify" => &["done", "redrive_count"],
+            _ => &["application_name"],
         };
-        given.insert(field.strip_suffix(".$").unwrap().to_owned(), value);
+        assert_eq!(fields, expected, "{name}");
     }
-    serde_json::from_value::<CreateSnapshotInput>(Value::Object(given)).unwrap();
 }

@@ -340,6 +340,7 @@ fn a_denial_says_who_may_not_do_what_to_what() {
         action: action.to_owned(),
         resource: "arn:aws:kinesisanalytics:eu-central-2:123456789012:application/orders"
             .to_owned(),
+        context: Vec::new(),
     };
     let allowed = access("kinesisanalytics:DescribeApplicationSnapshot");
     assert_eq!(permissions.check("describe-snapshot", &allowed), Ok(()));

@@ -117,7 +117,7 @@ fn call_of(function: &str, operation: &str, body: &Value, created: bool) -> Stri
             ", a later page"
         }
         ("record-and-notify", "UpdateItem")
-            if body["ExpressionAttributeValues"][":notified"].is_object() =>
+            if body["ExpressionAttributeValues"][":told"].is_object() =>
         {
             ", the mark of the announcement"
         }

@@ -169,10 +169,14 @@ impl Watch {
         match ended {
             Ok(output) => {
                 let held_back = output["held_back"]["cause"].as_str();
-                let met = [held_back, output["recorded"].as_str()];
+                let waits = output["pruning"]
+                    .as_str()
+                    .filter(|pruning| *pruning == "WAIT");
+                let met = [held_back, output["recorded"].as_str(), waits];
                 self.met
                     .extend(met.into_iter().flatten().map(str::to_owned));
-                let unanswered = output["progress"]["unanswered"].is_array();
+                let mut batch = output["batch"].as_array().into_iter().flatten();
+                let unanswered = batch.any(|doomed| doomed["tried"] == true);
                 self.met
                     .extend(unanswered.then(|| "no answer to a deletion".to_owned()));
             }

@@ -1,0 +1,86 @@
+//! The application, as far as deleting its snapshots is concerned.
+
+use aws_sdk_kinesisanalyticsv2::Client;
+use aws_sdk_kinesisanalyticsv2::types::{
+    ApplicationDetail, ApplicationRestoreConfiguration, ApplicationRestoreType as RestoreType,
+};
+use contract::{ErrorName, Run};
+use shell::{Refusal, StepError};
+
+/// What one look at the application tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Application {
+    pub(crate) name: String,
+    /// As the service writes it.
+    pub(crate) status: String,
+    /// The version that runs.
+    pub(crate) version_id: i64,
+    pub(crate) restore: Restore,
+}
+
+/// What the application restores from when it starts next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Restore {
+    /// Nothing, or its latest snapshot, which is protected as the newest.
+    OwnChoice,
+    /// This snapshot.
+    Named(String),
+    /// A snapshot that the service does not name.
+    Unnamed,
+}
+
+impl Restore {
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::OwnChoice | Self::Unnamed => None,
+        }
+    }
+}
+
+pub(crate) async fn describe(flink: &Client, run: &Run) -> Result<Application, StepError> {
+    let name = run.input.application_name.as_str();
+    let application = flink
+        .describe_application()
+        .application_name(name)
+        .send()
+        .await
+        .map_err(|error| {
+            Refusal::of("DescribeApplication", &error)
+                .into_flink_error(ErrorName::ApplicationNotFound)
+        })?
+        .application_detail
+        .ok_or_else(|| StepError::unexpected("DescribeApplication: no ApplicationDetail."))?;
+    Ok(Application {
+        name: name.to_owned(),
+        status: application.application_status().as_str().to_owned(),
+        version_id: application.application_version_id,
+        restore: restore_configuration(&application).map_or(Restore::OwnChoice, restore),
+    })
+}
+
+fn restore_configuration(
+    application: &ApplicationDetail,
+) -> Option<&ApplicationRestoreConfiguration> {
+    application
+        .application_configuration_description
+        .as_ref()?
+        .run_configuration_description
+        .as_ref()?
+        .application_restore_configuration_description
+        .as_ref()
+}
+
+/// A kind of restore that is not known and names no snapshot may restore from any.
+fn restore(configuration: &ApplicationRestoreConfiguration) -> Restore {
+    match (
+        &configuration.snapshot_name,
+        &configuration.application_restore_type,
+    ) {
+        (Some(name), _) => Restore::Named(name.clone()),
+        (None, RestoreType::SkipRestoreFromSnapshot | RestoreType::RestoreFromLatestSnapshot) => {
+            Restore::OwnChoice
+        }
+        (None, _) => Restore::Unnamed,
+    }
+}
