@@ -36,10 +36,10 @@ pub struct Mutation {
 }
 
 /// The bugs.
-pub const MUTATIONS: [Mutation; 14] = [
+pub const MUTATIONS: [Mutation; 18] = [
     Mutation {
         bug: "The newest of the doomed are deleted first",
-        file: "functions/prune-snapshots/src/handler.rs",
+        file: "functions/prune-snapshots/src/decision.rs",
         right: "        .rev()\n        .filter(|verdict| doomed.contains",
         wrong: "        .filter(|verdict| doomed.contains",
     },
@@ -78,15 +78,15 @@ pub const MUTATIONS: [Mutation; 14] = [
     },
     Mutation {
         bug: "The batch in the input is not deleted",
-        file: "functions/prune-snapshots/src/handler.rs",
-        right: "        .filter(|doomed| Some(doomed.snapshot_name.as_str()) != restore_point)",
-        wrong: "        .filter(|_| false)",
+        file: "functions/prune-snapshots/src/decision.rs",
+        right: "    names.filter(|name| Some(*name) != restore_point).collect()",
+        wrong: "    names.filter(|_| restore_point == Some(\"\")).collect()",
     },
     Mutation {
         bug: "A restore point that was named since the plan is deleted",
-        file: "functions/prune-snapshots/src/handler.rs",
-        right: "        .filter(|doomed| Some(doomed.snapshot_name.as_str()) != restore_point)",
-        wrong: "        .filter(|_| restore_point != Some(\"\"))",
+        file: "functions/prune-snapshots/src/decision.rs",
+        right: "    names.filter(|name| Some(*name) != restore_point).collect()",
+        wrong: "    names.filter(|_| restore_point != Some(\"\")).collect()",
     },
     Mutation {
         bug: "A plan is made from the pages before one that failed",
@@ -109,9 +109,11 @@ pub const MUTATIONS: [Mutation; 14] = [
     },
     Mutation {
         bug: "The brake forgets what the run has deleted before",
-        file: "functions/prune-snapshots/src/handler.rs",
-        right: "    let begun = progress.deleted_count.saturating_add(progress.failed_count);",
-        wrong: "    let begun = progress.failed_count;",
+        file: "functions/prune-snapshots/src/progress.rs",
+        right: "        self.progress
+            .deleted_count
+            .saturating_add(self.progress.failed_count)",
+        wrong: "        self.progress.failed_count",
     },
     Mutation {
         bug: "Snapshots are deleted though the application does not run",
@@ -121,15 +123,15 @@ pub const MUTATIONS: [Mutation; 14] = [
     },
     Mutation {
         bug: "A deletion whose answer was lost is not counted",
-        file: "functions/prune-snapshots/src/handler.rs",
-        right: "            _ if !remain.contains(name.as_str()) => Fate::Deleted,",
-        wrong: "            _ if !remain.contains(name.as_str()) && batch.is_empty() => Fate::Deleted,",
+        file: "functions/prune-snapshots/src/progress.rs",
+        right: "        (Seen::NotListed(None | Some(Presence::Gone)), _) => Effect::Deleted,",
+        wrong: "        (Seen::NotListed(None | Some(Presence::Gone)), Fate::Accepted) => Effect::Deleted,",
     },
     Mutation {
         bug: "A record overwrites what is later, or another execution's",
         file: "functions/record-and-notify/src/table.rs",
-        right: "             (execution_arn = :execution_arn AND finished_at <= :finished_at)\",",
-        wrong: "             (attribute_not_exists(nothing) OR execution_arn = :execution_arn AND finished_at <= :finished_at)\",",
+        right: "\"attribute_not_exists(app_name) OR (execution_arn = :execution_arn AND ({not_later}))\"",
+        wrong: "\"attribute_not_exists(nothing) OR (execution_arn = :execution_arn AND ({not_later}))\"",
     },
     Mutation {
         bug: "A refused announcement is taken for one that was made",
@@ -139,9 +141,33 @@ pub const MUTATIONS: [Mutation; 14] = [
     },
     Mutation {
         bug: "A repeat announces the run again",
-        file: "functions/record-and-notify/src/handler.rs",
-        right: "        Written::Now(Some(notified)) if announces(&notified, &record) => {",
-        wrong: "        Written::Now(Some(notified)) if false && announces(&notified, &record) => {",
+        file: "functions/record-and-notify/src/table.rs",
+        right: "        Some(notified) if announces(&notified, record) => Told::Announced(notified.message_id),",
+        wrong: "        Some(notified) if false && announces(&notified, record) => Told::Announced(notified.message_id),",
+    },
+    Mutation {
+        bug: "A batch is deleted however old its plan is",
+        file: "functions/prune-snapshots/src/decision.rs",
+        right: "now.duration_since(at).abs() <= PLAN_GOOD_FOR",
+        wrong: "now.duration_since(at).abs() >= SignedDuration::ZERO",
+    },
+    Mutation {
+        bug: "What was just refused counts as deleted when it is not listed",
+        file: "functions/prune-snapshots/src/progress.rs",
+        right: "    !is_listed && !matches!(fate, Fate::Accepted)",
+        wrong: "    !is_listed && !matches!(fate, Fate::Accepted | Fate::Throttled(_))",
+    },
+    Mutation {
+        bug: "The last state's late write stands above the event of the end",
+        file: "functions/record-and-notify/src/table.rs",
+        right: "\"redrive_count = :redrive_count AND NOT outcome IN (:failed, :timed_out, :aborted)\"",
+        wrong: "\"redrive_count = :redrive_count\"",
+    },
+    Mutation {
+        bug: "A run whose own snapshot is gone ends well if nothing was to go",
+        file: "functions/prune-snapshots/src/decision.rs",
+        right: "        Standing::Problem(hold) | Standing::NotListedYet(hold) => return Some(hold),",
+        wrong: "        Standing::Problem(hold) | Standing::NotListedYet(hold) => Some(hold),",
     },
 ];
 
