@@ -1,4 +1,4 @@
-//! Faults for tests: what the gateway does instead of, or on top of, answering a call.
+//! Faults for tests: what the proxy does instead of, or on top of, answering a call.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 /// A fault and the calls that it hits. The oldest live fault that matches a call is the one that acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The function that makes the call, or for `Invoke` the one that is invoked; `None` for anybody.
+    /// The function that makes the call; `None` for anybody.
     pub function: Option<String>,
-    /// The operation as AWS names it, for example `CreateApplicationSnapshot`, `Publish` or `Invoke`.
+    /// The operation as AWS names it, for example `CreateApplicationSnapshot` or `Publish`.
     pub operation: String,
     /// Only calls whose body names this application, as a whole token of `[a-zA-Z0-9_.-]`.
     pub application: Option<String>,
@@ -63,7 +63,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FaultId(usize);
 
-/// The faults of one gateway.
+/// The faults of one proxy.
 #[derive(Debug, Default)]
 pub struct Faults(Mutex<Vec<Injected>>);
 
@@ -152,7 +152,7 @@ fn without_escapes(text: &str) -> String {
 }
 
 /// Decodes `%XX`. A `+` stays: no name that is looked for has blanks, and `+` ends a token as well.
-pub(crate) fn percent_decoded(text: &str) -> String {
+fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

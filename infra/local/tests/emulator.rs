@@ -29,7 +29,7 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
             emulator.seed("judge-full", quota);
         }
         let target = functions::target_folder().unwrap();
-        let python = python::install(&target, python::MOTO, |_| ())
+        let python = python::install(&target, python::BOTOCORE, |_| ())
             .await
             .unwrap();
         let judged = Command::new(python)
