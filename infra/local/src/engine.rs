@@ -116,6 +116,7 @@ impl Names {
 pub struct Engine {
     ministack: MiniStack,
     proxy: Proxy,
+    endpoint: String,
     names: Names,
     work: Work,
     deployed: Deployed,
@@ -138,25 +139,35 @@ impl Engine {
             event_retry_seconds: settings.event_retry_seconds,
         })
         .await?;
+        let endpoint = bound.endpoint();
         let work = work(&stack, &settings.application, &settings.built, &bound)?;
         let deployed = ministack.deploy(&work).await?;
-        let names = Names::of(bound.endpoint(), &deployed)?;
+        let names = Names::of(endpoint.clone(), &deployed)?;
         let permissions = Permissions::default();
-        for (id, program) in &work.functions {
-            let role = deployed.roles.get(id).cloned();
-            let role = role.ok_or_else(|| format!("{id} has no role"))?;
-            permissions.set(&program.name, role)?;
-        }
+        set_roles(&permissions, &work, &deployed)?;
         let emulator = Emulator::new(REGION, ACCOUNT, settings.lifecycle);
         let upstream = ministack.upstream().clone();
         let proxy = bound.serve(names.clone(), permissions, emulator, upstream);
         Ok(Self {
             ministack,
             proxy,
+            endpoint,
             names,
             work,
             deployed,
         })
+    }
+
+    /// Deploys something else: an update of the stack, or another stack, whose functions then have the roles of that one.
+    ///
+    /// # Errors
+    /// A text for people: why it is not deployed. What was deployed before is still there.
+    pub async fn deploy(&mut self, work: Work) -> Result<(), String> {
+        let deployed = self.ministack.deploy(&work).await?;
+        self.names = Names::of(self.endpoint.clone(), &deployed)?;
+        set_roles(self.proxy.permissions(), &work, &deployed)?;
+        (self.work, self.deployed) = (work, deployed);
+        Ok(())
     }
 
     /// What a client needs to know.
@@ -169,12 +180,6 @@ impl Engine {
     #[must_use]
     pub fn proxy(&self) -> &Proxy {
         &self.proxy
-    }
-
-    /// The emulator of everything else.
-    #[must_use]
-    pub fn ministack(&self) -> &MiniStack {
-        &self.ministack
     }
 
     /// What was deployed.
@@ -227,6 +232,16 @@ impl Engine {
         self.proxy.stop().await;
         self.ministack.stop().await;
     }
+}
+
+/// What each function may do, as it is deployed.
+fn set_roles(permissions: &Permissions, work: &Work, deployed: &Deployed) -> Result<(), String> {
+    for (id, program) in &work.functions {
+        let role = deployed.roles.get(id).cloned();
+        let role = role.ok_or_else(|| format!("{id} has no role"))?;
+        permissions.set(&program.name, role)?;
+    }
+    Ok(())
 }
 
 /// The template, the functions and the definition, ready to be deployed.
