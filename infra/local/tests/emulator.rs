@@ -73,3 +73,18 @@ fn calls_of_pages_and_to_other_hosts_are_refused() {
         }
     });
 }
+
+#[test]
+fn redrives_timeouts_and_stops_pass_botocores_shapes() {
+    run(async {
+        let target = functions::target_folder().unwrap();
+        let python = python::install(&target, python::MINISTACK, |_| ())
+            .await
+            .unwrap();
+        let judge = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/redrive_judge.py");
+        let judged = Command::new(python).arg(judge).output().await.unwrap();
+        let said = String::from_utf8_lossy(&judged.stdout);
+        let complained = String::from_utf8_lossy(&judged.stderr);
+        assert!(judged.status.success(), "{said}\n{complained}");
+    });
+}
