@@ -99,10 +99,9 @@ fn an_update_from_the_last_release_keeps_the_rows_and_a_run_under_way() {
         scenario.until_state(&under_way, "WaitForSnapshot").await;
 
         drop(scenario);
-        let update = Work {
-            stack: "released".to_owned(),
-            ..current
-        };
+        // One parameter changes in any case: an update without a change is refused.
+        let mut update = with(&current, &[("LogRetentionDays", "30")]);
+        update.stack = "released".to_owned();
         engine.deploy(update).await.unwrap();
         assert_eq!(engine.names().state_machine_arn, machine);
         let scenario = Scenario::without_application(&engine, "updated").await;
