@@ -19,9 +19,12 @@ import time
 from pathlib import Path
 
 import boto3
-from boto3_judge import Judgement, check_members, check_shape, demand
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
+# No __pycache__ in the source folders.
+sys.dont_write_bytecode = True
+from boto3_judge import Judgement, check_members, check_shape, demand  # noqa: E402
 
 MODULE = Path(__file__).resolve().parent.parent / "python" / "redrive.py"
 REGION, ACCOUNT = "eu-central-1", "123456789012"
@@ -53,7 +56,10 @@ LEFT_OUT = {
 # The server as it is, but that an execution whose name is `held-` and a type of event goes no further after such an
 # event until a client has stopped it. The server ends with this process.
 SERVER = """
-import contextlib, os, sys, threading, time, redrive
+import os, sys, threading, time
+import ministack.app
+sys.dont_write_bytecode = True
+import redrive
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 going_on = redrive.going_on
 def held():
@@ -77,8 +83,12 @@ def connect(endpoint):
     global STATES, SQS, EVENTS
     config = Config(parameter_validation=True, retries={"total_max_attempts": 1})
     names = ("stepfunctions", "sqs", "events")
-    STATES, SQS, EVENTS = (boto3.client(name, endpoint_url=endpoint, config=config, **WITH) for name in names)
-    STATES.meta.events.register("before-parse.sfn", lambda response_dict, **_: RAW.update(response_dict))
+    STATES, SQS, EVENTS = (
+        boto3.client(name, endpoint_url=endpoint, config=config, **WITH) for name in names
+    )
+    STATES.meta.events.register(
+        "before-parse.sfn", lambda response_dict, **_: RAW.update(response_dict)
+    )
 
 
 def wait_for(what, look):
@@ -143,7 +153,12 @@ def begin(states, name, data=None, execution=None, **fields):
     """An execution of a new state machine."""
     arn = machine(states, name, **fields)
     members = {"name": execution} if execution else {}
-    started = call("StartExecution", stateMachineArn=arn, input=json.dumps(data or {}, ensure_ascii=False), **members)
+    started = call(
+        "StartExecution",
+        stateMachineArn=arn,
+        input=json.dumps(data or {}, ensure_ascii=False),
+        **members,
+    )
     return started["executionArn"]
 
 
@@ -183,7 +198,9 @@ def story(arn):
     """The types of the events, with the names of states."""
     told = []
     for event in history(arn):
-        details = event.get("stateEnteredEventDetails") or event.get("stateExitedEventDetails") or {}
+        details = (
+            event.get("stateEnteredEventDetails") or event.get("stateExitedEventDetails") or {}
+        )
         told.append(f"{event['type']} {details.get('name', '')}".strip())
     return told
 
@@ -206,7 +223,12 @@ class Questions:
 
     def task(self, **fields):
         """A Task that asks, with what it sees, and waits for the answer."""
-        body = {"token.$": "$$.Task.Token", "input.$": "$", "execution.$": "$$.Execution", "state.$": "$$.State"}
+        body = {
+            "token.$": "$$.Task.Token",
+            "input.$": "$",
+            "execution.$": "$$.Execution",
+            "state.$": "$$.State",
+        }
         return {
             "Type": "Task",
             "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
@@ -216,7 +238,9 @@ class Questions:
 
     def received(self, seconds=0):
         """What has been asked and not yet been received."""
-        asked = SQS.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, WaitTimeSeconds=seconds)
+        asked = SQS.receive_message(
+            QueueUrl=self.url, MaxNumberOfMessages=10, WaitTimeSeconds=seconds
+        )
         for message in asked.get("Messages", []):
             SQS.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
         return [json.loads(message["Body"]) for message in asked.get("Messages", [])]
@@ -224,7 +248,9 @@ class Questions:
     def next(self, count):
         """The next questions, by their inputs, and no more than so many."""
         asked = []
-        wait_for(f"{count} questions", lambda: asked.extend(self.received(1)) or len(asked) >= count)
+        wait_for(
+            f"{count} questions", lambda: asked.extend(self.received(1)) or len(asked) >= count
+        )
         asked.sort(key=lambda question: json.dumps(question["input"]))
         equal(len(asked), count, f"questions {[question['input'] for question in asked]}")
         return asked
@@ -266,16 +292,24 @@ def judge_a_failed_task():
     date = redrive(arn)
     second = asked.one()
     running = describe(arn)
-    equal((running["status"], running["redriveCount"], running["redriveDate"]), ("RUNNING", 1, date), "redriven")
+    equal(
+        (running["status"], running["redriveCount"], running["redriveDate"]),
+        ("RUNNING", 1, date),
+        "redriven",
+    )
     equal({"error", "cause", "stopDate"} & running.keys(), set(), "what the failure has left")
     equal(second["input"], {"a": 1}, "the failed state's input")
     equal(second["state"], first["state"], "$$.State of a state that is not entered anew")
     equal(second["execution"]["RedriveCount"], 1, "RedriveCount")
     told = second["execution"].pop("RedriveTime")
     told = datetime.datetime.fromisoformat(told.replace("Z", "+00:00"))
-    demand(abs(told - date) < datetime.timedelta(milliseconds=1), f"RedriveTime {told} instead of {date}")
+    demand(
+        abs(told - date) < datetime.timedelta(milliseconds=1),
+        f"RedriveTime {told} instead of {date}",
+    )
     equal(second["execution"] | {"RedriveCount": 0}, first["execution"], "the rest of $$.Execution")
     equal(second["execution"]["Input"], {"given": True}, "$$.Execution.Input")
+    equal(second["execution"]["RoleArn"], ROLE, "$$.Execution.RoleArn")
     answer(second, 7)
     equal(output(arn), {"a": 1, "answer": 7}, "output")
     asked.demand_none()
@@ -302,18 +336,28 @@ def judge_a_failed_task():
     redriven = history(arn)[7]["executionRedrivenEventDetails"]
     equal(redriven, {"redriveCount": 1}, "details of ExecutionRedriven")
     listed = call("ListExecutions", stateMachineArn=found["stateMachineArn"])["executions"]
-    equal([(one["redriveCount"], one["redriveDate"]) for one in listed], [(1, date)], "ListExecutions")
+    equal(
+        [(one["redriveCount"], one["redriveDate"]) for one in listed], [(1, date)], "ListExecutions"
+    )
 
 
 def judge_a_fail_state():
     arn = begin({"Stop": {"Type": "Fail", "Error": "E", "Cause": "C"}}, "fail-state")
     end(arn, "FAILED")
     listed = call("ListExecutions", stateMachineArn=describe(arn)["stateMachineArn"])["executions"]
-    equal(("redriveDate" in listed[0], listed[0]["redriveCount"]), (False, 0), "ListExecutions before a redrive")
+    equal(
+        ("redriveDate" in listed[0], listed[0]["redriveCount"]),
+        (False, 0),
+        "ListExecutions before a redrive",
+    )
     for count in (1, 2):
         redrive(arn)
         found = end(arn, "FAILED")
-        equal((found["redriveCount"], found["error"], found["cause"]), (count, "E", "C"), "a Fail state fails again")
+        equal(
+            (found["redriveCount"], found["error"], found["cause"]),
+            (count, "E", "C"),
+            "a Fail state fails again",
+        )
     entered = [event for event in story(arn) if event == "FailStateEntered Stop"]
     equal(len(entered), 3, "entries of the Fail state")
 
@@ -362,7 +406,12 @@ def judge_refusals():
     arn = begin({"Ask": asked.task()}, "refusals")
     question = asked.one()
     for status in ("RUNNING", "SUCCEEDED"):
-        refused("RedriveExecution", "ExecutionNotRedrivable", REDRIVE_STATUS[status][1], executionArn=arn)
+        refused(
+            "RedriveExecution",
+            "ExecutionNotRedrivable",
+            REDRIVE_STATUS[status][1],
+            executionArn=arn,
+        )
         if status == "RUNNING":
             answer(question)
             end(arn, "SUCCEEDED")
@@ -372,7 +421,11 @@ def judge_refusals():
     arn = call("StartExecution", stateMachineArn=of)["executionArn"]
     look = lambda: call("DescribeExecution", executionArn=arn)  # noqa: E731
     found = wait_for("end", lambda: (d := look())["status"] != "RUNNING" and d)
-    equal((found["status"], found["redriveStatus"]), ("FAILED", "NOT_REDRIVABLE"), "an Express execution")
+    equal(
+        (found["status"], found["redriveStatus"]),
+        ("FAILED", "NOT_REDRIVABLE"),
+        "an Express execution",
+    )
     refused("RedriveExecution", "ExecutionNotRedrivable", "FAILED", executionArn=arn)
 
 
@@ -410,19 +463,30 @@ def judge_a_stop_in_a_task():
         late(old, "late")
         answer(new, "new")
         equal(output(arn), "new", "output")
-        rest = ["TaskSucceeded", "TaskStateExited Ask", "PassStateEntered Last", "PassStateExited Last"]
+        rest = [
+            "TaskSucceeded",
+            "TaskStateExited Ask",
+            "PassStateEntered Last",
+            "PassStateExited Last",
+        ]
         expected = [*told, "ExecutionRedriven", "TaskScheduled", *rest, "ExecutionSucceeded"]
         equal(story(arn), expected, f"history with a {name}")
         asked.demand_none()
 
-        arn = call("StartExecution", stateMachineArn=describe(arn)["stateMachineArn"])["executionArn"]
+        arn = call("StartExecution", stateMachineArn=describe(arn)["stateMachineArn"])[
+            "executionArn"
+        ]
         old = asked.one()
         stop(arn)
         told = story(arn)
         late(old, "late")
         # By the end of another execution the thread of the stopped one has woken up.
         judge_the_end_of_another(asked, describe(arn)["stateMachineArn"])
-        equal((describe(arn)["status"], story(arn)), ("ABORTED", told), f"a stopped execution with a {name}")
+        equal(
+            (describe(arn)["status"], story(arn)),
+            ("ABORTED", told),
+            f"a stopped execution with a {name}",
+        )
 
 
 def judge_the_end_of_another(asked, of):
@@ -433,7 +497,9 @@ def judge_the_end_of_another(asked, of):
 
 
 def judge_a_stop_in_a_wait():
-    arn = begin({"Wait": {"Type": "Wait", "Seconds": LONG, "Next": "Last"}, "Last": passing()}, "wait")
+    arn = begin(
+        {"Wait": {"Type": "Wait", "Seconds": LONG, "Next": "Last"}, "Last": passing()}, "wait"
+    )
     entered = ["ExecutionStarted", "WaitStateEntered Wait"]
     wait_for("the Wait", lambda: story(arn) == entered)
     stop(arn)
@@ -453,12 +519,16 @@ def judge_a_stop_between_states():
     ):
         arn = begin(states, held, execution=f"held-{held}")
         told = ["ExecutionStarted", *before]
-        wait_for(f"{held}", lambda: story(arn) == told)
+        wait_for(held, lambda arn=arn, told=told: story(arn) == told)
         stop(arn)
         equal(story(arn), [*told, "ExecutionAborted"], "history of the stopped")
         redrive(arn)
         equal(output(arn), {"a": 1}, "output")
-        equal(story(arn), [*told, "ExecutionAborted", "ExecutionRedriven", *after], f"history after {held}")
+        equal(
+            story(arn),
+            [*told, "ExecutionAborted", "ExecutionRedriven", *after],
+            f"history after {held}",
+        )
 
 
 def judge_timeouts():
@@ -470,13 +540,27 @@ def judge_timeouts():
     answer(asked.one())
     end(in_time, "SUCCEEDED")
     told = story(in_time)
+    stopped, resumed = (
+        begin({"Ask": asked.task()}, f"stopped-{n}", TimeoutSeconds=200) for n in (1, 2)
+    )
+    asked.next(2)
+    stop(stopped)
+    stop(resumed)
+    resumed_at = redrive(resumed)
+    asked.one()
     for name, state, is_asking in (
         ("Task", asked.task(Next="Last"), True),
         ("Wait", waits, False),
-        ("Map", {"Type": "Map", "ItemsPath": "$.items", "ItemProcessor": fork, "Next": "Last"}, True),
+        (
+            "Map",
+            {"Type": "Map", "ItemsPath": "$.items", "ItemProcessor": fork, "Next": "Last"},
+            True,
+        ),
         ("Parallel", {"Type": "Parallel", "Branches": [fork], "Next": "Last"}, True),
     ):
-        arn = begin({name: state, "Last": passing()}, f"timeout-{name}", {"items": [1]}, TimeoutSeconds=50)
+        arn = begin(
+            {name: state, "Last": passing()}, f"timeout-{name}", {"items": [1]}, TimeoutSeconds=50
+        )
         old = asked.one() if is_asking else None
         found = end(arn, "TIMED_OUT")
         equal({"error", "cause"} & found.keys(), set(), "AWS gives a timeout no error")
@@ -493,8 +577,26 @@ def judge_timeouts():
         took = (found["stopDate"] - date).total_seconds()
         demand(seconds <= took < seconds + 5, f"redriven {name}: {took} s instead of {seconds} s")
         again = ["TaskScheduled"] if is_asking else []
-        equal(story(arn), [*before, "ExecutionRedriven", *again, "ExecutionTimedOut"], f"history of {name}")
-    equal((describe(in_time)["status"], story(in_time)), ("SUCCEEDED", told), "an execution that ended in time")
+        equal(
+            story(arn),
+            [*before, "ExecutionRedriven", *again, "ExecutionTimedOut"],
+            f"history of {name}",
+        )
+    equal(
+        (describe(in_time)["status"], story(in_time)),
+        ("SUCCEEDED", told),
+        "an execution that ended in time",
+    )
+    equal(
+        (describe(stopped)["status"], story(stopped)[-1]),
+        ("ABORTED", "ExecutionAborted"),
+        "one that was stopped",
+    )
+    took = (end(resumed, "TIMED_OUT")["stopDate"] - resumed_at).total_seconds()
+    demand(
+        took >= 200 * SCALE,
+        f"{took} s instead of {200 * SCALE} s: the timer of the attempt before the redrive",
+    )
     asked.demand_none()
 
 
@@ -509,7 +611,11 @@ def judge_a_map():
         (2, set(), [3]),
     ):
         questions = asked.next(len(expected))
-        equal([question["input"] for question in questions], expected, f"iterations of attempt {attempt}")
+        equal(
+            [question["input"] for question in questions],
+            expected,
+            f"iterations of attempt {attempt}",
+        )
         for question in questions:
             equal(question["execution"]["RedriveCount"], attempt, "RedriveCount in an iteration")
             number = question["input"]
@@ -519,7 +625,11 @@ def judge_a_map():
             redrive(arn)
     equal(output(arn), [[0, 0], [1, 1], [2, 0], [3, 2]], "results of all attempts in order")
     told = story(arn)
-    for event, count in (("MapStateEntered Map", 1), ("PassStateEntered Prepare", 4), ("TaskStateEntered Ask", 4)):
+    for event, count in (
+        ("MapStateEntered Map", 1),
+        ("PassStateEntered Prepare", 4),
+        ("TaskStateEntered Ask", 4),
+    ):
         equal(told.count(event), count, event)
     asked.demand_none()
 
@@ -527,7 +637,9 @@ def judge_a_map():
 def judge_a_stopped_map():
     asked = Questions("stopped-map")
     inner = {"StartAt": "Ask", "States": {"Ask": asked.task()}}
-    arn = begin({"Map": {"Type": "Map", "ItemProcessor": inner, "End": True}}, "stopped-map", [0, 1])
+    arn = begin(
+        {"Map": {"Type": "Map", "ItemProcessor": inner, "End": True}}, "stopped-map", [0, 1]
+    )
     zero, one = asked.next(2)
     answer(zero, "before")
     wait_for("the first iteration", lambda: "TaskStateExited Ask" in story(arn))
@@ -545,9 +657,17 @@ def judge_nested_branches():
     asked = Questions("nested")
     ask = {"StartAt": "Ask", "States": {"Ask": asked.task()}}
     inner = {"Type": "Map", "ItemProcessor": ask, "End": True}
-    branches = [{"StartAt": "Inner", "States": {"Inner": inner}}, {"StartAt": "Done", "States": {"Done": passing()}}]
-    outer = {"StartAt": "Fork", "States": {"Fork": {"Type": "Parallel", "Branches": branches, "End": True}}}
-    arn = begin({"Outer": {"Type": "Map", "ItemProcessor": outer, "End": True}}, "nested", [[1, 2], [3, 4]])
+    branches = [
+        {"StartAt": "Inner", "States": {"Inner": inner}},
+        {"StartAt": "Done", "States": {"Done": passing()}},
+    ]
+    outer = {
+        "StartAt": "Fork",
+        "States": {"Fork": {"Type": "Parallel", "Branches": branches, "End": True}},
+    }
+    arn = begin(
+        {"Outer": {"Type": "Map", "ItemProcessor": outer, "End": True}}, "nested", [[1, 2], [3, 4]]
+    )
     for question in asked.next(4):
         fail(question) if question["input"] == 3 else answer(question, -question["input"])
     end(arn, "FAILED")
@@ -564,7 +684,11 @@ def judge_the_retry_of_a_map():
     asked = Questions("retry")
     inner = {"StartAt": "Ask", "States": {"Ask": asked.task()}}
     retry = [{"ErrorEquals": ["Refused"], "IntervalSeconds": 1, "MaxAttempts": 1}]
-    arn = begin({"Map": {"Type": "Map", "ItemProcessor": inner, "Retry": retry, "End": True}}, "retry", [0, 1])
+    arn = begin(
+        {"Map": {"Type": "Map", "ItemProcessor": inner, "Retry": retry, "End": True}},
+        "retry",
+        [0, 1],
+    )
     for attempt in ("first", "retried"):
         zero, one = asked.next(2)
         answer(zero, attempt)
@@ -575,15 +699,23 @@ def judge_the_retry_of_a_map():
     zero, one = asked.next(2)
     answer(zero, "zero of the redrive's retry")
     answer(one, "one of it")
-    equal(output(arn), ["zero of the redrive's retry", "one of it"], "a redrive counts retries from 0")
+    equal(
+        output(arn), ["zero of the redrive's retry", "one of it"], "a redrive counts retries from 0"
+    )
     asked.demand_none()
 
 
 def judge_the_limit_of_data():
     double = passing(Parameters={"a.$": "$.text", "b.$": "$.text"})
     for size, status in ((131_000, "SUCCEEDED"), (131_072, "FAILED")):
-        found = end(begin({"Double": double}, f"double-{size}", {"text": "é" * (size // 2)}), status)
-        equal(found.get("error"), "States.DataLimitExceeded" if status == "FAILED" else None, f"{size} bytes twice")
+        found = end(
+            begin({"Double": double}, f"double-{size}", {"text": "é" * (size // 2)}), status
+        )
+        equal(
+            found.get("error"),
+            "States.DataLimitExceeded" if status == "FAILED" else None,
+            f"{size} bytes twice",
+        )
 
     inner = {"StartAt": "One", "States": {"One": passing()}}
     items = ["x" * 100_000, "y" * 100_000]
@@ -606,7 +738,8 @@ def judge_the_limit_of_data():
 def judge_nested_starts():
     asked = Questions("child")
     child = machine({"Ask": asked.task()}, "child")
-    catch = [{"ErrorEquals": ["StepFunctions.ExecutionAlreadyExistsException"], "Next": "Known", "ResultPath": "$.error"}]
+    name = "StepFunctions.ExecutionAlreadyExistsException"
+    catch = [{"ErrorEquals": [name], "Next": "Known", "ResultPath": "$.error"}]
     start = {
         "Type": "Task",
         "Resource": "arn:aws:states:::states:startExecution",
@@ -623,7 +756,6 @@ def judge_nested_starts():
     first = parent(1)
     question = asked.one()
     equal(parent(1)["ExecutionArn"], first["ExecutionArn"], "a start with the same name and input")
-    name = "StepFunctions.ExecutionAlreadyExistsException"
     equal(parent(2)["error"]["Error"], name, "a start with the same name and another input")
     answer(question)
     end(first["ExecutionArn"], "SUCCEEDED")
@@ -641,7 +773,9 @@ def judge_nested_starts():
 
     start["Parameters"]["StateMachineArn"] = child.replace("child", "none")
     found = end(begin({"Start": start, "Known": passing()}, "orphan", {"input": {}}), "FAILED")
-    equal(found["error"], "StepFunctions.StateMachineDoesNotExistException", "a start of no machine")
+    equal(
+        found["error"], "StepFunctions.StateMachineDoesNotExistException", "a start of no machine"
+    )
 
 
 def judge_events():
@@ -654,13 +788,13 @@ def judge_events():
     fail(asked.one())
     end(arn, "FAILED")
     dates = [None, redrive(arn)]
+    asked.one()
     end(arn, "TIMED_OUT")
     dates.append(redrive(arn))
+    asked.one()
     stop(arn)
     dates.append(redrive(arn))
-    for question in asked.next(3):
-        with contextlib.suppress(ClientError):
-            answer(question)
+    answer(asked.one())
     end(arn, "SUCCEEDED")
     found = []
     wait_for("8 events", lambda: found.extend(bus.received(1)) or len(found) >= 8)
@@ -679,10 +813,18 @@ def judge_events():
     equal([tuple(detail[member] for member in members) for detail in details], expected, "events")
     for detail in details:
         date = dates[detail["redriveCount"]]
-        equal(detail["redriveDate"], date and round(date.timestamp() * 1000), "redriveDate in milliseconds")
+        equal(
+            detail["redriveDate"],
+            date and round(date.timestamp() * 1000),
+            "redriveDate in milliseconds",
+        )
         redrivable = (detail["redriveStatus"], detail["redriveStatusReason"])
         equal(redrivable, REDRIVE_STATUS[detail["status"]], detail["status"])
-        equal(detail["stopDate"] is None, detail["status"] == "RUNNING", f"stopDate of {detail['status']}")
+        equal(
+            detail["stopDate"] is None,
+            detail["status"] == "RUNNING",
+            f"stopDate of {detail['status']}",
+        )
     EVENTS.remove_targets(Rule="changes", Ids=["queue"])
 
 
@@ -699,7 +841,9 @@ def judge_versions():
                 text=True,
                 timeout=PATIENCE_SECONDS,
             )
-            equal((ended.returncode, ended.stdout, ended.stderr.count("\n")), (1, "", 1), ended.stderr)
+            equal(
+                (ended.returncode, ended.stdout, ended.stderr.count("\n")), (1, "", 1), ended.stderr
+            )
             for said in (found, "1.5.33", "ministack.txt"):
                 demand(said in ended.stderr, f"{ended.stderr!r} does not say {said!r}")
 
@@ -713,7 +857,10 @@ CHECKS = [
     ("a client token redrives once", judge_client_tokens),
     ("a stop ends a Task at once, and late answers change nothing", judge_a_stop_in_a_task),
     ("a stop ends a Wait at once", judge_a_stop_in_a_wait),
-    ("a stop before the first state or between two resumes at the next", judge_a_stop_between_states),
+    (
+        "a stop before the first state or between two resumes at the next",
+        judge_a_stop_between_states,
+    ),
     ("a machine's timeout ends each attempt in time, whatever it does", judge_timeouts),
     ("only the failed iterations of a Map run again", judge_a_map),
     ("only the aborted iterations of a stopped Map run again", judge_a_stopped_map),

@@ -22,7 +22,14 @@ pub fn hold_to(history: &[HistoryEvent], definition: &Value, context: &Value) {
                 follower = Some(Follower::new(definition.clone(), context.clone(), input));
                 due = Some(Next::On);
             }
-            Type::ExecutionRedriven => due = Some(Next::On),
+            Type::ExecutionRedriven => {
+                // The state goes on without being entered anew; its retries begin anew.
+                let follower = follower.as_mut().unwrap();
+                let passed = follower.passed.len();
+                due = Some(follower.enter());
+                follower.passed.truncate(passed);
+                retry = true;
+            }
             Type::LambdaFunctionScheduled | Type::TaskScheduled => {
                 let details = event.task_scheduled_event_details().unwrap();
                 let parameters = data(Some(details.parameters()));
