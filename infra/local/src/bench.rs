@@ -45,7 +45,7 @@ const PROCESSES: usize = 15;
 const CALLS: usize = 2;
 
 /// How long a process may take for its work.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The most that a request or an answer of these calls has, in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -162,7 +162,12 @@ pub async fn run(settings: EngineSettings) -> Result<bool, String> {
     let mut functions = settings.built.clone();
     functions.sort_by(|one, other| one.name.cmp(&other.name));
     let engine = Engine::start(settings).await?;
-    let done = async { Ok::<_, String>((measure(&engine, &functions).await?, delete_at_scale(&engine).await?)) };
+    let done = async {
+        Ok::<_, String>((
+            measure(&engine, &functions).await?,
+            delete_at_scale(&engine).await?,
+        ))
+    };
     let done = done.await;
     engine.stop().await;
     let ((measured, certificates), deletions) = done?;
@@ -364,7 +369,9 @@ async fn measure(
             let environment = settings.map_or(&[][..], |it| it.environment.as_slice());
             let one_ca = measure_process(environment, &front, function, &trust.one_ca).await?;
             let all_cas = match &trust.all_cas {
-                Some(all_cas) => Some(measure_process(environment, &front, function, all_cas).await?),
+                Some(all_cas) => {
+                    Some(measure_process(environment, &front, function, all_cas).await?)
+                }
                 None => None,
             };
             // The first round reads the binaries from disk.
@@ -548,7 +555,10 @@ async fn next(State(work): State<Arc<Mutex<RuntimeWork>>>) -> Response<Body> {
     for (name, value) in [
         ("lambda-runtime-aws-request-id", "bench".to_owned()),
         ("lambda-runtime-deadline-ms", deadline.to_string()),
-        ("lambda-runtime-invoked-function-arn", "arn:bench".to_owned()),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:bench".to_owned(),
+        ),
     ] {
         if let Ok(value) = value.parse() {
             response.headers_mut().insert(name, value);

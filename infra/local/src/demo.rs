@@ -293,7 +293,10 @@ async fn usage(engine: &Engine, ended: &Ended) -> Result<String, String> {
     let mut table = new_table(["function", "invocations", "first", "each later, on average"]);
     for function in FUNCTIONS {
         let reports = engine.logs(function, "REPORT").await?;
-        let durations: Vec<u32> = reports.iter().filter_map(|line| milliseconds(line)).collect();
+        let durations: Vec<u32> = reports
+            .iter()
+            .filter_map(|line| milliseconds(line))
+            .collect();
         let Some((first, later)) = durations.split_first() else {
             continue;
         };

@@ -213,10 +213,7 @@ impl Engine {
         let group = self.logical_id(function)?.replace("Function", "LogGroup");
         let group = self.deployed.resources.get(&group);
         let group = group.ok_or_else(|| format!("{function} has no log group"))?;
-        self.ministack
-            .upstream()
-            .log_lines(group, containing)
-            .await
+        self.ministack.upstream().log_lines(group, containing).await
     }
 
     fn logical_id(&self, function: &str) -> Result<&str, String> {
@@ -245,12 +242,7 @@ fn set_roles(permissions: &Permissions, work: &Work, deployed: &Deployed) -> Res
 }
 
 /// The template, the functions and the definition, ready to be deployed.
-fn work(
-    stack: &Stack,
-    application: &str,
-    built: &[Built],
-    bound: &Bound,
-) -> Result<Work, String> {
+fn work(stack: &Stack, application: &str, built: &[Built], bound: &Bound) -> Result<Work, String> {
     let template = stack.template();
     let functions = template
         .of_type("AWS::Serverless::Function")?

@@ -27,8 +27,7 @@ pub enum Times {
     Always,
 }
 
-/// What happens to a call. "The effect" is what the service does on receiving it; that of `Invoke` is that
-/// the function runs. To the state machine a connection that closes is `Lambda.SdkClientException`.
+/// What happens to a call. "The effect" is what the service does on receiving it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// No effect; this error, in the wire form of the service that was called.
@@ -46,16 +45,11 @@ pub enum Kind {
     DropBefore,
     /// The effect happens; the connection closes without an answer.
     DropAfter,
-    /// The effect happens, and then once more, as if the call had been delivered twice. The answer is the first.
-    Twice,
-    /// The effect happens twice at the same time, that of `Invoke` in two processes. The answer is one of
-    /// the two, and comes after both.
-    TwiceAtOnce,
     /// No effect; HTTP 200 with a page of HTML, as a proxy on the way may answer.
     NotJson,
-    /// No effect; the process that calls is killed. For a caller that is no function's process, [`Kind::DropBefore`].
+    /// No effect; the process that calls is killed.
     KillBefore,
-    /// The effect happens, then the process that calls is killed. Otherwise [`Kind::DropAfter`].
+    /// The effect happens, then the process that calls is killed.
     KillAfter,
 }
 

@@ -321,7 +321,8 @@ impl Upstream {
     /// # Errors
     /// A text for people.
     pub async fn log_lines(&self, group: &str, containing: &str) -> Result<Vec<String>, String> {
-        let input = json!({ "logGroupName": group, "filterPattern": json!(containing).to_string() });
+        let input =
+            json!({ "logGroupName": group, "filterPattern": json!(containing).to_string() });
         let answer = self
             .client
             .post(&self.base)

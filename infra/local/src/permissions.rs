@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use iam_rs::{
-    Arn, Context, ContextValue, Decision, IAMPolicy, IAMRequest, PolicyEvaluator, Principal, PrincipalId,
+    Arn, Context, ContextValue, Decision, IAMPolicy, IAMRequest, PolicyEvaluator, Principal,
+    PrincipalId,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -116,11 +117,7 @@ impl Permissions {
 ///
 /// # Errors
 /// The policies, or the resource, cannot be judged.
-fn allows(
-    policies: Vec<IAMPolicy>,
-    principal: Principal,
-    access: &Access,
-) -> Result<bool, String> {
+fn allows(policies: Vec<IAMPolicy>, principal: Principal, access: &Access) -> Result<bool, String> {
     let mut context = Context::new();
     if !access.leading_keys.is_empty() {
         let keys = ContextValue::StringList(access.leading_keys.clone());

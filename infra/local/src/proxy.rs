@@ -127,7 +127,8 @@ impl Bound {
             permissions,
             ministack,
         });
-        let names = |State(services): State<Arc<Services>>| async move { Json(services.names.clone()) };
+        let names =
+            |State(services): State<Arc<Services>>| async move { Json(services.names.clone()) };
         let app = Router::new()
             .route(NAMES, get(names))
             .fallback(serve)
@@ -228,12 +229,6 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
             effect(body).await;
             drop_connection()
         }
-        Some(Kind::Twice) => {
-            let first = effect(body.clone()).await;
-            effect(body).await;
-            first
-        }
-        Some(Kind::TwiceAtOnce) => tokio::join!(effect(body.clone()), effect(body)).0,
         Some(Kind::KillBefore) => {
             caller.kill();
             drop_connection()
@@ -276,7 +271,9 @@ impl Services {
         }) {
             Ok(())
         } else {
-            Err(format!("calls to another host are refused, here to {host:?}"))
+            Err(format!(
+                "calls to another host are refused, here to {host:?}"
+            ))
         }
     }
 
@@ -310,7 +307,13 @@ impl Services {
         passed.await.unwrap_or_else(|error| {
             let message = format!("MiniStack: {error}");
             let status = StatusCode::INTERNAL_SERVER_ERROR;
-            error_of(call.service, status, "InternalFailure", &message, &head.headers)
+            error_of(
+                call.service,
+                status,
+                "InternalFailure",
+                &message,
+                &head.headers,
+            )
         })
     }
 }
@@ -325,7 +328,9 @@ fn caller(uri: &Uri) -> Option<(Caller, Uri)> {
         function: function.to_owned(),
         process: process.parse().ok().filter(|_| known)?,
     };
-    let query = uri.query().map_or(String::new(), |query| format!("?{query}"));
+    let query = uri
+        .query()
+        .map_or(String::new(), |query| format!("?{query}"));
     Some((caller, format!("/{rest}{query}").parse().ok()?))
 }
 

@@ -197,7 +197,10 @@ fn up_prints_what_clients_need_and_an_interrupt_ends_everything() {
         let endpoint = value("AWS_ENDPOINT_URL");
         assert_eq!(value("TABLE_NAME"), "snapshot_manager_status");
         for (name, part) in [
-            ("STATE_MACHINE_ARN", ":stateMachine:snapshot-manager-StateMachine"),
+            (
+                "STATE_MACHINE_ARN",
+                ":stateMachine:snapshot-manager-StateMachine",
+            ),
             ("TOPIC_ARN", ":snapshot-manager-RunTopic"),
             ("FAILURE_QUEUE_URL", endpoint.as_str()),
             ("FUNCTION_NAME", "snapshot-manager-RecordAndNotifyFunction"),
@@ -209,7 +212,10 @@ fn up_prints_what_clients_need_and_an_interrupt_ends_everything() {
         let said = local(&endpoint, &["run", "--application", "none", "--json"], "").await;
         assert_eq!(said.code, 1, "{}", said.stderr);
         let started = descendants(up.id().unwrap());
-        assert!(started.len() >= 3, "MiniStack and two functions: {started:?}");
+        assert!(
+            started.len() >= 3,
+            "MiniStack and two functions: {started:?}"
+        );
         end(&mut up, "-INT", Some(0), &started).await;
     });
 }

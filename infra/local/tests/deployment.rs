@@ -170,9 +170,11 @@ fn a_deletion_leaves_the_table_and_its_rows() {
         let dynamodb = aws_sdk_dynamodb::Client::new(&engine.names().sdk_config());
         let rows = dynamodb.scan().table_name(&engine.names().table);
         let rows = rows.send().await.unwrap();
-        assert!(rows.items().iter().any(|row| {
-            row["app_name"] == AttributeValue::S("deleted".to_owned())
-        }));
+        assert!(
+            rows.items()
+                .iter()
+                .any(|row| { row["app_name"] == AttributeValue::S("deleted".to_owned()) })
+        );
         engine.stop().await;
     });
 }

@@ -14,8 +14,8 @@ use jiff::SignedDuration;
 use local::engine::Engine;
 use local::faults::{Kind, Times};
 use local::msf::Lifecycle;
-use serde_json::{Value, json};
 use reqwest::Method;
+use serde_json::{Value, json};
 use support::{
     Execution, Scenario, call, eventually, lambda, managed, message_about, new_engine,
     new_engine_for, run,
@@ -1008,7 +1008,11 @@ fn overlapping_executions_for_one_application_all_end_in_a_correct_record() {
 /// The metrics of a run, as its function has written them to the log.
 async fn metrics_of(scenario: &Scenario<'_>, execution: &Execution) -> Vec<Value> {
     eventually("the metrics", async || {
-        let logs = scenario.engine.logs("record-and-notify", &execution.arn).await.unwrap();
+        let logs = scenario
+            .engine
+            .logs("record-and-notify", &execution.arn)
+            .await
+            .unwrap();
         let lines = logs
             .iter()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -1028,8 +1032,15 @@ fn the_schedules_own_input_starts_a_run_that_succeeds() {
         let engine = new_engine_for("scheduled").await;
         let scenario = Scenario::on(&engine, "scheduled").await;
         let schedule = &engine.deployed().resources["StateMachineSchedule"];
-        let schedule = call(&engine, Method::GET, &format!("schedules/{schedule}"), &Value::Null).await;
-        let input: Value = serde_json::from_str(schedule["Target"]["Input"].as_str().unwrap()).unwrap();
+        let schedule = call(
+            &engine,
+            Method::GET,
+            &format!("schedules/{schedule}"),
+            &Value::Null,
+        )
+        .await;
+        let input: Value =
+            serde_json::from_str(schedule["Target"]["Input"].as_str().unwrap()).unwrap();
         let arn = scenario.start(input, 1).await;
         let done = scenario.end_of(&arn).await;
         assert_eq!(done.status, ExecutionStatus::Succeeded);
@@ -1088,7 +1099,13 @@ fn a_run_that_succeeds_or_fails_has_one_line_of_metrics_that_agrees_with_its_rec
 /// Replays an event as the runbook says: the function is invoked with it.
 async fn replay(scenario: &Scenario<'_>, event: &Value) -> Value {
     let function = &scenario.engine.names().function_name;
-    let answer = lambda(scenario.engine, Method::POST, &format!("{function}/invocations"), event).await;
+    let answer = lambda(
+        scenario.engine,
+        Method::POST,
+        &format!("{function}/invocations"),
+        event,
+    )
+    .await;
     assert!(answer.get("errorType").is_none(), "{answer}");
     answer
 }

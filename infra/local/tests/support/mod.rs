@@ -128,8 +128,12 @@ pub async fn call(engine: &Engine, method: Method, path: &str, body: &Value) -> 
     } else {
         "lambda"
     };
-    let signature = format!("AWS4-HMAC-SHA256 Credential=local/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=none");
-    let request = client.request(method, url).header("authorization", signature);
+    let signature = format!(
+        "AWS4-HMAC-SHA256 Credential=local/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=none"
+    );
+    let request = client
+        .request(method, url)
+        .header("authorization", signature);
     let request = request.body(match body {
         Value::Null => String::new(),
         body => body.to_string(),
@@ -143,7 +147,13 @@ pub async fn call(engine: &Engine, method: Method, path: &str, body: &Value) -> 
 
 /// Calls Lambda.
 pub async fn lambda(engine: &Engine, method: Method, path: &str, body: &Value) -> Value {
-    call(engine, method, &format!("2015-03-31/functions/{path}"), body).await
+    call(
+        engine,
+        method,
+        &format!("2015-03-31/functions/{path}"),
+        body,
+    )
+    .await
 }
 
 /// One application with snapshots, and a queue that gets its notifications.
