@@ -321,10 +321,12 @@ def judge_a_failed_task():
             "PassStateExited First",
             "TaskStateEntered Ask",
             "TaskScheduled",
+            "TaskStarted",
             "TaskFailed",
             "ExecutionFailed",
             "ExecutionRedriven",
             "TaskScheduled",
+            "TaskStarted",
             "TaskSucceeded",
             "TaskStateExited Ask",
             "PassStateEntered Last",
@@ -333,7 +335,7 @@ def judge_a_failed_task():
         ],
         "history",
     )
-    redriven = history(arn)[7]["executionRedrivenEventDetails"]
+    redriven = history(arn)[8]["executionRedrivenEventDetails"]
     equal(redriven, {"redriveCount": 1}, "details of ExecutionRedriven")
     listed = call("ListExecutions", stateMachineArn=found["stateMachineArn"])["executions"]
     equal(
@@ -415,7 +417,7 @@ def judge_refusals():
         if status == "RUNNING":
             answer(question)
             end(arn, "SUCCEEDED")
-    equal((describe(arn)["redriveCount"], len(story(arn))), (0, 6), "a refusal changes nothing")
+    equal((describe(arn)["redriveCount"], len(story(arn))), (0, 7), "a refusal changes nothing")
 
     of = machine({"Stop": {"Type": "Fail", "Error": "E"}}, "express", kind="EXPRESS")
     arn = call("StartExecution", stateMachineArn=of)["executionArn"]
@@ -456,7 +458,7 @@ def judge_a_stop_in_a_task():
         old = asked.one()
         stop(arn)
         told = story(arn)
-        equal(told[-2:], ["TaskScheduled", "ExecutionAborted"], "the end of the history")
+        equal(told[-2:], ["TaskStarted", "ExecutionAborted"], "the end of the history")
         redrive(arn)
         new = asked.one()
         # The thread of the first attempt wakes up while the second is under way.
@@ -469,7 +471,7 @@ def judge_a_stop_in_a_task():
             "PassStateEntered Last",
             "PassStateExited Last",
         ]
-        expected = [*told, "ExecutionRedriven", "TaskScheduled", *rest, "ExecutionSucceeded"]
+        expected = [*told, "ExecutionRedriven", "TaskScheduled", "TaskStarted", *rest, "ExecutionSucceeded"]
         equal(story(arn), expected, f"history with a {name}")
         asked.demand_none()
 
@@ -576,7 +578,7 @@ def judge_timeouts():
         found = end(arn, "TIMED_OUT")
         took = (found["stopDate"] - date).total_seconds()
         demand(seconds <= took < seconds + 5, f"redriven {name}: {took} s instead of {seconds} s")
-        again = ["TaskScheduled"] if is_asking else []
+        again = ["TaskScheduled", "TaskStarted"] if is_asking else []
         equal(
             story(arn),
             [*before, "ExecutionRedriven", *again, "ExecutionTimedOut"],
