@@ -13,7 +13,7 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{self, Request, State};
-use axum::http::{Response, StatusCode};
+use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::serve::{Listener, ListenerExt};
@@ -810,7 +810,9 @@ impl Listener for TlsListener {
 
 async fn pass_on(State(passing): State<Arc<Passing>>, request: Request) -> Response<Body> {
     passing.calls.fetch_add(1, Ordering::Relaxed);
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    // The proxy refuses calls to other hosts.
+    head.headers.remove(header::HOST);
     let answer = async {
         let body = axum::body::to_bytes(body, BODY_LIMIT)
             .await
