@@ -142,6 +142,7 @@ async fn until_interrupted(
 
 async fn demonstrate() -> Result<bool, String> {
     let lifecycle = Lifecycle {
+        starting: Duration::from_millis(100),
         snapshot: Duration::from_secs(5),
         ..Lifecycle::default()
     };
