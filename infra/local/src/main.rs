@@ -264,8 +264,11 @@ async fn start(
     lifecycle: Lifecycle,
 ) -> Result<Engine, String> {
     let settings = prepare().await?;
+    eprintln!(
+        "Deploying infra/template.yaml to MiniStack. It differs from a deployment to AWS in:"
+    );
     for (name, difference) in DIFFERENCES {
-        eprintln!("{name}: {}", difference.reason());
+        eprintln!("  {name}: {}", difference.reason());
     }
     Engine::start(EngineSettings {
         port,
