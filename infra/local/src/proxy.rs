@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
-use axum::routing::get;
+use axum::response::IntoResponse;
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use jiff::Timestamp;
@@ -127,12 +127,7 @@ impl Bound {
             permissions,
             ministack,
         });
-        let names =
-            |State(services): State<Arc<Services>>| async move { Json(services.names.clone()) };
-        let app = Router::new()
-            .route(NAMES, get(names))
-            .fallback(serve)
-            .with_state(services.clone());
+        let app = Router::new().fallback(serve).with_state(services.clone());
         // Without this, small answers wait 40 ms for the client's acknowledgement.
         let listener = self
             .listener
@@ -179,6 +174,9 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
     let (mut head, body) = request.into_parts();
     if let Err(foreign) = services.guard(&head.headers) {
         return respond(StatusCode::FORBIDDEN, foreign, "text/plain");
+    }
+    if head.uri.path() == NAMES {
+        return Json(&services.names).into_response();
     }
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         return respond(StatusCode::PAYLOAD_TOO_LARGE, Vec::new(), "text/plain");

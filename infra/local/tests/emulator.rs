@@ -70,6 +70,9 @@ fn calls_of_pages_and_to_other_hosts_are_refused() {
             assert_eq!(answer.status().is_success(), allowed, "{header}: {value}");
             let open = answer.headers().get("access-control-allow-origin");
             assert_eq!(open, None);
+            let names = client.get(format!("{endpoint}/_names"));
+            let names = names.header(header, &value).send().await.unwrap();
+            assert_eq!(names.status().is_success(), allowed, "{header}: {value}");
         }
     });
 }
