@@ -3,6 +3,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,32 +12,40 @@ use aws_sdk_kinesisanalyticsv2::types::{ApplicationStatus, RuntimeEnvironment};
 use aws_sdk_sfn::types::ExecutionStatus;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{Response, StatusCode};
-use axum::serve::Listener;
+use axum::extract::{self, Request, State};
+use axum::http::{Response, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::serve::{Listener, ListenerExt};
 use comfy_table::CellAlignment;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
+use crate::demo::milliseconds;
 use crate::engine::{Engine, EngineSettings, words};
 use crate::faults::{Fault, Kind, Times};
 use crate::follow::start_execution;
 use crate::functions::Built;
-use crate::lambda::{caller, respond};
 use crate::msf::{SeededSnapshot, SnapshotStatus};
+use crate::proxy::CALLER;
 use crate::report::new_table;
+use crate::stack::{EVERY_APPLICATION, REGION, Stack};
 
 /// Fresh processes per function and trust store; odd, so that one of them is the median.
 const PROCESSES: usize = 15;
 
 /// Requests that each process makes.
 const CALLS: usize = 2;
+
+/// How long a process may take for its work.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The most that a request or an answer of these calls has, in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -151,10 +161,16 @@ struct Used {
 pub async fn run(settings: EngineSettings) -> Result<bool, String> {
     let mut functions = settings.built.clone();
     functions.sort_by(|one, other| one.name.cmp(&other.name));
-    let engine = Engine::start(settings.clone()).await?;
-    let measured = measure(&engine, &functions).await;
+    let engine = Engine::start(settings).await?;
+    let done = async {
+        Ok::<_, String>((
+            measure(&engine, &functions).await?,
+            delete_at_scale(&engine).await?,
+        ))
+    };
+    let done = done.await;
     engine.stop().await;
-    let (measured, certificates) = measured?;
+    let ((measured, certificates), deletions) = done?;
 
     println!("{}", report(&measured));
     println!(
@@ -164,11 +180,6 @@ pub async fn run(settings: EngineSettings) -> Result<bool, String> {
     if let Some(certificates) = certificates {
         println!("All CAs: {certificates} certificates are trusted instead of one.");
     }
-    // Another engine, whose functions call it without TLS.
-    let engine = Engine::start(settings).await?;
-    let deletions = delete_at_scale(&engine).await;
-    engine.stop().await;
-    let deletions = deletions?;
     println!("\nA run that deletes {DOOMED} snapshots, each call answered after 50 ms:");
     for deletion in &deletions {
         println!(
@@ -220,11 +231,9 @@ async fn delete_at_scale(engine: &Engine) -> Result<Vec<Deletion>, String> {
             budget,
         });
     }
-    let invocations = engine.gateway().lambda().invocations();
-    let longest = invocations
-        .iter()
-        .map(|invocation| invocation.duration.as_secs_f64())
-        .fold(0.0, f64::max);
+    let reports = engine.logs("prune-snapshots", "REPORT").await?;
+    let longest = reports.iter().filter_map(|line| milliseconds(line)).max();
+    let longest = f64::from(longest.unwrap_or(0)) / 1e3;
     done.push(Deletion {
         what: "longest invocation of both",
         seconds: longest,
@@ -253,7 +262,7 @@ async fn prune_a_full_quota(
         }
     });
     {
-        let emulator = engine.gateway().emulator();
+        let emulator = engine.proxy().emulator();
         let mut emulator = emulator.lock().unwrap_or_else(PoisonError::into_inner);
         emulator.seed(application, snapshots);
         emulator.behaviour(application).deletes_per_second = rate;
@@ -264,7 +273,7 @@ async fn prune_a_full_quota(
         "DeleteApplicationSnapshot",
         "DescribeApplicationSnapshot",
     ] {
-        engine.gateway().faults().inject(Fault {
+        engine.proxy().faults().inject(Fault {
             function: Some("prune-snapshots".to_owned()),
             operation: operation.to_owned(),
             application: Some(application.to_owned()),
@@ -289,7 +298,7 @@ async fn prune_a_full_quota(
         }
     }
     let seconds = began.elapsed().as_secs_f64();
-    let emulator = engine.gateway().emulator();
+    let emulator = engine.proxy().emulator();
     let mut emulator = emulator.lock().unwrap_or_else(PoisonError::into_inner);
     emulator.behaviour(application).deletes_per_second = None;
     Ok(seconds)
@@ -337,6 +346,7 @@ async fn measure(
     functions: &[Built],
 ) -> Result<(Vec<Measured>, Option<usize>), String> {
     create_application(engine).await?;
+    let settings = Stack::of(EVERY_APPLICATION)?.functions()?;
     let front = Front::start(&engine.names().endpoint).await?;
     let trust = Trust::write(&front.ca)?;
     let mut measured = functions
@@ -355,9 +365,13 @@ async fn measure(
         .collect::<Result<Vec<_>, String>>()?;
     for round in 0..=PROCESSES {
         for (function, measured) in functions.iter().zip(&mut measured) {
-            let one_ca = measure_process(engine, &front, function, &trust.one_ca).await?;
+            let settings = settings.get(&function.name);
+            let environment = settings.map_or(&[][..], |it| it.environment.as_slice());
+            let one_ca = measure_process(environment, &front, function, &trust.one_ca).await?;
             let all_cas = match &trust.all_cas {
-                Some(all_cas) => Some(measure_process(engine, &front, function, all_cas).await?),
+                Some(all_cas) => {
+                    Some(measure_process(environment, &front, function, all_cas).await?)
+                }
                 None => None,
             };
             // The first round reads the binaries from disk.
@@ -381,7 +395,7 @@ async fn create_application(engine: &Engine) -> Result<(), String> {
         version_id: 1,
     };
     engine
-        .gateway()
+        .proxy()
         .emulator()
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -417,65 +431,150 @@ fn payloads(function: &str) -> Vec<Value> {
 
 /// Starts a process that trusts the certificates of that file, lets it do its work, and ends it.
 async fn measure_process(
-    engine: &Engine,
+    environment: &[(String, String)],
     front: &Front,
     function: &Built,
     trusted: &Path,
 ) -> Result<Process, String> {
     let name = &function.name;
-    let lambda = engine.gateway().lambda();
-    let mut settings = engine
-        .stack()
-        .functions()?
-        .remove(name)
-        .ok_or_else(|| format!("the template has no {name}"))?;
-    settings.binary.clone_from(&function.binary);
-    settings.environment.extend([
-        ("AWS_ENDPOINT_URL".to_owned(), front.endpoint.clone()),
-        ("SSL_CERT_FILE".to_owned(), trusted.display().to_string()),
-    ]);
-    lambda
-        .add(settings)
-        .map_err(|error| format!("{name}: {error}"))?;
-    for payload in payloads(name) {
-        let answer = lambda
-            .invoke(name, payload.to_string().into_bytes())
-            .await
-            .map_err(|refusal| format!("{name}: {refusal:?}"))?;
-        if answer.failed {
-            let error = String::from_utf8_lossy(&answer.payload);
-            return Err(format!("{name} failed: {error}"));
-        }
+    let told = |error: std::io::Error| format!("{name}: {error}");
+    let runtime = Runtime::start(payloads(name)).await.map_err(told)?;
+    let began = Instant::now();
+    let mut process = Command::new(&function.binary)
+        .env_clear()
+        .envs(environment.iter().cloned())
+        .envs([
+            ("AWS_LAMBDA_RUNTIME_API", runtime.address.as_str()),
+            ("AWS_LAMBDA_FUNCTION_NAME", name.as_str()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", "bench"),
+            ("AWS_SECRET_ACCESS_KEY", "bench"),
+            ("AWS_ENDPOINT_URL", front.endpoint_of(name).as_str()),
+        ])
+        .env("SSL_CERT_FILE", trusted)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(told)?;
+    let (first, answers) = tokio::time::timeout(PATIENCE, runtime.done())
+        .await
+        .map_err(|_| format!("{name} does not end its work"))?;
+    let failed = answers.iter().find(|(way, _)| way != "response");
+    if let Some((_, error)) = failed {
+        return Err(format!("{name} failed: {error}"));
     }
     // A thread that still runs has not been charged for its last milliseconds.
     tokio::time::sleep(Duration::from_millis(5)).await;
-
-    let callers = front.take_callers();
-    let [process, ..] = callers[..] else {
-        return Err(format!("{name} made no request"));
-    };
-    if callers != [process; CALLS] {
-        let made = callers.len();
+    let made = front.passing.calls.swap(0, Ordering::Relaxed);
+    if made != CALLS {
         return Err(format!("{name} made {made} requests, not {CALLS}"));
     }
-    let start = lambda
-        .invocations()
-        .iter()
-        .rev()
-        .filter(|invocation| invocation.function == *name)
-        .find_map(|invocation| invocation.init)
-        .ok_or_else(|| format!("{name} was not started"))?;
-    let (_, pid) = lambda
-        .processes()
-        .into_iter()
-        .find(|(running, _)| running == name)
-        .ok_or_else(|| format!("{name} has ended"))?;
+    let pid = process.id().ok_or_else(|| format!("{name} has ended"))?;
     let used = used(pid)?;
-    lambda.kill(process).await;
+    process.kill().await.map_err(told)?;
     Ok(Process {
-        start: start.as_secs_f64() * 1e3,
+        start: first.duration_since(began).as_secs_f64() * 1e3,
         used,
     })
+}
+
+/// Lambda's Runtime API for one process, with work for it.
+struct Runtime {
+    address: String,
+    work: Arc<Mutex<RuntimeWork>>,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+#[derive(Default)]
+struct RuntimeWork {
+    /// The first call for work.
+    first: Option<Instant>,
+    /// What is to be done, the last first.
+    left: Vec<Value>,
+    /// `response` or `error`, and what it says.
+    answers: Vec<(String, String)>,
+    idle: bool,
+}
+
+impl Runtime {
+    async fn start(mut payloads: Vec<Value>) -> std::io::Result<Self> {
+        payloads.reverse();
+        let work = Arc::new(Mutex::new(RuntimeWork {
+            left: payloads,
+            ..RuntimeWork::default()
+        }));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?.to_string();
+        let app = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/{way}", post(answer))
+            .with_state(work.clone());
+        let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
+        Ok(Self {
+            address,
+            work,
+            server: tokio::spawn(async move { axum::serve(listener, app).await }),
+        })
+    }
+
+    /// Waits until the process asks for work and there is none left.
+    async fn done(&self) -> (Instant, Vec<(String, String)>) {
+        loop {
+            {
+                let work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+                if let (true, Some(first)) = (work.idle, work.first) {
+                    return (first, work.answers.clone());
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn next(State(work): State<Arc<Mutex<RuntimeWork>>>) -> Response<Body> {
+    let payload = {
+        let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+        work.first.get_or_insert_with(Instant::now);
+        work.idle = work.left.is_empty();
+        work.left.pop()
+    };
+    let Some(payload) = payload else {
+        return std::future::pending().await;
+    };
+    let mut response = Response::new(Body::from(payload.to_string()));
+    let deadline = (Timestamp::now() + SignedDuration::from_mins(1)).as_millisecond();
+    for (name, value) in [
+        ("lambda-runtime-aws-request-id", "bench".to_owned()),
+        ("lambda-runtime-deadline-ms", deadline.to_string()),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:bench".to_owned(),
+        ),
+    ] {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+async fn answer(
+    State(work): State<Arc<Mutex<RuntimeWork>>>,
+    extract::Path((_, way)): extract::Path<(String, String)>,
+    body: String,
+) -> StatusCode {
+    let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+    work.answers.push((way, body));
+    StatusCode::ACCEPTED
 }
 
 /// What a process that does nothing now has used; `None` where there is no Linux to ask.
@@ -609,7 +708,7 @@ impl Trust {
     }
 }
 
-/// HTTPS on localhost, passed on to the gateway.
+/// HTTPS on localhost, passed on to the proxy.
 struct Front {
     /// `AWS_ENDPOINT_URL`.
     endpoint: String,
@@ -621,13 +720,13 @@ struct Front {
 
 struct Passing {
     client: reqwest::Client,
-    gateway: String,
-    /// The process of each request, by Lambda's number.
-    callers: Mutex<Vec<u64>>,
+    proxy: String,
+    /// The requests of the process that is measured.
+    calls: AtomicUsize,
 }
 
 impl Front {
-    async fn start(gateway: &str) -> Result<Self, String> {
+    async fn start(proxy: &str) -> Result<Self, String> {
         let told = |error: &dyn std::error::Error| format!("the HTTPS endpoint: {error}");
         let (ca, acceptor) = certificates().map_err(|error| told(&*error))?;
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -640,8 +739,8 @@ impl Front {
             .map_err(|error| told(&error))?;
         let passing = Arc::new(Passing {
             client,
-            gateway: gateway.to_owned(),
-            callers: Mutex::default(),
+            proxy: proxy.to_owned(),
+            calls: AtomicUsize::new(0),
         });
         let app = Router::new().fallback(pass_on).with_state(passing.clone());
         let serve = axum::serve(TlsListener { tcp, acceptor }, app);
@@ -653,10 +752,9 @@ impl Front {
         })
     }
 
-    /// The process of each request since the last call.
-    fn take_callers(&self) -> Vec<u64> {
-        let callers = self.passing.callers.lock();
-        std::mem::take(&mut *callers.unwrap_or_else(PoisonError::into_inner))
+    /// A function's own address behind this one. Whose process it is does not matter here.
+    fn endpoint_of(&self, function: &str) -> String {
+        format!("{}{CALLER}{function}/0", self.endpoint)
     }
 }
 
@@ -711,20 +809,17 @@ impl Listener for TlsListener {
 }
 
 async fn pass_on(State(passing): State<Arc<Passing>>, request: Request) -> Response<Body> {
-    if let Some((_, process)) = caller(request.headers()) {
-        let callers = passing.callers.lock();
-        callers
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(process);
-    }
-    let (head, body) = request.into_parts();
+    passing.calls.fetch_add(1, Ordering::Relaxed);
+    let (mut head, body) = request.into_parts();
+    // The proxy refuses calls to other hosts.
+    head.headers.remove(header::HOST);
     let answer = async {
         let body = axum::body::to_bytes(body, BODY_LIMIT)
             .await
             .map_err(|error| error.to_string())?;
         let mut received = passing
             .client
-            .request(head.method, format!("{}{}", passing.gateway, head.uri))
+            .request(head.method, format!("{}{}", passing.proxy, head.uri))
             .headers(head.headers)
             .body(body)
             .send()
@@ -740,7 +835,7 @@ async fn pass_on(State(passing): State<Arc<Passing>>, request: Request) -> Respo
     };
     answer
         .await
-        .unwrap_or_else(|error| respond(StatusCode::BAD_GATEWAY, error.into_bytes(), &[]))
+        .unwrap_or_else(|error| (StatusCode::BAD_GATEWAY, error).into_response())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// The definition as it is deployed, with `${Name}` where a deployment fills something in.
 pub const DEFINITION: &str = include_str!("../../../statemachine/snapshot-manager.asl.json");
@@ -24,31 +24,6 @@ pub fn fill_in(
         rest = after;
     }
     Ok(filled + rest)
-}
-
-/// The definition with the intervals of its `Retry`s divided by `factor`, at least a second, and
-/// nothing else changed. For tests.
-///
-/// # Errors
-/// It is not JSON.
-pub fn hurry(definition: &str, factor: u64) -> Result<String, String> {
-    let mut definition: Value = serde_json::from_str(definition).map_err(|e| e.to_string())?;
-    let states = definition["States"].as_object_mut();
-    for retrier in states
-        .into_iter()
-        .flat_map(Map::values_mut)
-        .filter_map(|state| state.get_mut("Retry")?.as_array_mut())
-        .flatten()
-    {
-        for field in ["IntervalSeconds", "MaxDelaySeconds"] {
-            if let Some(seconds) = retrier[field].as_u64() {
-                // MaxDelaySeconds must be greater than IntervalSeconds.
-                let least = if field == "IntervalSeconds" { 1 } else { 2 };
-                retrier[field] = (seconds / factor).max(least).into();
-            }
-        }
-    }
-    Ok(definition.to_string())
 }
 
 /// The definition as a Mermaid diagram, in the order in which a run comes to its states.
@@ -110,34 +85,5 @@ mod tests {
         };
         assert_eq!(fill_in("x ${A} y ${A}", arn).unwrap(), "x arn y arn");
         assert_eq!(fill_in("${B}", arn).unwrap_err(), "no B");
-    }
-
-    #[test]
-    fn a_hurried_definition_differs_in_its_retry_intervals_alone() {
-        let original: Value = serde_json::from_str(DEFINITION).unwrap();
-        let mut hurried: Value = serde_json::from_str(&hurry(DEFINITION, 30).unwrap()).unwrap();
-        let states: Vec<String> = original["States"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .cloned()
-            .collect();
-        let mut shortened = 0;
-        for state in states {
-            let Some(retries) = original["States"][&state]["Retry"].as_array() else {
-                continue;
-            };
-            for (number, retry) in retries.iter().enumerate() {
-                let hurried = &mut hurried["States"][&state]["Retry"][number];
-                for field in ["IntervalSeconds", "MaxDelaySeconds"] {
-                    let (was, is) = (retry[field].as_u64(), hurried[field].as_u64());
-                    assert!(is < was, "{state} {field}: {is:?} of {was:?}");
-                    hurried[field] = retry[field].clone();
-                    shortened += 1;
-                }
-            }
-        }
-        assert_eq!(hurried, original);
-        assert!(shortened > 0);
     }
 }

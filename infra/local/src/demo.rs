@@ -1,7 +1,7 @@
 //! The main job as a demonstration: an application with more snapshots than the policy keeps, one
 //! run, and everything that is left of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_kinesisanalyticsv2::types::{
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::engine::{Engine, Names, words};
 use crate::follow::{Ended, follow, start_execution, transitions};
+use crate::functions::FUNCTIONS;
 use crate::msf::{SeededSnapshot, SnapshotStatus};
 use crate::report::{await_record, new_table, record_table};
 use crate::stack::{ACCOUNT, REGION};
@@ -36,7 +37,7 @@ pub async fn run(engine: &Engine) -> Result<bool, String> {
     create_application(&clients).await?;
     let now = Timestamp::now();
     engine
-        .gateway()
+        .proxy()
         .emulator()
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -70,7 +71,7 @@ pub async fn run(engine: &Engine) -> Result<bool, String> {
     );
     println!("\nNotification, as a queue subscribed to the topic received it");
     println!("{}", receive(&clients.sqs, &queue_url).await?);
-    println!("\nWhat the run used\n{}", usage(engine, &ended));
+    println!("\nWhat the run used\n{}", usage(engine, &ended).await?);
     Ok(ended.succeeded)
 }
 
@@ -288,41 +289,35 @@ fn reasons(ended: &Ended) -> HashMap<String, String> {
 }
 
 /// Invocations by function, and the transitions of the machine.
-fn usage(engine: &Engine, ended: &Ended) -> String {
-    let mut by_function: BTreeMap<String, Vec<_>> = BTreeMap::new();
-    for invocation in engine.gateway().lambda().invocations() {
-        by_function
-            .entry(invocation.function.clone())
-            .or_default()
-            .push(invocation);
-    }
-    let milliseconds = |duration: Duration| format!("{:.1} ms", duration.as_secs_f64() * 1_000.0);
-    let mut table = new_table([
-        "function",
-        "invocations",
-        "start",
-        "first",
-        "each later, on average",
-    ]);
-    for (function, invocations) in by_function {
-        let start = invocations.iter().find_map(|invocation| invocation.init);
-        let (first, later) = invocations.split_at(1);
-        let sum: Duration = later.iter().map(|invocation| invocation.duration).sum();
+async fn usage(engine: &Engine, ended: &Ended) -> Result<String, String> {
+    let mut table = new_table(["function", "invocations", "first", "each later, on average"]);
+    for function in FUNCTIONS {
+        let reports = engine.logs(function, "REPORT").await?;
+        let durations: Vec<u32> = reports
+            .iter()
+            .filter_map(|line| milliseconds(line))
+            .collect();
+        let Some((first, later)) = durations.split_first() else {
+            continue;
+        };
         let count = u32::try_from(later.len()).unwrap_or(u32::MAX);
-        let average = sum.checked_div(count);
+        let average = later.iter().sum::<u32>().checked_div(count);
         table.add_row([
-            function,
-            invocations.len().to_string(),
-            start.map_or(String::new(), milliseconds),
-            first
-                .first()
-                .map_or(String::new(), |first| milliseconds(first.duration)),
-            average.map_or(String::new(), milliseconds),
+            function.to_owned(),
+            durations.len().to_string(),
+            format!("{first} ms"),
+            average.map_or(String::new(), |average| format!("{average} ms")),
         ]);
     }
-    format!(
+    Ok(format!(
         "{}\n {} state transitions",
         table.trim_fmt(),
         transitions(&ended.history)
-    )
+    ))
+}
+
+/// The duration of an invocation, as Lambda's line on it has it.
+pub(crate) fn milliseconds(report: &str) -> Option<u32> {
+    let (_, duration) = report.split_once("Duration: ")?;
+    duration.split_once(" ms")?.0.parse().ok()
 }

@@ -1,41 +1,43 @@
 //! The whole system, started and stopped as one.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use serde::{Deserialize, Serialize};
 
 use crate::functions::Built;
-use crate::gateway::{Gateway, GatewaySettings, STATE_MACHINE};
+use crate::ministack::{Deployed, MiniStack, MiniStackSettings, Program, Work};
 use crate::msf::{Emulator, Lifecycle};
-use crate::stack::{ACCOUNT, EVERY_APPLICATION, REGION, Stack};
+use crate::permissions::Permissions;
+use crate::proxy::{Bound, NAMES, Proxy};
+use crate::stack::{ACCOUNT, REGION, STACK, Stack, local_template};
 
 /// How an engine is to run.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
     /// The port on 127.0.0.1; a free one if `None`.
     pub port: Option<u16>,
-    /// The interpreter that has moto.
+    /// The interpreter that has `MiniStack`.
     pub python: PathBuf,
     /// The workspace's target folder, for logs.
     pub target: PathBuf,
     /// The four functions.
     pub built: Vec<Built>,
-    /// The application that the stack is for, or [`EVERY_APPLICATION`].
+    /// The application that the stack is for, or [`crate::stack::EVERY_APPLICATION`].
     pub application: String,
     /// How long the service takes for what.
     pub lifecycle: Lifecycle,
-    /// What the definition's `Retry` intervals are divided by; 1 leaves the definition as it is.
-    pub hurry: u64,
-    /// The waits before the second and third attempt at an event; on AWS a minute and two.
-    pub event_retry_delays: [Duration; 2],
+    /// What the waits of executions are multiplied by; 1 leaves them as they are.
+    pub wait_scale: f64,
+    /// The wait before the second attempt at an event, in seconds; on AWS a minute. The third comes after twice the wait.
+    pub event_retry_seconds: f64,
 }
 
 /// What a client needs to know of a running engine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
     /// `AWS_ENDPOINT_URL`.
     pub endpoint: String,
@@ -54,23 +56,36 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names of an engine at this endpoint: but for the endpoint they are always the same.
+    /// The names of the engine at this endpoint.
     ///
     /// # Errors
-    /// The template cannot be read.
-    pub fn at(endpoint: &str) -> Result<Self, String> {
-        let stack = Stack::of(EVERY_APPLICATION)?;
-        let output = |name: &str| stack.template().output(name);
-        let queue = output("RecordAndNotifyFailureQueueUrl")?;
-        let queue = queue.rsplit('/').next().unwrap_or_default();
+    /// No engine answers there.
+    pub async fn at(endpoint: &str) -> Result<Self, String> {
+        let answer = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .map_err(|error| words(&error))?
+            .get(format!("{}{NAMES}", endpoint.trim_end_matches('/')))
+            .send()
+            .await
+            .map_err(|error| words(&error))?;
+        let names = answer.bytes().await.map_err(|error| words(&error))?;
+        serde_json::from_slice(&names).map_err(|error| format!("{endpoint}: {error}"))
+    }
+
+    fn of(endpoint: String, deployed: &Deployed) -> Result<Self, String> {
+        let output = |name: &str| {
+            let value = deployed.outputs.get(name).cloned();
+            value.ok_or_else(|| format!("the stack has no output {name}"))
+        };
         Ok(Self {
-            endpoint: endpoint.to_owned(),
+            endpoint,
             region: REGION.to_owned(),
             state_machine_arn: output("StateMachineArn")?,
             table: output("TableName")?,
             topic_arn: output("RunTopicArn")?,
+            failure_queue_url: output("RecordAndNotifyFailureQueueUrl")?,
             function_name: output("RecordAndNotifyFunctionName")?,
-            failure_queue_url: format!("{endpoint}/{ACCOUNT}/{queue}"),
         })
     }
 
@@ -97,64 +112,62 @@ impl Names {
     }
 }
 
-/// A running engine. Dropping it ends everything it has started, as does our death.
+/// A running engine. Dropping it stops everything that it has started; so does the end of this process.
 pub struct Engine {
-    gateway: Gateway,
+    ministack: MiniStack,
+    proxy: Proxy,
+    endpoint: String,
     names: Names,
-    stack: Stack,
+    work: Work,
+    deployed: Deployed,
 }
 
 impl Engine {
-    /// Starts moto and gateway, and creates what the template deploys.
+    /// Starts `MiniStack` and proxy, and deploys the template.
     ///
     /// # Errors
     /// A text for people.
     pub async fn start(settings: EngineSettings) -> Result<Self, String> {
         let stack = Stack::of(&settings.application)?;
-        let gateway = Gateway::start(GatewaySettings {
-            port: settings.port,
-            region: REGION.to_owned(),
-            account: ACCOUNT.to_owned(),
+        let bound = Bound::new(settings.port).await?;
+        let folder = settings.target.join("local");
+        let ministack = MiniStack::start(&MiniStackSettings {
             python: settings.python,
-            folder: settings.target.join("local"),
-            emulator: Arc::new(Mutex::new(Emulator::new(
-                REGION,
-                ACCOUNT,
-                settings.lifecycle,
-            ))),
-            retry_delays: settings.event_retry_delays,
+            folder,
+            proxy_port: bound.port(),
+            wait_scale: settings.wait_scale,
+            event_retry_seconds: settings.event_retry_seconds,
         })
         .await?;
-        let names = Names::at(&gateway.endpoint())?;
-        let config = names.sdk_config();
-        stack.create_table(&config).await?;
-        stack.create_topics(&config).await?;
-        stack.create_queues(&config).await?;
-        for (name, mut function) in stack.functions()? {
-            let built = settings.built.iter().find(|built| built.name == name);
-            let built = built.ok_or_else(|| format!("the template's {name} was not built"))?;
-            function.binary.clone_from(&built.binary);
-            gateway
-                .lambda()
-                .add(function)
-                .map_err(|error| format!("{}: {error}", built.binary.display()))?;
-        }
-        for (function, role) in stack.function_roles()? {
-            gateway.permissions().set(&function, role)?;
-        }
-        let machine = stack.only("AWS::Serverless::StateMachine")?;
-        gateway
-            .permissions()
-            .set(STATE_MACHINE, stack.role_of(machine)?)?;
-        stack.create_state_machine(&config, settings.hurry).await?;
-        gateway
-            .executions()
-            .set_failure_rule(Some(stack.failure_rule()?));
+        let endpoint = bound.endpoint();
+        let work = work(&stack, &settings.application, &settings.built, &bound)?;
+        let deployed = ministack.deploy(&work).await?;
+        let names = Names::of(endpoint.clone(), &deployed)?;
+        let permissions = Permissions::default();
+        set_roles(&permissions, &work, &deployed)?;
+        let emulator = Emulator::new(REGION, ACCOUNT, settings.lifecycle);
+        let upstream = ministack.upstream().clone();
+        let proxy = bound.serve(names.clone(), permissions, emulator, upstream);
         Ok(Self {
-            gateway,
+            ministack,
+            proxy,
+            endpoint,
             names,
-            stack,
+            work,
+            deployed,
         })
+    }
+
+    /// Deploys something else: an update of the stack, or another stack, whose functions then have the roles of that one.
+    ///
+    /// # Errors
+    /// A text for people: why it is not deployed. What was deployed before is still there.
+    pub async fn deploy(&mut self, work: Work) -> Result<(), String> {
+        let deployed = self.ministack.deploy(&work).await?;
+        self.names = Names::of(self.endpoint.clone(), &deployed)?;
+        set_roles(self.proxy.permissions(), &work, &deployed)?;
+        (self.work, self.deployed) = (work, deployed);
+        Ok(())
     }
 
     /// What a client needs to know.
@@ -163,22 +176,107 @@ impl Engine {
         &self.names
     }
 
-    /// Lambda, Managed Flink and faults.
+    /// Managed Flink, permissions and faults.
     #[must_use]
-    pub fn gateway(&self) -> &Gateway {
-        &self.gateway
+    pub fn proxy(&self) -> &Proxy {
+        &self.proxy
     }
 
-    /// What the template deploys.
+    /// What was deployed.
     #[must_use]
-    pub fn stack(&self) -> &Stack {
-        &self.stack
+    pub fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// What has become of it.
+    #[must_use]
+    pub fn deployed(&self) -> &Deployed {
+        &self.deployed
+    }
+
+    /// The name that a function has in this deployment.
+    ///
+    /// # Errors
+    /// The template has no such function.
+    pub fn deployed_name(&self, function: &str) -> Result<&str, String> {
+        let id = self.logical_id(function)?;
+        let name = self.deployed.resources.get(id);
+        name.map(String::as_str)
+            .ok_or_else(|| format!("the stack has no {id}"))
+    }
+
+    /// What a function has logged that contains a text, Lambda's own lines included.
+    ///
+    /// # Errors
+    /// A text for people.
+    pub async fn logs(&self, function: &str, containing: &str) -> Result<Vec<String>, String> {
+        let group = self.logical_id(function)?.replace("Function", "LogGroup");
+        let group = self.deployed.resources.get(&group);
+        let group = group.ok_or_else(|| format!("{function} has no log group"))?;
+        self.ministack.upstream().log_lines(group, containing).await
+    }
+
+    fn logical_id(&self, function: &str) -> Result<&str, String> {
+        let mut functions = self.work.functions.iter();
+        let found = functions.find(|(_, program)| program.name == function);
+        found
+            .map(|(id, _)| id.as_str())
+            .ok_or_else(|| format!("the template has no {function}"))
     }
 
     /// Ends everything and waits until it is gone.
     pub async fn stop(self) {
-        self.gateway.stop().await;
+        self.proxy.stop().await;
+        self.ministack.stop().await;
     }
+}
+
+/// What each function may do, as it is deployed.
+fn set_roles(permissions: &Permissions, work: &Work, deployed: &Deployed) -> Result<(), String> {
+    for (id, program) in &work.functions {
+        let role = deployed.roles.get(id).cloned();
+        let role = role.ok_or_else(|| format!("{id} has no role"))?;
+        permissions.set(&program.name, role)?;
+    }
+    Ok(())
+}
+
+/// The template, the functions and the definition, ready to be deployed.
+fn work(stack: &Stack, application: &str, built: &[Built], bound: &Bound) -> Result<Work, String> {
+    let template = stack.template();
+    let functions = template
+        .of_type("AWS::Serverless::Function")?
+        .into_iter()
+        .map(|id| {
+            let name = template.name_of(id)?;
+            let built = built.iter().find(|built| built.name == name);
+            let built = built.ok_or_else(|| format!("the template's {name} was not built"))?;
+            let program = Program {
+                endpoint: bound.endpoint_of(&name),
+                binary: built.binary.clone(),
+                name,
+            };
+            Ok((id.to_owned(), program))
+        })
+        .collect::<Result<BTreeMap<_, _>, String>>()?;
+    let machine = stack.only("AWS::Serverless::StateMachine")?.to_owned();
+    let architecture = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "x86_64"
+    };
+    let definition = crate::definition::DEFINITION.to_owned();
+    Ok(Work {
+        stack: STACK.to_owned(),
+        template: local_template(template),
+        parameters: [
+            ("ApplicationName".to_owned(), application.to_owned()),
+            ("Architecture".to_owned(), architecture.to_owned()),
+        ]
+        .into(),
+        functions,
+        definitions: [(machine, definition)].into(),
+    })
 }
 
 /// An SDK error in words: its own `Display` says only "service error".

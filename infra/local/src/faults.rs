@@ -1,4 +1,4 @@
-//! Faults for tests: what the gateway does instead of, or on top of, answering a call.
+//! Faults for tests: what the proxy does instead of, or on top of, answering a call.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 /// A fault and the calls that it hits. The oldest live fault that matches a call is the one that acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The function that makes the call, or for `Invoke` the one that is invoked; `None` for anybody.
+    /// The function that makes the call; `None` for anybody.
     pub function: Option<String>,
-    /// The operation as AWS names it, for example `CreateApplicationSnapshot`, `Publish` or `Invoke`.
+    /// The operation as AWS names it, for example `CreateApplicationSnapshot` or `Publish`.
     pub operation: String,
     /// Only calls whose body names this application, as a whole token of `[a-zA-Z0-9_.-]`.
     pub application: Option<String>,
@@ -27,8 +27,7 @@ pub enum Times {
     Always,
 }
 
-/// What happens to a call. "The effect" is what the service does on receiving it; that of `Invoke` is that
-/// the function runs. To the state machine a connection that closes is `Lambda.SdkClientException`.
+/// What happens to a call. "The effect" is what the service does on receiving it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// No effect; this error, in the wire form of the service that was called.
@@ -46,16 +45,11 @@ pub enum Kind {
     DropBefore,
     /// The effect happens; the connection closes without an answer.
     DropAfter,
-    /// The effect happens, and then once more, as if the call had been delivered twice. The answer is the first.
-    Twice,
-    /// The effect happens twice at the same time, that of `Invoke` in two processes. The answer is one of
-    /// the two, and comes after both.
-    TwiceAtOnce,
     /// No effect; HTTP 200 with a page of HTML, as a proxy on the way may answer.
     NotJson,
-    /// No effect; the process that calls is killed. For a caller that is no function's process, [`Kind::DropBefore`].
+    /// No effect; the process that calls is killed.
     KillBefore,
-    /// The effect happens, then the process that calls is killed. Otherwise [`Kind::DropAfter`].
+    /// The effect happens, then the process that calls is killed.
     KillAfter,
 }
 
@@ -63,7 +57,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FaultId(usize);
 
-/// The faults of one gateway.
+/// The faults of one proxy.
 #[derive(Debug, Default)]
 pub struct Faults(Mutex<Vec<Injected>>);
 
@@ -152,7 +146,7 @@ fn without_escapes(text: &str) -> String {
 }
 
 /// Decodes `%XX`. A `+` stays: no name that is looked for has blanks, and `+` ends a token as well.
-pub(crate) fn percent_decoded(text: &str) -> String {
+fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

@@ -14,7 +14,7 @@ use local::engine::{Engine, EngineSettings, Names, words};
 use local::follow::{self, Ended};
 use local::msf::Lifecycle;
 use local::report::{await_record, record_table};
-use local::stack::EVERY_APPLICATION;
+use local::stack::{DIFFERENCES, EVERY_APPLICATION};
 use local::{bench, cargo_deny, demo, deployment, functions, mutations, plan, python};
 use serde_json::{Value, json};
 
@@ -142,6 +142,7 @@ async fn until_interrupted(
 
 async fn demonstrate() -> Result<bool, String> {
     let lifecycle = Lifecycle {
+        starting: Duration::from_millis(100),
         snapshot: Duration::from_secs(5),
         ..Lifecycle::default()
     };
@@ -220,7 +221,7 @@ async fn interrupted() {
 /// Installs what is missing and builds the functions.
 async fn prepare() -> Result<EngineSettings, String> {
     let target = functions::target_folder()?;
-    let python = install(&target, python::MOTO).await?;
+    let python = install(&target, python::MINISTACK).await?;
     let built = functions::build().await?;
     Ok(EngineSettings {
         port: None,
@@ -229,8 +230,8 @@ async fn prepare() -> Result<EngineSettings, String> {
         built,
         application: EVERY_APPLICATION.to_owned(),
         lifecycle: Lifecycle::default(),
-        hurry: 1,
-        event_retry_delays: [Duration::from_secs(2), Duration::from_secs(4)],
+        wait_scale: 1.0,
+        event_retry_seconds: 2.0,
     })
 }
 
@@ -263,6 +264,12 @@ async fn start(
     lifecycle: Lifecycle,
 ) -> Result<Engine, String> {
     let settings = prepare().await?;
+    eprintln!(
+        "Deploying infra/template.yaml to MiniStack. It differs from a deployment to AWS in:"
+    );
+    for (name, difference) in DIFFERENCES {
+        eprintln!("  {name}: {}", difference.reason());
+    }
     Engine::start(EngineSettings {
         port,
         application: application.to_owned(),
@@ -331,7 +338,7 @@ async fn running() -> Result<Names, String> {
             "no engine is running; start one with `cargo local up` in another shell".to_owned(),
         );
     }
-    Names::at(&endpoint)
+    Names::at(&endpoint).await
 }
 
 async fn start_and_follow(options: Run) -> Result<bool, String> {

@@ -1,10 +1,8 @@
-//! Who may do what: the policies of the template's roles, held against every call of a caller that has
-//! one: the functions, and the state machine (moto does not tell which machine calls, so all have its
-//! role).
+//! Who may do what: the policies of the functions' roles as they are deployed, held against every call of a function.
 //!
 //! A call without an allowing statement for its action and resource is denied, as AWS denies it.
-//! Not judged: calls of people and other clients; the keys, which SNS would use; the delivery of logs
-//! and traces; the schedule; who may assume a role.
+//! Not judged: calls of people and other clients; what the state machine, Lambda, `EventBridge` and the schedule do; the
+//! keys, which SNS would use; the delivery of logs and traces; who may assume a role.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +11,7 @@ use iam_rs::{
     Arn, Context, ContextValue, Decision, IAMPolicy, IAMRequest, PolicyEvaluator, Principal,
     PrincipalId,
 };
+use serde::Deserialize;
 use serde_json::Value;
 
 /// The roles of all callers.
@@ -32,7 +31,7 @@ struct Caller {
 }
 
 /// What a caller may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Role {
     /// The ARN of the role.
     pub arn: String,
@@ -47,8 +46,8 @@ pub struct Access {
     pub action: String,
     /// The ARN of what it is done to.
     pub resource: String,
-    /// What conditions ask for: key and values, for example `dynamodb:LeadingKeys`.
-    pub context: Vec<(String, Vec<String>)>,
+    /// The partition keys of `DynamoDB` that it touches, the context key `dynamodb:LeadingKeys`; none where there are none.
+    pub leading_keys: Vec<String>,
 }
 
 impl Permissions {
@@ -91,7 +90,7 @@ impl Permissions {
             None => format!("{caller} has no role, so it may not {action}"),
             Some(Caller { role, parsed }) => {
                 let principal = Principal::Aws(PrincipalId::String(role.arn.clone()));
-                let why = match allows(parsed.clone(), principal, access, Context::new()) {
+                let why = match allows(parsed.clone(), principal, access) {
                     Ok(true) => return Ok(()),
                     Ok(false) => format!("no identity-based policy allows the {action} action"),
                     Err(error) => error,
@@ -118,30 +117,17 @@ impl Permissions {
 ///
 /// # Errors
 /// The policies, or the resource, cannot be judged.
-fn allows(
-    policies: Vec<IAMPolicy>,
-    principal: Principal,
-    access: &Access,
-    mut context: Context,
-) -> Result<bool, String> {
-    for (key, values) in &access.context {
-        context.insert(key.clone(), ContextValue::StringList(values.clone()));
+fn allows(policies: Vec<IAMPolicy>, principal: Principal, access: &Access) -> Result<bool, String> {
+    let mut context = Context::new();
+    if !access.leading_keys.is_empty() {
+        let keys = ContextValue::StringList(access.leading_keys.clone());
+        context.insert("dynamodb:LeadingKeys".to_owned(), keys);
     }
     let resource = Arn::parse(&access.resource).map_err(|error| error.to_string())?;
     let request = IAMRequest::new_with_context(principal, &access.action, resource, context);
     let result = PolicyEvaluator::with_policies(policies).evaluate(&request);
     let result = result.map_err(|error| error.to_string())?;
     Ok(result.decision == Decision::Allow)
-}
-
-/// Whether a resource's policy lets a service do it on behalf of `source`, an ARN. What cannot be
-/// judged is not allowed.
-#[must_use]
-pub fn lets_service(policy: &Value, service: &str, source: &str, access: &Access) -> bool {
-    let context = Context::new().with_string("aws:SourceArn", source);
-    let principal = Principal::Service(PrincipalId::String(service.to_owned()));
-    serde_json::from_value(policy.clone())
-        .is_ok_and(|policy| allows(vec![policy], principal, access, context) == Ok(true))
 }
 
 #[cfg(test)]
@@ -153,7 +139,7 @@ mod tests {
         Access {
             action: action.to_owned(),
             resource: resource.to_owned(),
-            context: Vec::new(),
+            leading_keys: Vec::new(),
         }
     }
 
@@ -178,7 +164,7 @@ mod tests {
         ] {
             let keys = keys.iter().map(|key| (*key).to_owned()).collect();
             let access = Access {
-                context: vec![("dynamodb:LeadingKeys".to_owned(), keys)],
+                leading_keys: keys,
                 ..access("dynamodb:UpdateItem", table)
             };
             let checked = permissions.check("f", &access);
@@ -265,57 +251,26 @@ mod tests {
     }
 
     #[test]
-    fn a_resource_lets_the_named_service_act_for_the_named_source_alone() {
-        let queue = "arn:aws:sqs:eu-central-2:123456789012:q";
-        let policy = json!({"Version": "2012-10-17", "Statement": [{
-            "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
-            "Resource": queue, "Condition": {"ArnEquals": {"aws:SourceArn": "arn:aws:events:eu-central-2:123456789012:rule/x"}},
-        }]});
-        for (service, source, action, resource, allowed) in [
-            (
-                "events.amazonaws.com",
-                "arn:aws:events:eu-central-2:123456789012:rule/x",
-                "sqs:SendMessage",
-                queue,
-                true,
-            ),
-            (
-                "sns.amazonaws.com",
-                "arn:aws:events:eu-central-2:123456789012:rule/x",
-                "sqs:SendMessage",
-                queue,
-                false,
-            ),
-            (
-                "events.amazonaws.com",
-                "arn:aws:events:eu-central-2:123456789012:rule/y",
-                "sqs:SendMessage",
-                queue,
-                false,
-            ),
-            (
-                "events.amazonaws.com",
-                "arn:aws:events:eu-central-2:123456789012:rule/x",
-                "sqs:DeleteQueue",
-                queue,
-                false,
-            ),
-            (
-                "events.amazonaws.com",
-                "arn:aws:events:eu-central-2:123456789012:rule/x",
-                "sqs:SendMessage",
-                "arn:aws:sqs:eu-central-2:123456789012:p",
-                false,
-            ),
+    fn a_condition_on_the_leading_key_allows_its_values_alone() {
+        let permissions = Permissions::default();
+        let table = "arn:aws:dynamodb:eu-central-2:123456789012:table/t";
+        let policies = vec![json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Action": "dynamodb:UpdateItem", "Resource": table,
+            "Condition": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["orders", "(unknown)"]}},
+        }]})];
+        let arn = "arn:aws:iam::123456789012:role/x".to_owned();
+        permissions.set("f", Role { arn, policies }).unwrap();
+        for (keys, allowed) in [
+            (&["orders"][..], true),
+            (&["(unknown)"], true),
+            (&["payments"], false),
+            (&["orders", "payments"], false),
         ] {
-            let let_in = lets_service(&policy, service, source, &access(action, resource));
-            assert_eq!(let_in, allowed, "{service} {source} {action} {resource}");
+            let access = Access {
+                leading_keys: keys.iter().map(|&key| key.to_owned()).collect(),
+                ..access("dynamodb:UpdateItem", table)
+            };
+            assert_eq!(permissions.check("f", &access).is_ok(), allowed, "{keys:?}");
         }
-        assert!(!lets_service(
-            &json!({}),
-            "events.amazonaws.com",
-            "arn:aws:events:eu-central-2:123456789012:rule/x",
-            &access("sqs:SendMessage", queue)
-        ));
     }
 }

@@ -18,10 +18,16 @@ pub struct Packages {
     requirements: &'static str,
 }
 
-/// What the engine runs on.
-pub const MOTO: Packages = Packages {
-    name: "moto",
-    requirements: include_str!("../python/moto.txt"),
+/// What the engine runs on, and SAM's translator.
+pub const MINISTACK: Packages = Packages {
+    name: "MiniStack",
+    requirements: include_str!("../python/ministack.txt"),
+};
+
+/// What judges the emulator of Managed Flink. `MiniStack` needs an older one.
+pub const BOTOCORE: Packages = Packages {
+    name: "botocore",
+    requirements: include_str!("../python/botocore.txt"),
 };
 
 /// What lints the template and the definition, and builds for a deployment.
@@ -219,7 +225,7 @@ mod tests {
 
     #[test]
     fn hashes_comments_and_origins_are_not_counted_as_packages() {
-        let requirements = "# by hand\nboto3==1.2 \\\n    --hash=sha256:00==\n    # via moto\ncffi==2 ; python_version != '3'\n";
+        let requirements = "# by hand\nboto3==1.2 \\\n    --hash=sha256:00==\n    # via x\ncffi==2 ; python_version != '3'\n";
         assert_eq!(pinned(requirements), 2);
     }
 

@@ -1,37 +1,90 @@
-//! What the template deploys, as the engine needs it: functions, roles, rule, table, topics, queues,
-//! machine. Nothing of it is written here a second time.
+//! What the template deploys, as the engine and the tests need it: functions, roles, rule, definition; and the template as
+//! it is deployed locally. Nothing of it is written here a second time.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use aws_config::SdkConfig;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, TimeToLiveSpecification,
-};
 use serde_json::{Value, json};
 
 use crate::definition;
-use crate::engine::words;
-use crate::executions::FailureRule;
-use crate::lambda::FunctionSettings;
 use crate::permissions::Role;
 use crate::template::{Deployment, TEMPLATE, Template};
 
-/// The only account is the one that moto knows. The only Region is one for which version 1 of the aws
-/// CLI has no address of its own for SQS, which it would prefer to `AWS_ENDPOINT_URL`.
+/// The only Region. Version 1 of the aws CLI has no address of its own for SQS in it, which it would prefer to
+/// `AWS_ENDPOINT_URL`.
 pub const REGION: &str = "eu-central-2";
-/// See [`REGION`].
+/// The only account.
 pub const ACCOUNT: &str = "123456789012";
 
 /// As an application's name: every application. On AWS a stack is one application's.
 pub const EVERY_APPLICATION: &str = "*";
 
-const STACK: &str = "snapshot-manager";
+/// The stack's name.
+pub const STACK: &str = "snapshot-manager";
 
-/// How many processes of a function may run at once: an account's concurrency by default.
-const MAX_PROCESSES: usize = 1_000;
+/// What Lambda waits before it runs a failed event again: one minute, then two.
+pub const AWS_RETRY_DELAYS: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
+
+/// Everything in which the local deployment differs from the template: a resource or parameter, and how. What is not
+/// in this list is deployed as it is written, or the deployment fails.
+pub const DIFFERENCES: [(&str, Difference); 4] = [
+    ("SnapshotQuotaAlarm", Difference::NoMetricMath),
+    ("FunctionErrorsAlarm", Difference::NoMetricMath),
+    ("RecordAndNotifyHistoryPolicy", Difference::NoRolePolicy),
+    ("ApplicationName", Difference::AnyApplication),
+];
+
+/// How the local deployment differs from the template, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// `MiniStack` has no alarms on metric math: the alarm is left out.
+    NoMetricMath,
+    /// `MiniStack` has no `AWS::IAM::RolePolicy`: an `AWS::IAM::Policy` is deployed instead.
+    NoRolePolicy,
+    /// The parameter takes [`EVERY_APPLICATION`].
+    AnyApplication,
+}
+
+impl Difference {
+    /// In words.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NoMetricMath => "left out, since MiniStack has no alarms on metric math",
+            Self::NoRolePolicy => {
+                "an AWS::IAM::Policy, since MiniStack has no AWS::IAM::RolePolicy"
+            }
+            Self::AnyApplication => "may be *, so that one stack serves every application",
+        }
+    }
+}
+
+/// A function as the template has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionSettings {
+    /// Its environment, beside what Lambda itself sets.
+    pub environment: Vec<(String, String)>,
+    /// How long an invocation may take.
+    pub timeout: Duration,
+    /// How often an event that fails is tried again, at most twice.
+    pub event_retries: usize,
+    /// The ARN of the queue that gets the events on which the last attempt has failed.
+    pub failure_destination: Option<String>,
+}
+
+/// The `EventBridge` rule on "Step Functions Execution Status Change".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureRule {
+    /// ARNs of the state machines whose executions it matches.
+    pub state_machines: Vec<String>,
+    /// The statuses that it matches.
+    pub statuses: Vec<String>,
+    /// The resource policy of the function that gets the event.
+    pub function_policy: Value,
+    /// The policy of the queue for events that cannot be delivered.
+    pub queue_policy: Value,
+}
 
 /// The template, deployed on the engine.
 #[derive(Clone, Debug)]
@@ -75,7 +128,7 @@ impl Stack {
         }
     }
 
-    /// The functions by name: how Lambda runs them, without the program.
+    /// The functions by name: how Lambda runs them.
     ///
     /// # Errors
     /// What the template lacks.
@@ -88,16 +141,12 @@ impl Stack {
             let events = &properties["EventInvokeConfig"];
             let destination = &events["DestinationConfig"]["OnFailure"]["Destination"];
             let settings = FunctionSettings {
-                name: name.clone(),
-                binary: PathBuf::new(),
                 environment: environment
                     .into_iter()
                     .flatten()
                     .map(|(name, value)| Ok((name.clone(), text(id, value)?)))
                     .collect::<Result<_, String>>()?,
                 timeout: Duration::from_secs(number(id, &properties["Timeout"])?),
-                max_processes: MAX_PROCESSES,
-                memory_megabytes: number(id, &properties["MemorySize"])?,
                 event_retries: match &events["MaximumRetryAttempts"] {
                     // Without a configuration of its own Lambda tries twice more.
                     Value::Null => 2,
@@ -195,13 +244,10 @@ impl Stack {
         let dead_letter_queue = text(id, &target["DeadLetterConfig"]["Arn"])?;
         let detail = &rule["EventPattern"]["detail"];
         Ok(FailureRule {
-            arn: self.0.arn_of(id)?,
             state_machines: texts(&detail["stateMachineArn"])?,
             statuses: texts(&detail["status"])?,
             function_policy: self.function_policy(&function_arn)?,
-            function_arn,
             queue_policy: self.queue_policy(&dead_letter_queue)?,
-            dead_letter_queue,
         })
     }
 
@@ -237,119 +283,56 @@ impl Stack {
         Ok(json!({"Version": "2012-10-17", "Statement": []}))
     }
 
-    /// The definition as it is deployed, its `Retry` intervals divided by `hurry`.
+    /// The definition as it is deployed.
     ///
     /// # Errors
     /// The template does not fill in a name of the definition.
-    pub fn definition(&self, hurry: u64) -> Result<String, String> {
+    pub fn definition(&self) -> Result<String, String> {
         let machine = self
             .0
             .properties(self.only("AWS::Serverless::StateMachine")?)?;
         let substitutions = &machine["DefinitionSubstitutions"];
-        let filled = definition::fill_in(definition::DEFINITION, |name| {
+        definition::fill_in(definition::DEFINITION, |name| {
             let value = substitutions[name].as_str().map(str::to_owned);
             value.ok_or_else(|| format!("DefinitionSubstitutions has no {name}"))
-        })?;
-        if hurry > 1 {
-            definition::hurry(&filled, hurry)
-        } else {
-            Ok(filled)
-        }
+        })
     }
+}
 
-    /// Creates the table.
-    ///
-    /// # Errors
-    /// A text for people.
-    pub async fn create_table(&self, config: &SdkConfig) -> Result<(), String> {
-        let id = self.only("AWS::DynamoDB::Table")?;
-        let table = self.0.properties(id)?;
-        let name = self.0.name_of(id)?;
-        let failed =
-            |error: &(dyn std::error::Error + 'static)| format!("table {name}: {}", words(error));
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let list = |field: &str| table[field].as_array().cloned().unwrap_or_default();
-        let dynamodb = aws_sdk_dynamodb::Client::new(config);
-        let mut create = dynamodb
-            .create_table()
-            .table_name(&name)
-            .billing_mode(BillingMode::from(text(&table["BillingMode"]).as_str()));
-        for attribute in list("AttributeDefinitions") {
-            let definition = AttributeDefinition::builder()
-                .attribute_name(text(&attribute["AttributeName"]))
-                .attribute_type(text(&attribute["AttributeType"]).as_str().into())
-                .build();
-            create = create.attribute_definitions(definition.map_err(|error| failed(&error))?);
-        }
-        for key in list("KeySchema") {
-            let element = KeySchemaElement::builder()
-                .attribute_name(text(&key["AttributeName"]))
-                .key_type(text(&key["KeyType"]).as_str().into())
-                .build();
-            create = create.key_schema(element.map_err(|error| failed(&error))?);
-        }
-        create.send().await.map_err(|error| failed(&error))?;
-        let ttl = &table["TimeToLiveSpecification"];
-        let ttl = TimeToLiveSpecification::builder()
-            .attribute_name(text(&ttl["AttributeName"]))
-            .enabled(ttl["Enabled"] == true)
-            .build()
-            .map_err(|error| failed(&error))?;
-        dynamodb
-            .update_time_to_live()
-            .table_name(&name)
-            .time_to_live_specification(ttl)
-            .send()
-            .await
-            .map_err(|error| failed(&error))?;
-        Ok(())
+/// A template as it is deployed locally: without what differs. Where it has a thing that differs under another name,
+/// the deployment fails.
+#[must_use]
+pub fn local_template(template: &Template) -> Value {
+    let mut document = template.document().clone();
+    // The place of the code is told of each function.
+    if let Some(function) = document["Globals"]["Function"].as_object_mut() {
+        function.remove("CodeUri");
     }
-
-    /// Creates the topics.
-    ///
-    /// # Errors
-    /// A text for people.
-    pub async fn create_topics(&self, config: &SdkConfig) -> Result<(), String> {
-        let sns = aws_sdk_sns::Client::new(config);
-        for id in self.0.of_type("AWS::SNS::Topic")? {
-            let name = self.0.name_of(id)?;
-            let created = sns.create_topic().name(&name).send().await;
-            created.map_err(|error| format!("topic {name}: {}", words(&error)))?;
+    for (name, difference) in DIFFERENCES {
+        match difference {
+            Difference::NoMetricMath => {
+                if let Some(resources) = document["Resources"].as_object_mut() {
+                    resources.remove(name);
+                }
+            }
+            Difference::NoRolePolicy => {
+                if let Some(policy) = document["Resources"].get_mut(name) {
+                    policy["Type"] = "AWS::IAM::Policy".into();
+                    let role = policy["Properties"]["RoleName"].take();
+                    policy["Properties"]["Roles"] = json!([role]);
+                    if let Some(properties) = policy["Properties"].as_object_mut() {
+                        properties.remove("RoleName");
+                    }
+                }
+            }
+            Difference::AnyApplication => {
+                if let Some(parameter) = document["Parameters"][name].as_object_mut() {
+                    parameter.remove("AllowedPattern");
+                }
+            }
         }
-        Ok(())
     }
-
-    /// Creates the queues.
-    ///
-    /// # Errors
-    /// A text for people.
-    pub async fn create_queues(&self, config: &SdkConfig) -> Result<(), String> {
-        let sqs = aws_sdk_sqs::Client::new(config);
-        for id in self.0.of_type("AWS::SQS::Queue")? {
-            let name = self.0.name_of(id)?;
-            let created = sqs.create_queue().queue_name(&name).send().await;
-            created.map_err(|error| format!("queue {name}: {}", words(&error)))?;
-        }
-        Ok(())
-    }
-
-    /// Creates the state machine.
-    ///
-    /// # Errors
-    /// A text for people.
-    pub async fn create_state_machine(&self, config: &SdkConfig, hurry: u64) -> Result<(), String> {
-        let id = self.only("AWS::Serverless::StateMachine")?;
-        let name = self.0.name_of(id)?;
-        aws_sdk_sfn::Client::new(config)
-            .create_state_machine()
-            .name(&name)
-            .definition(self.definition(hurry)?)
-            .role_arn(self.role_of(id)?.arn)
-            .send()
-            .await
-            .map_err(|error| format!("state machine {name}: {}", words(&error)))?;
-        Ok(())
-    }
+    document
 }
 
 /// A text, or a number or boolean where one is wanted as text.

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use support::{Scenario, engine, eventually, run};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// What a command left: exit code, stdout, stderr.
 struct Said {
@@ -196,33 +196,40 @@ fn up_prints_what_clients_need_and_an_interrupt_ends_everything() {
         };
         let endpoint = value("AWS_ENDPOINT_URL");
         assert_eq!(value("TABLE_NAME"), "snapshot_manager_status");
-        assert!(
-            value("STATE_MACHINE_ARN").ends_with(":stateMachine:snapshot-manager-StateMachine")
-        );
-        assert!(value("TOPIC_ARN").ends_with(":snapshot-manager-RunTopic"));
+        for (name, part) in [
+            (
+                "STATE_MACHINE_ARN",
+                ":stateMachine:snapshot-manager-StateMachine",
+            ),
+            ("TOPIC_ARN", ":snapshot-manager-RunTopic"),
+            ("FAILURE_QUEUE_URL", endpoint.as_str()),
+            ("FUNCTION_NAME", "snapshot-manager-RecordAndNotifyFunction"),
+        ] {
+            assert!(value(name).contains(part), "{name}={}", value(name));
+        }
 
         // The run's input names an application that is not there, so the functions have run.
         let said = local(&endpoint, &["run", "--application", "none", "--json"], "").await;
         assert_eq!(said.code, 1, "{}", said.stderr);
-        let children = children(up.id().unwrap());
-        assert!(children.len() >= 3, "moto and two functions: {children:?}");
-
-        let interrupt = ["-INT".to_owned(), up.id().unwrap().to_string()];
+        let started = descendants(up.id().unwrap());
         assert!(
-            Command::new("kill")
-                .args(interrupt)
-                .status()
-                .await
-                .unwrap()
-                .success()
+            started.len() >= 3,
+            "MiniStack and two functions: {started:?}"
         );
-        assert_eq!(up.wait().await.unwrap().code(), Some(0));
-        eventually("the end of its processes", async || {
-            let alive = children.iter().filter(|pid| is_alive(**pid)).count();
-            (alive == 0).then_some(())
-        })
-        .await;
+        end(&mut up, "-INT", Some(0), &started).await;
     });
+}
+
+/// Sends the signal, and waits for the end of the process and of what it has started.
+async fn end(process: &mut Child, signal: &str, code: Option<i32>, started: &[u32]) {
+    let pid = process.id().unwrap().to_string();
+    let sent = Command::new("kill").args([signal, &pid]).status().await;
+    assert!(sent.unwrap().success());
+    assert_eq!(process.wait().await.unwrap().code(), code, "{signal}");
+    eventually("the end of its processes", async || {
+        started.iter().all(|pid| !is_alive(*pid)).then_some(())
+    })
+    .await;
 }
 
 #[test]
@@ -253,45 +260,35 @@ fn the_demonstration_shows_the_run_and_what_is_left_of_it() {
 }
 
 #[test]
-fn an_interrupted_demonstration_leaves_no_process() {
+fn a_demonstration_that_is_interrupted_or_killed_leaves_no_process() {
     run(async {
-        let mut demonstration = command("", &[])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(demonstration.stderr.take().unwrap()).lines();
-        while let Some(line) = lines.next_line().await.unwrap() {
-            if line.contains("WaitForSnapshot") {
-                break;
+        for (signal, code) in [("-INT", Some(130)), ("-TERM", Some(130)), ("-KILL", None)] {
+            let mut demonstration = command("", &[])
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut lines = BufReader::new(demonstration.stderr.take().unwrap()).lines();
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if line.contains("WaitForSnapshot") {
+                    break;
+                }
             }
+            let started = descendants(demonstration.id().unwrap());
+            assert!(started.len() >= 2, "MiniStack and a function: {started:?}");
+            end(&mut demonstration, signal, code, &started).await;
         }
-        let pid = demonstration.id().unwrap();
-        let children = children(pid);
-        assert!(children.len() >= 2, "moto and a function: {children:?}");
-        let interrupt = ["-INT".to_owned(), pid.to_string()];
-        assert!(
-            Command::new("kill")
-                .args(interrupt)
-                .status()
-                .await
-                .unwrap()
-                .success()
-        );
-        assert_eq!(demonstration.wait().await.unwrap().code(), Some(130));
-        eventually("the end of its processes", async || {
-            children.iter().all(|pid| !is_alive(*pid)).then_some(())
-        })
-        .await;
     });
 }
 
-/// The processes that a process has started.
-fn children(parent: u32) -> Vec<u32> {
+/// The processes that a process has started, and those that they have.
+fn descendants(parent: u32) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").unwrap();
-    processes
+    let children = processes
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.parse().ok())
-        .filter(|pid| stat(*pid).is_some_and(|(_, its_parent)| its_parent == parent))
+        .filter(|pid| stat(*pid).is_some_and(|(_, its_parent)| its_parent == parent));
+    children
+        .flat_map(|pid| [vec![pid], descendants(pid)].concat())
         .collect()
 }
 

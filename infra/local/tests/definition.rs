@@ -115,7 +115,7 @@ fn tasks_before(definition: &Value, state: &str) -> BTreeSet<String> {
 fn every_task_is_a_function_and_every_function_a_task() {
     let definition = definition();
     let stack = Stack::of(EVERY_APPLICATION).unwrap();
-    let deployed: Value = serde_json::from_str(&stack.definition(1).unwrap()).unwrap();
+    let deployed: Value = serde_json::from_str(&stack.definition().unwrap()).unwrap();
     // A state `CreateSnapshot` calls the crate `create-snapshot`.
     let called: BTreeMap<String, String> = tasks(&deployed)
         .into_iter()
@@ -141,7 +141,7 @@ fn every_task_is_a_function_and_every_function_a_task() {
 #[test]
 fn every_name_in_the_definition_is_filled_in_by_the_template_and_none_is_left_over() {
     let stack = Stack::of(EVERY_APPLICATION).unwrap();
-    assert!(!stack.definition(1).unwrap().contains("${"));
+    assert!(!stack.definition().unwrap().contains("${"));
     let machine = stack.only("AWS::Serverless::StateMachine").unwrap();
     let machine = stack.template().properties(machine).unwrap();
     for name in machine["DefinitionSubstitutions"]

@@ -16,7 +16,7 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
     run(async {
         let engine = engine().await;
         {
-            let mut emulator = engine.gateway().emulator().lock().unwrap();
+            let mut emulator = engine.proxy().emulator().lock().unwrap();
             emulator.behaviour("judge-downtime").downtime = true;
             emulator.behaviour("judge-failing").snapshots_fail = true;
             let now = Timestamp::now();
@@ -29,7 +29,7 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
             emulator.seed("judge-full", quota);
         }
         let target = functions::target_folder().unwrap();
-        let python = python::install(&target, python::MOTO, |_| ())
+        let python = python::install(&target, python::BOTOCORE, |_| ())
             .await
             .unwrap();
         let judged = Command::new(python)
@@ -46,5 +46,48 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
         assert!(judged.status.success(), "{said}\n{complained}");
         let operations = said.lines().last().unwrap_or_default();
         assert!(operations.contains("13 operations"), "{said}");
+    });
+}
+
+#[test]
+fn calls_of_pages_and_to_other_hosts_are_refused() {
+    run(async {
+        let endpoint = &engine().await.names().endpoint;
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let port = endpoint.rsplit(':').next().unwrap();
+        for (header, value, allowed) in [
+            ("host", format!("127.0.0.1:{port}"), true),
+            ("host", format!("localhost:{port}"), true),
+            ("host", format!("bucket.localhost:{port}"), true),
+            ("host", format!("example.com:{port}"), false),
+            ("host", "127.0.0.1:1".to_owned(), false),
+            ("origin", "https://example.com".to_owned(), false),
+            ("origin", "null".to_owned(), false),
+        ] {
+            let request = client.post(endpoint).header(header, &value);
+            let request = request.header("x-amz-target", "DynamoDB_20120810.ListTables");
+            let answer = request.body("{}").send().await.unwrap();
+            assert_eq!(answer.status().is_success(), allowed, "{header}: {value}");
+            let open = answer.headers().get("access-control-allow-origin");
+            assert_eq!(open, None);
+            let names = client.get(format!("{endpoint}/_names"));
+            let names = names.header(header, &value).send().await.unwrap();
+            assert_eq!(names.status().is_success(), allowed, "{header}: {value}");
+        }
+    });
+}
+
+#[test]
+fn redrives_timeouts_and_stops_pass_botocores_shapes() {
+    run(async {
+        let target = functions::target_folder().unwrap();
+        let python = python::install(&target, python::MINISTACK, |_| ())
+            .await
+            .unwrap();
+        let judge = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/redrive_judge.py");
+        let judged = Command::new(python).arg(judge).output().await.unwrap();
+        let said = String::from_utf8_lossy(&judged.stdout);
+        let complained = String::from_utf8_lossy(&judged.stderr);
+        assert!(judged.status.success(), "{said}\n{complained}");
     });
 }

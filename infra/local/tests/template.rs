@@ -249,23 +249,6 @@ fn the_schedules_input_is_a_run_input_and_the_start_command_has_the_same() {
 }
 
 #[test]
-fn a_policy_that_keeps_nothing_is_not_deployed() {
-    let parameters = [("ApplicationName", "orders"), ("KeepLast", "null")];
-    let refused = Template::read(
-        TEMPLATE,
-        Deployment {
-            stack: String::new(),
-            region: String::new(),
-            account: String::new(),
-            parameters: parameters
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
-        },
-    );
-    assert!(refused.unwrap_err().contains("The policy keeps nothing."));
-}
-
-#[test]
 fn the_schedule_starts_the_machine_and_keeps_what_it_could_not_start() {
     let template = deployed(&[]);
     let schedule = schedule(&template);

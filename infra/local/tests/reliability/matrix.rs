@@ -173,7 +173,7 @@ print(json.dumps({action: list(errors(action)) for action in sys.argv[1:]}))
         .flat_map(|(_, _, actions)| actions.iter().copied())
         .collect();
     let target = functions::target_folder().unwrap();
-    let python = python::install(&target, python::MOTO, |_| ())
+    let python = python::install(&target, python::BOTOCORE, |_| ())
         .await
         .unwrap();
     let said = Command::new(python)

@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
 use aws_smithy_types::retry::RetryConfig;
 use contract::ErrorName;
 use jiff::{SignedDuration, Timestamp};
-use local::lambda::FunctionSettings;
+use local::stack::FunctionSettings;
 use local::stack::{EVERY_APPLICATION, Stack};
 use record_and_notify::{Clients, Config};
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ use crate::watch::Watch;
 use crate::wire::{INVOCATION, Invocation, Time, Wire};
 
 /// What Lambda waits before it runs a failed event again.
-const EVENT_RETRIES: [Duration; 2] = local::lambda::AWS_RETRY_DELAYS;
+const EVENT_RETRIES: [Duration; 2] = local::stack::AWS_RETRY_DELAYS;
 
 /// What passes between states, in bytes (256 KiB, quotas of Step Functions).
 const STATE_DATA_LIMIT: usize = 262_144;
@@ -40,7 +40,7 @@ const MOST_EVENTS: usize = 25_000;
 /// The state machine of the template.
 pub static DEFINITION: LazyLock<Value> = LazyLock::new(|| {
     let stack = Stack::of(EVERY_APPLICATION).unwrap();
-    serde_json::from_str(&stack.definition(1).unwrap()).unwrap()
+    serde_json::from_str(&stack.definition().unwrap()).unwrap()
 });
 
 static FUNCTIONS: LazyLock<BTreeMap<String, FunctionSettings>> =

@@ -1,6 +1,6 @@
 //! Goes through the definition as Step Functions does, without time and without calls: whoever drives it
-//! waits, invokes and answers. It knows what the definition uses and refuses the rest. `held_to_moto` holds it to
-//! moto.
+//! waits, invokes and answers. It knows what the definition uses and refuses the rest. `held_to_ministack` holds it
+//! to `MiniStack`.
 
 use std::time::Duration;
 

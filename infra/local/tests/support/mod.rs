@@ -10,7 +10,7 @@
 )]
 
 pub mod follower;
-mod held_to_moto;
+mod held_to_ministack;
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -26,12 +26,16 @@ use local::msf::{Behaviour, Lifecycle, SeededSnapshot, SnapshotStatus};
 use local::report::{self, Record};
 use local::stack::{ACCOUNT, EVERY_APPLICATION, REGION};
 use local::{functions, python};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 /// No wait of a test is longer; what has not happened by then does not happen.
 const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A second of a Wait, of a Retry or of a machine's timeout lasts this many seconds.
+const WAIT_SCALE: f64 = 0.1;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
@@ -47,8 +51,8 @@ pub async fn engine() -> &'static Engine {
     ENGINE.get_or_init(new_engine).await
 }
 
-/// An engine of its own, for tests that take something away from it. Life cycles are short and
-/// the definition's retry intervals are divided by 30; nothing else differs from `cargo local`.
+/// An engine of its own, for tests that take something away from it. Life cycles are short, and so are the waits of
+/// executions and between the attempts at an event; nothing else differs from `cargo local`.
 pub async fn new_engine() -> Engine {
     new_engine_for(EVERY_APPLICATION).await
 }
@@ -56,7 +60,7 @@ pub async fn new_engine() -> Engine {
 /// An engine of its own whose stack is that of one application.
 pub async fn new_engine_for(application: &str) -> Engine {
     let target = functions::target_folder().unwrap();
-    let python = python::install(&target, python::MOTO, |_| ())
+    let python = python::install(&target, python::MINISTACK, |_| ())
         .await
         .unwrap();
     let built = functions::build().await.unwrap();
@@ -64,7 +68,7 @@ pub async fn new_engine_for(application: &str) -> Engine {
         starting: Duration::from_millis(100),
         stopping: Duration::from_millis(100),
         updating: Duration::from_millis(100),
-        snapshot: Duration::from_millis(500),
+        snapshot: Duration::from_millis(50),
         deleting: Duration::from_millis(200),
     };
     Engine::start(EngineSettings {
@@ -74,8 +78,8 @@ pub async fn new_engine_for(application: &str) -> Engine {
         built,
         application: application.to_owned(),
         lifecycle,
-        hurry: 30,
-        event_retry_delays: [Duration::from_millis(100), Duration::from_millis(200)],
+        wait_scale: WAIT_SCALE,
+        event_retry_seconds: 0.1,
     })
     .await
     .unwrap()
@@ -112,6 +116,44 @@ pub async fn message_about(engine: &Engine, queue_url: &str, execution_arn: &str
     })
     .await;
     serde_json::from_str(&body).unwrap()
+}
+
+/// Calls a service with a path, which has no client here; its answer.
+pub async fn call(engine: &Engine, method: Method, path: &str, body: &Value) -> Value {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("{}/{path}", engine.names().endpoint);
+    // What a call is signed for tells MiniStack the service.
+    let service = if path.starts_with("schedules/") {
+        "scheduler"
+    } else {
+        "lambda"
+    };
+    let signature = format!(
+        "AWS4-HMAC-SHA256 Credential=local/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=none"
+    );
+    let request = client
+        .request(method, url)
+        .header("authorization", signature);
+    let request = request.body(match body {
+        Value::Null => String::new(),
+        body => body.to_string(),
+    });
+    let answer = request.send().await.unwrap();
+    let status = answer.status();
+    let answer = answer.bytes().await.unwrap();
+    assert!(status.is_success(), "{}", String::from_utf8_lossy(&answer));
+    serde_json::from_slice(&answer).unwrap()
+}
+
+/// Calls Lambda.
+pub async fn lambda(engine: &Engine, method: Method, path: &str, body: &Value) -> Value {
+    call(
+        engine,
+        method,
+        &format!("2015-03-31/functions/{path}"),
+        body,
+    )
+    .await
 }
 
 /// One application with snapshots, and a queue that gets its notifications.
@@ -258,7 +300,7 @@ impl<'a> Scenario<'a> {
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
         change(
             self.engine
-                .gateway()
+                .proxy()
                 .emulator()
                 .lock()
                 .unwrap()
@@ -285,7 +327,7 @@ impl<'a> Scenario<'a> {
             created_at: Some(*created_at),
             version_id: 1,
         });
-        let mut emulator = self.engine.gateway().emulator().lock().unwrap();
+        let mut emulator = self.engine.proxy().emulator().lock().unwrap();
         emulator.seed(&self.application, snapshots);
         drop(emulator);
         names.into_iter().map(|(name, _)| name).collect()
@@ -303,7 +345,7 @@ impl<'a> Scenario<'a> {
                 version_id: 1,
             }
         });
-        let mut emulator = self.engine.gateway().emulator().lock().unwrap();
+        let mut emulator = self.engine.proxy().emulator().lock().unwrap();
         emulator.seed(&self.application, snapshots);
     }
 
@@ -348,7 +390,7 @@ impl<'a> Scenario<'a> {
 
     /// Makes the calls of a function for this application fail.
     pub fn inject(&self, function: &str, operation: &str, times: Times, kind: Kind) -> FaultId {
-        self.engine.gateway().faults().inject(Fault {
+        self.engine.proxy().faults().inject(Fault {
             function: Some(function.to_owned()),
             operation: operation.to_owned(),
             application: Some(self.application.clone()),
@@ -383,8 +425,19 @@ impl<'a> Scenario<'a> {
         self.end_of(&arn).await
     }
 
-    /// Waits until an execution has ended.
+    /// Waits until an execution has ended, and holds the follower to its history.
     pub async fn end_of(&self, arn: &str) -> Execution {
+        let execution = self.ended(arn).await;
+        held_to_ministack::hold_to(
+            &execution.history,
+            &self.definition().await,
+            &context(&execution),
+        );
+        execution
+    }
+
+    /// Waits until an execution has ended.
+    pub async fn ended(&self, arn: &str) -> Execution {
         let described = eventually("the end of the execution", async || {
             let described = self
                 .sfn
@@ -397,18 +450,25 @@ impl<'a> Scenario<'a> {
         })
         .await;
         let microseconds = (described.start_date.as_nanos() + 500).div_euclid(1_000);
-        let execution = Execution {
+        Execution {
             arn: arn.to_owned(),
             status: described.status,
             history: follow::history(&self.sfn, arn).await.unwrap(),
             run_id: i64::try_from(microseconds.div_euclid(1_000)).unwrap(),
-        };
-        held_to_moto::hold_to(
-            &execution.history,
-            &self.definition().await,
-            &context(&execution),
-        );
-        execution
+        }
+    }
+
+    /// Waits until an execution is in that state.
+    pub async fn until_state(&self, arn: &str, state: &str) {
+        eventually(state, async || {
+            let history = self.history(arn).await;
+            let mut entered = history
+                .iter()
+                .filter_map(|event| event.state_entered_event_details());
+            let last = entered.next_back()?;
+            (last.name() == state).then_some(())
+        })
+        .await;
     }
 
     /// The definition that the engine's machine has.
