@@ -17,7 +17,7 @@ const TESTS: [&str; 3] = ["wire", "retention", "reliability"];
 const WITHOUT: &str = "every_fault";
 
 /// Courses of the simulation for each bug.
-const COURSES: &str = "3000";
+const COURSES: &str = "500";
 
 /// Where the verdicts are written down.
 const PAGE: &str = "resources/docs/mutations.md";

@@ -334,8 +334,38 @@ fn a_stack_may_touch_its_own_application_alone() {
         assert_eq!(error, "AccessDenied");
         assert!(message.contains("application/theirs"), "{message}");
         assert!(theirs.names().await.is_empty());
+
+        // Nor does it write rows of another: who it was stands in the error and in the execution's input.
+        let record = theirs.record_under("(unknown)", &failed).await;
+        assert_eq!(record["outcome"], "FAILED");
+        let message = record["error_message"].as_str().unwrap();
+        assert!(message.contains("application/theirs"), "{message}");
+        assert_eq!(theirs.row_count().await, 0);
         engine.stop().await;
     });
+}
+
+#[test]
+fn the_rows_of_a_stack_are_its_applications_or_of_unknown() {
+    let stack = Stack::of("mine").unwrap();
+    let role = stack.function_roles().unwrap()["record-and-notify"].clone();
+    let permissions = local::permissions::Permissions::default();
+    permissions.set("record-and-notify", role).unwrap();
+    for (key, allowed) in [
+        ("mine", true),
+        ("(unknown)", true),
+        ("theirs", false),
+        ("min", false),
+    ] {
+        let access = Access {
+            action: "dynamodb:UpdateItem".to_owned(),
+            resource: "arn:aws:dynamodb:eu-central-2:123456789012:table/snapshot_manager_status"
+                .to_owned(),
+            leading_keys: vec![key.to_owned()],
+        };
+        let checked = permissions.check("record-and-notify", &access);
+        assert_eq!(checked.is_ok(), allowed, "{key}: {checked:?}");
+    }
 }
 
 #[test]
