@@ -84,9 +84,10 @@ pub(crate) fn decide(
         .filter(|name| !doomed.contains(name.as_str()))
         .count();
     let wanted = number(doomed.len() + unlisted);
-    let standing = own.map_or(Standing::Newest, |own| {
-        gate::standing(run, own, listing, now)
-    });
+    let standing = match own {
+        Some(own) => gate::standing(run, own, listing, now),
+        None => gate::standing_without_own(run, listing, now),
+    };
 
     if let Standing::NotListedYet(_) = standing
         && run.can_wait_before_pruning()

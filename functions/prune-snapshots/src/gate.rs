@@ -106,10 +106,7 @@ pub(crate) fn standing(run: &Run, own: &Own, listing: &[Snapshot], now: Timestam
         None => own.created_at,
     };
     if let Some(later) = created_at.and_then(|at| later_run(run, at, listing, now)) {
-        return Standing::LeftToLaterRun(Hold {
-            cause: HeldBackCause::LeftToLaterRun,
-            message: format!("The newer snapshot {later} is READY: its run prunes."),
-        });
+        return left_to(later);
     }
     match (listed, &own.by_name) {
         (Some(_), _) if created_at.is_some() => Standing::Newest,
@@ -133,6 +130,20 @@ pub(crate) fn standing(run: &Run, own: &Own, listing: &[Snapshot], now: Timestam
             "This run's snapshot {name} is not READY in the listing. The next run prunes."
         )),
     }
+}
+
+/// How a run stands that takes no snapshot: it leaves pruning to a run that has taken one since this one
+/// began, whose policy may be another. So a late redrive deletes nothing by a policy of the past.
+pub(crate) fn standing_without_own(run: &Run, listing: &[Snapshot], now: Timestamp) -> Standing {
+    let began = Timestamp::from_millisecond(run.run_id).unwrap_or(Timestamp::MIN);
+    later_run(run, began, listing, now).map_or(Standing::Newest, left_to)
+}
+
+fn left_to(later: &str) -> Standing {
+    Standing::LeftToLaterRun(Hold {
+        cause: HeldBackCause::LeftToLaterRun,
+        message: format!("The newer snapshot {later} is READY: its run prunes."),
+    })
 }
 
 /// The READY snapshot of a run that began later, and took it no earlier than `created_at`.

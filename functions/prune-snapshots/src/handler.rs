@@ -44,11 +44,11 @@ pub async fn handle(
     let application = application::describe(flink, &run).await?;
 
     let planned_at = planned_at.and_then(|at| at.parse().ok());
-    let due = due(&batch, planned_at, &application, now);
+    let passed = || SignedDuration::try_from(begun.elapsed()).unwrap_or(SignedDuration::ZERO);
+    let due = due(&batch, planned_at, &application, now + passed());
     let fates = deletion::delete_all(flink, &application.name, &batch, &due).await;
 
-    let passed = SignedDuration::try_from(begun.elapsed()).unwrap_or(SignedDuration::ZERO);
-    let listed_at = now + passed;
+    let listed_at = now + passed();
     let listing = listing::list(flink, &application.name).await?;
     let batch = seen(flink, &application, batch, fates, &listing).await;
     let mut tally = count(progress, batch)?;

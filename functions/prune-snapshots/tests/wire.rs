@@ -440,7 +440,7 @@ async fn an_execution_of_the_first_definition_is_not_told_to_wait() {
 async fn a_plan_is_good_for_a_minute_and_nothing_of_an_older_one_is_deleted() {
     for (planned_at, is_fresh) in [
         (Some("2026-11-22T20:03:29Z"), true),
-        (Some("2026-11-22T20:02:30Z"), true),
+        (Some("2026-11-22T20:02:31Z"), true),
         // The clock of the one who planned is ahead.
         (Some("2026-11-22T20:03:31Z"), true),
         (Some("2026-11-22T20:02:29.999Z"), false),
@@ -874,7 +874,14 @@ async fn the_gate_holds_the_plan_back_for_each_of_its_reasons() {
             with_newer.clone(),
             Some(HeldBackCause::LeftToLaterRun),
         ),
-        ("PRUNE", "RUNNING", None, with_newer, None),
+        // Whoever redrives an old PRUNE does not delete by its policy.
+        (
+            "PRUNE",
+            "RUNNING",
+            None,
+            with_newer,
+            Some(HeldBackCause::LeftToLaterRun),
+        ),
     ] {
         let mut exchanges = vec![application(status, restore), listed(snapshots.clone())];
         if cause == Some(HeldBackCause::SnapshotNotReady) {

@@ -84,8 +84,8 @@ pub async fn handle(
         }
         Written::Superseded(later) => {
             // Whoever wrote it may have ended before it could tell.
-            if let Some((later, told)) = later {
-                tell(clients, config, &later, told, notify_on, print).await?;
+            if let Some((later, Told::Nothing)) = later {
+                tell(clients, config, &later, Told::Nothing, notify_on, print).await?;
             }
             (Recorded::Superseded, None)
         }

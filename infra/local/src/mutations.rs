@@ -125,7 +125,12 @@ pub const MUTATIONS: [Mutation; 18] = [
         bug: "A deletion whose answer was lost is not counted",
         file: "functions/prune-snapshots/src/progress.rs",
         right: "        (Seen::NotListed(None | Some(Presence::Gone)), _) => Effect::Deleted,",
-        wrong: "        (Seen::NotListed(None | Some(Presence::Gone)), Fate::Accepted) => Effect::Deleted,",
+        wrong: "        (Seen::NotListed(None | Some(Presence::Gone)), fate)
+            if !matches!(fate, Fate::Unanswered(_)) =>
+        {
+            Effect::Deleted
+        }
+        (Seen::NotListed(None), _) => Effect::Again,",
     },
     Mutation {
         bug: "A record overwrites what is later, or another execution's",
