@@ -813,6 +813,7 @@ async fn the_gate_holds_the_plan_back_for_each_of_its_reasons() {
         summary(3, "READY"),
     ];
     let own_missing = vec![summary(2, "READY"), summary(3, "READY")];
+    let left = Some(HeldBackCause::LeftToLaterRun);
     for (mode, status, restore, snapshots, cause) in [
         ("RUN", "RUNNING", None, old(), None),
         ("RUN", "RUNNING", Some(latest), old(), None),
@@ -867,21 +868,9 @@ async fn the_gate_holds_the_plan_back_for_each_of_its_reasons() {
             Some(HeldBackCause::SnapshotNotReady),
         ),
         ("PRUNE", "RUNNING", None, own_missing, None),
-        (
-            "RUN",
-            "RUNNING",
-            None,
-            with_newer.clone(),
-            Some(HeldBackCause::LeftToLaterRun),
-        ),
+        ("RUN", "RUNNING", None, with_newer.clone(), left),
         // Whoever redrives an old PRUNE does not delete by its policy.
-        (
-            "PRUNE",
-            "RUNNING",
-            None,
-            with_newer,
-            Some(HeldBackCause::LeftToLaterRun),
-        ),
+        ("PRUNE", "RUNNING", None, with_newer, left),
     ] {
         let mut exchanges = vec![application(status, restore), listed(snapshots.clone())];
         if cause == Some(HeldBackCause::SnapshotNotReady) {
