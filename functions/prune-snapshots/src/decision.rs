@@ -127,8 +127,8 @@ fn is_worth_waiting(since: Option<&str>, now: Timestamp) -> bool {
     since.is_none_or(|since| now.duration_since(since).abs() < LISTING_BEHIND_FOR)
 }
 
-/// Why the plan is not carried out, if it is not. A plan that wants nothing is held back only by the loss
-/// of the run's own snapshot.
+/// Why the plan is not carried out, if it is not. If the plan wants nothing, only a problem with the run's
+/// own snapshot is a reason.
 fn hold(
     application: &Application,
     run: &Run,

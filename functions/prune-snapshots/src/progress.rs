@@ -11,7 +11,7 @@ use crate::payload::{self, DELETED_NAMED, FAILURES_NAMED};
 /// What is recorded of a deletion whose effect nobody has seen.
 const NOT_SEEN: &str = "Not seen to be deleted, and no second try: it may be deleted yet.";
 
-/// So many batches in a row may be throttled as a whole; the deletions of one more have failed.
+/// How many throttled batches in a row are tried again. The deletions of the next one have failed.
 const THROTTLED_BATCHES_BORNE: u32 = 5;
 
 /// How the listing after a batch shows one snapshot of it.
