@@ -142,7 +142,7 @@ fn hold(
     }
     let left = match standing {
         Standing::Problem(hold) | Standing::NotListedYet(hold) => return Some(hold),
-        Standing::LeftToLaterRun(hold) => Some(hold),
+        Standing::LeftToLaterRun(hold) | Standing::Incomparable(hold) => Some(hold),
         Standing::Newest => None,
     };
     if wanted == 0 {

@@ -1,6 +1,6 @@
 //! Deletes one batch, and looks for what of it the listing does not show.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use aws_sdk_kinesisanalyticsv2::Client;
@@ -46,8 +46,10 @@ pub(crate) enum Fate {
 /// What the service says of a snapshot when it is asked for it by name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Presence {
-    /// It is gone, or DELETING.
+    /// There is no such snapshot.
     Gone,
+    /// It is DELETING.
+    Deleting,
     /// It is there.
     There,
     /// The service did not say.
@@ -103,7 +105,7 @@ pub(crate) async fn delete_all(
 pub(crate) async fn look_for(
     flink: &Client,
     application: &str,
-    names: Vec<String>,
+    names: BTreeSet<String>,
 ) -> HashMap<String, Presence> {
     let looks: Vec<_> = names
         .into_iter()
@@ -113,13 +115,9 @@ pub(crate) async fn look_for(
 }
 
 async fn look(flink: &Client, application: &str, name: String) -> (String, Presence) {
-    let presence = match is_leaving(flink, application, &name).await {
-        Ok(true) => Presence::Gone,
-        Ok(false) => Presence::There,
-        // The log has the refusal.
-        Err(_) => Presence::Unknown,
-    };
-    (name, presence)
+    let presence = presence(flink, application, &name).await;
+    // The log has the refusal.
+    (name, presence.unwrap_or(Presence::Unknown))
 }
 
 /// The room for deletes after one of them.
@@ -170,22 +168,22 @@ async fn delete(flink: &Client, application: &str, doomed: &DoomedSnapshot) -> F
         return Fate::Throttled(refusal.into_error(error_name));
     }
     // An earlier try may have begun this deletion, and the service then refuses a second one.
-    match is_leaving(flink, application, name).await {
-        Ok(true) => Fate::Accepted,
-        Ok(false) if error_name.is_retryable() => Fate::Unanswered(refusal.into_error(error_name)),
-        Ok(false) => Fate::Refused(refusal.into_error(error_name)),
+    match presence(flink, application, name).await {
+        Ok(Presence::Gone | Presence::Deleting) => Fate::Accepted,
+        Ok(_) if error_name.is_retryable() => Fate::Unanswered(refusal.into_error(error_name)),
+        Ok(_) => Fate::Refused(refusal.into_error(error_name)),
         Err(error) if error.name == ErrorName::Throttled => Fate::Throttled(error),
         Err(error) if error.name.is_retryable() => Fate::Unanswered(error),
         Err(error) => Fate::Refused(error),
     }
 }
 
-/// Whether the snapshot is DELETING or gone.
-async fn is_leaving(
+/// What the service says of the snapshot.
+async fn presence(
     flink: &Client,
     application: &str,
     snapshot_name: &str,
-) -> Result<bool, StepError> {
+) -> Result<Presence, StepError> {
     let answer = flink
         .describe_application_snapshot()
         .application_name(application)
@@ -193,13 +191,20 @@ async fn is_leaving(
         .send()
         .await;
     match answer {
-        Ok(answer) => Ok(answer
-            .snapshot_details
-            .is_some_and(|details| details.snapshot_status == SnapshotStatus::Deleting)),
+        Ok(answer) => {
+            let details = answer.snapshot_details;
+            let is_deleting =
+                details.is_some_and(|details| details.snapshot_status == SnapshotStatus::Deleting);
+            Ok(if is_deleting {
+                Presence::Deleting
+            } else {
+                Presence::There
+            })
+        }
         Err(error) => {
             let refusal = Refusal::of("DescribeApplicationSnapshot", &error);
             if refusal.is_gone() {
-                Ok(true)
+                Ok(Presence::Gone)
             } else {
                 Err(refusal.into_flink_error(ErrorName::SnapshotNotFound))
             }

@@ -46,7 +46,9 @@ pub(crate) enum Standing {
     LeftToLaterRun(Hold),
     /// The listing is behind: it will show it READY soon.
     NotListedYet(Hold),
-    /// It is gone, or cannot be compared with the others: a problem, whatever the plan wants.
+    /// READY, and without a creation time, so that it cannot be compared with the others.
+    Incomparable(Hold),
+    /// It is gone: a problem, whatever the plan wants.
     Problem(Hold),
 }
 
@@ -91,11 +93,9 @@ pub(crate) fn policy_gate(run: &Run) -> Option<Hold> {
 /// How the run's own snapshot stands: only a run whose snapshot is READY and that no later run has
 /// overtaken may prune.
 pub(crate) fn standing(run: &Run, own: &Own, listing: &[Snapshot], now: Timestamp) -> Standing {
-    let problem = |message: String| {
-        Standing::Problem(Hold {
-            cause: HeldBackCause::SnapshotNotReady,
-            message,
-        })
+    let not_ready = |message: String| Hold {
+        cause: HeldBackCause::SnapshotNotReady,
+        message,
     };
     let name = &own.name;
     let listed = listing
@@ -110,25 +110,22 @@ pub(crate) fn standing(run: &Run, own: &Own, listing: &[Snapshot], now: Timestam
     }
     match (listed, &own.by_name) {
         (Some(_), _) if created_at.is_some() => Standing::Newest,
-        (Some(_), _) => problem(format!(
+        (Some(_), _) => Standing::Incomparable(not_ready(format!(
             "This run's snapshot {name} is listed without a creation time, so it cannot be compared \
              with the others. The next run prunes."
-        )),
-        (None, Some(ByName::Ready)) => Standing::NotListedYet(Hold {
-            cause: HeldBackCause::SnapshotNotReady,
-            message: format!(
-                "This run's snapshot {name} is READY, but the listing does not show it. The next run \
-                 prunes."
-            ),
-        }),
-        (None, Some(ByName::NotReady(status))) => problem(format!(
+        ))),
+        (None, Some(ByName::Ready)) => Standing::NotListedYet(not_ready(format!(
+            "This run's snapshot {name} is READY, but the listing does not show it. The next run \
+             prunes."
+        ))),
+        (None, Some(ByName::NotReady(status))) => Standing::Problem(not_ready(format!(
             "This run's snapshot {name} was READY and now is {status}: somebody, or another program, \
              deleted it. Find out who deletes snapshots (CloudTrail has DeleteApplicationSnapshot). \
              The next run prunes."
-        )),
-        (None, None) => problem(format!(
+        ))),
+        (None, None) => Standing::Problem(not_ready(format!(
             "This run's snapshot {name} is not READY in the listing. The next run prunes."
-        )),
+        ))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Input -> calls -> output.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use contract::{
@@ -123,8 +123,8 @@ fn ready(listing: &[Snapshot]) -> impl Iterator<Item = &Snapshot> {
     listing.iter().filter(is_ready)
 }
 
-/// The batch with its fates and with what the listing shows of it. What the listing leaves out is asked
-/// for by name, unless the service said just now that it is gone.
+/// The batch with its fates and with how each snapshot is seen: in the listing, or by name where the listing
+/// alone does not tell.
 async fn seen(
     flink: &Client,
     application: &Application,
@@ -136,26 +136,23 @@ async fn seen(
         .iter()
         .map(|snapshot| (snapshot.name.as_str(), &snapshot.status))
         .collect();
-    let is_listed = |name: &str| listed.contains_key(name);
-    let unlisted: HashSet<&str> = batch
+    let asked: BTreeSet<String> = batch
         .iter()
         .zip(&fates)
-        .map(|(doomed, fate)| (doomed.snapshot_name.as_str(), fate))
-        .filter(|(name, fate)| is_to_be_asked_for(fate, is_listed(name)))
-        .map(|(name, _)| name)
+        .filter(|(doomed, fate)| {
+            let status = listed.get(doomed.snapshot_name.as_str());
+            let is_going = status.is_some_and(|status| **status == Status::Deleting);
+            !is_going && is_to_be_asked_for(fate, status.is_some(), doomed.tried)
+        })
+        .map(|(doomed, _)| doomed.snapshot_name.clone())
         .collect();
-    let mut names: Vec<String> = unlisted.into_iter().map(str::to_owned).collect();
-    names.sort();
-    let presences = deletion::look_for(flink, &application.name, names).await;
+    let by_name = deletion::look_for(flink, &application.name, asked).await;
     batch
         .into_iter()
         .zip(fates)
         .map(|(doomed, fate)| {
-            let seen = match listed.get(doomed.snapshot_name.as_str()) {
-                Some(Status::Deleting) => Seen::NotListed(None),
-                Some(_) => Seen::Listed,
-                None => Seen::NotListed(presences.get(&doomed.snapshot_name).copied()),
-            };
+            let name = doomed.snapshot_name.as_str();
+            let seen = Seen::of(listed.get(name).copied(), by_name.get(name).copied());
             (doomed, fate, seen)
         })
         .collect()

@@ -7,6 +7,7 @@ use shell::StepError;
 
 use crate::deletion::{Fate, Presence};
 use crate::payload::{self, DELETED_NAMED, FAILURES_NAMED};
+use crate::retention::Status;
 
 /// What is recorded of a deletion whose effect nobody has seen.
 const NOT_SEEN: &str = "Not seen to be deleted, and no second try: it may be deleted yet.";
@@ -14,14 +15,32 @@ const NOT_SEEN: &str = "Not seen to be deleted, and no second try: it may be del
 /// How many throttled batches in a row are tried again. The deletions of the next one have failed.
 const THROTTLED_BATCHES_BORNE: u32 = 5;
 
-/// How the listing after a batch shows one snapshot of it.
-#[derive(Debug)]
+/// How one snapshot of a batch is seen after it.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Seen {
-    /// Listed, and not DELETING.
+    /// It is listed, and not DELETING.
     Listed,
-    /// DELETING, or not listed. In the latter case with what the service says of it by name, if it was
-    /// asked: a listing may leave out what is there.
-    NotListed(Option<Presence>),
+    /// It is gone, or DELETING.
+    Gone,
+    /// The listing leaves it out, and the service says by name that it is there.
+    Unlisted,
+    /// The listing leaves it out, and the service did not say.
+    Unknown,
+}
+
+impl Seen {
+    /// From its status in the listing, if it is listed, and from what the service says of it by name, if it
+    /// was asked. A listed snapshot of which the service says that there is none counts as listed.
+    pub(crate) fn of(listed: Option<&Status>, by_name: Option<Presence>) -> Self {
+        match (listed, by_name) {
+            (Some(Status::Deleting), _)
+            | (_, Some(Presence::Deleting))
+            | (None, None | Some(Presence::Gone)) => Self::Gone,
+            (Some(_), _) => Self::Listed,
+            (None, Some(Presence::There)) => Self::Unlisted,
+            (None, Some(Presence::Unknown)) => Self::Unknown,
+        }
+    }
 }
 
 /// The totals of the run after a batch.
@@ -53,10 +72,13 @@ enum Effect {
     Unseen,
 }
 
-/// Whether the service has to be asked for a snapshot by name before it counts as deleted: it is not
-/// listed, and the service did not say just now that it is gone or going.
-pub(crate) fn is_to_be_asked_for(fate: &Fate, is_listed: bool) -> bool {
-    !is_listed && !matches!(fate, Fate::Accepted)
+/// Whether the service has to be asked for a snapshot by name. Either it is not listed, and the service did
+/// not say just now that it is gone or going; or it said so for the second time, and it is still listed.
+pub(crate) fn is_to_be_asked_for(fate: &Fate, is_listed: bool, is_second: bool) -> bool {
+    match fate {
+        Fate::Accepted => is_listed && is_second,
+        _ => !is_listed,
+    }
 }
 
 /// The totals with this batch. A batch that the service throttles as a whole comes again, some times.
@@ -135,20 +157,20 @@ fn effect(doomed: &DoomedSnapshot, fate: Fate, seen: Seen) -> Result<Effect, Ste
     let failed = |error: &StepError| Effect::Failed(payload::reason(&error.fact));
     let not_seen = || Effect::Failed(NOT_SEEN.to_owned());
     Ok(match (seen, fate) {
-        (Seen::NotListed(None | Some(Presence::Gone)), _) => Effect::Deleted,
+        (Seen::Gone, _) => Effect::Deleted,
         (_, Fate::Refused(error)) if error.name == ErrorName::AccessDenied => return Err(error),
         (_, Fate::Refused(error)) => failed(&error),
         (Seen::Listed, Fate::Accepted) if is_second => {
             let name = &doomed.snapshot_name;
             Effect::Failed(format!("{name} is still listed after its deletion."))
         }
-        (Seen::Listed, Fate::Unanswered(error)) if is_second => failed(&error),
+        (_, Fate::Unanswered(error)) if is_second => failed(&error),
         (Seen::Listed, Fate::Unanswered(_)) => Effect::Tried,
         (Seen::Listed, Fate::NotBegun | Fate::Throttled(_)) => Effect::Again,
-        (Seen::NotListed(Some(_)), Fate::Unanswered(error)) if is_second => failed(&error),
-        (Seen::NotListed(Some(_)), _) if is_second => not_seen(),
+        (Seen::Unlisted, Fate::NotBegun) if !is_second => Effect::Again,
+        (Seen::Unlisted | Seen::Unknown, _) if is_second => not_seen(),
         // The listing may be behind: it shows what was accepted, or not what is there.
-        (Seen::Listed, Fate::Accepted) | (Seen::NotListed(Some(_)), _) => Effect::Unseen,
+        (Seen::Listed, Fate::Accepted) | (Seen::Unlisted | Seen::Unknown, _) => Effect::Unseen,
     })
 }
 

@@ -404,8 +404,18 @@ async fn what_is_accepted_and_still_listed_is_waited_for_tried_once_more_and_the
         assert_eq!(output.pruning, Pruning::Continue);
         assert!(output.batch[0].tried);
         let again = serde_json::to_value(output).unwrap();
-        let exchanges = [running(), delete(3, answer), ready([0, 3])];
-        let output = prune(again, exchanges).await.unwrap();
+        let second = |by_name| [running(), delete(3, answer.clone()), ready([0, 3]), by_name];
+        // A listing that is far behind fails no deletion.
+        let deleting = second(looked(3, "DELETING"));
+        let output = prune(again.clone(), deleting).await.unwrap();
+        assert_eq!(output.progress.deleted_count, 1);
+        assert_eq!(output.progress.failed_count, 0);
+        // Whoever lists it and says that there is none is not believed.
+        let output = prune(again.clone(), second(gone(3))).await.unwrap();
+        assert_eq!(output.progress.deleted_count, 0);
+        assert_eq!(output.progress.failed_count, 1);
+
+        let output = prune(again, second(looked(3, "READY"))).await.unwrap();
         assert_eq!(output.pruning, Pruning::Done);
         assert_eq!(output.progress.deleted_count, 0);
         assert_eq!(
@@ -653,16 +663,31 @@ async fn the_own_snapshot_listed_without_a_time_closes_the_gate() {
         .unwrap()
         .remove("SnapshotCreationTimestamp");
     let shown = listed([own, summary(2, "READY"), summary(3, "READY")]);
-    let output = prune(input("RUN", 1, 25), [running(), shown])
+    let output = prune(input("RUN", 1, 25), [running(), shown.clone()])
         .await
         .unwrap();
     let held = output.held_back.unwrap();
     assert_eq!(held.cause, HeldBackCause::SnapshotNotReady);
+    let nothing_to_go = prune(input("RUN", 9, 25), [running(), shown])
+        .await
+        .unwrap();
+    assert_eq!(nothing_to_go.held_back, None);
     assert!(
         held.message.contains("without a creation time"),
         "{}",
         held.message
     );
+}
+
+#[tokio::test]
+async fn what_was_never_begun_and_is_not_listed_is_left_to_the_new_plan() {
+    let mut old = with_batch(input("RUN", 1, 25), &[3], json!({}));
+    old["planned_at"] = "2026-11-13T20:03:00Z".into();
+    let exchanges = [running(), ready([0]), looked(3, "READY")];
+    let output = prune(old, exchanges).await.unwrap();
+    assert_eq!(output.pruning, Pruning::Done);
+    let counts = (output.progress.deleted_count, output.progress.failed_count);
+    assert_eq!(counts, (0, 0));
 }
 
 #[tokio::test]

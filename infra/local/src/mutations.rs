@@ -124,13 +124,10 @@ pub const MUTATIONS: [Mutation; 18] = [
     Mutation {
         bug: "A deletion whose answer was lost is not counted",
         file: "functions/prune-snapshots/src/progress.rs",
-        right: "        (Seen::NotListed(None | Some(Presence::Gone)), _) => Effect::Deleted,",
-        wrong: "        (Seen::NotListed(None | Some(Presence::Gone)), fate)
-            if !matches!(fate, Fate::Unanswered(_)) =>
-        {
-            Effect::Deleted
-        }
-        (Seen::NotListed(None), _) => Effect::Again,",
+        right: "        (Seen::Gone, _) => Effect::Deleted,",
+        wrong:
+            "        (Seen::Gone, fate) if !matches!(fate, Fate::Unanswered(_)) => Effect::Deleted,
+        (Seen::Gone, _) => Effect::Again,",
     },
     Mutation {
         bug: "A record overwrites what is later, or another execution's",
@@ -159,8 +156,9 @@ pub const MUTATIONS: [Mutation; 18] = [
     Mutation {
         bug: "What was just refused counts as deleted when it is not listed",
         file: "functions/prune-snapshots/src/progress.rs",
-        right: "    !is_listed && !matches!(fate, Fate::Accepted)",
-        wrong: "    !is_listed && !matches!(fate, Fate::Accepted | Fate::Throttled(_))",
+        right: "        _ => !is_listed,",
+        wrong: "        Fate::Throttled(_) => false,
+        _ => !is_listed,",
     },
     Mutation {
         bug: "The last state's late write stands above the event of the end",
