@@ -83,7 +83,7 @@ pub(crate) fn decide(
     let unlisted = unseen
         .filter(|name| !doomed.contains(name.as_str()))
         .count();
-    let wanted = number(doomed.len() + unlisted);
+    let wanted = number(doomed.len() + unlisted).saturating_sub(tally.failed_unnamed);
     let standing = match own {
         Some(own) => gate::standing(run, own, listing, now),
         None => gate::standing_without_own(run, listing, now),

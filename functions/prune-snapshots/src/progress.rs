@@ -56,6 +56,9 @@ pub(crate) struct Tally {
     /// The names of all that this batch or the progress counts as deleted or failed: no later plan of the
     /// run wants them again. A listing that is behind may show what is deleted.
     pub(crate) counted: HashSet<String>,
+    /// How many failures of earlier batches the progress counts without their names, so that `counted` lacks
+    /// them. A run with any has more failures than it bears, so no plan of it deletes.
+    pub(crate) failed_unnamed: u32,
 }
 
 /// What one snapshot of the batch adds to the totals.
@@ -99,6 +102,9 @@ pub(crate) fn count(
             )
             .cloned()
             .collect(),
+        failed_unnamed: progress
+            .failed_count
+            .saturating_sub(payload::number(progress.failed.len())),
         progress,
         ..Tally::default()
     };

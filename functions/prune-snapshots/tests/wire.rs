@@ -712,30 +712,36 @@ async fn a_policy_with_a_rule_of_a_newer_release_deletes_nothing() {
 
 #[tokio::test]
 async fn failures_that_are_not_named_are_not_wanted_again() {
-    let doomed: Vec<i64> = (1..=130).collect();
-    let input = with_batch(input("PRUNE", 1, 1_000), &doomed, json!({}));
-    let service = Service::answering_by({
-        let listing: Vec<Value> = (0..=140).map(|day| summary(day, "READY")).collect();
-        move |operation, _| match operation {
-            "DescribeApplication" => running().2,
-            "ListApplicationSnapshots" => Answer::Ok(json!({ "SnapshotSummaries": listing })),
-            "DescribeApplicationSnapshot" => {
-                Answer::Ok(json!({ "SnapshotDetails": summary(1, "READY") }))
+    let doomed: Vec<i64> = (1..=131).collect();
+    let mut input = with_batch(input("PRUNE", 1, 1_000), &doomed, json!({}));
+    // The last deletion is accepted and not seen, so that the machine enters the state once more.
+    for next in [Pruning::Wait, Pruning::Done] {
+        let service = Service::answering_by({
+            let listing: Vec<Value> = (0..=140).map(|day| summary(day, "READY")).collect();
+            move |operation, body| match operation {
+                "DescribeApplication" => running().2,
+                "ListApplicationSnapshots" => Answer::Ok(json!({ "SnapshotSummaries": listing })),
+                "DescribeApplicationSnapshot" => {
+                    Answer::Ok(json!({ "SnapshotDetails": summary(1, "READY") }))
+                }
+                _ if body["SnapshotName"] == name(131) => Answer::Ok(json!({})),
+                _ => Answer::Error(400, "InvalidRequestException", "never"),
             }
-            _ => Answer::Error(400, "InvalidRequestException", "never"),
-        }
-    });
-    let flink = aws_sdk_kinesisanalyticsv2::Client::new(&service.config());
-    let input: PruneSnapshotsInput = serde_json::from_value(input).unwrap();
-    let now = "2026-11-22T20:03:30Z".parse().unwrap();
-    let output = prune_snapshots::handle(&flink, input, now).await.unwrap();
-    assert_eq!(output.progress.failed_count, 130);
-    assert_eq!(output.progress.failed.len(), 100);
-    let held = output.held_back.unwrap();
-    assert_eq!(
-        (held.cause, held.deletions_wanted),
-        (HeldBackCause::TooManyFailures, 10)
-    );
+        });
+        let flink = aws_sdk_kinesisanalyticsv2::Client::new(&service.config());
+        let now = "2026-11-22T20:03:30Z".parse().unwrap();
+        let entered: PruneSnapshotsInput = serde_json::from_value(input).unwrap();
+        let output = prune_snapshots::handle(&flink, entered, now).await.unwrap();
+        assert_eq!(output.pruning, next);
+        assert_eq!(output.progress.failed.len(), 100);
+        let held = output.held_back.clone().unwrap();
+        assert_eq!(
+            (held.cause, held.deletions_wanted),
+            (HeldBackCause::TooManyFailures, 10)
+        );
+        input = serde_json::to_value(&output).unwrap();
+    }
+    assert_eq!(input["progress"]["failed_count"], 131);
 }
 
 #[tokio::test]
