@@ -1,7 +1,7 @@
 //! What each refusal ends the step with.
 
 use contract::{ApplicationName, ErrorName};
-use shell::{Refusal, StepError};
+use step::{CallError, StepError};
 
 /// An input that no run can have been meant by. `place` names the field and what is wrong with it.
 pub(crate) fn invalid_input(place: &str) -> StepError {
@@ -33,10 +33,10 @@ pub(crate) fn another_snapshot(application: &ApplicationName, snapshot_name: &st
 }
 
 /// `CreateApplicationSnapshot` was refused, and a second look has shown no other reason.
-pub(crate) fn create(refusal: Refusal) -> StepError {
+pub(crate) fn create(error: CallError) -> StepError {
     // The SDK would retry this code as throttling; here it means the quota of snapshots.
-    if refusal.code() == Some("LimitExceededException") {
-        return refusal.into_error(ErrorName::SnapshotLimitExceeded);
+    if error.code() == Some("LimitExceededException") {
+        return error.into_step_error(ErrorName::SnapshotLimitExceeded);
     }
-    refusal.into_flink_error(ErrorName::ApplicationNotFound)
+    flink::step_error(error, ErrorName::ApplicationNotFound)
 }

@@ -8,8 +8,9 @@ use contract::{
     CreateSnapshotInput, CreateSnapshotOutput, ErrorName, Mode, Run, RunInput, RunSnapshot,
     SnapshotCreation,
 };
+use flink::Lookup;
 use jiff::Timestamp;
-use shell::{Refusal, RefusalKind, StepError};
+use step::{CallError, CallErrorKind, StepError};
 
 use crate::application::{Readiness, readiness};
 use crate::error;
@@ -38,11 +39,11 @@ pub async fn handle(
     if let Some(skipped) = look_at_application(flink, &run).await? {
         return Ok(skipped);
     }
-    let Err(refusal) = create(flink, &run, &snapshot_name).await else {
+    let Err(create_error) = create(flink, &run, &snapshot_name).await else {
         tracing::info!("snapshot begun");
         return Ok(started(run, snapshot_name, now));
     };
-    tracing::warn!(refusal = %refusal.words, "snapshot refused, looking again");
+    tracing::warn!(refusal = %create_error.message, "snapshot refused, looking again");
     if let Some(own) = find_own(flink, &run, &snapshot_name).await? {
         return Ok(adopted(run, &own, now));
     }
@@ -52,7 +53,7 @@ pub async fn handle(
     if let Some(other) = find_creating(flink, &run).await? {
         return Err(error::another_snapshot(&run.input.application_name, &other));
     }
-    Err(error::create(refusal))
+    Err(error::create(create_error))
 }
 
 /// Who this run is: the same for each retry and redrive of the execution.
@@ -67,10 +68,11 @@ fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
         return Err(error::invalid_input("it is not an object"));
     }
     let run_input: RunInput =
-        shell::parse(&input.input).map_err(|place| error::invalid_input(&place))?;
+        contract::parse(&input.input).map_err(|place| error::invalid_input(&place))?;
     let known = run_input.refuse_unknown_fields();
     known.map_err(|place| error::invalid_input(&place))?;
-    shell::time_zone(&run_input.retention.timezone).map_err(|fact| error::invalid_input(&fact))?;
+    retention::time_zone(&run_input.retention.timezone)
+        .map_err(|fact| error::invalid_input(&fact))?;
     Ok(Run {
         run_id: started_at.as_millisecond(),
         execution_arn: input.execution_arn,
@@ -85,28 +87,10 @@ async fn find_own(
     run: &Run,
     snapshot_name: &str,
 ) -> Result<Option<SnapshotDetails>, StepError> {
-    let answer = flink
-        .describe_application_snapshot()
-        .application_name(run.input.application_name.as_str())
-        .snapshot_name(snapshot_name)
-        .send()
-        .await;
-    match answer {
-        Ok(answer) => match answer.snapshot_details {
-            Some(own) if own.snapshot_name == snapshot_name => Ok(Some(own)),
-            // The SDK fills in what an answer lacks.
-            _ => Err(StepError::unexpected(format!(
-                "DescribeApplicationSnapshot: the answer is not about {snapshot_name}."
-            ))),
-        },
-        Err(error) => {
-            let refusal = Refusal::of("DescribeApplicationSnapshot", &error);
-            if refusal.is_gone() {
-                Ok(None)
-            } else {
-                Err(refusal.into_flink_error(ErrorName::SnapshotNotFound))
-            }
-        }
+    let application = run.input.application_name.as_str();
+    match flink::describe_snapshot(flink, application, snapshot_name).await? {
+        Lookup::Found(own) => Ok(Some(own)),
+        Lookup::NotFound(_) => Ok(None),
     }
 }
 
@@ -116,20 +100,7 @@ async fn look_at_application(
     run: &Run,
 ) -> Result<Option<CreateSnapshotOutput>, StepError> {
     let name = &run.input.application_name;
-    let answer = flink
-        .describe_application()
-        .application_name(name.as_str())
-        .send()
-        .await
-        .map_err(|error| {
-            Refusal::of("DescribeApplication", &error)
-                .into_flink_error(ErrorName::ApplicationNotFound)
-        })?;
-    let Some(application) = answer.application_detail else {
-        return Err(StepError::unexpected(
-            "DescribeApplication: no ApplicationDetail.",
-        ));
-    };
+    let application = flink::describe_application(flink, name.as_str()).await?;
     if snapshots_enabled(&application) == Some(false) {
         return Err(error::snapshots_disabled(name));
     }
@@ -161,7 +132,7 @@ fn snapshots_enabled(application: &ApplicationDetail) -> Option<bool> {
 
 /// One request, without the SDK's retries: it has no client token, so a repeat is refused when the
 /// first was carried out, and the SDK would repeat a full quota as if it were throttling.
-async fn create(flink: &Client, run: &Run, snapshot_name: &str) -> Result<(), Refusal> {
+async fn create(flink: &Client, run: &Run, snapshot_name: &str) -> Result<(), CallError> {
     let once =
         aws_sdk_kinesisanalyticsv2::config::Builder::new().retry_config(RetryConfig::disabled());
     let answer = flink
@@ -172,12 +143,12 @@ async fn create(flink: &Client, run: &Run, snapshot_name: &str) -> Result<(), Re
         .config_override(once)
         .send()
         .await
-        .map_err(|error| Refusal::of("CreateApplicationSnapshot", &error))?;
+        .map_err(|error| CallError::of("CreateApplicationSnapshot", &error))?;
     // The answer is empty, so the SDK would take any page of a proxy for it.
     if answer.request_id().is_none() {
-        return Err(Refusal {
-            kind: RefusalKind::Lost,
-            words: "CreateApplicationSnapshot: an answer that is not the service's".to_owned(),
+        return Err(CallError {
+            kind: CallErrorKind::Lost,
+            message: "CreateApplicationSnapshot: an answer that is not the service's".to_owned(),
         });
     }
     Ok(())
@@ -193,8 +164,8 @@ async fn find_creating(flink: &Client, run: &Run) -> Result<Option<String>, Step
         .send();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| {
-            Refusal::of("ListApplicationSnapshots", &error)
-                .into_flink_error(ErrorName::ApplicationNotFound)
+            let error = CallError::of("ListApplicationSnapshots", &error);
+            flink::step_error(error, ErrorName::ApplicationNotFound)
         })?;
         let creating = page
             .snapshot_summaries
@@ -222,7 +193,7 @@ fn started(run: Run, snapshot_name: String, now: Timestamp) -> CreateSnapshotOut
     CreateSnapshotOutput {
         snapshot: Some(RunSnapshot {
             name: snapshot_name,
-            accepted_at: shell::for_people(now),
+            accepted_at: step::for_people(now),
             created_at: None,
             application_version_id: None,
             seconds: None,
@@ -237,12 +208,12 @@ fn adopted(run: Run, own: &SnapshotDetails, now: Timestamp) -> CreateSnapshotOut
     let created_at = own
         .snapshot_creation_timestamp
         .as_ref()
-        .and_then(shell::timestamp);
+        .and_then(step::timestamp);
     CreateSnapshotOutput {
         snapshot: Some(RunSnapshot {
             name: own.snapshot_name.clone(),
-            accepted_at: shell::for_people(now),
-            created_at: created_at.map(shell::for_people),
+            accepted_at: step::for_people(now),
+            created_at: created_at.map(step::for_people),
             application_version_id: Some(own.application_version_id),
             seconds: None,
         }),

@@ -5,6 +5,6 @@ use jiff::Timestamp;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let flink = Client::new(&shell::sdk_config());
-    shell::run(|input| create_snapshot::handle(&flink, input, Timestamp::now())).await
+    let flink = Client::new(&step::sdk_config());
+    step::run(|input| create_snapshot::handle(&flink, input, Timestamp::now())).await
 }

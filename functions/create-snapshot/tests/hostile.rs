@@ -3,14 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
 use aws_sdk_kinesisanalyticsv2::Client;
-use contract::hostile::{mutated, texts};
 use contract::{
     CreateSnapshotOutput, DescribeSnapshotInput, PruneSnapshotsInput, RunSummary, SnapshotCreation,
 };
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shell::replay::{Answer, Service, invoke};
+use testkit::hostile::{mutated, texts};
+use testkit::invoke;
+use testkit::replay::{Answer, Service};
 
 const NAME: &str = "custom_1795377747949";
 

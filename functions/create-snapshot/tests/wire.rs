@@ -9,8 +9,8 @@
 use contract::{CreateSnapshotInput, CreateSnapshotOutput, ErrorName, SnapshotCreation};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shell::StepError;
-use shell::replay::{Answer, Service};
+use step::StepError;
+use testkit::replay::{Answer, Service};
 
 const NAME: &str = "custom_1795377747949";
 const NOW: &str = "2026-11-22T20:02:28.401Z";

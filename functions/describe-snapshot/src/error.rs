@@ -1,7 +1,7 @@
 //! What each look at the snapshot ends the step with.
 
 use contract::{ErrorName, Run};
-use shell::StepError;
+use step::StepError;
 
 pub(crate) fn failed(run: &Run, snapshot_name: &str) -> StepError {
     StepError::new(

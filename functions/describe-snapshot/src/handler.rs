@@ -4,10 +4,10 @@ use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::types::SnapshotStatus as ServiceStatus;
 use contract::{
     DescribeSnapshotInput, DescribeSnapshotOutput, ErrorName, RunSnapshot, SnapshotStatus,
-    wait_seconds,
 };
+use flink::Lookup;
 use jiff::Timestamp;
-use shell::{Refusal, StepError};
+use step::StepError;
 
 use crate::error;
 
@@ -21,32 +21,18 @@ pub async fn handle(
     now: Timestamp,
 ) -> Result<DescribeSnapshotOutput, StepError> {
     let DescribeSnapshotInput { run, snapshot } = input;
-    let details = flink
-        .describe_application_snapshot()
-        .application_name(run.input.application_name.as_str())
-        .snapshot_name(&snapshot.name)
-        .send()
-        .await
-        .map_err(|error| {
-            Refusal::of("DescribeApplicationSnapshot", &error)
-                .into_flink_error(ErrorName::SnapshotNotFound)
-        })?
-        .snapshot_details
-        // The SDK fills in what an answer lacks.
-        .filter(|details| details.snapshot_name == snapshot.name)
-        .ok_or_else(|| {
-            StepError::unexpected(format!(
-                "DescribeApplicationSnapshot: the answer is not about {}.",
-                snapshot.name
-            ))
-        })?;
+    let application = run.input.application_name.as_str();
+    let details = match flink::describe_snapshot(flink, application, &snapshot.name).await? {
+        Lookup::Found(details) => details,
+        Lookup::NotFound(error) => return Err(error.into_step_error(ErrorName::SnapshotNotFound)),
+    };
 
     let created_at = details
         .snapshot_creation_timestamp
         .as_ref()
-        .and_then(shell::timestamp);
+        .and_then(step::timestamp);
     let snapshot = RunSnapshot {
-        created_at: created_at.map(shell::for_people).or(snapshot.created_at),
+        created_at: created_at.map(step::for_people).or(snapshot.created_at),
         application_version_id: Some(details.application_version_id),
         ..snapshot
     };
@@ -93,4 +79,38 @@ fn age_seconds(snapshot: &RunSnapshot, now: Timestamp) -> Result<u64, StepError>
     let created_at = snapshot.created_at.as_ref().map(parse).transpose()?;
     let since = created_at.map_or(accepted_at, |created_at| created_at.min(accepted_at));
     Ok(u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0))
+}
+
+/// Seconds until the next look at a snapshot of this age: a quarter of the age, at least the poll
+/// interval, at most 300. So a run costs few transitions however long the snapshot takes.
+#[must_use]
+pub fn wait_seconds(age_seconds: u64, poll_interval_seconds: u32) -> u32 {
+    u32::try_from(age_seconds / 4)
+        .unwrap_or(u32::MAX)
+        .clamp(poll_interval_seconds, 300)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_grows_with_the_age_of_the_snapshot_between_the_poll_interval_and_300() {
+        for (age, poll, wait) in [
+            (0, 15, 15),
+            (60, 15, 15),
+            (64, 15, 16),
+            (3_600, 15, 300),
+            (u64::MAX, 15, 300),
+            (0, 300, 300),
+            (7, 1, 1),
+            (8, 1, 2),
+        ] {
+            assert_eq!(
+                wait_seconds(age, poll),
+                wait,
+                "age {age}, poll interval {poll}"
+            );
+        }
+    }
 }

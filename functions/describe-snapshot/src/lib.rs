@@ -11,7 +11,7 @@ mod handler;
 
 use contract::ErrorName;
 
-pub use handler::handle;
+pub use handler::{handle, wait_seconds};
 
 /// The names of the errors that this function fails with.
 pub const ERRORS: [ErrorName; 8] = [

@@ -3,12 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
 use aws_sdk_kinesisanalyticsv2::Client;
-use contract::hostile::{mutated, texts};
 use contract::{DescribeSnapshotInput, DescribeSnapshotOutput, PruneSnapshotsInput};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shell::replay::{Answer, Service, invoke};
+use testkit::hostile::{mutated, texts};
+use testkit::invoke;
+use testkit::replay::{Answer, Service};
 
 const NAME: &str = "custom_1795377747949";
 const ACCEPTED: i64 = 1_795_377_748;

@@ -8,8 +8,8 @@
 
 use contract::{DescribeSnapshotInput, DescribeSnapshotOutput, ErrorName, SnapshotStatus};
 use serde_json::{Value, json};
-use shell::StepError;
-use shell::replay::{Answer, Service};
+use step::StepError;
+use testkit::replay::{Answer, Service};
 
 const NAME: &str = "custom_1795377747949";
 /// 20:02:28.42

@@ -4,8 +4,8 @@ use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::types::{
     ApplicationDetail, ApplicationRestoreConfiguration, ApplicationRestoreType as RestoreType,
 };
-use contract::{ErrorName, Run};
-use shell::{Refusal, StepError};
+use contract::Run;
+use step::StepError;
 
 /// What one look at the application tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,17 +40,7 @@ impl Restore {
 
 pub(crate) async fn describe(flink: &Client, run: &Run) -> Result<Application, StepError> {
     let name = run.input.application_name.as_str();
-    let application = flink
-        .describe_application()
-        .application_name(name)
-        .send()
-        .await
-        .map_err(|error| {
-            Refusal::of("DescribeApplication", &error)
-                .into_flink_error(ErrorName::ApplicationNotFound)
-        })?
-        .application_detail
-        .ok_or_else(|| StepError::unexpected("DescribeApplication: no ApplicationDetail."))?;
+    let application = flink::describe_application(flink, name).await?;
     Ok(Application {
         name: name.to_owned(),
         status: application.application_status().as_str().to_owned(),

@@ -6,12 +6,13 @@ use std::collections::{HashMap, HashSet};
 use contract::{Action, DoomedSnapshot, HeldBack, HeldBackCause, Mode, Run, Verdict};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use retention::{Protected, Snapshot, Status, plan};
 
 use crate::application::Application;
-use crate::gate::{self, Hold, Own, Standing};
+use crate::gate::{self, Hold, Standing};
+use crate::own_snapshot::Own;
 use crate::payload::{BATCH, number};
 use crate::progress::Tally;
-use crate::retention::{Protected, Snapshot, Status, plan};
 
 /// How long a plan is good for. A batch that is entered later, after a redrive or a long backoff, is not
 /// deleted but planned anew.
@@ -83,7 +84,9 @@ pub(crate) fn decide(
     let unlisted = unseen
         .filter(|name| !doomed.contains(name.as_str()))
         .count();
-    let wanted = number(doomed.len() + unlisted).saturating_sub(tally.failed_unnamed);
+    let wanted = number(doomed.len() + unlisted);
+    // Failures without a name are doomed once more by the listing.
+    let not_counted_yet = wanted.saturating_sub(tally.failed_unnamed);
     let standing = match own {
         Some(own) => gate::standing(run, own, listing, now),
         None => gate::standing_without_own(run, listing, now),
@@ -95,7 +98,7 @@ pub(crate) fn decide(
     {
         return Decision {
             next: Next::Look,
-            wanted,
+            wanted: not_counted_yet,
             held_back: None,
             verdicts,
         };
@@ -112,10 +115,10 @@ pub(crate) fn decide(
     };
     Decision {
         next,
-        wanted,
+        wanted: not_counted_yet,
         held_back: hold.map(|Hold { cause, message }| HeldBack {
             cause,
-            deletions_wanted: wanted,
+            deletions_wanted: not_counted_yet,
             message,
         }),
         verdicts,

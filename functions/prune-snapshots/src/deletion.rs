@@ -1,18 +1,19 @@
-//! Deletes one batch, and looks for what of it the listing does not show.
+//! Deletes one batch.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::config::{Config, retry::RetryConfig};
 use aws_sdk_kinesisanalyticsv2::primitives::DateTime;
-use aws_sdk_kinesisanalyticsv2::types::SnapshotStatus;
 use contract::{DoomedSnapshot, ErrorName};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
-use shell::{Refusal, StepError};
+use step::{CallError, StepError};
 use tokio::time::Instant;
+
+use crate::sighting::{Presence, presence};
 
 /// No delete is begun later than this after the first; what is left goes into the next batch. With
 /// the listing that follows, the invocation ends within 30 s.
@@ -21,9 +22,6 @@ const BEGIN_WITHIN: Duration = Duration::from_secs(15);
 /// How many deletes are under way at first, and at most. Each success makes room for a part of one
 /// more, each throttled one halves the room: so the function finds the rate that the service allows.
 const CONCURRENCY: (f64, f64) = (4.0, 16.0);
-
-/// How many snapshots are asked for by name at a time.
-const LOOKS: usize = 8;
 
 /// After a throttled delete none is begun for so long.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -41,19 +39,6 @@ pub(crate) enum Fate {
     Unanswered(StepError),
     /// The service refused it for a reason that a repeat does not remove.
     Refused(StepError),
-}
-
-/// What the service says of a snapshot when it is asked for it by name.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Presence {
-    /// There is no such snapshot.
-    Gone,
-    /// It is DELETING.
-    Deleting,
-    /// It is there.
-    There,
-    /// The service did not say.
-    Unknown,
 }
 
 /// Deletes what of the batch is `due`, each snapshot with one try; the fates are in the batch's order.
@@ -101,25 +86,6 @@ pub(crate) async fn delete_all(
     }
 }
 
-/// Asks for each of the snapshots by name.
-pub(crate) async fn look_for(
-    flink: &Client,
-    application: &str,
-    names: BTreeSet<String>,
-) -> HashMap<String, Presence> {
-    let looks: Vec<_> = names
-        .into_iter()
-        .map(|name| look(flink, application, name))
-        .collect();
-    futures::stream::iter(looks).buffered(LOOKS).collect().await
-}
-
-async fn look(flink: &Client, application: &str, name: String) -> (String, Presence) {
-    let presence = presence(flink, application, &name).await;
-    // The log has the refusal.
-    (name, presence.unwrap_or(Presence::Unknown))
-}
-
 /// The room for deletes after one of them.
 fn room_after(room: f64, throttled: bool) -> f64 {
     if throttled {
@@ -158,57 +124,23 @@ async fn delete(flink: &Client, application: &str, doomed: &DoomedSnapshot) -> F
         tracing::info!(deleted = name, reason = doomed.reason, "snapshot deleted");
         return Fate::Accepted;
     };
-    let refusal = Refusal::of("DeleteApplicationSnapshot", &error);
-    tracing::warn!(not_deleted = name, refusal = %refusal.words);
-    if refusal.is_gone() {
+    let refusal = CallError::of("DeleteApplicationSnapshot", &error);
+    tracing::warn!(not_deleted = name, refusal = %refusal.message);
+    if flink::is_gone(&refusal) {
         return Fate::Accepted;
     }
-    let error_name = refusal.flink_name();
+    let error_name = flink::error_name(&refusal);
     if error_name == ErrorName::Throttled {
-        return Fate::Throttled(refusal.into_error(error_name));
+        return Fate::Throttled(refusal.into_step_error(error_name));
     }
     // An earlier try may have begun this deletion, and the service then refuses a second one.
     match presence(flink, application, name).await {
         Ok(Presence::Gone | Presence::Deleting) => Fate::Accepted,
-        Ok(_) if error_name.is_retryable() => Fate::Unanswered(refusal.into_error(error_name)),
-        Ok(_) => Fate::Refused(refusal.into_error(error_name)),
+        Ok(_) if error_name.is_retryable() => Fate::Unanswered(refusal.into_step_error(error_name)),
+        Ok(_) => Fate::Refused(refusal.into_step_error(error_name)),
         Err(error) if error.name == ErrorName::Throttled => Fate::Throttled(error),
         Err(error) if error.name.is_retryable() => Fate::Unanswered(error),
         Err(error) => Fate::Refused(error),
-    }
-}
-
-/// What the service says of the snapshot.
-async fn presence(
-    flink: &Client,
-    application: &str,
-    snapshot_name: &str,
-) -> Result<Presence, StepError> {
-    let answer = flink
-        .describe_application_snapshot()
-        .application_name(application)
-        .snapshot_name(snapshot_name)
-        .send()
-        .await;
-    match answer {
-        Ok(answer) => {
-            let details = answer.snapshot_details;
-            let is_deleting =
-                details.is_some_and(|details| details.snapshot_status == SnapshotStatus::Deleting);
-            Ok(if is_deleting {
-                Presence::Deleting
-            } else {
-                Presence::There
-            })
-        }
-        Err(error) => {
-            let refusal = Refusal::of("DescribeApplicationSnapshot", &error);
-            if refusal.is_gone() {
-                Ok(Presence::Gone)
-            } else {
-                Err(refusal.into_flink_error(ErrorName::SnapshotNotFound))
-            }
-        }
     }
 }
 

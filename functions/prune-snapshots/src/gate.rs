@@ -2,9 +2,10 @@
 
 use contract::{HeldBackCause, Run, managed_run_id};
 use jiff::{SignedDuration, Timestamp};
+use retention::{Snapshot, Status};
 
 use crate::application::{Application, Restore};
-use crate::retention::{Snapshot, Status};
+use crate::own_snapshot::{ByName, Own};
 
 /// A creation time later than this from now is not believed: no clock is wrong by so much, and a
 /// snapshot of the future would otherwise pass for a later run's for ever.
@@ -16,25 +17,6 @@ pub(crate) struct Hold {
     pub(crate) cause: HeldBackCause,
     /// The fact and what to do about it.
     pub(crate) message: String,
-}
-
-/// This run's own snapshot, which was READY when the run came here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Own {
-    pub(crate) name: String,
-    /// As `DescribeSnapshot` saw it.
-    pub(crate) created_at: Option<Timestamp>,
-    /// What the service says of it by name, asked because the listing does not show it READY.
-    pub(crate) by_name: Option<ByName>,
-}
-
-/// What the service says of a snapshot that the listing does not show READY.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ByName {
-    /// It is READY, and the listing is behind.
-    Ready,
-    /// It has this status, or is gone.
-    NotReady(String),
 }
 
 /// How the run's own snapshot stands in the listing.

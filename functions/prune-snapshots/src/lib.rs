@@ -16,9 +16,10 @@ mod deletion;
 mod gate;
 mod handler;
 mod listing;
+mod own_snapshot;
 mod payload;
 mod progress;
-pub mod retention;
+mod sighting;
 
 use contract::ErrorName;
 

@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 
 use aws_sdk_kinesisanalyticsv2::Client;
-use aws_sdk_kinesisanalyticsv2::types::{SnapshotDetails, SnapshotStatus};
-use contract::{ErrorName, is_snapshot_name};
-use shell::{Refusal, StepError};
-
-use crate::retention::{Snapshot, Status};
+use aws_sdk_kinesisanalyticsv2::types::SnapshotDetails;
+use contract::ErrorName;
+use retention::{Snapshot, Status};
+use step::{CallError, StepError};
 
 /// The service's largest page.
 const PAGE_SIZE: i32 = 50;
@@ -30,9 +29,8 @@ pub(crate) async fn list(flink: &Client, application: &str) -> Result<Vec<Snapsh
             .await;
         match page {
             Ok(page) => {
-                for listed in page.snapshot_summaries.unwrap_or_default() {
-                    snapshots.push(snapshot(listed)?);
-                }
+                let listed = page.snapshot_summaries.unwrap_or_default();
+                snapshots.extend(listed.into_iter().map(snapshot));
                 next_token = page.next_token.filter(|token| !token.is_empty());
                 let Some(token) = &next_token else { break };
                 if !tokens.insert(token.clone()) {
@@ -42,13 +40,13 @@ pub(crate) async fn list(flink: &Client, application: &str) -> Result<Vec<Snapsh
                 }
             }
             Err(error) => {
-                let refusal = Refusal::of("ListApplicationSnapshots", &error);
+                let error = CallError::of("ListApplicationSnapshots", &error);
                 let expired =
-                    next_token.is_some() && refusal.code() == Some("InvalidArgumentException");
+                    next_token.is_some() && error.code() == Some("InvalidArgumentException");
                 if !expired || restarted {
-                    return Err(refusal.into_flink_error(ErrorName::ApplicationNotFound));
+                    return Err(flink::step_error(error, ErrorName::ApplicationNotFound));
                 }
-                tracing::warn!(refusal = %refusal.words, "listing begun anew");
+                tracing::warn!(refusal = %error.message, "listing begun anew");
                 restarted = true;
                 snapshots.clear();
                 tokens.clear();
@@ -56,40 +54,18 @@ pub(crate) async fn list(flink: &Client, application: &str) -> Result<Vec<Snapsh
             }
         }
     }
-    // The order of pages is not documented, so a snapshot may be listed twice.
-    snapshots.sort_by(|a, b| a.name.cmp(&b.name));
-    snapshots.dedup_by(|again, first| {
-        let is_listed = again.name == first.name;
-        if is_listed && again != first {
-            first.status = Status::Other("(listed twice, and not the same)".to_owned());
-        }
-        is_listed
-    });
-    Ok(snapshots)
+    retention::merge(snapshots)
+        .map_err(|fact| StepError::unexpected(format!("ListApplicationSnapshots: {fact}.")))
 }
 
-/// # Errors
-/// What has no name, which the SDK fills in as an empty one, is not known to be anything else.
-fn snapshot(details: SnapshotDetails) -> Result<Snapshot, StepError> {
-    if !is_snapshot_name(&details.snapshot_name) {
-        return Err(StepError::unexpected(format!(
-            "ListApplicationSnapshots: {:?} is no snapshot's name.",
-            details.snapshot_name
-        )));
-    }
-    Ok(Snapshot {
-        status: match details.snapshot_status {
-            SnapshotStatus::Creating => Status::Creating,
-            SnapshotStatus::Ready => Status::Ready,
-            SnapshotStatus::Deleting => Status::Deleting,
-            SnapshotStatus::Failed => Status::Failed,
-            other => Status::Other(other.as_str().to_owned()),
-        },
+fn snapshot(details: SnapshotDetails) -> Snapshot {
+    Snapshot {
+        status: Status::from(details.snapshot_status.as_str()),
         created_at: details
             .snapshot_creation_timestamp
             .as_ref()
-            .and_then(shell::timestamp),
+            .and_then(step::timestamp),
         application_version_id: details.application_version_id,
         name: details.snapshot_name,
-    })
+    }
 }

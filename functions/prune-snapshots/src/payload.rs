@@ -1,7 +1,7 @@
 //! What fits a state's payload of 256 KiB, also with names of 256 characters.
 
 use contract::Verdict;
-use shell::single_line;
+use step::single_line;
 
 /// The most that one entry of the state deletes.
 pub(crate) const BATCH: usize = 250;

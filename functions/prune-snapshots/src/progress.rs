@@ -3,45 +3,17 @@
 use std::collections::HashSet;
 
 use contract::{DeletedSnapshot, DoomedSnapshot, ErrorName, FailedDeletion, Progress};
-use shell::StepError;
+use step::StepError;
 
-use crate::deletion::{Fate, Presence};
+use crate::deletion::Fate;
 use crate::payload::{self, DELETED_NAMED, FAILURES_NAMED};
-use crate::retention::Status;
+use crate::sighting::Seen;
 
 /// What is recorded of a deletion whose effect nobody has seen.
 const NOT_SEEN: &str = "Not seen to be deleted, and no second try: it may be deleted yet.";
 
 /// How many throttled batches in a row are tried again. The deletions of the next one have failed.
 const THROTTLED_BATCHES_BORNE: u32 = 5;
-
-/// How one snapshot of a batch is seen after it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Seen {
-    /// It is listed, and not DELETING.
-    Listed,
-    /// It is gone, or DELETING.
-    Gone,
-    /// The listing leaves it out, and the service says by name that it is there.
-    Unlisted,
-    /// The listing leaves it out, and the service did not say.
-    Unknown,
-}
-
-impl Seen {
-    /// From its status in the listing, if it is listed, and from what the service says of it by name, if it
-    /// was asked. A listed snapshot of which the service says that there is none counts as listed.
-    pub(crate) fn of(listed: Option<&Status>, by_name: Option<Presence>) -> Self {
-        match (listed, by_name) {
-            (Some(Status::Deleting), _)
-            | (_, Some(Presence::Deleting))
-            | (None, None | Some(Presence::Gone)) => Self::Gone,
-            (Some(_), _) => Self::Listed,
-            (None, Some(Presence::There)) => Self::Unlisted,
-            (None, Some(Presence::Unknown)) => Self::Unknown,
-        }
-    }
-}
 
 /// The totals of the run after a batch.
 #[derive(Debug, Default)]
@@ -73,15 +45,6 @@ enum Effect {
     Tried,
     /// Another look decides.
     Unseen,
-}
-
-/// Whether the service has to be asked for a snapshot by name. Either it is not listed, and the service did
-/// not say just now that it is gone or going; or it said so for the second time, and it is still listed.
-pub(crate) fn is_to_be_asked_for(fate: &Fate, is_listed: bool, is_second: bool) -> bool {
-    match fate {
-        Fate::Accepted => is_listed && is_second,
-        _ => !is_listed,
-    }
 }
 
 /// The totals with this batch. A batch that the service throttles as a whole comes again, some times.
@@ -234,7 +197,7 @@ fn deleted(doomed: &DoomedSnapshot) -> DeletedSnapshot {
         created_at: doomed
             .created_at
             .parse()
-            .map_or_else(|_| doomed.created_at.clone(), shell::for_people),
+            .map_or_else(|_| doomed.created_at.clone(), step::for_people),
         application_version_id: doomed.application_version_id,
         reason: doomed.reason.clone(),
     }

@@ -5,14 +5,15 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_kinesisanalyticsv2::Client;
-use contract::hostile::{mutated, texts, values};
 use contract::{PruneSnapshotsInput, PruneSnapshotsOutput, Pruning, RunSummary};
 use jiff::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
-use shell::replay::{Answer, Service, invoke};
+use testkit::hostile::{mutated, texts, values};
+use testkit::invoke;
+use testkit::replay::{Answer, Service};
 
 const RUN_ID: i64 = 1_795_377_747_949;
 const RESTORE_POINT: u64 = 3;

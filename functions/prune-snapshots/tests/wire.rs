@@ -10,8 +10,8 @@ use contract::{
     Action, ErrorName, HeldBackCause, PruneSnapshotsInput, PruneSnapshotsOutput, Pruning,
 };
 use serde_json::{Value, json};
-use shell::StepError;
-use shell::replay::{Answer, Service};
+use step::StepError;
+use testkit::replay::{Answer, Service};
 
 type Exchange = (&'static str, Value, Answer);
 

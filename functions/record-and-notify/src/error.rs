@@ -1,7 +1,7 @@
 //! What each refusal ends the step with.
 
 use contract::{AuditRecord, ErrorName};
-use shell::{Refusal, StepError};
+use step::{CallError, StepError};
 
 pub(crate) fn misconfigured(fact: &str) -> StepError {
     StepError::new(ErrorName::Misconfigured, fact)
@@ -24,7 +24,7 @@ pub(crate) fn record_conflict(record: &AuditRecord, owner: Option<&str>) -> Step
 }
 
 /// `UpdateItem` was refused.
-pub(crate) fn update_item(refusal: Refusal, table_name: &str) -> StepError {
+pub(crate) fn update_item(refusal: CallError, table_name: &str) -> StepError {
     if refusal.code() == Some("ResourceNotFoundException") {
         let fact = format!("The table {table_name} does not exist.");
         return StepError::new(ErrorName::TableNotFound, fact);
@@ -33,7 +33,7 @@ pub(crate) fn update_item(refusal: Refusal, table_name: &str) -> StepError {
 }
 
 /// `Publish` was refused.
-pub(crate) fn publish(refusal: Refusal, topic_arn: &str) -> StepError {
+pub(crate) fn publish(refusal: CallError, topic_arn: &str) -> StepError {
     if matches!(refusal.code(), Some("NotFound" | "NotFoundException")) {
         let fact = format!("The topic {topic_arn} does not exist. The audit record is written.");
         return StepError::new(ErrorName::TopicNotFound, fact);
@@ -42,7 +42,7 @@ pub(crate) fn publish(refusal: Refusal, topic_arn: &str) -> StepError {
 }
 
 /// Any other call was refused, or these for a reason of any service's.
-pub(crate) fn other(refusal: Refusal) -> StepError {
+pub(crate) fn other(refusal: CallError) -> StepError {
     let name = refusal.name();
-    refusal.into_error(name)
+    refusal.into_step_error(name)
 }

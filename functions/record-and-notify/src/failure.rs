@@ -3,7 +3,7 @@
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::types::HistoryEvent;
 use contract::ExecutionStatusDetail;
-use shell::{Refusal, StepError};
+use step::{CallError, StepError};
 
 use crate::error;
 
@@ -41,7 +41,7 @@ pub(crate) async fn last_words(
     let mut is_found = false;
     while let Some(page) = pages.next().await {
         let page =
-            page.map_err(|error| error::other(Refusal::of("GetExecutionHistory", &error)))?;
+            page.map_err(|error| error::other(CallError::of("GetExecutionHistory", &error)))?;
         for event in &page.events {
             is_found = is_found || take_in(&mut words, event, stopped.stop_date);
             count_redrives(&mut words, event, stopped.stop_date);

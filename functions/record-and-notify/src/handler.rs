@@ -8,7 +8,7 @@ use contract::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use shell::{Refusal, StepError};
+use step::{CallError, StepError};
 
 use crate::config::Config;
 use crate::failure::{LastWords, last_words};
@@ -110,7 +110,7 @@ struct Heard {
 
 async fn hear(clients: &Clients, input: &Value, now: Timestamp) -> Result<Heard, StepError> {
     if input.get("detail-type").is_some() {
-        let event: ExecutionStatusChange = shell::parse(input).map_err(StepError::unexpected)?;
+        let event: ExecutionStatusChange = contract::parse(input).map_err(StepError::unexpected)?;
         let (words, history) = match last_words(&clients.sfn, &event.detail).await {
             Ok(words) => (words, Ok(())),
             Err(error) => (LastWords::default(), Err(error)),
@@ -124,10 +124,10 @@ async fn hear(clients: &Clients, input: &Value, now: Timestamp) -> Result<Heard,
         });
     }
     let (redrive_count, done) = if input.get("done").is_some() {
-        let input: RecordAndNotifyInput = shell::parse(input).map_err(StepError::unexpected)?;
+        let input: RecordAndNotifyInput = contract::parse(input).map_err(StepError::unexpected)?;
         (Some(input.redrive_count), input.done)
     } else {
-        let done: RunSummary = shell::parse(input).map_err(StepError::unexpected)?;
+        let done: RunSummary = contract::parse(input).map_err(StepError::unexpected)?;
         (None, done)
     };
     let notify_on = done.run.input.notify_on;
@@ -196,6 +196,6 @@ async fn announce(
         )
         .send()
         .await
-        .map_err(|error| error::publish(Refusal::of("Publish", &error), &config.topic_arn))?;
+        .map_err(|error| error::publish(CallError::of("Publish", &error), &config.topic_arn))?;
     Ok(published.message_id.unwrap_or_default())
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use contract::{AuditRecord, ErrorName, redrive_command};
 use serde_json::json;
-use shell::single_line;
+use step::single_line;
 
 /// SNS takes subjects of fewer than 100 characters.
 const SUBJECT_LENGTH: usize = 99;

@@ -6,7 +6,7 @@ use contract::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use shell::single_line;
+use step::single_line;
 
 use crate::failure::LastWords;
 

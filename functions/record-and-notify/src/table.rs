@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
 };
 use contract::{AuditRecord, Notified, Outcome};
 use serde_json::Value;
-use shell::{Refusal, StepError};
+use step::{CallError, StepError};
 
 use crate::error;
 
@@ -108,7 +108,7 @@ pub(crate) async fn write(
                 }
             }
             _ => Err(error::update_item(
-                Refusal::of("UpdateItem", &error),
+                CallError::of("UpdateItem", &error),
                 table_name,
             )),
         },
@@ -225,7 +225,7 @@ pub(crate) async fn mark(
         Err(error) => match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
             _ => Err(error::update_item(
-                Refusal::of("UpdateItem", &error),
+                CallError::of("UpdateItem", &error),
                 table_name,
             )),
         },

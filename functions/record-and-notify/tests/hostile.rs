@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
-use contract::hostile::{is_plain_line, mutated, places, texts, values};
 use jiff::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use record_and_notify::{Clients, Config};
 use serde_json::{Value, json};
-use shell::replay::{Answer, Service, invoke};
+use testkit::hostile::{is_plain_line, mutated, places, texts, values};
+use testkit::invoke;
+use testkit::replay::{Answer, Service};
 
 const EXECUTION: &str = "arn:aws:states:eu-central-1:123456789012:execution:snapshots:nightly";
 const RUN_ID: i64 = 1_795_377_747_949;

@@ -5,8 +5,8 @@
 use contract::{ErrorName, Outcome, RecordAndNotifyOutput, Recorded, redrive_command};
 use record_and_notify::{Clients, Config};
 use serde_json::{Value, json};
-use shell::StepError;
-use shell::replay::{Answer, Service};
+use step::StepError;
+use testkit::replay::{Answer, Service};
 
 type Exchange = (&'static str, Answer);
 

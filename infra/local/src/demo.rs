@@ -12,12 +12,12 @@ use contract::RunSummary;
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde_json::{Value, json};
 
-use crate::engine::{Engine, Names, words};
 use crate::follow::{Ended, follow, start_execution, transitions};
-use crate::functions::FUNCTIONS;
-use crate::msf::{SeededSnapshot, SnapshotStatus};
 use crate::report::{await_record, new_table, record_table};
-use crate::stack::{ACCOUNT, REGION};
+use engine::engine::{Engine, Names, words};
+use engine::functions::FUNCTIONS;
+use engine::msf::{SeededSnapshot, SnapshotStatus};
+use stack::{ACCOUNT, REGION};
 
 /// The application of the demonstration.
 pub const APPLICATION: &str = "orders";
@@ -28,9 +28,6 @@ const NIGHTS: i64 = 5;
 
 /// Runs the demonstration on a fresh engine and prints its report to stdout; whether the execution
 /// succeeded.
-///
-/// # Errors
-/// A text for people.
 pub async fn run(engine: &Engine) -> Result<bool, String> {
     let names = engine.names();
     let clients = Clients::new(names);
@@ -317,7 +314,8 @@ async fn usage(engine: &Engine, ended: &Ended) -> Result<String, String> {
 }
 
 /// The duration of an invocation, as Lambda's line on it has it.
-pub(crate) fn milliseconds(report: &str) -> Option<u32> {
+#[must_use]
+pub fn milliseconds(report: &str) -> Option<u32> {
     let (_, duration) = report.split_once("Duration: ")?;
     duration.split_once(" ms")?.0.parse().ok()
 }

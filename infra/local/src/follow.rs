@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::engine::{Names, words};
+use engine::engine::{Names, words};
 
 /// How often the history is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -27,9 +27,6 @@ pub struct Ended {
 }
 
 /// Starts an execution of the machine; its ARN.
-///
-/// # Errors
-/// A text for people.
 pub async fn start_execution(
     sfn: &Client,
     names: &Names,
@@ -49,9 +46,6 @@ pub async fn start_execution(
 
 /// Follows an execution until it ends, on stderr. The first `seen` events of its history are known
 /// already.
-///
-/// # Errors
-/// A text for people: the engine does not answer.
 pub async fn follow(sfn: &Client, execution_arn: &str, seen: usize) -> Result<Ended, String> {
     let bar = ProgressBar::new_spinner().with_style(spinner());
     let mut shown = seen;
@@ -103,9 +97,6 @@ pub async fn follow(sfn: &Client, execution_arn: &str, seen: usize) -> Result<En
 }
 
 /// The whole history, oldest event first.
-///
-/// # Errors
-/// A text for people.
 pub async fn history(sfn: &Client, execution_arn: &str) -> Result<Vec<HistoryEvent>, String> {
     let mut pages = sfn
         .get_execution_history()

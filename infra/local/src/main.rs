@@ -1,22 +1,22 @@
 //! `cargo local`: the same system on one machine.
 
-use std::cell::Cell;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use engine::differences::DIFFERENCES;
+use engine::engine::{Engine, EngineSettings, Names, words};
+use engine::functions;
+use engine::msf::Lifecycle;
 use jiff::Timestamp;
-use local::deployment::Architecture;
-use local::engine::{Engine, EngineSettings, Names, words};
+use local::command::{exit_code, interrupted, prepare, until_interrupted};
+use local::demo;
 use local::follow::{self, Ended};
-use local::msf::Lifecycle;
 use local::report::{await_record, record_table};
-use local::stack::{DIFFERENCES, EVERY_APPLICATION};
-use local::{bench, cargo_deny, demo, deployment, functions, mutations, plan, python};
 use serde_json::{Value, json};
+use stack::EVERY_APPLICATION;
 
 /// Snapshot Manager for Amazon Managed Service for Apache Flink, on one machine and without an AWS
 /// account. Without a command: the main job as a demonstration.
@@ -35,45 +35,6 @@ enum Command {
     Run(Run),
     /// Runs a failed execution on from the state that failed, and follows it
     Redrive(Redrive),
-    /// Tries a policy on a listing of snapshots: what would be kept and deleted, and why; needs no engine
-    Plan(Plan),
-    /// Measures the release binaries: size, start, memory, CPU
-    Bench,
-    /// Puts bugs into a copy of the code, one at a time, and runs the tests that must notice them
-    Mutate,
-    /// Lints the template, what SAM makes of it, the definition, and the dependencies
-    Check,
-    /// Builds the functions for a deployment, with `sam build`
-    Build(Build),
-}
-
-#[derive(Debug, Args)]
-struct Plan {
-    /// What `aws kinesisanalyticsv2 list-application-snapshots --application-name NAME` prints; - for standard input
-    #[arg(long, value_name = "FILE")]
-    snapshots: PathBuf,
-    /// The policy, a `retention` object; - for standard input
-    #[arg(long, value_name = "FILE")]
-    policy: PathBuf,
-    /// The time to plan for; the present by default
-    #[arg(long, value_name = "RFC3339")]
-    now: Option<Timestamp>,
-    /// The snapshot that the application is configured to restore from
-    #[arg(long, value_name = "NAME")]
-    restore_point: Option<String>,
-    /// Draw the plan into this file
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
-struct Build {
-    /// The processor to build for; the deployment's parameter Architecture must be the same
-    #[arg(long, value_enum, default_value = "arm64")]
-    architecture: Architecture,
 }
 
 #[derive(Debug, Args)]
@@ -115,29 +76,8 @@ async fn main() -> ExitCode {
         Some(Command::Up(options)) => up(options).await,
         Some(Command::Run(options)) => until_interrupted(start_and_follow(options)).await,
         Some(Command::Redrive(options)) => until_interrupted(redrive(options)).await,
-        Some(Command::Plan(options)) => plan(options).map(|()| ExitCode::SUCCESS),
-        Some(Command::Bench) => until_interrupted(Box::pin(measure())).await,
-        Some(Command::Mutate) => until_interrupted(mutate()).await,
-        Some(Command::Check) => until_interrupted(check()).await,
-        Some(Command::Build(options)) => until_interrupted(build(options)).await,
     };
-    done.unwrap_or_else(|message| {
-        eprintln!("error: {message}");
-        ExitCode::from(2)
-    })
-}
-
-/// Does some work whose outcome is whether all went well. Dropping it ends what it has started.
-async fn until_interrupted(
-    work: impl Future<Output = Result<bool, String>>,
-) -> Result<ExitCode, String> {
-    tokio::select! {
-        outcome = work => outcome.map(|well| ExitCode::from(u8::from(!well))),
-        () = interrupted() => {
-            eprintln!("\nInterrupted; everything that was started is stopped.");
-            Ok(ExitCode::from(130))
-        }
-    }
+    exit_code(done)
 }
 
 async fn demonstrate() -> Result<bool, String> {
@@ -150,112 +90,6 @@ async fn demonstrate() -> Result<bool, String> {
     let succeeded = demo::run(&engine).await;
     engine.stop().await;
     succeeded
-}
-
-async fn measure() -> Result<bool, String> {
-    bench::run(prepare().await?).await
-}
-
-fn plan(options: Plan) -> Result<(), String> {
-    plan::run(&plan::Options {
-        snapshots: options.snapshots,
-        policy: options.policy,
-        now: options.now.unwrap_or_else(Timestamp::now),
-        restore_point: options.restore_point,
-        svg: options.svg,
-        json: options.json,
-    })
-}
-
-async fn mutate() -> Result<bool, String> {
-    let target = functions::target_folder()?;
-    let told = |verdict: &mutations::Verdict| {
-        let mutations::Verdict {
-            mutation,
-            caught_by,
-        } = verdict;
-        let count = match caught_by.len() {
-            0 => "NOTICED BY NO TEST".to_owned(),
-            count => format!("{count} failed"),
-        };
-        println!("{:70} {count}", mutation.bug);
-    };
-    let verdicts = mutations::run(&target, told).await?;
-    mutations::write(&verdicts)?;
-    Ok(verdicts.iter().all(|verdict| !verdict.caught_by.is_empty()))
-}
-async fn check() -> Result<bool, String> {
-    let target = functions::target_folder()?;
-    let sam = install(&target, python::SAM).await?;
-    let checkov = install(&target, python::CHECKOV).await?;
-    let cargo_deny = cargo_deny::install(&target).await?;
-    deployment::check(&sam, &checkov, &cargo_deny).await
-}
-
-async fn build(options: Build) -> Result<bool, String> {
-    let target = functions::target_folder()?;
-    let sam = install(&target, python::SAM).await?;
-    deployment::build(&sam, options.architecture).await
-}
-
-/// Ctrl-C, or a request to end.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let terminated = async {
-            match signal(SignalKind::terminate()) {
-                Ok(mut signal) => signal.recv().await,
-                Err(_) => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => (),
-            _ = terminated => (),
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = tokio::signal::ctrl_c().await;
-}
-
-/// Installs what is missing and builds the functions.
-async fn prepare() -> Result<EngineSettings, String> {
-    let target = functions::target_folder()?;
-    let python = install(&target, python::MINISTACK).await?;
-    let built = functions::build().await?;
-    Ok(EngineSettings {
-        port: None,
-        python,
-        target,
-        built,
-        application: EVERY_APPLICATION.to_owned(),
-        lifecycle: Lifecycle::default(),
-        wait_scale: 1.0,
-        event_retry_seconds: 2.0,
-    })
-}
-
-async fn install(target: &std::path::Path, packages: python::Packages) -> Result<PathBuf, String> {
-    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::hidden().with_style(style);
-    let said = Cell::new(false);
-    let python = python::install(target, packages, |progress| {
-        if !said.replace(true) {
-            eprintln!(
-                "Installing {} into {}",
-                packages.name,
-                target.join("local").display()
-            );
-            bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        bar.set_length(progress.total as u64);
-        bar.set_position(progress.done as u64);
-        bar.set_message(progress.package);
-    })
-    .await;
-    bar.finish_and_clear();
-    python
 }
 
 async fn start(

@@ -10,8 +10,8 @@ use comfy_table::{ContentArrangement, Table, presets};
 use contract::ApplicationName;
 use serde_json::Value;
 
-use crate::engine::{Names, words};
 use crate::follow::Ended;
+use engine::engine::{Names, words};
 
 /// How long a failed execution's record may take: it comes by an event.
 const RECORD_WITHIN: Duration = Duration::from_secs(20);
@@ -23,9 +23,6 @@ const WIDTH: u16 = 110;
 pub type Record = BTreeMap<String, Value>;
 
 /// The audit record of an execution that has ended, once it is written.
-///
-/// # Errors
-/// A text for people: there is none within 20 s.
 pub async fn await_record(names: &Names, ended: &Ended) -> Result<Record, String> {
     let app_name = application(&ended.input);
     // What an earlier failure of a redriven execution has left does not count.
@@ -65,9 +62,6 @@ fn application(input: &str) -> String {
 }
 
 /// The row of a run, if there is one.
-///
-/// # Errors
-/// A text for people.
 pub async fn get(
     config: &SdkConfig,
     table: &str,
@@ -116,7 +110,8 @@ fn shown(value: &Value) -> String {
 }
 
 /// An empty table in the style of all of them.
-pub(crate) fn new_table<const N: usize>(header: [&str; N]) -> Table {
+#[must_use]
+pub fn new_table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)

@@ -5,10 +5,10 @@ model of it: required members, no unknown ones, types, legal enum values, patter
 
 Environment: AWS_ENDPOINT_URL, AWS_REGION or AWS_DEFAULT_REGION, any credentials.
 Preparation by the engine, before the run:
-  - life cycles of at most a second or so, and at least 200 ms for snapshots, so that CREATING shows;
+  - life cycles of at most a second or so, but long enough that CREATING shows in the next three calls;
   - `judge-full` seeded with 1,000 READY snapshots that have creation timestamps;
   - `judge-downtime` with downtime, `judge-failing` with snapshots that fail.
-There may be other applications; those whose names begin with `judge-` must not exist yet.
+There may be other applications; those whose names begin with `judge-` must not exist yet, and stay.
 
 Exit code 0 if all is well, 1 with the reason otherwise.
 """
@@ -28,6 +28,10 @@ from botocore.exceptions import ClientError
 
 ROLE = "arn:aws:iam::123456789012:role/flink"
 RUNTIME = "FLINK-1_20"
+ORDERS = {"ApplicationName": "judge-orders"}
+NONE = {"ApplicationName": "judge-none"}
+CODE = {"BucketARN": "arn:aws:s3:::code", "FileKey": "a.jar"}
+PROPERTIES = [{"PropertyGroupId": "g", "PropertyMap": {"lastUpdate": "x"}}]
 APPLICATION_QUOTA = 100
 SNAPSHOT_QUOTA = 1000
 POLL_SECONDS = 0.05
@@ -116,8 +120,8 @@ def check_members(raw, shape, path):
             check_members(inner, shape.member, f"{path}[{index}]")
 
 
-def method_of(operation):
-    return getattr(CLIENT, re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower())
+def method_name(operation):
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
 
 
 SUCCEEDED = set()
@@ -126,7 +130,7 @@ RAISED = set()
 
 def call(operation, **members):
     """Calls, checks the answer's shape, and returns it without its metadata."""
-    answer = dict(method_of(operation)(**members))
+    answer = dict(getattr(CLIENT, method_name(operation))(**members))
     metadata = answer.pop("ResponseMetadata")
     demand(metadata["HTTPStatusCode"] == 200, f"{operation}: {metadata}")
     demand(metadata.get("RequestId"), f"{operation}: no request id")
@@ -142,11 +146,12 @@ def check_answer(operation, answer):
 
 
 def refused(operation, code, contains="", **members):
-    """Expects the modelled exception of that name."""
+    """Expects the modelled exception that is named so, with `Exception` after it."""
+    code += "Exception"
     modelled = {shape.name for shape in MODEL.operation_model(operation).error_shapes}
     demand(code in modelled, f"{operation} has no {code} in the model")
     try:
-        method_of(operation)(**members)
+        getattr(CLIENT, method_name(operation))(**members)
     except getattr(CLIENT.exceptions, code) as error:
         check_error(operation, code, contains, error.response)
     except ClientError as error:
@@ -170,85 +175,63 @@ def check_error(operation, code, contains, response):
     RAISED.add((operation, code))
 
 
-def passed(line):
-    print(f"ok   {line}")
-
-
 def wait_for(what, look):
-    """Looks until the look is good; returns what it saw."""
     until = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < until:
-        found = look()
-        if found:
-            return found
+    while not look():
+        demand(time.monotonic() < until, f"{what}: not within {PATIENCE_SECONDS} s")
         time.sleep(POLL_SECONDS)
-    raise Judgement(f"{what}: not within {PATIENCE_SECONDS} s")
 
 
 def detail(name):
     return call("DescribeApplication", ApplicationName=name)["ApplicationDetail"]
 
 
+def demand_status(name, status):
+    found = detail(name)["ApplicationStatus"]
+    demand(found == status, f"{name} is {found}, not {status}")
+
+
 def wait_status(name, status):
-    def look():
-        found = detail(name)
-        return found if found["ApplicationStatus"] == status else None
-
-    return wait_for(f"{name} {status}", look)
+    wait_for(f"{name} {status}", lambda: detail(name)["ApplicationStatus"] == status)
 
 
-def describe(name, snapshot):
-    answer = call("DescribeApplicationSnapshot", ApplicationName=name, SnapshotName=snapshot)
-    return answer["SnapshotDetails"]
+def describe(**snapshot):
+    return call("DescribeApplicationSnapshot", **snapshot)["SnapshotDetails"]
 
 
-def wait_snapshot(name, snapshot, status):
-    def look():
-        found = describe(name, snapshot)
-        return found if found["SnapshotStatus"] == status else None
-
-    return wait_for(f"{snapshot} {status}", look)
+def wait_snapshot(status, **snapshot):
+    wait_for(f"{snapshot} {status}", lambda: describe(**snapshot)["SnapshotStatus"] == status)
+    return describe(**snapshot)
 
 
-def exists(operation, **members):
+def is_gone(operation, **members):
     try:
         call(operation, **members)
     except CLIENT.exceptions.ResourceNotFoundException:
-        return False
-    return True
+        return True
+    return False
 
 
-def create(name, **members):
-    answer = call(
-        "CreateApplication",
-        ApplicationName=name,
-        RuntimeEnvironment=members.pop("RuntimeEnvironment", RUNTIME),
-        ServiceExecutionRole=ROLE,
-        **members,
-    )
-    return answer["ApplicationDetail"]
+def request(name, **members):
+    """A request of CreateApplication."""
+    return {"ApplicationName": name, "RuntimeEnvironment": RUNTIME, "ServiceExecutionRole": ROLE} | members
 
 
 def run(name, **members):
-    created = create(name, **members)
+    created = call("CreateApplication", **request(name, **members))["ApplicationDetail"]
     call("StartApplication", ApplicationName=name)
     wait_status(name, "RUNNING")
     return created
 
 
-def delete(name):
-    """Deletes an application; the life cycle may have to let it settle first."""
-
-    def look():
-        found = detail(name)
-        return found if found["ApplicationStatus"] in ("READY", "RUNNING") else None
-
-    created = wait_for(f"{name} READY or RUNNING", look)["CreateTimestamp"]
-    call("DeleteApplication", ApplicationName=name, CreateTimestamp=created)
+def restore(**members):
+    """A run configuration, or the update of one."""
+    kind = {"ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT"}
+    return {"ApplicationRestoreConfiguration": kind | members}
 
 
 def every_page(operation, key, size, **members):
-    paginator = CLIENT.get_paginator(re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower())
+    paginator = CLIENT.get_paginator(method_name(operation))
     found = []
     for page in paginator.paginate(PaginationConfig={"PageSize": size}, **members):
         page = {key: value for key, value in page.items() if key != "ResponseMetadata"}
@@ -259,622 +242,352 @@ def every_page(operation, key, size, **members):
 
 
 def judge_applications():
-    name = "judge-orders"
-    created = create(
-        name,
+    configuration = {
+        "FlinkApplicationConfiguration": {
+            "CheckpointConfiguration": {"ConfigurationType": "CUSTOM", "CheckpointInterval": 30000},
+            "MonitoringConfiguration": {"ConfigurationType": "CUSTOM", "LogLevel": "WARN"},
+            "ParallelismConfiguration": {"ConfigurationType": "CUSTOM", "Parallelism": 3},
+        },
+        "ApplicationCodeConfiguration": {
+            "CodeContentType": "ZIPFILE",
+            "CodeContent": {"S3ContentLocation": CODE},
+        },
+        "EnvironmentProperties": {"PropertyGroups": PROPERTIES},
+        "ApplicationSnapshotConfiguration": {"SnapshotsEnabled": True},
+        "ApplicationSystemRollbackConfiguration": {"RollbackEnabled": True},
+    }
+    asked = request(
+        "judge-orders",
         ApplicationDescription="Judged",
         ApplicationMode="STREAMING",
-        ApplicationConfiguration={
-            "FlinkApplicationConfiguration": {
-                "CheckpointConfiguration": {
-                    "ConfigurationType": "CUSTOM",
-                    "CheckpointInterval": 30000,
-                },
-                "MonitoringConfiguration": {"ConfigurationType": "CUSTOM", "LogLevel": "WARN"},
-                "ParallelismConfiguration": {"ConfigurationType": "CUSTOM", "Parallelism": 3},
-            },
-            "ApplicationCodeConfiguration": {
-                "CodeContentType": "ZIPFILE",
-                "CodeContent": {
-                    "S3ContentLocation": {"BucketARN": "arn:aws:s3:::code", "FileKey": "a.jar"}
-                },
-            },
-            "EnvironmentProperties": {
-                "PropertyGroups": [{"PropertyGroupId": "g", "PropertyMap": {"key": "value"}}]
-            },
-            "ApplicationSnapshotConfiguration": {"SnapshotsEnabled": True},
-            "ApplicationSystemRollbackConfiguration": {"RollbackEnabled": True},
-        },
-        CloudWatchLoggingOptions=[
-            {"LogStreamARN": "arn:aws:logs:us-east-1:123456789012:log-group:g"}
-        ],
+        ApplicationConfiguration=configuration,
+        CloudWatchLoggingOptions=[{"LogStreamARN": "arn:aws:logs:us-east-1:123456789012:log-group:g"}],
         Tags=[{"Key": "team", "Value": "data"}],
     )
-    demand(created["ApplicationStatus"] == "READY", "a new application is READY")
-    demand(created["ApplicationVersionId"] == 1, "a new application has version 1")
-    configuration = created["ApplicationConfigurationDescription"]
-    snapshots = configuration["ApplicationSnapshotConfigurationDescription"]
-    demand(snapshots["SnapshotsEnabled"] is True, "snapshots are enabled as asked")
-    flink = configuration["FlinkApplicationConfigurationDescription"]
-    parallelism = flink["ParallelismConfigurationDescription"]["Parallelism"]
-    demand(parallelism == 3, "parallelism is as asked")
-    passed("CreateApplication")
-    demand(detail(name) == created, "DescribeApplication shows what CreateApplication answered")
-    passed("DescribeApplication")
+    created = call("CreateApplication", **asked)["ApplicationDetail"]
+    demand(detail("judge-orders") == created, "DescribeApplication shows what CreateApplication answered")
 
-    refused(
-        "CreateApplication",
-        "ResourceInUseException",
-        "already exists",
-        ApplicationName=name,
-        RuntimeEnvironment=RUNTIME,
-        ServiceExecutionRole=ROLE,
-    )
-    valid = {
-        "ApplicationName": "judge-none",
-        "RuntimeEnvironment": RUNTIME,
-        "ServiceExecutionRole": ROLE,
-    }
-    refused(
-        "CreateApplication",
-        "InvalidArgumentException",
-        "ApplicationName",
-        **(valid | {"ApplicationName": "a:b"}),
-    )
-    refused(
-        "CreateApplication",
-        "InvalidArgumentException",
-        "RuntimeEnvironment",
-        **(valid | {"RuntimeEnvironment": "FLINK-0"}),
-    )
     many = [{"Key": f"k{n}"} for n in range(51)]
-    refused("CreateApplication", "TooManyTagsException", Tags=many, **valid)
-    enhanced = {"SnapshotsEnabled": True, "SnapshotMode": "ENHANCED_SNAPSHOTS"}
-    refused(
-        "CreateApplication",
-        "UnsupportedOperationException",
-        ApplicationConfiguration={"ApplicationSnapshotConfiguration": enhanced},
-        **(valid | {"RuntimeEnvironment": "FLINK-1_19"}),
-    )
-    refused("DescribeApplication", "ResourceNotFoundException", ApplicationName="judge-none")
-    refused(
-        "DescribeApplication", "InvalidArgumentException", "ApplicationName", ApplicationName="a b"
-    )
-    return created
+    refused("CreateApplication", "TooManyTags", **request("judge-none", Tags=many))
+    old = request("judge-none", RuntimeEnvironment="FLINK-0")
+    refused("CreateApplication", "InvalidArgument", "RuntimeEnvironment", **old)
+    refused("DescribeApplication", "ResourceNotFound", **NONE)
+    refused("DescribeApplication", "InvalidArgument", "ApplicationName", ApplicationName="a b")
 
 
-def judge_tags(created):
-    arn = created["ApplicationARN"]
+def judge_tags():
+    arn = detail("judge-orders")["ApplicationARN"]
     call("TagResource", ResourceARN=arn, Tags=[{"Key": "team", "Value": "ml"}, {"Key": "stage"}])
-    passed("TagResource")
     tags = call("ListTagsForResource", ResourceARN=arn)["Tags"]
-    found = {tag["Key"]: tag["Value"] for tag in tags}
-    demand(found == {"team": "ml", "stage": ""}, f"tags are {found}")
-    passed("ListTagsForResource")
+    expected = [{"Key": "stage", "Value": ""}, {"Key": "team", "Value": "ml"}]
+    demand(tags == expected, f"tags are {tags}")
     missing = arn.replace("judge-orders", "judge-none")
-    tag = [{"Key": "k"}]
-    refused("TagResource", "ResourceNotFoundException", ResourceARN=missing, Tags=tag)
-    refused(
-        "TagResource",
-        "InvalidArgumentException",
-        "ResourceARN",
-        ResourceARN="arn:aws:s3:::b",
-        Tags=tag,
-    )
+    for operation, tags in [("TagResource", {"Tags": [{"Key": "k"}]}), ("ListTagsForResource", {})]:
+        refused(operation, "ResourceNotFound", ResourceARN=missing, **tags)
+        refused(operation, "InvalidArgument", "ResourceARN", ResourceARN="arn:aws:s3:::b", **tags)
     many = [{"Key": f"k{n}"} for n in range(49)]
-    refused("TagResource", "TooManyTagsException", ResourceARN=arn, Tags=many)
-    refused("ListTagsForResource", "ResourceNotFoundException", ResourceARN=missing)
-    refused(
-        "ListTagsForResource",
-        "InvalidArgumentException",
-        "ResourceARN",
-        ResourceARN="arn:aws:s3:::b",
-    )
+    refused("TagResource", "TooManyTags", ResourceARN=arn, Tags=many)
+    refused("TagResource", "InvalidArgument", "Tags[0].Key", ResourceARN=arn, Tags=[{"Key": "aws:x"}])
 
 
-def judge_start(name):
-    refused(
-        "CreateApplicationSnapshot",
-        "InvalidRequestException",
-        "READY",
-        ApplicationName=name,
-        SnapshotName="custom_0",
-    )
-    refused("StopApplication", "ResourceInUseException", ApplicationName=name)
-    custom = {"ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT"}
-
-    def restore(**members):
-        return {"ApplicationRestoreConfiguration": custom | members}
-
-    refused(
-        "StartApplication", "ResourceNotFoundException", "judge-none", ApplicationName="judge-none"
-    )
-    refused(
-        "StartApplication",
-        "ResourceNotFoundException",
-        "none",
-        ApplicationName=name,
-        RunConfiguration=restore(SnapshotName="none"),
-    )
-    refused(
-        "StartApplication",
-        "InvalidArgumentException",
-        "SnapshotName",
-        ApplicationName=name,
-        RunConfiguration=restore(),
-    )
-    refused(
-        "StartApplication",
-        "UnsupportedOperationException",
-        ApplicationName=name,
-        RunConfiguration=restore(SnapshotArn="arn:aws:x"),
-    )
-    call(
-        "StartApplication",
-        ApplicationName=name,
-        RunConfiguration={"FlinkRunConfiguration": {"AllowNonRestoredState": True}},
-    )
-    passed("StartApplication")
-    demand(detail(name)["ApplicationStatus"] == "STARTING", "a start takes time")
-    refused(
-        "CreateApplicationSnapshot",
-        "ResourceInUseException",
-        "STARTING",
-        ApplicationName=name,
-        SnapshotName="custom_0",
-    )
-    started = wait_status(name, "RUNNING")
-    shown = started["ApplicationConfigurationDescription"]["RunConfigurationDescription"]
-    kind = shown["ApplicationRestoreConfigurationDescription"]["ApplicationRestoreType"]
-    demand(kind == "RESTORE_FROM_LATEST_SNAPSHOT", f"restore type is {kind}")
-    refused("StartApplication", "ResourceInUseException", "RUNNING", ApplicationName=name)
+def judge_malformed():
+    """What boto3 would not send: operation, body, code, beginning of the message."""
+    setting = "ApplicationSnapshotConfiguration"
+    snapshot = ORDERS | {"SnapshotName": "custom_1"}
+    not_boolean = {"ApplicationConfiguration": {setting: {"SnapshotsEnabled": "no"}}}
+    without_member = {"ApplicationConfigurationUpdate": {f"{setting}Update": {}}}
+    rows = [
+        ("RollbackApplication", {}, "UnknownOperation", "RollbackApplication"),
+        ("ListApplications", "", "Serialization", "The request"),
+        ("ListApplications", "{", "Serialization", "The request"),
+        ("ListApplications", "[]", "Serialization", "The request"),
+        ("ListApplications", '"a"', "Serialization", "The request"),
+        ("DescribeApplication", {}, "InvalidArgument", "ApplicationName"),
+        ("ListApplicationSnapshots", {}, "InvalidArgument", "ApplicationName"),
+        ("ListApplicationSnapshots", {"ApplicationName": None}, "InvalidArgument", "ApplicationName"),
+        ("ListApplicationSnapshots", {"ApplicationName": ""}, "InvalidArgument", "ApplicationName"),
+        ("ListApplicationSnapshots", {"ApplicationName": "x" * 129}, "InvalidArgument", "ApplicationName"),
+        ("ListApplicationSnapshots", {"ApplicationName": "a:b"}, "InvalidArgument", "ApplicationName"),
+        ("ListApplicationSnapshots", {"ApplicationName": 7}, "Serialization", "ApplicationName"),
+        ("ListApplicationSnapshots", ORDERS | {"Limit": 0}, "InvalidArgument", "Limit"),
+        ("ListApplicationSnapshots", ORDERS | {"Limit": 1.5}, "Serialization", "Limit"),
+        ("CreateApplicationSnapshot", ORDERS, "InvalidArgument", "SnapshotName"),
+        ("CreateApplicationSnapshot", ORDERS | {"SnapshotName": "x" * 257}, "InvalidArgument", "SnapshotName"),
+        ("StopApplication", ORDERS | {"Force": "yes"}, "Serialization", "Force"),
+        ("TagResource", {"ResourceARN": "orders", "Tags": []}, "InvalidArgument", "ResourceARN"),
+        ("StartApplication", ORDERS | {"RunConfiguration": []}, "Serialization", "RunConfiguration"),
+        ("CreateApplication", {"ApplicationName": "a:b"}, "InvalidArgument", "ApplicationName"),
+        (
+            "CreateApplication",
+            request("judge-none") | not_boolean,
+            "Serialization",
+            f"ApplicationConfiguration.{setting}.SnapshotsEnabled is not a boolean",
+        ),
+        (
+            "UpdateApplication",
+            ORDERS | {"CurrentApplicationVersionId": 1} | without_member,
+            "InvalidArgument",
+            f"ApplicationConfigurationUpdate.{setting}Update.SnapshotsEnabledUpdate is required",
+        ),
+    ]
+    for number, code in [(0, "InvalidArgument"), ("1", "Serialization")]:
+        member = "CurrentApplicationVersionId"
+        rows.append(("UpdateApplication", ORDERS | {member: number}, code, member))
+    for stamp, code in [("2025-11-22T20:06:41Z", "Serialization"), (1e300, "Serialization"), (None, "InvalidArgument")]:
+        member = "SnapshotCreationTimestamp"
+        rows.append(("DeleteApplicationSnapshot", snapshot | {member: stamp}, code, member))
+    for operation, body, code, beginning in rows:
+        body = body if isinstance(body, str) else json.dumps(body)
+        check_malformed(operation, body, f"{code}Exception", beginning)
 
 
-def judge_snapshots(name):
-    first = {"ApplicationName": name, "SnapshotName": "custom_1"}
-    second = {"ApplicationName": name, "SnapshotName": "custom_2"}
-    missing = {"ApplicationName": name, "SnapshotName": "none"}
+def check_malformed(operation, body, code, beginning):
+    headers = {
+        "Content-Type": "application/x-amz-json-1.1",
+        "X-Amz-Target": f"KinesisAnalytics_20180523.{operation}",
+    }
+    sent = urllib.request.Request(os.environ["AWS_ENDPOINT_URL"], body.encode(), headers)
+    try:
+        urllib.request.urlopen(sent)
+    except urllib.error.HTTPError as error:
+        answer = json.loads(error.read())
+        found = (error.code, answer["__type"], error.headers["x-amzn-errortype"])
+        demand(found == (400, code, code), f"{operation} {body}: {found} instead of {code}")
+        demand(answer["Message"].startswith(beginning), f"{operation} {body}: {answer} does not begin so")
+    else:
+        raise Judgement(f"{operation} {body}: success instead of {code}")
+    print(f"ok   {operation} {body}: {code}")
+
+
+def judge_start():
+    snapshot = ORDERS | {"SnapshotName": "custom_0"}
+    refused("CreateApplicationSnapshot", "InvalidRequest", "READY", **snapshot)
+    refused("StopApplication", "ResourceInUse", "READY", **ORDERS)
+    refused("StartApplication", "ResourceNotFound", "judge-none", **NONE)
+    refused("StartApplication", "InvalidArgument", "SnapshotName", **ORDERS, RunConfiguration=restore())
+    by_arn = restore(SnapshotArn="arn:aws:x")
+    refused("StartApplication", "UnsupportedOperation", **ORDERS, RunConfiguration=by_arn)
+    flink = {"FlinkRunConfiguration": {"AllowNonRestoredState": True}}
+    call("StartApplication", **ORDERS, RunConfiguration=flink)
+    demand_status("judge-orders", "STARTING")
+    refused("CreateApplicationSnapshot", "ResourceInUse", "STARTING", **snapshot)
+    wait_status("judge-orders", "RUNNING")
+    refused("StartApplication", "ResourceInUse", "RUNNING", **ORDERS)
+
+
+def judge_snapshots():
+    first, second, missing = (ORDERS | {"SnapshotName": name} for name in ("custom_1", "custom_2", "none"))
     before = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=2)
     call("CreateApplicationSnapshot", **first)
-    passed("CreateApplicationSnapshot")
-    snapshot = describe(name, "custom_1")
+    snapshot = describe(**first)
     demand(snapshot["SnapshotStatus"] == "CREATING", "a snapshot takes time")
     stamp = snapshot["SnapshotCreationTimestamp"]
+    refused("CreateApplicationSnapshot", "ResourceInUse", "custom_1", **second)
+    refused("DeleteApplicationSnapshot", "ResourceInUse", "CREATING", **first, SnapshotCreationTimestamp=stamp)
     demand(before <= stamp <= before + datetime.timedelta(minutes=1), f"created at {stamp}")
     demand(stamp.microsecond % 1000 == 0, f"{stamp} is finer than a millisecond")
-    refused("CreateApplicationSnapshot", "ResourceInUseException", "custom_1", **second)
-    refused(
-        "DeleteApplicationSnapshot",
-        "ResourceInUseException",
-        "CREATING",
-        SnapshotCreationTimestamp=stamp,
-        **first,
-    )
-    refused("StopApplication", "ResourceInUseException", "custom_1", ApplicationName=name)
-    version = detail(name)["ApplicationVersionId"]
-    refused(
-        "UpdateApplication",
-        "ResourceInUseException",
-        "custom_1",
-        ApplicationName=name,
-        CurrentApplicationVersionId=version,
-    )
-    refused(
-        "UpdateApplication",
-        "InvalidRequestException",
-        "custom_1",
-        ApplicationName=name,
-        CurrentApplicationVersionId=version,
-        RunConfigurationUpdate={
-            "ApplicationRestoreConfiguration": {
-                "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT",
-                "SnapshotName": "custom_1",
-            }
-        },
-    )
-    ready = wait_snapshot(name, "custom_1", "READY")
-    demand(ready["SnapshotCreationTimestamp"] == stamp, "the timestamp stays")
-    demand(ready["ApplicationVersionId"] == 1, "the version is the application's")
-    demand(ready["RuntimeEnvironment"] == RUNTIME, "the runtime is the application's")
-    passed("DescribeApplicationSnapshot")
+    ready = wait_snapshot("READY", **first)
+    demand(ready == snapshot | {"SnapshotStatus": "READY"}, f"{snapshot} has become {ready}")
 
-    refused("CreateApplicationSnapshot", "ResourceInUseException", "already exists", **first)
-    refused(
-        "CreateApplicationSnapshot",
-        "InvalidArgumentException",
-        "SnapshotName",
-        ApplicationName=name,
-        SnapshotName="a:b",
-    )
-    refused(
-        "CreateApplicationSnapshot",
-        "ResourceNotFoundException",
-        ApplicationName="judge-none",
-        SnapshotName="custom_1",
-    )
-    refused("DescribeApplicationSnapshot", "ResourceNotFoundException", "does not exist", **missing)
-    refused(
-        "DescribeApplicationSnapshot",
-        "InvalidArgumentException",
-        "SnapshotName",
-        ApplicationName=name,
-        SnapshotName="x" * 257,
-    )
-    refused(
-        "DeleteApplicationSnapshot",
-        "ResourceNotFoundException",
-        "does not exist",
-        SnapshotCreationTimestamp=stamp,
-        **missing,
-    )
-    wrong = stamp + datetime.timedelta(seconds=1)
-    refused(
-        "DeleteApplicationSnapshot",
-        "InvalidArgumentException",
-        "SnapshotCreationTimestamp",
-        SnapshotCreationTimestamp=wrong,
-        **first,
-    )
-    call("DeleteApplicationSnapshot", SnapshotCreationTimestamp=stamp, **first)
-    wait_for("custom_1 gone", lambda: not exists("DescribeApplicationSnapshot", **first))
-    passed("DeleteApplicationSnapshot")
-
+    refused("CreateApplicationSnapshot", "ResourceInUse", "already exists", **first)
+    refused("CreateApplicationSnapshot", "InvalidArgument", "SnapshotName", **ORDERS, SnapshotName="a:b")
+    refused("CreateApplicationSnapshot", "ResourceNotFound", **NONE, SnapshotName="custom_1")
+    refused("DescribeApplicationSnapshot", "ResourceNotFound", "does not exist", **missing)
+    refused("DescribeApplicationSnapshot", "InvalidArgument", "SnapshotName", **ORDERS, SnapshotName="x" * 257)
+    stamped = {"SnapshotCreationTimestamp": stamp}
+    refused("DeleteApplicationSnapshot", "ResourceNotFound", "does not exist", **missing, **stamped)
+    wrong = {"SnapshotCreationTimestamp": stamp + datetime.timedelta(seconds=1)}
+    refused("DeleteApplicationSnapshot", "InvalidArgument", "SnapshotCreationTimestamp", **first, **wrong)
+    call("DeleteApplicationSnapshot", **first, **stamped)
+    wait_for("custom_1 gone", lambda: is_gone("DescribeApplicationSnapshot", **first))
     call("CreateApplicationSnapshot", **second)
-    wait_snapshot(name, "custom_2", "READY")
+    wait_snapshot("READY", **second)
 
 
-def judge_update(name):
-    before = detail(name)
-    version = before["ApplicationVersionId"]
+def judge_update():
+    before = detail("judge-orders")
+    version, token = before["ApplicationVersionId"], before["ConditionalToken"]
+    current, next_one = ({"CurrentApplicationVersionId": number} for number in (version, version + 1))
+    refused("UpdateApplication", "ResourceNotFound", **NONE, **current)
+    refused("UpdateApplication", "InvalidArgument", "CurrentApplicationVersionId", **ORDERS)
+    for stale in (next_one, {"ConditionalToken": "stale"}, next_one | {"ConditionalToken": token}):
+        refused("UpdateApplication", "ConcurrentModification", **ORDERS, **stale)
+    enhanced = {"SnapshotsEnabledUpdate": True, "SnapshotModeUpdate": "ENHANCED_SNAPSHOTS"}
     refused(
         "UpdateApplication",
-        "ResourceNotFoundException",
-        ApplicationName="judge-none",
-        CurrentApplicationVersionId=1,
-    )
-    refused(
-        "UpdateApplication",
-        "InvalidArgumentException",
-        "CurrentApplicationVersionId",
-        ApplicationName=name,
-    )
-    refused(
-        "UpdateApplication",
-        "ConcurrentModificationException",
-        ApplicationName=name,
-        CurrentApplicationVersionId=version + 1,
-    )
-    refused(
-        "UpdateApplication",
-        "ConcurrentModificationException",
-        ApplicationName=name,
-        ConditionalToken="stale",
-    )
-    refused(
-        "UpdateApplication",
-        "UnsupportedOperationException",
-        ApplicationName=name,
-        CurrentApplicationVersionId=version,
+        "UnsupportedOperation",
+        **ORDERS,
+        **current,
         RuntimeEnvironmentUpdate="FLINK-1_19",
-        ApplicationConfigurationUpdate={
-            "ApplicationSnapshotConfigurationUpdate": {
-                "SnapshotsEnabledUpdate": True,
-                "SnapshotModeUpdate": "ENHANCED_SNAPSHOTS",
-            }
-        },
+        ApplicationConfigurationUpdate={"ApplicationSnapshotConfigurationUpdate": enhanced},
     )
+
+    def change(is_enabled, **parallelism):
+        return {
+            "FlinkApplicationConfigurationUpdate": {"ParallelismConfigurationUpdate": parallelism},
+            "ApplicationSnapshotConfigurationUpdate": {"SnapshotsEnabledUpdate": is_enabled},
+        }
+
+    code = {"CodeContentUpdate": {"S3ContentLocationUpdate": {"FileKeyUpdate": "b.jar"}}}
     answer = call(
         "UpdateApplication",
-        ApplicationName=name,
-        ConditionalToken=before["ConditionalToken"],
-        RunConfigurationUpdate={
-            "ApplicationRestoreConfiguration": {
-                "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT",
-                "SnapshotName": "custom_2",
-            }
-        },
-        ApplicationConfigurationUpdate={
-            "FlinkApplicationConfigurationUpdate": {
-                "ParallelismConfigurationUpdate": {"ParallelismUpdate": 5}
-            },
-            "ApplicationSnapshotConfigurationUpdate": {"SnapshotsEnabledUpdate": False},
-        },
+        **ORDERS,
+        ConditionalToken=token,
+        RunConfigurationUpdate=restore(SnapshotName="custom_2"),
+        ApplicationConfigurationUpdate=change(False, ParallelismPerKPUUpdate=2)
+        | {"ApplicationCodeConfigurationUpdate": code},
     )
-    updated = answer["ApplicationDetail"]
-    demand(updated["ApplicationVersionId"] == version + 1, "an update makes a version")
-    demand(
-        updated["ApplicationStatus"] == "UPDATING", "an update of a running application takes time"
-    )
-    refused(
-        "UpdateApplication",
-        "ResourceInUseException",
-        "UPDATING",
-        ApplicationName=name,
-        CurrentApplicationVersionId=version + 1,
-    )
-    after = wait_status(name, "RUNNING")["ApplicationConfigurationDescription"]
-    restore = after["RunConfigurationDescription"]["ApplicationRestoreConfigurationDescription"]
-    demand(restore.get("SnapshotName") == "custom_2", f"the restore point is {restore}")
-    snapshots = after["ApplicationSnapshotConfigurationDescription"]
-    demand(snapshots["SnapshotsEnabled"] is False, "snapshots are disabled")
-    passed("UpdateApplication")
+    demand(answer["ApplicationDetail"]["ApplicationStatus"] == "UPDATING", "an update takes time")
+    refused("UpdateApplication", "ResourceInUse", "UPDATING", **ORDERS, **next_one)
+    wait_status("judge-orders", "RUNNING")
+    after = detail("judge-orders")
+    versions = (after["ApplicationVersionId"], after["ApplicationVersionUpdatedFrom"])
+    demand(versions == (version + 1, version), f"an update makes a version, not {versions}")
+    demand(after["ConditionalToken"] != token, "each version has a token of its own")
+    parallelism = {
+        "ConfigurationType": "CUSTOM",
+        "Parallelism": 3,
+        "ParallelismPerKPU": 2,
+        "CurrentParallelism": 3,
+        "AutoScalingEnabled": True,
+    }
+    location = {"S3ApplicationCodeLocationDescription": CODE | {"FileKey": "b.jar"}}
+    restored = restore(SnapshotName="custom_2")["ApplicationRestoreConfiguration"]
+    described = after["ApplicationConfigurationDescription"]
+    for section, member, expected in [
+        ("FlinkApplication", "ParallelismConfigurationDescription", parallelism),
+        ("ApplicationCode", "CodeContentDescription", location),
+        ("Run", "ApplicationRestoreConfigurationDescription", restored),
+    ]:
+        found = described[f"{section}ConfigurationDescription"][member]
+        demand(found == expected, f"{member} is {found}, not {expected}")
+    properties = described["EnvironmentPropertyDescriptions"]["PropertyGroupDescriptions"]
+    demand(properties == PROPERTIES, f"the properties are {properties}")
 
-    made = [
-        s
-        for s in every_page(
-            "ListApplicationSnapshots", "SnapshotSummaries", 50, ApplicationName=name
-        )
-        if not s["SnapshotName"].startswith("custom_")
-    ]
-    demand(len(made) == 1, f"the update took one snapshot, not {made}")
-    demand(made[0]["ApplicationVersionId"] == version, "the update's snapshot has the old version")
-    refused(
-        "CreateApplicationSnapshot",
-        "InvalidRequestException",
-        "disabled",
-        ApplicationName=name,
-        SnapshotName="custom_3",
-    )
-    call(
-        "UpdateApplication",
-        ApplicationName=name,
-        CurrentApplicationVersionId=version + 1,
-        ApplicationConfigurationUpdate={
-            "ApplicationSnapshotConfigurationUpdate": {"SnapshotsEnabledUpdate": True}
-        },
-    )
-    wait_status(name, "RUNNING")
+    refused("CreateApplicationSnapshot", "InvalidRequest", "disabled", **ORDERS, SnapshotName="custom_3")
+    enable = change(True, ParallelismUpdate=5)
+    call("UpdateApplication", **ORDERS, **next_one, ApplicationConfigurationUpdate=enable)
+    wait_status("judge-orders", "RUNNING")
+    flink = detail("judge-orders")["ApplicationConfigurationDescription"]["FlinkApplicationConfigurationDescription"]
+    found = flink["ParallelismConfigurationDescription"]
+    demand(found == parallelism | {"Parallelism": 5, "CurrentParallelism": 5}, f"parallelism is {found}")
 
 
-def judge_stop(name):
-    refused("StopApplication", "ResourceNotFoundException", ApplicationName="judge-none")
-    refused("StopApplication", "InvalidArgumentException", "ApplicationName", ApplicationName="a b")
-    count = len(
-        every_page("ListApplicationSnapshots", "SnapshotSummaries", 50, ApplicationName=name)
-    )
-    call("StopApplication", ApplicationName=name)
-    demand(detail(name)["ApplicationStatus"] == "STOPPING", "a stop takes time")
-    wait_status(name, "READY")
-    found = every_page("ListApplicationSnapshots", "SnapshotSummaries", 50, ApplicationName=name)
-    demand(len(found) == count + 1, "a stop takes a snapshot")
-    call("StartApplication", ApplicationName=name)
-    wait_status(name, "RUNNING")
-    call("StopApplication", ApplicationName=name, Force=True)
-    demand(detail(name)["ApplicationStatus"] == "FORCE_STOPPING", "a forced stop is shown as one")
-    wait_status(name, "READY")
-    found = every_page("ListApplicationSnapshots", "SnapshotSummaries", 50, ApplicationName=name)
-    demand(len(found) == count + 1, "a forced stop takes no snapshot")
-    passed("StopApplication")
+def judge_stop():
+    refused("StopApplication", "ResourceNotFound", **NONE)
+    refused("StopApplication", "InvalidArgument", "ApplicationName", ApplicationName="a b")
+    call("StopApplication", **ORDERS)
+    demand_status("judge-orders", "STOPPING")
+    wait_status("judge-orders", "READY")
+    call("StartApplication", **ORDERS)
+    wait_status("judge-orders", "RUNNING")
+    call("StopApplication", **ORDERS, Force=True)
+    demand_status("judge-orders", "FORCE_STOPPING")
+    wait_status("judge-orders", "READY")
+    found = every_page("ListApplicationSnapshots", "SnapshotSummaries", 50, **ORDERS)
+    demand(len(found) == 3, f"custom_2, one of the first update, one of the first stop, not {found}")
 
 
 def judge_quota_and_pages():
-    name = "judge-full"
-    run(name)
-    for size in (50, 49, 1):
-        limit = {"MaxItems": 60, "PageSize": 1} if size == 1 else {"PageSize": size}
-        pages = CLIENT.get_paginator("list_application_snapshots").paginate(
-            ApplicationName=name, PaginationConfig=limit
-        )
-        found = pages.build_full_result()["SnapshotSummaries"]
-        names = {snapshot["SnapshotName"] for snapshot in found}
-        expected = 60 if size == 1 else SNAPSHOT_QUOTA
-        demand(
-            len(found) == len(names) == expected,
-            f"pages of {size}: {len(found)} entries, {len(names)} names, not {expected}: "
-            f"seed {name} with {SNAPSHOT_QUOTA} snapshots first",
-        )
-    first = call("ListApplicationSnapshots", ApplicationName=name)
+    full = {"ApplicationName": "judge-full"}
+    run("judge-full")
+    found = every_page("ListApplicationSnapshots", "SnapshotSummaries", 49, **full)
+    names = {snapshot["SnapshotName"] for snapshot in found}
+    demand(
+        len(found) == len(names) == SNAPSHOT_QUOTA,
+        f"{len(found)} snapshots, {len(names)} names: seed judge-full with {SNAPSHOT_QUOTA} first",
+    )
+    first = call("ListApplicationSnapshots", **full)
     demand(len(first["SnapshotSummaries"]) == 50, "a page has 50 by default")
-    shown = first["SnapshotSummaries"][10]
-    call(
-        "DeleteApplicationSnapshot",
-        ApplicationName=name,
-        SnapshotName=shown["SnapshotName"],
-        SnapshotCreationTimestamp=shown["SnapshotCreationTimestamp"],
-    )
-    gone = {"ApplicationName": name, "SnapshotName": shown["SnapshotName"]}
-    refused(
-        "CreateApplicationSnapshot",
-        "LimitExceededException",
-        str(SNAPSHOT_QUOTA),
-        ApplicationName=name,
-        SnapshotName="custom_1",
-    )
-    wait_for("deletion", lambda: not exists("DescribeApplicationSnapshot", **gone))
-    seen = {snapshot["SnapshotName"] for snapshot in first["SnapshotSummaries"]}
-    token = first.get("NextToken")
-    while token:
-        page = call("ListApplicationSnapshots", ApplicationName=name, NextToken=token)
-        seen |= {snapshot["SnapshotName"] for snapshot in page["SnapshotSummaries"]}
-        token = page.get("NextToken")
-    demand(len(seen) == SNAPSHOT_QUOTA, "a deletion between two pages hides no other snapshot")
-    passed("ListApplicationSnapshots")
-
-    call("CreateApplicationSnapshot", ApplicationName=name, SnapshotName="custom_1")
-    wait_snapshot(name, "custom_1", "READY")
-    refused(
-        "CreateApplicationSnapshot",
-        "LimitExceededException",
-        ApplicationName=name,
-        SnapshotName="custom_2",
-    )
-    call("StopApplication", ApplicationName=name)
-    wait_status(name, "READY")
-    found = every_page("ListApplicationSnapshots", "SnapshotSummaries", 50, ApplicationName=name)
-    demand(len(found) == SNAPSHOT_QUOTA + 1, "a stop takes its snapshot beyond the quota")
-    passed("StopApplication beyond the quota")
-    refused(
-        "ListApplicationSnapshots",
-        "InvalidArgumentException",
-        "NextToken",
-        ApplicationName=name,
-        NextToken="none",
-    )
-    refused(
-        "ListApplicationSnapshots",
-        "InvalidArgumentException",
-        "NextToken",
-        ApplicationName="judge-orders",
-        NextToken=first["NextToken"],
-    )
-    refused(
-        "ListApplicationSnapshots",
-        "InvalidArgumentException",
-        "Limit",
-        ApplicationName=name,
-        Limit=51,
-    )
-    refused(
-        "ListApplicationSnapshots",
-        "InvalidArgumentException",
-        "does not exist",
-        ApplicationName="judge-none",
-    )
+    refused("CreateApplicationSnapshot", "LimitExceeded", str(SNAPSHOT_QUOTA), **full, SnapshotName="custom_1")
+    for contains, members in [
+        ("NextToken", full | {"NextToken": "none"}),
+        ("NextToken", ORDERS | {"NextToken": first["NextToken"]}),
+        ("Limit", full | {"Limit": 51}),
+        ("does not exist", NONE),
+    ]:
+        refused("ListApplicationSnapshots", "InvalidArgument", contains, **members)
 
 
 def judge_behaviours():
-    run("judge-downtime")
+    arn = run("judge-downtime")["ApplicationARN"]
+    answer = call("ListTagsForResource", ResourceARN=arn)
+    demand(answer == {}, f"without tags there is no member, not {answer}")
+    down = {"ApplicationName": "judge-downtime", "SnapshotName": "custom_1"}
     refused(
         "CreateApplicationSnapshot",
-        "InvalidApplicationConfigurationException",
+        "InvalidApplicationConfiguration",
         "currently experiencing downtime",
-        ApplicationName="judge-downtime",
-        SnapshotName="custom_1",
+        **down,
     )
     run("judge-failing")
-    call("CreateApplicationSnapshot", ApplicationName="judge-failing", SnapshotName="custom_1")
-    failed = wait_snapshot("judge-failing", "custom_1", "FAILED")
-    call(
-        "DeleteApplicationSnapshot",
-        ApplicationName="judge-failing",
-        SnapshotName="custom_1",
-        SnapshotCreationTimestamp=failed["SnapshotCreationTimestamp"],
-    )
-    passed("a FAILED snapshot is shown and can be deleted")
+    failing = {"ApplicationName": "judge-failing"}
+    call("CreateApplicationSnapshot", **failing, SnapshotName="custom_1")
+    wait_snapshot("FAILED", **failing, SnapshotName="custom_1")
+    update = {"CurrentApplicationVersionId": 1, "RunConfigurationUpdate": restore(SnapshotName="custom_1")}
+    refused("UpdateApplication", "InvalidRequest", "custom_1", **failing, **update)
 
 
 def judge_enhanced():
-    name = "judge-enhanced"
     enhanced = {"SnapshotsEnabled": True, "SnapshotMode": "ENHANCED_SNAPSHOTS"}
-    run(name, ApplicationConfiguration={"ApplicationSnapshotConfiguration": enhanced})
-    snapshot = {"ApplicationName": name, "SnapshotName": "custom_1"}
-    code = "UnsupportedOperationException"
+    asked = {"ApplicationConfiguration": {"ApplicationSnapshotConfiguration": enhanced}}
+    code = "UnsupportedOperation"
+    refused("CreateApplication", code, **request("judge-none", RuntimeEnvironment="FLINK-1_19", **asked))
+    run("judge-enhanced", **asked)
+    application = {"ApplicationName": "judge-enhanced"}
+    snapshot = application | {"SnapshotName": "custom_1"}
     refused("CreateApplicationSnapshot", code, **snapshot)
     refused("DescribeApplicationSnapshot", code, **snapshot)
-    refused("ListApplicationSnapshots", code, ApplicationName=name)
-    refused("DeleteApplicationSnapshot", code, SnapshotCreationTimestamp=0, **snapshot)
+    refused("ListApplicationSnapshots", code, **application)
+    refused("DeleteApplicationSnapshot", code, **snapshot, SnapshotCreationTimestamp=0)
 
 
 def judge_listing():
-    fill = []
-    while True:
-        name = f"judge-fill-{len(fill)}"
-        try:
-            create(name)
-        except CLIENT.exceptions.LimitExceededException as error:
-            check_error("CreateApplication", "LimitExceededException", "", error.response)
-            break
-        fill.append(name)
-        demand(len(fill) <= APPLICATION_QUOTA, f"no limit at {APPLICATION_QUOTA} applications")
-    passed("CreateApplication: LimitExceededException")
+    def listed(size):
+        found = every_page("ListApplications", "ApplicationSummaries", size)
+        return sorted(application["ApplicationName"] for application in found)
+
+    names = listed(50)
+    for number in range(APPLICATION_QUOTA - len(names)):
+        name = f"judge-fill-{number}"
+        call("CreateApplication", **request(name))
+        names.append(name)
+    refused("CreateApplication", "LimitExceeded", str(APPLICATION_QUOTA), **request("judge-none"))
+    refused("CreateApplication", "ResourceInUse", "already exists", **request("judge-orders"))
     for size in (50, 7):
-        found = [
-            a["ApplicationName"]
-            for a in every_page("ListApplications", "ApplicationSummaries", size)
-        ]
-        demand(
-            len(found) == len(set(found)) == APPLICATION_QUOTA,
-            f"{len(found)} applications are listed",
-        )
-        demand(set(fill) <= set(found), "every application is listed")
+        demand(listed(size) == sorted(names), f"pages of {size} have every application once")
     call("ListApplications", Limit=1)
-    passed("ListApplications")
-    refused("ListApplications", "InvalidRequestException", "Limit", Limit=51)
-    refused("ListApplications", "InvalidRequestException", "NextToken", NextToken="none")
+    refused("ListApplications", "InvalidRequest", "Limit", Limit=51)
+    refused("ListApplications", "InvalidRequest", "NextToken", NextToken="none")
 
 
-def judge_deletion(created):
-    name = created["ApplicationName"]
+def judge_deletion():
+    created = detail("judge-orders")
     stamp = created["CreateTimestamp"]
-    arn = created["ApplicationARN"]
-    refused(
-        "DeleteApplication",
-        "ResourceNotFoundException",
-        ApplicationName="judge-none",
-        CreateTimestamp=stamp,
-    )
-    refused(
-        "DeleteApplication",
-        "InvalidArgumentException",
-        "CreateTimestamp",
-        ApplicationName=name,
-        CreateTimestamp=stamp + datetime.timedelta(seconds=1),
-    )
-    call("DeleteApplication", ApplicationName=name, CreateTimestamp=stamp)
-    demand(detail(name)["ApplicationStatus"] == "DELETING", "a deletion takes time")
-    refused(
-        "DeleteApplication",
-        "ResourceInUseException",
-        "DELETING",
-        ApplicationName=name,
-        CreateTimestamp=stamp,
-    )
-    refused(
-        "TagResource", "ResourceInUseException", "DELETING", ResourceARN=arn, Tags=[{"Key": "k"}]
-    )
-    wait_for(f"{name} gone", lambda: not exists("DescribeApplication", ApplicationName=name))
-    passed("DeleteApplication")
-    listed = every_page("ListApplications", "ApplicationSummaries", 50)
-    rest = [a["ApplicationName"] for a in listed if a["ApplicationName"].startswith("judge-")]
-    for other in rest:
-        delete(other)
-    for other in rest:
-        wait_for(f"{other} gone", lambda: not exists("DescribeApplication", ApplicationName=other))
-
-
-def judge_protocol():
-    """What boto3 would not send."""
-    rows = [
-        ("DescribeApplication", b"{", "SerializationException"),
-        ("DescribeApplication", b'{"ApplicationName": 7}', "SerializationException"),
-        ("DescribeApplication", b"{}", "InvalidArgumentException"),
-        ("DescribeNothing", b"{}", "UnknownOperationException"),
-    ]
-    for operation, body, code in rows:
-        request = urllib.request.Request(
-            os.environ["AWS_ENDPOINT_URL"],
-            data=body,
-            headers={
-                "Content-Type": "application/x-amz-json-1.1",
-                "X-Amz-Target": f"KinesisAnalytics_20180523.{operation}",
-            },
-        )
-        try:
-            urllib.request.urlopen(request)
-        except urllib.error.HTTPError as error:
-            answer = json.loads(error.read())
-            demand(error.code == 400, f"{operation} {body}: HTTP {error.code}")
-            demand(answer["__type"] == code, f"{operation} {body}: {answer}")
-            demand(error.headers["x-amzn-errortype"] == code, f"{operation}: no x-amzn-errortype")
-        else:
-            raise Judgement(f"{operation} {body}: success instead of {code}")
-        passed(f"{operation} {body.decode()}: {code}")
+    wrong = stamp + datetime.timedelta(seconds=1)
+    refused("DeleteApplication", "ResourceNotFound", **NONE, CreateTimestamp=stamp)
+    refused("DeleteApplication", "InvalidArgument", "CreateTimestamp", **ORDERS, CreateTimestamp=wrong)
+    call("DeleteApplication", **ORDERS, CreateTimestamp=stamp)
+    demand_status("judge-orders", "DELETING")
+    refused("DeleteApplication", "ResourceInUse", "DELETING", **ORDERS, CreateTimestamp=stamp)
+    arn, tags = created["ApplicationARN"], [{"Key": "k"}]
+    refused("TagResource", "ResourceInUse", "DELETING", ResourceARN=arn, Tags=tags)
+    wait_for("judge-orders gone", lambda: is_gone("DescribeApplication", **ORDERS))
 
 
 def main():
-    created = judge_applications()
-    name = created["ApplicationName"]
-    judge_tags(created)
-    judge_start(name)
-    judge_snapshots(name)
-    judge_update(name)
-    judge_stop(name)
+    judge_applications()
+    judge_tags()
+    judge_malformed()
+    judge_start()
+    judge_snapshots()
+    judge_update()
+    judge_stop()
     judge_quota_and_pages()
     judge_behaviours()
     judge_enhanced()
     judge_listing()
-    judge_deletion(created)
-    judge_protocol()
+    judge_deletion()
     print(f"{len(SUCCEEDED)} operations, {len(RAISED)} kinds of refusal: all as in the model")
 
 

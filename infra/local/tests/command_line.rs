@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -256,7 +257,45 @@ fn the_demonstration_shows_the_run_and_what_is_left_of_it() {
         ] {
             assert!(said.stdout.contains(shown), "{shown}: {}", said.stdout);
         }
+
+        // README shows some of the lines.
+        let readme = include_str!("../../../README.md");
+        let (_, transcript) = readme
+            .split_once("<!-- transcript -->\n```\n$ cargo local\n")
+            .unwrap();
+        let (transcript, _) = transcript.split_once("```\n<!-- /transcript -->").unwrap();
+        let printed: HashSet<String> = said
+            .stderr
+            .lines()
+            .chain(said.stdout.lines())
+            .map(without_numbers)
+            .collect();
+        for line in transcript.lines() {
+            assert!(
+                printed.contains(&without_numbers(line)),
+                "README shows {line:?}, which was not printed:\n{}\n{}",
+                said.stderr,
+                said.stdout
+            );
+        }
     });
+}
+
+/// A line of the demonstration without what differs from run to run: numbers, the spaces that align columns, and
+/// whether a deletion is over by the time of the listing.
+fn without_numbers(line: &str) -> String {
+    let mut short = String::new();
+    for character in line.trim().replace("DELETING", "-").chars() {
+        let character = if character.is_ascii_digit() {
+            '0'
+        } else {
+            character
+        };
+        if !matches!(character, '0' | ' ') || !short.ends_with(character) {
+            short.push(character);
+        }
+    }
+    short
 }
 
 #[test]
@@ -302,180 +341,4 @@ fn stat(pid: u32) -> Option<(String, u32)> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ');
     Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
-}
-
-/// What the aws CLI prints of six daily snapshots, one of them with a time in epoch seconds.
-fn listing() -> Value {
-    let summary = |day: u32, time: Value| {
-        json!({
-            "SnapshotName": format!("custom_{:013}", day), "SnapshotStatus": "READY",
-            "ApplicationVersionId": 1, "SnapshotCreationTimestamp": time, "RuntimeEnvironment": "FLINK-1_20"
-        })
-    };
-    let written = |day: u32| {
-        summary(
-            day,
-            json!(format!("2026-11-{day:02}T03:00:00.420000+00:00")),
-        )
-    };
-    json!({ "SnapshotSummaries": [
-        summary(15, json!(1_794_711_600.42)), written(16), written(17), written(18), written(19),
-        written(20),
-    ]})
-}
-
-#[test]
-fn a_policy_is_tried_on_a_listing_without_an_engine() {
-    run(async {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, picture) = (
-            folder.path().join("listing"),
-            folder.path().join("picture.svg"),
-        );
-        std::fs::write(&file, listing().to_string()).unwrap();
-        let (file, picture) = (file.to_str().unwrap(), picture.to_str().unwrap());
-        let policy = json!({ "keep_last": 2, "max_deletions_per_run": 2 }).to_string();
-        let arguments = [
-            "plan",
-            "--snapshots",
-            file,
-            "--policy",
-            "-",
-            "--now",
-            "2026-11-20T05:30:00Z",
-            "--restore-point",
-            "custom_0000000000016",
-            "--svg",
-            picture,
-        ];
-        let said = local("", &arguments, &policy).await;
-        assert_eq!((said.code, said.stderr.as_str()), (0, ""));
-        for expected in [
-            "custom_0000000000020   2 hours  READY   KEEP     protected: newest READY snapshot;",
-            "custom_0000000000016    4 days  READY   KEEP     protected: restore point of the application",
-            "custom_0000000000015    5 days  READY   DELETE   no rule keeps it",
-            "Of 6 snapshots 3 are kept, 3 deleted, 0 ignored. That is more than max_deletions_per_run 2:",
-        ] {
-            assert!(said.stdout.contains(expected), "{}", said.stdout);
-        }
-        let drawn = std::fs::read_to_string(picture).unwrap();
-        for row in ["\nprotected\n", "\nlast\n", "\ndeleted\n"] {
-            assert!(drawn.contains(row), "{drawn}");
-        }
-
-        let said = local("", &[&arguments[..7], &["--json"]].concat(), &policy).await;
-        let plan: Value = serde_json::from_str(&said.stdout).unwrap();
-        assert_eq!(plan["verdicts"][0]["snapshot_name"], "custom_0000000000020");
-        assert_eq!(plan["verdicts"][5]["action"], "DELETE");
-        let summary = json!({
-            "keep": 2, "delete": 4, "ignore": 0, "total": 6, "max_deletions_per_run": 2
-        });
-        assert_eq!(plan["summary"], summary);
-    });
-}
-
-#[test]
-fn a_file_that_cannot_be_planned_is_refused_with_the_place_and_the_cure() {
-    run(async {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            path.to_str().unwrap().to_owned()
-        };
-        let policy = file("policy", r#"{"keep_last":3}"#);
-        let listing = file("listing", &listing().to_string());
-        for (snapshots, policy, stdin, complaint) in [
-            ("-", "-", "", "--snapshots and --policy are both -"),
-            ("-", &policy, "[", "-: not JSON: EOF"),
-            (
-                "-",
-                &policy,
-                "{}",
-                "-: missing field `SnapshotSummaries`. It must be what `aws ",
-            ),
-            (
-                "-",
-                &policy,
-                r#"{"SnapshotSummaries":[{"SnapshotName":"a"}]}"#,
-                "-: SnapshotSummaries[0]: missing field `SnapshotStatus`",
-            ),
-            (
-                "-",
-                &policy,
-                r#"{"SnapshotSummaries":[{"SnapshotName":"a","SnapshotStatus":"READY","ApplicationVersionId":1,"SnapshotCreationTimestamp":"yesterday"}]}"#,
-                "-: SnapshotCreationTimestamp of a: \"yesterday\" is not a time in RFC 3339",
-            ),
-            (
-                "-",
-                &policy,
-                r#"{"SnapshotSummaries":[{"SnapshotName":"a","SnapshotStatus":"READY","ApplicationVersionId":1,"SnapshotCreationTimestamp":1e300}]}"#,
-                "of a: 1000000",
-            ),
-            (&listing, "/nowhere", "", "/nowhere: No such file"),
-            (
-                &listing,
-                "-",
-                r#"{"keep_last":0}"#,
-                "-: keep_last: invalid value: integer `0`",
-            ),
-            (
-                &listing,
-                "-",
-                r#"{"keep_lats":1}"#,
-                "-: keep_lats: unknown field `keep_lats`",
-            ),
-            (
-                &listing,
-                "-",
-                "{}",
-                "-: the policy keeps nothing: give at least one of keep_last",
-            ),
-            (
-                &listing,
-                "-",
-                r#"{"keep_daily":1,"timezone":"Mars/Base"}"#,
-                "-: retention.timezone: there is no time zone \"Mars/Base\"",
-            ),
-        ] {
-            let arguments = ["plan", "--snapshots", snapshots, "--policy", policy];
-            let said = local("", &arguments, stdin).await;
-            assert_eq!(said.code, 2, "{complaint}: {}", said.stdout);
-            assert!(
-                said.stderr.contains(complaint),
-                "{complaint}: {}",
-                said.stderr
-            );
-            assert_eq!(said.stdout, "");
-        }
-    });
-}
-
-#[test]
-fn the_plan_in_readme_is_what_the_command_prints() {
-    run(async {
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-        let listing = format!("{root}/resources/docs/list-application-snapshots.json");
-        let arguments = [
-            "plan",
-            "--snapshots",
-            &listing,
-            "--policy",
-            "-",
-            "--now",
-            "2026-11-22T20:00:00Z",
-        ];
-        let said = local("", &arguments, r#"{"keep_last":2,"keep_weekly":2}"#).await;
-        let readme = std::fs::read_to_string(format!("{root}/README.md")).unwrap();
-        let (begin, end) = ("<!-- plan -->\n", "<!-- /plan -->");
-        let (before, rest) = readme.split_once(begin).unwrap();
-        let (_, after) = rest.split_once(end).unwrap();
-        let block = format!(
-            "```\n$ echo '{{\"keep_last\":2,\"keep_weekly\":2}}' | cargo local plan --policy - \\\n    \
-             --snapshots resources/docs/list-application-snapshots.json --now 2026-11-22T20:00:00Z\n{}\n```",
-            said.stdout.trim_end()
-        );
-        let wanted = format!("{before}{begin}{block}\n{end}{after}");
-        expect_test::expect_file![format!("{root}/README.md")].assert_eq(&wanted);
-    });
 }

@@ -9,13 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::types::ExecutionStatus;
-use local::engine::Engine;
-use local::ministack::Work;
-use local::stack::{
-    ACCOUNT, DIFFERENCES, Difference, EVERY_APPLICATION, REGION, Stack, local_template,
-};
-use local::template::{Deployment, Template};
+use engine::differences::{DIFFERENCES, Difference, local_template};
+use engine::engine::Engine;
+use engine::ministack::Work;
 use serde_json::json;
+use stack::template::{Deployment, Template};
+use stack::{ACCOUNT, EVERY_APPLICATION, REGION, Stack};
 use support::{Scenario, engine, eventually, new_engine, run};
 
 /// The last release.

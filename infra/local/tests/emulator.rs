@@ -5,9 +5,9 @@
 
 mod support;
 
+use engine::msf::{SeededSnapshot, SnapshotStatus};
+use engine::{functions, python};
 use jiff::{SignedDuration, Timestamp};
-use local::msf::{SeededSnapshot, SnapshotStatus};
-use local::{functions, python};
 use support::{engine, run};
 use tokio::process::Command;
 

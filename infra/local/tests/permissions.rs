@@ -7,12 +7,13 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use local::engine::Engine;
-use local::functions::FUNCTIONS;
-use local::msf::ServiceError;
-use local::permissions::{Access, Role};
-use local::stack::{EVERY_APPLICATION, Stack};
+use engine::engine::Engine;
+use engine::functions::FUNCTIONS;
+use engine::msf::ServiceError;
+use engine::permissions::Access;
 use serde_json::{Value, json};
+use stack::Role;
+use stack::{EVERY_APPLICATION, Stack};
 use support::{Scenario, message_about, new_engine, new_engine_for, run};
 
 /// What is allowed and crosses no proxy: caller, actions, reason.
@@ -349,7 +350,7 @@ fn a_stack_may_touch_its_own_application_alone() {
 fn the_rows_of_a_stack_are_its_applications_or_of_unknown() {
     let stack = Stack::of("mine").unwrap();
     let role = stack.function_roles().unwrap()["record-and-notify"].clone();
-    let permissions = local::permissions::Permissions::default();
+    let permissions = engine::permissions::Permissions::default();
     permissions.set("record-and-notify", role).unwrap();
     for (key, allowed) in [
         ("mine", true),
@@ -371,7 +372,7 @@ fn the_rows_of_a_stack_are_its_applications_or_of_unknown() {
 #[test]
 fn a_denial_says_who_may_not_do_what_to_what() {
     let role = &roles()["describe-snapshot"];
-    let permissions = local::permissions::Permissions::default();
+    let permissions = engine::permissions::Permissions::default();
     permissions.set("describe-snapshot", role.clone()).unwrap();
     let access = |action: &str| Access {
         action: action.to_owned(),

@@ -26,7 +26,7 @@ from botocore.exceptions import ClientError
 sys.dont_write_bytecode = True
 from boto3_judge import Judgement, check_members, check_shape, demand  # noqa: E402
 
-MODULE = Path(__file__).resolve().parent.parent / "python" / "redrive.py"
+MODULE = Path(__file__).resolve().parents[2] / "engine/python/redrive.py"
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/machine"
 POLL_SECONDS = 0.02

@@ -1,11 +1,11 @@
-//! Holds the follower to `MiniStack`: each end-to-end run is gone through once more.
+//! Holds the follower to MiniStack: each end-to-end run is gone through once more.
 
 use aws_sdk_sfn::types::{HistoryEvent, HistoryEventType as Type};
 use serde_json::Value;
 
-use super::follower::{Follower, Next, Passed};
+use simulation::follower::{Follower, Next, Passed};
 
-/// Goes once more through what `MiniStack` went through: the same states in the same order with the same inputs and
+/// Goes once more through what MiniStack went through: the same states in the same order with the same inputs and
 /// outputs, the same invocations, retries and end.
 pub fn hold_to(history: &[HistoryEvent], definition: &Value, context: &Value) {
     let data = |text: Option<&str>| -> Value { serde_json::from_str(text.unwrap()).unwrap() };

@@ -1,0 +1,92 @@
+//! Run inputs and payloads as nobody should send them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fmt::Debug;
+
+use contract::{
+    AuditRecord, CreateSnapshotInput, DescribeSnapshotInput, ExecutionStatusChange,
+    PruneSnapshotsInput, RecordAndNotifyInput, RunInput, RunSummary,
+};
+use proptest::prelude::*;
+use schemars::schema_for;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use testkit::hostile::mutated;
+
+fn run_input() -> Value {
+    json!({
+        "application_name": "orders", "mode": "RUN",
+        "retention": {
+            "keep_last": 14, "keep_hourly": 24, "keep_daily": 7, "keep_weekly": 4,
+            "keep_monthly": 12, "keep_yearly": 3, "keep_within": "P7D", "keep_last_versions": 2,
+            "keep_names": ["before-upgrade"], "timezone": "Europe/Zurich", "scope": "ALL",
+            "max_deletions_per_run": 10
+        },
+        "poll_interval_seconds": 30, "ready_timeout_seconds": 3600, "notify_on": "PROBLEMS"
+    })
+}
+
+/// The sample of the last release in this file.
+fn sample(name: &str) -> Value {
+    let path = format!(
+        "{}/../../../resources/events/0.1.0/{name}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// What is read at all is written so that it is read again as the same.
+fn assert_read_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(document: Value) {
+    if let Ok(read) = serde_json::from_value::<T>(document) {
+        let written = serde_json::to_value(&read).unwrap();
+        assert_eq!(serde_json::from_value::<T>(written).unwrap(), read);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn a_run_input_that_is_taken_is_one_that_the_schema_allows_and_has_a_rule(
+        input in prop_oneof![
+            mutated(run_input()),
+            mutated(json!({ "application_name": "orders", "retention": [14, 24] })),
+        ]
+    ) {
+        thread_local! {
+            static SCHEMA: jsonschema::Validator =
+                jsonschema::validator_for(schema_for!(RunInput).as_value()).unwrap();
+        }
+        // What is no object the first step refuses.
+        if input.is_object()
+            && let Ok(read) = serde_json::from_value::<RunInput>(input.clone())
+            && read.refuse_unknown_fields().is_ok()
+        {
+            prop_assert!(SCHEMA.with(|schema| schema.is_valid(&input)), "{}", input);
+            prop_assert!(read.retention.has_rule());
+            prop_assert!((1..=300).contains(&read.poll_interval_seconds.get()));
+            prop_assert!((60..=86_400).contains(&read.ready_timeout_seconds.get()));
+        }
+        assert_read_back::<RunInput>(input);
+    }
+
+    #[test]
+    fn whatever_is_read_is_written_so_that_it_is_read_again(
+        create in mutated(sample("create-snapshot-input")),
+        describe in mutated(sample("describe-snapshot-input")),
+        prune in mutated(sample("prune-snapshots-input.batch")),
+        record in mutated(sample("record-and-notify-input")),
+        event in mutated(sample("execution-status-change")),
+        row in mutated(sample("audit-record")),
+    ) {
+        assert_read_back::<CreateSnapshotInput>(create);
+        assert_read_back::<DescribeSnapshotInput>(describe);
+        assert_read_back::<PruneSnapshotsInput>(prune);
+        assert_read_back::<RecordAndNotifyInput>(json!({ "redrive_count": 1, "done": record }));
+        assert_read_back::<RunSummary>(record);
+        assert_read_back::<ExecutionStatusChange>(event);
+        assert_read_back::<AuditRecord>(row);
+    }
+}

@@ -1,0 +1,268 @@
+//! The plan: a verdict with its reasons for every snapshot.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use contract::{Action, Bounded, Retention, Scope, Verdict, is_managed};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, Zoned};
+
+use crate::{Snapshot, Status};
+
+/// How long a FAILED snapshot stays for people to look at.
+const KEEP_FAILED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// Names that no rule may touch.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Protected<'a> {
+    /// This run's own snapshot.
+    pub own: Option<&'a str>,
+    /// The snapshot that the application restores from.
+    pub restore_point: Option<&'a str>,
+}
+
+/// One verdict for each snapshot, newest first; those without a timestamp come last.
+///
+/// Candidates are the READY snapshots in scope that have a timestamp; protected ones count among
+/// them. What no rule and no protection keeps goes. Managed FAILED ones go after a day. Rules are
+/// those of restic 0.14; periods are those of `zone`.
+#[must_use]
+pub fn plan(
+    snapshots: &[Snapshot],
+    policy: &Retention,
+    zone: &TimeZone,
+    protected: Protected<'_>,
+    now: Timestamp,
+) -> Vec<Verdict> {
+    let mut newest_first: Vec<&Snapshot> = snapshots.iter().collect();
+    newest_first.sort_by_key(|snapshot| Reverse((snapshot.created_at, &snapshot.name)));
+
+    let candidates: Vec<(&str, Timestamp)> = newest_first
+        .iter()
+        .filter(|snapshot| {
+            snapshot.status == Status::Ready && is_in_scope(&snapshot.name, policy.scope)
+        })
+        .filter_map(|snapshot| Some((snapshot.name.as_str(), snapshot.created_at?)))
+        .collect();
+    let mut kept = protections(&newest_first, policy, protected);
+    apply_rules(&candidates, policy, zone, now, &mut kept);
+
+    newest_first
+        .into_iter()
+        .map(|snapshot| {
+            let (action, reasons) = if let Some(reasons) = kept.remove(snapshot.name.as_str()) {
+                (Action::Keep, reasons)
+            } else {
+                let (action, reason) = judge_unprotected(snapshot, policy, now);
+                (action, vec![reason])
+            };
+            Verdict {
+                snapshot_name: snapshot.name.clone(),
+                action,
+                reasons,
+            }
+        })
+        .collect()
+}
+
+fn is_in_scope(snapshot_name: &str, scope: Scope) -> bool {
+    scope == Scope::All || is_managed(snapshot_name)
+}
+
+/// Reasons to keep, by name.
+type Kept<'a> = HashMap<&'a str, Vec<String>>;
+
+/// Why snapshots stay whatever the rules say, `newest_first`. What is being taken or deleted is left
+/// alone by `judge_unprotected`.
+fn protections<'a>(
+    newest_first: &[&'a Snapshot],
+    policy: &Retention,
+    protected: Protected<'_>,
+) -> Kept<'a> {
+    let mut kept = Kept::new();
+    let mut versions: BTreeMap<i64, &str> = BTreeMap::new();
+    let mut newest_ready = None;
+    let mut newest_managed = None;
+    for snapshot in newest_first {
+        if snapshot.status == Status::Ready && snapshot.created_at.is_some() {
+            newest_ready.get_or_insert(snapshot.name.as_str());
+            if is_managed(&snapshot.name) {
+                newest_managed.get_or_insert(snapshot.name.as_str());
+            }
+            versions
+                .entry(snapshot.application_version_id)
+                .or_insert(&snapshot.name);
+        }
+    }
+    let needed_by: HashMap<&str, i64> = versions
+        .into_iter()
+        .rev()
+        .take(policy.keep_last_versions.get() as usize)
+        .map(|(version, name)| (name, version))
+        .collect();
+    for snapshot in newest_first {
+        if matches!(snapshot.status, Status::Creating | Status::Deleting) {
+            continue;
+        }
+        let name = snapshot.name.as_str();
+        let mut protect = |reason: String| kept.entry(name).or_default().push(reason);
+        if Some(name) == protected.own {
+            protect("protected: this run's own snapshot".to_owned());
+        }
+        if Some(name) == protected.restore_point {
+            protect("protected: restore point of the application".to_owned());
+        }
+        if policy.keep_names.contains(name) {
+            protect("protected: named in keep_names".to_owned());
+        }
+        if Some(name) == newest_ready {
+            protect("protected: newest READY snapshot".to_owned());
+        } else if Some(name) == newest_managed {
+            // Somebody may delete the newer one by hand, as somebody took it by hand.
+            protect("protected: newest READY managed snapshot".to_owned());
+        }
+        if let Some(version) = needed_by.get(name) {
+            protect(format!(
+                "protected: newest of application version {version}"
+            ));
+        }
+    }
+    kept
+}
+
+/// A period as numbers that differ from period to period.
+type Period = [i16; 4];
+
+/// A rule that keeps the newest snapshot of each of the last `count` periods that have one.
+struct PeriodRule {
+    name: &'static str,
+    count: Option<u32>,
+    period: fn(&Zoned) -> Period,
+    label: fn(Period) -> String,
+}
+
+/// The rules of the calendar. A repeated hour is one period, as is a day of 23 or 25 hours.
+fn period_rules(policy: &Retention) -> [PeriodRule; 5] {
+    [
+        PeriodRule {
+            name: "hourly",
+            count: policy.keep_hourly.map(Bounded::get),
+            period: |at| {
+                [
+                    at.year(),
+                    at.month().into(),
+                    at.day().into(),
+                    at.hour().into(),
+                ]
+            },
+            label: |[year, month, day, hour]| format!("{year}-{month:02}-{day:02} {hour:02}:00"),
+        },
+        PeriodRule {
+            name: "daily",
+            count: policy.keep_daily.map(Bounded::get),
+            period: |at| [at.year(), at.month().into(), at.day().into(), 0],
+            label: |[year, month, day, _]| format!("{year}-{month:02}-{day:02}"),
+        },
+        PeriodRule {
+            name: "weekly",
+            count: policy.keep_weekly.map(Bounded::get),
+            period: |at| {
+                let week = at.date().iso_week_date();
+                [week.year(), week.week().into(), 0, 0]
+            },
+            label: |[year, week, ..]| format!("{year}-W{week:02}"),
+        },
+        PeriodRule {
+            name: "monthly",
+            count: policy.keep_monthly.map(Bounded::get),
+            period: |at| [at.year(), at.month().into(), 0, 0],
+            label: |[year, month, ..]| format!("{year}-{month:02}"),
+        },
+        PeriodRule {
+            name: "yearly",
+            count: policy.keep_yearly.map(Bounded::get),
+            period: |at| [at.year(), 0, 0, 0],
+            label: |[year, ..]| year.to_string(),
+        },
+    ]
+}
+
+/// Adds which rules keep which of the candidates, newest first.
+fn apply_rules<'a>(
+    candidates: &[(&'a str, Timestamp)],
+    policy: &Retention,
+    zone: &TimeZone,
+    now: Timestamp,
+    kept: &mut Kept<'a>,
+) {
+    let mut keep = |name: &'a str, reason| kept.entry(name).or_default().push(reason);
+    if let Some(count) = policy.keep_last {
+        for ((name, _), number) in candidates.iter().zip(1..=count.get()) {
+            keep(name, format!("last {number} of {count}"));
+        }
+    }
+    let zoned: Vec<Zoned> = candidates
+        .iter()
+        .map(|(_, created_at)| created_at.to_zoned(zone.clone()))
+        .collect();
+    for rule in period_rules(policy) {
+        let count = rule.count.unwrap_or(0) as usize;
+        // A clock that goes back comes to earlier periods again, so the last one alone does not tell.
+        let mut periods = HashSet::new();
+        for ((name, _), at) in candidates.iter().zip(&zoned) {
+            if periods.len() == count {
+                break;
+            }
+            let period = (rule.period)(at);
+            if periods.insert(period) {
+                keep(name, format!("{} {}", rule.name, (rule.label)(period)));
+            }
+        }
+    }
+    if let Some(within) = &policy.keep_within {
+        let newest = candidates
+            .iter()
+            .zip(&zoned)
+            .find(|((_, created_at), _)| *created_at <= now);
+        // A window that reaches beyond the calendar keeps everything, as does a clock behind all.
+        let begin = newest.and_then(|(_, at)| at.checked_sub(within.span()).ok());
+        for (name, created_at) in candidates {
+            if begin
+                .as_ref()
+                .is_none_or(|begin| *created_at > begin.timestamp())
+            {
+                keep(name, format!("within {within}"));
+            }
+        }
+    }
+}
+
+/// What becomes of a snapshot that no rule keeps and that is not protected by name.
+fn judge_unprotected(snapshot: &Snapshot, policy: &Retention, now: Timestamp) -> (Action, String) {
+    match (&snapshot.status, snapshot.created_at) {
+        (Status::Creating, _) => (Action::Ignore, "CREATING".to_owned()),
+        (Status::Deleting, _) => (Action::Ignore, "DELETING".to_owned()),
+        (Status::Other(status), _) => (Action::Ignore, format!("unknown status {status}")),
+        _ if !is_in_scope(&snapshot.name, policy.scope) => (
+            Action::Ignore,
+            "not managed: the name is not custom_ and 13 digits".to_owned(),
+        ),
+        (Status::Failed, _) if !is_managed(&snapshot.name) => {
+            (Action::Ignore, "failed, and not managed".to_owned())
+        }
+        (Status::Ready | Status::Failed, None) => {
+            (Action::Keep, "protected: no creation timestamp".to_owned())
+        }
+        (Status::Ready, Some(_)) => (Action::Delete, "no rule keeps it".to_owned()),
+        (Status::Failed, Some(created_at)) => {
+            let age = now.duration_since(created_at);
+            if age > KEEP_FAILED_FOR {
+                let days = age.as_hours() / 24;
+                let unit = if days == 1 { "day" } else { "days" };
+                (Action::Delete, format!("failed {days} {unit} ago"))
+            } else {
+                (Action::Keep, "failed within the last day".to_owned())
+            }
+        }
+    }
+}

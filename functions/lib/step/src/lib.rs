@@ -1,0 +1,160 @@
+//! What every function does around its handler.
+//!
+//! - [`run`] and [`invoke`]: an invocation, from the payload to the answer that the state machine matches.
+//! - [`StepError`]: why a step cannot go on; its message says the fact, the cure and the command.
+//! - [`CallError`]: what a call of AWS that did not succeed means.
+//! - [`json_lines`]: the log, one JSON object on each line.
+//! - [`sdk_config`]: the configuration of every AWS client.
+//!
+//! Invariant: text from outside cannot forge a line of the log or of a message. All of it passes [`single_line`] or
+//! [`json_lines`].
+
+mod call_error;
+mod log;
+mod step_error;
+
+use std::env;
+use std::io;
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use jiff::Timestamp;
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tracing::{Instrument, Level, info_span};
+use tracing_subscriber::util::SubscriberInitExt;
+
+pub use call_error::{CallError, CallErrorKind};
+pub use log::json_lines;
+pub use step_error::{StepError, single_line};
+
+/// Serves invocations of `handler` until the process ends.
+///
+/// A payload that is not the handler's input is answered with `Unexpected`, since only the state
+/// machine's definition can have made it.
+///
+/// # Errors
+/// The Runtime API is gone.
+pub async fn run<I, O, F>(handler: impl Fn(I) -> F) -> Result<(), lambda_runtime::Error>
+where
+    I: DeserializeOwned,
+    O: Serialize,
+    F: Future<Output = Result<O, StepError>>,
+{
+    // Lambda's own setting.
+    let level = env::var("AWS_LAMBDA_LOG_LEVEL")
+        .ok()
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(Level::INFO);
+    log::json_lines(level, io::stdout).init();
+    let handler = &handler;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+        invoke(handler, &event.payload, &event.context.request_id).await
+    }))
+    .await
+}
+
+/// One invocation of `handler`.
+///
+/// # Errors
+/// What the runtime answers: the error's name, and its message with the cure.
+pub async fn invoke<I, O, F>(
+    handler: impl Fn(I) -> F,
+    payload: &Value,
+    request_id: &str,
+) -> Result<O, Diagnostic>
+where
+    I: DeserializeOwned,
+    F: Future<Output = Result<O, StepError>>,
+{
+    async {
+        let answer = match contract::parse::<I>(payload) {
+            Ok(input) => handler(input).await,
+            Err(fact) => Err(StepError::unexpected(fact)),
+        };
+        answer.map_err(|error| {
+            let message = error.message(payload);
+            tracing::error!(error_name = error.name.as_str(), error_message = %message);
+            Diagnostic {
+                error_type: error.name.to_string(),
+                error_message: message,
+            }
+        })
+    }
+    .instrument(span(payload, request_id))
+    .await
+}
+
+/// The configuration of every AWS client: credentials and Region as Lambda's environment gives
+/// them, 10 s for an attempt. The default chain looks in more places; none of them exists on Lambda,
+/// and each binary would carry the code.
+#[must_use]
+pub fn sdk_config() -> SdkConfig {
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(env::var("AWS_REGION").ok().map(Region::new))
+        .credentials_provider(SharedCredentialsProvider::new(
+            aws_config::environment::EnvironmentVariableCredentialsProvider::new(),
+        ))
+        .timeout_config(timeouts());
+    config.set_endpoint_url(env::var("AWS_ENDPOINT_URL").ok());
+    config.build()
+}
+
+/// How long the functions wait for AWS.
+#[must_use]
+pub fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_millis(3_100))
+        .operation_attempt_timeout(Duration::from_secs(10))
+        .build()
+}
+
+/// The SDK's time as jiff's, with every digit. `None` outside of the years -9999 to 9999.
+#[must_use]
+pub fn timestamp(time: &aws_smithy_types::DateTime) -> Option<Timestamp> {
+    Timestamp::new(time.secs(), time.subsec_nanos().cast_signed()).ok()
+}
+
+/// A time for people: RFC 3339, UTC, whole milliseconds. The services write milliseconds as a
+/// fraction that a binary number only comes near.
+#[must_use]
+pub fn for_people(time: Timestamp) -> String {
+    time.round(jiff::Unit::Millisecond)
+        .unwrap_or(time)
+        .to_string()
+}
+
+/// What every line of this invocation's log carries. A step that learns more records it.
+fn span(payload: &Value, request_id: &str) -> tracing::Span {
+    let text = |pointer: &str| {
+        let value = payload.pointer(pointer)?.as_str()?;
+        Some(value.chars().take(256).collect::<String>())
+    };
+    let first = |pointers: &[&str]| pointers.iter().find_map(|at| text(at));
+    let run_ids = ["/run/run_id", "/done/run/run_id"];
+    let run_id = run_ids.iter().find_map(|at| payload.pointer(at)?.as_i64());
+    let application = first(&[
+        "/run/input/application_name",
+        "/done/run/input/application_name",
+        "/input/application_name",
+    ]);
+    let execution_arn = first(&[
+        "/run/execution_arn",
+        "/done/run/execution_arn",
+        "/execution_arn",
+    ]);
+    let snapshot_name = first(&["/snapshot/name", "/done/snapshot/name"]);
+    info_span!(
+        "step",
+        request_id,
+        application,
+        execution_arn,
+        run_id,
+        snapshot_name
+    )
+}

@@ -1,0 +1,249 @@
+//! Faults for tests: what the proxy does instead of, or on top of, answering a call.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use percent_encoding::percent_decode;
+
+use crate::lock;
+
+/// A fault and the calls that it hits. The oldest live fault that matches a call is the one that acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The function that makes the call; `None` for anybody.
+    pub function: Option<String>,
+    /// The operation as AWS names it, for example `CreateApplicationSnapshot` or `Publish`.
+    pub operation: String,
+    /// Only calls whose body names this application, as a whole token of `[a-zA-Z0-9_.-]`.
+    pub application: Option<String>,
+    /// How many calls it hits.
+    pub times: Times,
+    /// What happens to them.
+    pub kind: FaultKind,
+}
+
+/// How many calls a fault hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// This many, then the fault is spent.
+    Count(u32),
+    /// Every one, until the fault is cleared.
+    Always,
+}
+
+/// What happens to a call. "The effect" is what the service does on receiving it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// No effect; this error, in the wire form of the service that was called.
+    Error {
+        /// The code by which clients know the error, for example `ThrottlingException`.
+        code: String,
+        /// The text for people.
+        message: String,
+        /// The HTTP status, 400–599.
+        status: u16,
+    },
+    /// The effect and the answer come this much later.
+    Delay(Duration),
+    /// No effect; the connection closes without an answer.
+    DropBefore,
+    /// The effect happens; the connection closes without an answer.
+    DropAfter,
+    /// No effect; HTTP 200 with a page of HTML, as a proxy on the way may answer.
+    NotJson,
+    /// No effect; the process that calls is killed.
+    KillBefore,
+    /// The effect happens, then the process that calls is killed.
+    KillAfter,
+}
+
+/// Names a fault that was injected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FaultId(usize);
+
+/// The faults of one proxy.
+#[derive(Debug, Default)]
+pub struct Faults(Mutex<Vec<Injected>>);
+
+#[derive(Debug)]
+struct Injected {
+    fault: Fault,
+    live: bool,
+    hits: u32,
+}
+
+impl Faults {
+    /// Adds a fault; it acts from the next call on.
+    pub fn inject(&self, fault: Fault) -> FaultId {
+        let mut all = self.lock();
+        all.push(Injected {
+            fault,
+            live: true,
+            hits: 0,
+        });
+        FaultId(all.len() - 1)
+    }
+
+    /// Ends a fault. Its hits stay readable.
+    pub fn clear(&self, id: FaultId) {
+        if let Some(injected) = self.lock().get_mut(id.0) {
+            injected.live = false;
+        }
+    }
+
+    /// How many calls the fault has hit so far.
+    pub fn hits(&self, id: FaultId) -> u32 {
+        self.lock().get(id.0).map_or(0, |injected| injected.hits)
+    }
+
+    /// Takes the fault that hits this call, if any, and counts the hit.
+    pub fn take(&self, function: Option<&str>, operation: &str, body: &[u8]) -> Option<FaultKind> {
+        let mut all = self.lock();
+        let hit = all.iter_mut().find(|injected| {
+            injected.live && matches(&injected.fault, function, operation, body)
+        })?;
+        hit.hits += 1;
+        hit.live = match hit.fault.times {
+            Times::Always => true,
+            Times::Count(times) => hit.hits < times,
+        };
+        Some(hit.fault.kind.clone())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Injected>> {
+        lock(&self.0)
+    }
+}
+
+/// Whether the fault is meant for this call. `Count(0)` is meant for none.
+fn matches(fault: &Fault, function: Option<&str>, operation: &str, body: &[u8]) -> bool {
+    fault.times != Times::Count(0)
+        && fault.operation == operation
+        && fault
+            .function
+            .as_deref()
+            .is_none_or(|wanted| function == Some(wanted))
+        && fault
+            .application
+            .as_deref()
+            .is_none_or(|application| names(body, application))
+}
+
+/// Whether a JSON or form-encoded body names the application as a whole token.
+fn names(body: &[u8], application: &str) -> bool {
+    // A `+` stays: no name that is looked for has blanks, and `+` ends a token as well.
+    let text = percent_decode(body).decode_utf8_lossy();
+    without_escapes(&text)
+        .split(|c: char| !(c.is_ascii_alphanumeric() || "_.-".contains(c)))
+        .any(|token| token == application)
+}
+
+/// Blanks JSON's escapes, however often the JSON was nested in strings: the `n` of a line break
+/// would otherwise stick to the name behind it.
+fn without_escapes(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut escaped = false;
+    for c in text.chars() {
+        plain.push(if escaped || c == '\\' { ' ' } else { c });
+        escaped = c == '\\';
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(function: Option<&str>, application: Option<&str>, times: Times) -> Fault {
+        Fault {
+            function: function.map(str::to_owned),
+            operation: "Publish".to_owned(),
+            application: application.map(str::to_owned),
+            times,
+            kind: FaultKind::DropBefore,
+        }
+    }
+
+    #[test]
+    fn an_application_is_matched_as_a_whole_token_only() {
+        for (body, expected) in [
+            (r#"{"ApplicationName":"orders"}"#, true),
+            (r#"{"ApplicationName":"orders-2"}"#, false),
+            (r#"{"ApplicationName":"my.orders"}"#, false),
+            (
+                r#"{"arn":"arn:aws:kinesisanalytics:r:1:application/orders"}"#,
+                true,
+            ),
+            (r#"{"Message":"{\"app_name\":\"orders\"}"}"#, true),
+            (r#"{"Message":"failed:\norders is stopped"}"#, true),
+            (r#"{"Message":"{\"email\":\"failed:\\norders\"}"}"#, true),
+            (
+                "Action=Publish&Message=%7B%22app%22%3A%22orders%22%7D",
+                true,
+            ),
+            ("Action=Publish&Subject=Snapshot+orders+failed", true),
+            ("Action=Publish&Subject=ordersx", false),
+            ("", false),
+        ] {
+            assert_eq!(names(body.as_bytes(), "orders"), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn function_operation_and_application_all_have_to_match() {
+        let one = fault(Some("record"), Some("orders"), Times::Always);
+        for (function, operation, body, expected) in [
+            (Some("record"), "Publish", "orders", true),
+            (Some("create"), "Publish", "orders", false),
+            (None, "Publish", "orders", false),
+            (Some("record"), "UpdateItem", "orders", false),
+            (Some("record"), "Publish", "payments", false),
+        ] {
+            assert_eq!(
+                matches(&one, function, operation, body.as_bytes()),
+                expected
+            );
+        }
+        assert!(matches(
+            &fault(None, None, Times::Always),
+            None,
+            "Publish",
+            b""
+        ));
+    }
+
+    #[test]
+    fn a_counted_fault_is_spent_after_its_hits() {
+        let faults = Faults::default();
+        let id = faults.inject(fault(None, None, Times::Count(2)));
+        let hit = || faults.take(None, "Publish", b"").is_some();
+        assert_eq!([hit(), hit(), hit()], [true, true, false]);
+        assert_eq!(faults.hits(id), 2);
+        faults.inject(fault(None, None, Times::Count(0)));
+        assert!(faults.take(None, "Publish", b"").is_none());
+    }
+
+    #[test]
+    fn a_cleared_fault_hits_nothing_and_keeps_its_count() {
+        let faults = Faults::default();
+        let id = faults.inject(fault(None, None, Times::Always));
+        assert!(faults.take(None, "Publish", b"").is_some());
+        faults.clear(id);
+        assert!(faults.take(None, "Publish", b"").is_none());
+        assert_eq!(faults.hits(id), 1);
+    }
+
+    #[test]
+    fn the_oldest_live_fault_acts_first() {
+        let faults = Faults::default();
+        faults.inject(fault(None, None, Times::Count(1)));
+        faults.inject(Fault {
+            kind: FaultKind::NotJson,
+            ..fault(None, None, Times::Always)
+        });
+        let kinds: Vec<_> = (0..2)
+            .filter_map(|_| faults.take(None, "Publish", b""))
+            .collect();
+        assert_eq!(kinds, [FaultKind::DropBefore, FaultKind::NotJson]);
+    }
+}

@@ -1,0 +1,258 @@
+//! Reads the members of a request and checks them as the service's model does.
+//!
+//! A value of the wrong JSON type is a `SerializationException`; a missing, too long or ill-formed
+//! one an `InvalidArgumentException`. Both messages name the member by its path. Members that are
+//! not asked for are ignored, and `null` counts as absent.
+
+use std::ops::RangeInclusive;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+
+use super::{Result, ServiceError, error};
+
+/// What the model demands of a member.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rule {
+    /// `[a-zA-Z0-9_.-]+`, 1 to this many characters.
+    Name(usize),
+    /// `arn:` and what follows, at most 2,048 characters.
+    Arn,
+    /// Any text with between so many and so many characters.
+    Text(usize, usize),
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A whole number, both ends included.
+    Integer(i64, i64),
+    Boolean,
+    /// Seconds since 1970, fractions allowed.
+    Timestamp,
+}
+
+/// One structure of a request.
+#[derive(Clone, Debug)]
+pub(super) struct Input<'a> {
+    path: String,
+    /// `UpdateApplication` repeats the structures of `CreateApplication` with this after each
+    /// member's name.
+    suffix: &'static str,
+    members: &'a Map<String, Value>,
+}
+
+impl<'a> Input<'a> {
+    /// The request itself.
+    pub(super) fn of(body: &'a Value) -> Result<Self> {
+        Self::at(String::new(), "", body)
+    }
+
+    fn at(path: String, suffix: &'static str, value: &'a Value) -> Result<Self> {
+        match value {
+            Value::Object(members) => Ok(Self {
+                path,
+                suffix,
+                members,
+            }),
+            _ if path.is_empty() => Err(serialization("The request is not a JSON object")),
+            _ => Err(serialization(format!("{path} is not a structure"))),
+        }
+    }
+
+    /// The same structure, its members named with `Update` at the end.
+    pub(super) fn with_update_suffix(self) -> Self {
+        Self {
+            suffix: "Update",
+            ..self
+        }
+    }
+
+    /// The same structure, its members named as they are.
+    pub(super) fn without_suffix(self) -> Self {
+        Self { suffix: "", ..self }
+    }
+
+    /// Whether members are named with `Update` at the end: they change what is there, so that all
+    /// of them may be left out.
+    pub(super) fn is_update(&self) -> bool {
+        !self.suffix.is_empty()
+    }
+
+    pub(super) fn structure(&self, member: &str) -> Result<Option<Input<'a>>> {
+        self.find(member)
+            .map(|value| Self::at(self.path_of(member), self.suffix, value))
+            .transpose()
+    }
+
+    /// The structures of a list; `length` is how many there may be.
+    pub(super) fn list(
+        &self,
+        member: &str,
+        length: RangeInclusive<usize>,
+    ) -> Result<Option<Vec<Input<'a>>>> {
+        let path = self.path_of(member);
+        let entries = match self.find(member) {
+            Some(Value::Array(entries)) => entries,
+            Some(_) => return Err(serialization(format!("{path} is not a list"))),
+            None => return Ok(None),
+        };
+        refuse_length(&path, entries.len(), &length)?;
+        (entries.iter().enumerate())
+            .map(|(index, entry)| Self::at(format!("{path}[{index}]"), self.suffix, entry))
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    /// A map of texts; `length` is how many there may be, `rule` what each has to follow.
+    pub(super) fn text_map(
+        &self,
+        member: &str,
+        length: RangeInclusive<usize>,
+        rule: Rule,
+    ) -> Result<Option<&'a Map<String, Value>>> {
+        let path = self.path_of(member);
+        let entries = match self.find(member) {
+            Some(Value::Object(entries)) => entries,
+            Some(_) => return Err(serialization(format!("{path} is not a map"))),
+            None => return Ok(None),
+        };
+        refuse_length(&path, entries.len(), &length)?;
+        for (key, value) in entries {
+            rule.check(value)
+                .map_err(|fault| fault.at(&format!("{path}.{key}")))?;
+        }
+        Ok(Some(entries))
+    }
+
+    /// The member as it came, once it has passed the rule.
+    pub(super) fn value(&self, member: &str, rule: Rule) -> Result<Option<&'a Value>> {
+        let Some(value) = self.find(member) else {
+            return Ok(None);
+        };
+        rule.check(value)
+            .map_err(|fault| fault.at(&self.path_of(member)))?;
+        Ok(Some(value))
+    }
+
+    pub(super) fn text(&self, member: &str, rule: Rule) -> Result<Option<&'a str>> {
+        Ok(self.value(member, rule)?.and_then(Value::as_str))
+    }
+
+    pub(super) fn integer(&self, member: &str, least: i64, most: i64) -> Result<Option<i64>> {
+        let found = self.value(member, Rule::Integer(least, most))?;
+        Ok(found.and_then(Value::as_i64))
+    }
+
+    pub(super) fn boolean(&self, member: &str) -> Result<Option<bool>> {
+        let found = self.value(member, Rule::Boolean)?;
+        Ok(found.and_then(Value::as_bool))
+    }
+
+    pub(super) fn required_text(&self, member: &str, rule: Rule) -> Result<&'a str> {
+        self.required(member, self.text(member, rule)?)
+    }
+
+    pub(super) fn required_timestamp(&self, member: &str) -> Result<Timestamp> {
+        let found = self.value(member, Rule::Timestamp)?;
+        self.required(member, found.and_then(timestamp))
+    }
+
+    pub(super) fn required<T>(&self, member: &str, found: Option<T>) -> Result<T> {
+        found.ok_or_else(|| invalid(format!("{} is required", self.path_of(member))))
+    }
+
+    /// Refuses the member for a reason that no rule covers.
+    pub(super) fn refusal(&self, member: &str, reason: &str) -> ServiceError {
+        invalid(format!("{} {reason}", self.path_of(member)))
+    }
+
+    fn find(&self, member: &str) -> Option<&'a Value> {
+        let found = self.members.get(&format!("{member}{}", self.suffix));
+        found.filter(|value| !value.is_null())
+    }
+
+    fn path_of(&self, member: &str) -> String {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        format!("{}{dot}{member}{}", self.path, self.suffix)
+    }
+}
+
+enum Fault {
+    Type(&'static str),
+    Value(String),
+}
+
+impl Fault {
+    fn at(self, path: &str) -> ServiceError {
+        match self {
+            Self::Type(expected) => serialization(format!("{path} is not {expected}")),
+            Self::Value(rule) => invalid(format!("{path} must {rule}")),
+        }
+    }
+}
+
+impl Rule {
+    fn check(self, value: &Value) -> Result<(), Fault> {
+        match self {
+            Self::Boolean if value.is_boolean() => Ok(()),
+            Self::Boolean => Err(Fault::Type("a boolean")),
+            Self::Timestamp if timestamp(value).is_some() => Ok(()),
+            Self::Timestamp => Err(Fault::Type("a timestamp in epoch seconds")),
+            Self::Integer(least, most) => match value.as_i64() {
+                None => Err(Fault::Type("an integer")),
+                Some(number) if (least..=most).contains(&number) => Ok(()),
+                Some(_) => Err(Fault::Value(format!("be between {least} and {most}"))),
+            },
+            Self::Name(_) | Self::Arn | Self::Text(..) | Self::OneOf(_) => match value.as_str() {
+                None => Err(Fault::Type("a string")),
+                Some(text) => self.check_text(text),
+            },
+        }
+    }
+
+    fn check_text(self, text: &str) -> Result<(), Fault> {
+        let is_name_character = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        let (least, most, is_well_formed, form) = match self {
+            Self::OneOf(words) if words.contains(&text) => return Ok(()),
+            Self::OneOf(words) => {
+                return Err(Fault::Value(format!("be one of {}", words.join(", "))));
+            }
+            Self::Name(most) => {
+                let is_name = text.chars().all(is_name_character);
+                (1, most, is_name, "match [a-zA-Z0-9_.-]+")
+            }
+            Self::Arn => (1, 2048, text.starts_with("arn:"), "match arn:.*"),
+            Self::Text(least, most) => (least, most, true, ""),
+            Self::Integer(..) | Self::Boolean | Self::Timestamp => return Ok(()),
+        };
+        if !(least..=most).contains(&text.chars().count()) {
+            return Err(Fault::Value(format!("have {least} to {most} characters")));
+        }
+        if is_well_formed {
+            Ok(())
+        } else {
+            Err(Fault::Value(form.to_owned()))
+        }
+    }
+}
+
+fn refuse_length(path: &str, entries: usize, length: &RangeInclusive<usize>) -> Result<()> {
+    if length.contains(&entries) {
+        return Ok(());
+    }
+    let (least, most) = (length.start(), length.end());
+    Err(invalid(format!(
+        "{path} must have {least} to {most} entries"
+    )))
+}
+
+fn timestamp(value: &Value) -> Option<Timestamp> {
+    let seconds = SignedDuration::try_from_secs_f64(value.as_f64()?).ok()?;
+    Timestamp::from_duration(seconds).ok()
+}
+
+fn serialization(message: impl Into<String>) -> ServiceError {
+    error("SerializationException", message)
+}
+
+fn invalid(message: impl Into<String>) -> ServiceError {
+    error("InvalidArgumentException", message)
+}

@@ -1,0 +1,340 @@
+//! The snapshots of an application: their operations, states and pages.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::applications::{APPLICATION_NAME, Application, SNAPSHOT_NAME};
+use super::input::{Input, Rule};
+use super::{
+    Answer, Conduct, Emulator, Result, SeededSnapshot, ServiceError, SnapshotStatus, epoch_seconds,
+    error, page, page_by_position, without_nulls, wrong_status,
+};
+
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    number: u64,
+    pub(super) name: String,
+    pub(super) status: SnapshotStatus,
+    /// Since when it is like this.
+    since: Timestamp,
+    /// When it changes by itself, and into what; into nothing when it is being deleted.
+    change: Option<(Timestamp, Option<SnapshotStatus>)>,
+    created_at: Option<Timestamp>,
+    version_id: u32,
+    /// The application's when it was taken; not known of a seeded one.
+    runtime: Option<String>,
+}
+
+impl Snapshot {
+    pub(super) fn seeded(number: u64, seed: SeededSnapshot) -> Self {
+        Self {
+            number,
+            name: seed.name,
+            status: seed.status,
+            since: Timestamp::MIN,
+            change: None,
+            created_at: seed.created_at,
+            version_id: seed.version_id,
+            runtime: None,
+        }
+    }
+
+    /// Becomes another one; what it was.
+    fn become_at(
+        &mut self,
+        at: Timestamp,
+        status: SnapshotStatus,
+        change: Option<(Timestamp, Option<SnapshotStatus>)>,
+    ) -> Past {
+        let before = self.clone();
+        self.status = status;
+        self.since = at;
+        self.change = change;
+        Past { until: at, before }
+    }
+
+    fn details(&self) -> Value {
+        without_nulls(json!({
+            "SnapshotName": self.name,
+            "SnapshotStatus": self.status.as_str(),
+            "ApplicationVersionId": self.version_id,
+            "SnapshotCreationTimestamp": self.created_at.map(epoch_seconds),
+            "RuntimeEnvironment": self.runtime,
+        }))
+    }
+}
+
+/// What a snapshot was, and until when.
+#[derive(Clone, Debug)]
+pub(super) struct Past {
+    until: Timestamp,
+    before: Snapshot,
+}
+
+/// How long an application's past is known, for listings that lag.
+const MEMORY: SignedDuration = SignedDuration::from_mins(10);
+
+impl Application {
+    /// Lets time pass for the snapshots.
+    pub(super) fn advance_snapshots(&mut self, now: Timestamp) {
+        let past = &mut self.past;
+        self.snapshots.retain_mut(|snapshot| match snapshot.change {
+            Some((at, to)) if at <= now => {
+                let status = to.unwrap_or(snapshot.status);
+                past.push(snapshot.become_at(at, status, None));
+                to.is_some()
+            }
+            _ => true,
+        });
+        past.retain(|past| now.duration_since(past.until) <= MEMORY);
+    }
+
+    /// What a forced stop does to a snapshot that is not finished.
+    pub(super) fn abort_snapshot(&mut self, now: Timestamp) {
+        for snapshot in &mut self.snapshots {
+            if snapshot.status == SnapshotStatus::Creating {
+                let past = snapshot.become_at(now, SnapshotStatus::Failed, None);
+                self.past.push(past);
+            }
+        }
+    }
+
+    /// The snapshots as they were then, in the order in which they came to be.
+    fn snapshots_at(&self, then: Timestamp) -> Vec<&Snapshot> {
+        let still = self.snapshots.iter();
+        let once = self.past.iter().filter(|past| then < past.until);
+        let mut all: Vec<&Snapshot> = still
+            .chain(once.map(|past| &past.before))
+            .filter(|snapshot| snapshot.since <= then)
+            .collect();
+        all.sort_by_key(|snapshot| snapshot.number);
+        all
+    }
+
+    pub(super) fn begin_snapshot(&mut self, number: u64, name: String, conduct: &Conduct) {
+        let outcome = if conduct.behaviour.snapshots_fail {
+            SnapshotStatus::Failed
+        } else {
+            SnapshotStatus::Ready
+        };
+        self.snapshots.push(Snapshot {
+            number,
+            name,
+            status: SnapshotStatus::Creating,
+            since: conduct.now,
+            change: Some((conduct.after(conduct.lifecycle.snapshot), Some(outcome))),
+            created_at: Some(conduct.stamp),
+            version_id: self.version_id,
+            runtime: Some(self.runtime.clone()),
+        });
+    }
+
+    pub(super) fn snapshot_in_progress(&self) -> Option<&Snapshot> {
+        (self.snapshots.iter()).find(|snapshot| snapshot.status == SnapshotStatus::Creating)
+    }
+
+    fn find_snapshot(&mut self, name: &str) -> Result<&mut Snapshot> {
+        let found = (self.snapshots.iter_mut()).find(|snapshot| snapshot.name == name);
+        found.ok_or_else(|| no_snapshot(&self.name, name))
+    }
+
+    fn refuse_without_snapshots(&self) -> Result<()> {
+        let reason = if self.is_enhanced {
+            "uses enhanced snapshots"
+        } else if !self.runtime.starts_with("FLINK-") {
+            "has no snapshots in its runtime environment"
+        } else {
+            return Ok(());
+        };
+        let message = format!("Application {} {reason}", self.name);
+        Err(error("UnsupportedOperationException", message))
+    }
+}
+
+pub(super) fn no_snapshot(application: &str, name: &str) -> ServiceError {
+    let message = format!("Snapshot {name} of application {application} does not exist");
+    error("ResourceNotFoundException", message)
+}
+
+impl Emulator {
+    pub(super) fn create_application_snapshot(&mut self, input: &Input, now: Timestamp) -> Answer {
+        let owner = input.required_text("ApplicationName", APPLICATION_NAME)?;
+        let name = input.required_text("SnapshotName", SNAPSHOT_NAME)?;
+        let conduct = self.conduct(owner, now);
+        let number = self.next_number();
+        let application = self.application(owner)?;
+        application.refuse_without_snapshots()?;
+
+        let status = conduct.status(application);
+        if status == "READY" {
+            let message =
+                format!("Application {owner} is READY: only a RUNNING one can take snapshots");
+            return Err(error("InvalidRequestException", message));
+        }
+        if status != "RUNNING" {
+            return Err(wrong_status(owner, status, "CreateApplicationSnapshot"));
+        }
+        if !application.snapshots_enabled {
+            let message = format!("Snapshots are disabled for application {owner}");
+            return Err(error("InvalidRequestException", message));
+        }
+        if conduct.behaviour.downtime {
+            let message = format!(
+                "Failed to take snapshot for the application {owner} at this moment. \
+                 The application is currently experiencing downtime. Retry the request later."
+            );
+            return Err(error("InvalidApplicationConfigurationException", message));
+        }
+        if application.find_snapshot(name).is_ok() {
+            let message = format!("Snapshot {name} of application {owner} already exists");
+            return Err(error("ResourceInUseException", message));
+        }
+        if let Some(Snapshot { name, .. }) = application.snapshot_in_progress() {
+            let message = format!("Snapshot {name} of application {owner} is CREATING");
+            return Err(error("ResourceInUseException", message));
+        }
+        let quota = conduct.behaviour.snapshot_quota;
+        if application.snapshots.len() >= quota {
+            let message = format!("Application {owner} has {quota} snapshots, its limit");
+            return Err(error("LimitExceededException", message));
+        }
+        application.begin_snapshot(number, name.to_owned(), &conduct);
+        Ok(json!({}))
+    }
+
+    pub(super) fn describe_application_snapshot(&mut self, input: &Input, _: Timestamp) -> Answer {
+        let owner = input.required_text("ApplicationName", APPLICATION_NAME)?;
+        let name = input.required_text("SnapshotName", SNAPSHOT_NAME)?;
+        let application = self.application(owner)?;
+        application.refuse_without_snapshots()?;
+        Ok(json!({ "SnapshotDetails": application.find_snapshot(name)?.details() }))
+    }
+
+    pub(super) fn list_application_snapshots(&mut self, input: &Input, now: Timestamp) -> Answer {
+        let owner = input.required_text("ApplicationName", APPLICATION_NAME)?;
+        let limit = input.page_limit()?;
+        let token = input.text("NextToken", Rule::Text(1, 512))?;
+        let expired = token.is_some() && self.expires_a_token(owner);
+        let behaviour = self.conduct(owner, now).behaviour;
+        let limit = limit.min(behaviour.page_limit);
+        let found = self.application(owner);
+        let application =
+            found.map_err(|missing| error("InvalidArgumentException", missing.message))?;
+        application.refuse_without_snapshots()?;
+        if expired {
+            return Err(input.refusal("NextToken", "has expired"));
+        }
+
+        let listed = if behaviour.listing_lag.is_zero() {
+            application.snapshots.iter().collect()
+        } else {
+            application.snapshots_at(now.saturating_sub(behaviour.listing_lag).unwrap_or(now))
+        };
+        let (listed, owner) = (listed.into_iter(), application.number);
+        let (shown, next) = if behaviour.tokens_are_positions {
+            page_by_position(listed, owner, limit, token)
+        } else {
+            page(listed, |snapshot| snapshot.number, owner, limit, token)
+        }
+        .ok_or_else(|| input.refusal("NextToken", "is not one of this application's"))?;
+        let summaries: Vec<_> = shown.into_iter().map(Snapshot::details).collect();
+        let answer = json!({ "SnapshotSummaries": summaries, "NextToken": next });
+        Ok(without_nulls(answer))
+    }
+
+    /// All snapshots of the application as they are, whatever its [`Behaviour`](super::Behaviour) makes of
+    /// a listing.
+    #[must_use]
+    pub fn snapshots(&mut self, application: &str, now: Timestamp) -> Vec<Value> {
+        let mut since_now = self.snapshots_since(application, now, now);
+        since_now.pop().unwrap_or_default()
+    }
+
+    /// The same as of `then`, at most ten minutes ago, and after each change from then to now.
+    #[must_use]
+    pub fn snapshots_since(
+        &mut self,
+        application: &str,
+        then: Timestamp,
+        now: Timestamp,
+    ) -> Vec<Vec<Value>> {
+        self.advance(now);
+        let Some(application) = self.applications.get(application) else {
+            return Vec::new();
+        };
+        let changes = (application.snapshots.iter().map(|snapshot| snapshot.since))
+            .chain(application.past.iter().map(|past| past.until))
+            .filter(|at| then < *at && *at <= now);
+        let moments: BTreeSet<Timestamp> = changes.chain([then]).collect();
+        let newest_first = |at| application.snapshots_at(at).into_iter().rev();
+        let listed = |at| newest_first(at).map(Snapshot::details).collect();
+        moments.into_iter().map(listed).collect()
+    }
+
+    fn expires_a_token(&mut self, application: &str) -> bool {
+        let Some(behaviour) = self.behaviours.get_mut(application) else {
+            return false;
+        };
+        let expires = behaviour.tokens_expired > 0;
+        behaviour.tokens_expired = behaviour.tokens_expired.saturating_sub(1);
+        expires
+    }
+
+    /// Whether a deletion is within the rate: a bucket that holds a second's worth.
+    fn takes_allowance(&mut self, application: &str, per_second: u32, now: Timestamp) -> bool {
+        let rate = f64::from(per_second);
+        let allowance = self.allowances.entry(application.to_owned());
+        let (left, since) = allowance.or_insert((rate, now));
+        let passed = now.duration_since(*since).as_secs_f64().max(0.0);
+        *left = (*left + passed * rate).min(rate);
+        *since = now;
+        let allowed = *left >= 1.0;
+        if allowed {
+            *left -= 1.0;
+        }
+        allowed
+    }
+
+    pub(super) fn delete_application_snapshot(&mut self, input: &Input, now: Timestamp) -> Answer {
+        let owner = input.required_text("ApplicationName", APPLICATION_NAME)?;
+        let name = input.required_text("SnapshotName", SNAPSHOT_NAME)?;
+        let created_at = input.required_timestamp("SnapshotCreationTimestamp")?;
+        let conduct = self.conduct(owner, now);
+        if let Some(rate) = conduct.behaviour.deletes_per_second
+            && !self.takes_allowance(owner, rate, now)
+        {
+            return Err(error("ThrottlingException", "Rate exceeded"));
+        }
+        let application = self.application(owner)?;
+        application.refuse_without_snapshots()?;
+
+        if let Some(refusal) = conduct.behaviour.deletes_refused.get(name) {
+            return Err(refusal.clone());
+        }
+        if conduct.status(application) == "DELETING" {
+            return Err(wrong_status(owner, "DELETING", "DeleteApplicationSnapshot"));
+        }
+        let snapshot = application.find_snapshot(name)?;
+        let is_right =
+            (snapshot.created_at).is_some_and(|listed| Conduct::is_same_second(listed, created_at));
+        if !is_right {
+            let reason = format!("is not when snapshot {name} was created");
+            return Err(input.refusal("SnapshotCreationTimestamp", &reason));
+        }
+        match snapshot.status {
+            SnapshotStatus::Ready | SnapshotStatus::Failed => {
+                let change = Some((conduct.after(conduct.lifecycle.deleting), None));
+                let past = snapshot.become_at(now, SnapshotStatus::Deleting, change);
+                application.past.push(past);
+                Ok(json!({}))
+            }
+            status @ (SnapshotStatus::Creating | SnapshotStatus::Deleting) => {
+                let status = status.as_str();
+                let message = format!("Snapshot {name} of application {owner} is {status}");
+                Err(error("ResourceInUseException", message))
+            }
+        }
+    }
+}

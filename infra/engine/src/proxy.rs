@@ -1,0 +1,263 @@
+//! The one address that clients and functions know. It knows which function calls, refuses what the function's role does
+//! not allow and what comes from elsewhere, lets faults happen, and passes the call on: to our Managed Flink, or to
+//! MiniStack.
+//!
+//! A function's own address is `<endpoint>/_caller/<function>/<process id>`; who calls under none of these is a client. What a
+//! function is allowed is judged, what a client does is not.
+
+mod answer;
+mod call;
+mod caller;
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use axum::serve::ListenerExt;
+use axum::{Json, Router};
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use self::answer::{JSON_1_1, error_of, respond, with_request_id};
+use self::call::{Call, Service, access, classify};
+pub use self::caller::CALLER;
+use self::caller::{caller, guard};
+use crate::engine::Names;
+use crate::faults::{FaultKind, Faults};
+use crate::lock;
+use crate::ministack::Upstream;
+use crate::msf::Emulator;
+use crate::permissions::Permissions;
+
+/// No service behind the proxy takes more than Lambda's 6 MB, but a function's package may be larger.
+const BODY_LIMIT: usize = 64 * 1024 * 1024;
+/// Where a client finds the names of what is deployed.
+pub(crate) const NAMES: &str = "/_names";
+
+/// A port on 127.0.0.1 that is not served yet.
+pub(crate) struct Bound {
+    listener: TcpListener,
+    port: u16,
+}
+
+/// A proxy that is served until this is dropped.
+pub struct Proxy {
+    services: Arc<Services>,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+struct Services {
+    port: u16,
+    names: Names,
+    emulator: Arc<Mutex<Emulator>>,
+    faults: Faults,
+    permissions: Permissions,
+    ministack: Upstream,
+}
+
+impl Bound {
+    /// Takes the port, or a free one.
+    pub(crate) async fn new(port: Option<u16>) -> Result<Self, String> {
+        let wanted = port.unwrap_or(0);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).await;
+        let listener = listener.map_err(|error| {
+            format!("port {wanted} of 127.0.0.1: {error}. Another engine may be running; choose another port")
+        })?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let port = address.port();
+        Ok(Self { listener, port })
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What a client sets as `AWS_ENDPOINT_URL`.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What a process of the function has as `AWS_ENDPOINT_URL`, without the process.
+    pub(crate) fn endpoint_of(&self, function: &str) -> String {
+        format!("{}{CALLER}{function}", self.endpoint())
+    }
+
+    pub(crate) fn serve(
+        self,
+        names: Names,
+        permissions: Permissions,
+        emulator: Emulator,
+        ministack: Upstream,
+    ) -> Proxy {
+        let services = Arc::new(Services {
+            port: self.port,
+            names,
+            emulator: Arc::new(Mutex::new(emulator)),
+            faults: Faults::default(),
+            permissions,
+            ministack,
+        });
+        let app = Router::new().fallback(serve).with_state(services.clone());
+        // Without this, small answers wait 40 ms for the client's acknowledgement.
+        let listener = self
+            .listener
+            .tap_io(|connection| drop(connection.set_nodelay(true)));
+        let server = tokio::spawn(async move { axum::serve(listener, app).await });
+        Proxy { services, server }
+    }
+}
+
+impl Proxy {
+    /// Faults for tests.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.services.faults
+    }
+
+    /// What each function may do.
+    #[must_use]
+    pub fn permissions(&self) -> &Permissions {
+        &self.services.permissions
+    }
+
+    /// Managed Flink.
+    #[must_use]
+    pub fn emulator(&self) -> &Mutex<Emulator> {
+        &self.services.emulator
+    }
+
+    /// Ends it, and waits until the port is free.
+    pub(crate) async fn stop(mut self) {
+        self.server.abort();
+        // An error says that it was aborted.
+        let _ = (&mut self.server).await;
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(State(services): State<Arc<Services>>, request: Request) -> Response<Body> {
+    let (mut head, body) = request.into_parts();
+    if let Err(foreign) = guard(services.port, &head.headers) {
+        return respond(StatusCode::FORBIDDEN, foreign, "text/plain");
+    }
+    if head.uri.path() == NAMES {
+        return Json(&services.names).into_response();
+    }
+    let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
+        return respond(StatusCode::PAYLOAD_TOO_LARGE, Vec::new(), "text/plain");
+    };
+    let body = Vec::from(body);
+    let caller = match caller(&head.uri) {
+        Some((caller, rest)) => {
+            head.uri = rest;
+            Some(caller)
+        }
+        None => None,
+    };
+    let call = classify(&head.headers, &body);
+    let Some(caller) = caller else {
+        return services.dispatch(&call, &head, body).await;
+    };
+    let access = access(&call, &head.headers, &body);
+    if let Err(message) = services.permissions.check(&caller.function, &access) {
+        let (status, code) = match call.service {
+            Service::Query => (StatusCode::FORBIDDEN, "AuthorizationError"),
+            _ => (StatusCode::BAD_REQUEST, "AccessDeniedException"),
+        };
+        return error_of(call.service, status, code, &message, &head.headers);
+    }
+    let function = Some(caller.function.as_str());
+    let fault = services.faults.take(function, &call.operation, &body);
+    let effect = |body| services.dispatch(&call, &head, body);
+    match fault {
+        None => effect(body).await,
+        Some(FaultKind::Delay(delay)) => {
+            tokio::time::sleep(delay).await;
+            effect(body).await
+        }
+        Some(FaultKind::Error {
+            code,
+            message,
+            status,
+        }) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+            error_of(call.service, status, &code, &message, &head.headers)
+        }
+        Some(FaultKind::NotJson) => {
+            let page = "<html><body>A proxy was here.</body></html>";
+            respond(StatusCode::OK, page, "text/html")
+        }
+        Some(FaultKind::DropBefore) => drop_connection(),
+        Some(FaultKind::DropAfter) => {
+            effect(body).await;
+            drop_connection()
+        }
+        Some(FaultKind::KillBefore) => {
+            caller.kill();
+            drop_connection()
+        }
+        Some(FaultKind::KillAfter) => {
+            effect(body).await;
+            caller.kill();
+            drop_connection()
+        }
+    }
+}
+
+/// Closes the connection without an answer: the task that serves it unwinds, and the socket with it.
+/// A panic would do the same, and print.
+fn drop_connection() -> ! {
+    std::panic::resume_unwind(Box::new("a fault dropped the connection"))
+}
+
+impl Services {
+    async fn dispatch(&self, call: &Call, head: &Parts, body: Vec<u8>) -> Response<Body> {
+        if call.service == Service::Flink {
+            self.flink(&call.operation, head, &body)
+        } else {
+            self.pass_on(call, head, body).await
+        }
+    }
+
+    fn flink(&self, operation: &str, head: &Parts, body: &[u8]) -> Response<Body> {
+        let mut emulator = lock(&self.emulator);
+        match emulator.call(operation, body, Timestamp::now()) {
+            Ok(output) => with_request_id(respond(StatusCode::OK, output.to_string(), JSON_1_1)),
+            Err(error) => error_of(
+                Service::Flink,
+                StatusCode::from_u16(error.http_status).unwrap_or(StatusCode::BAD_REQUEST),
+                &error.code,
+                &error.message,
+                &head.headers,
+            ),
+        }
+    }
+
+    async fn pass_on(&self, call: &Call, head: &Parts, body: Vec<u8>) -> Response<Body> {
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        let passed = self
+            .ministack
+            .forward(head.method.clone(), path, &head.headers, body);
+        passed.await.unwrap_or_else(|error| {
+            let message = format!("MiniStack: {error}");
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            error_of(
+                call.service,
+                status,
+                "InternalFailure",
+                &message,
+                &head.headers,
+            )
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! Answers as the services write them.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Response, StatusCode, header};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::call::Service;
+use crate::msf;
+
+/// The content type of Managed Flink's protocol.
+pub(super) const JSON_1_1: &str = "application/x-amz-json-1.1";
+
+/// An error as the service writes it, in the version of the protocol that the request has.
+pub(super) fn error_of(
+    service: Service,
+    status: StatusCode,
+    code: &str,
+    message: &str,
+    request: &HeaderMap,
+) -> Response<Body> {
+    if service == Service::Query {
+        return respond(status, query_error(status, code, message), "text/xml");
+    }
+    let body = match service {
+        Service::Flink => msf::error_body(code, message),
+        _ => json!({"__type": code, "message": message}),
+    };
+    let mut response = with_request_id(respond(status, body.to_string(), JSON_1_1));
+    let headers = response.headers_mut();
+    if let Ok(code) = code.parse() {
+        headers.insert("x-amzn-errortype", code);
+    }
+    if let Some(kind) = request.get(header::CONTENT_TYPE) {
+        headers.insert(header::CONTENT_TYPE, kind.clone());
+    }
+    response
+}
+
+pub(super) fn respond(
+    status: StatusCode,
+    body: impl Into<Body>,
+    kind: &'static str,
+) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let kind = header::HeaderValue::from_static(kind);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+pub(super) fn with_request_id(mut response: Response<Body>) -> Response<Body> {
+    if let Ok(id) = Uuid::new_v4().to_string().parse() {
+        response.headers_mut().insert("x-amzn-requestid", id);
+    }
+    response
+}
+
+fn query_error(status: StatusCode, code: &str, message: &str) -> String {
+    let fault = if status.is_server_error() {
+        "Receiver"
+    } else {
+        "Sender"
+    };
+    let text = |text: &str| {
+        text.replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+    };
+    format!(
+        "<ErrorResponse><Error><Type>{fault}</Type><Code>{}</Code><Message>{}</Message></Error><RequestId>{}</RequestId></ErrorResponse>",
+        text(code),
+        text(message),
+        Uuid::new_v4()
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_query_protocol_are_escaped_xml() {
+        let xml = query_error(StatusCode::SERVICE_UNAVAILABLE, "Throttling", "a < b & c");
+        assert!(
+            xml.contains(
+                "<Type>Receiver</Type><Code>Throttling</Code><Message>a &lt; b &amp; c</Message>"
+            ),
+            "{xml}"
+        );
+    }
+}

@@ -1,0 +1,74 @@
+//! Events of failed executions that are handled late, or again.
+
+use engine::faults::{FaultKind, Times};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Scenario, lambda, run};
+
+/// Replays an event as the runbook says: the function is invoked with it.
+async fn replay(scenario: &Scenario<'_>, event: &Value) -> Value {
+    let function = &scenario.engine.names().function_name;
+    let path = format!("{function}/invocations");
+    let answer = lambda(scenario.engine, Method::POST, &path, event).await;
+    assert!(answer.get("errorType").is_none(), "{answer}");
+    answer
+}
+
+#[test]
+fn an_event_that_three_tries_fail_on_is_replayed_from_the_failure_destination_once() {
+    run(async {
+        for (application, outcome) in [("replay-failed", "FAILED"), ("replay-aborted", "ABORTED")] {
+            let scenario = Scenario::new(application).await;
+            let denied = scenario.deny("record-and-notify", "UpdateItem");
+            let (ended, state) = if outcome == "FAILED" {
+                scenario.set_snapshots_enabled(false).await;
+                (scenario.execute(json!({})).await, "CreateSnapshot")
+            } else {
+                (scenario.abort().await, "WaitForSnapshot")
+            };
+            let failure = scenario.undelivered(&ended).await;
+            assert_eq!(failure["requestContext"]["approximateInvokeCount"], 3);
+            assert_eq!(failure["responsePayload"]["errorType"], "AccessDenied");
+            assert_eq!(scenario.row(application, ended.run_id).await, None);
+
+            scenario.faults().clear(denied);
+            let event = &failure["requestPayload"];
+            assert_eq!(event["detail"]["executionArn"], ended.arn);
+            assert_eq!(replay(&scenario, event).await["outcome"], outcome);
+            let record = scenario.record(&ended).await;
+            assert_eq!(record["failed_state"], state);
+            // Once more: nothing changes, nobody is told.
+            replay(&scenario, event).await;
+            assert_eq!(scenario.record(&ended).await, record);
+            scenario.notification().await;
+            assert_eq!(scenario.metrics(&ended).await.len(), 1);
+        }
+    });
+}
+
+#[test]
+fn an_event_that_comes_after_the_redrives_success_changes_nothing() {
+    run(async {
+        let scenario = Scenario::new("late-event").await;
+        scenario.set_snapshots_enabled(false).await;
+        let (function, operation) = ("record-and-notify", "UpdateItem");
+        let fault = scenario.inject(function, operation, Times::Always, FaultKind::NotJson);
+        let failed = scenario.execute(json!({})).await;
+        let failure = scenario.undelivered(&failed).await;
+        scenario.faults().clear(fault);
+        scenario.set_snapshots_enabled(true).await;
+        let done = scenario.redrive(&failed).await;
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "SUCCEEDED");
+
+        let late = replay(&scenario, &failure["requestPayload"]).await;
+        assert_eq!(late["recorded"], "SUPERSEDED");
+        assert_eq!(scenario.record(&done).await, record);
+        let (subject, _) = scenario.notification().await;
+        assert_eq!(subject, "late-event: SUCCEEDED");
+        let metrics = scenario.metrics(&done).await;
+        let outcomes: Vec<&Value> = metrics.iter().map(|line| &line["Outcome"]).collect();
+        assert_eq!(outcomes, ["SUCCEEDED"]);
+    });
+}

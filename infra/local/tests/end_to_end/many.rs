@@ -1,0 +1,160 @@
+//! Many runs at once, and many snapshots.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sfn::types::ExecutionStatus;
+use engine::faults::FaultKind;
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{Scenario, engine, names_in, new_engine, run};
+
+#[test]
+fn forty_runs_at_once_two_for_each_application_end_in_forty_correct_records() {
+    run(async {
+        let engine = new_engine().await;
+        let scenarios = (0..20).map(async |number| {
+            let scenario = Scenario::on(&engine, &format!("at-once-{number}")).await;
+            let old = scenario.seed(5);
+            (scenario, old)
+        });
+        let scenarios = join_all(scenarios).await;
+        let modes = [
+            ["RUN", "RUN"],
+            ["RUN", "PRUNE"],
+            ["PRUNE", "RUN"],
+            ["PRUNE", "PRUNE"],
+        ];
+        let pairs = scenarios.iter().zip(modes.iter().cycle());
+        let pairs = pairs.map(async |((scenario, old), modes)| {
+            assert_end_well_together(scenario, old, *modes).await;
+        });
+        join_all(pairs).await;
+        engine.stop().await;
+    });
+}
+
+/// Runs an execution of each mode at the same time. Between them, they delete all but the newest of five snapshots and
+/// their own, and each has a record of its part.
+async fn assert_end_well_together(scenario: &Scenario<'_>, old: &[String], modes: [&str; 2]) {
+    let takers = modes.iter().filter(|mode| **mode == "RUN").count();
+    let mut arns = Vec::new();
+    for (mode, number) in modes.iter().zip(1..) {
+        let input = json!({
+            "mode": mode, "retention": { "keep_last": takers + 1 }, "poll_interval_seconds": 1
+        });
+        arns.push(scenario.start(input, number).await);
+    }
+    let mut kept = BTreeSet::from([old[4].clone()]);
+    let mut deleted = BTreeSet::new();
+    for (arn, mode) in arns.iter().zip(modes) {
+        let done = scenario.end_of(arn).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded, "{modes:?}");
+        let record = scenario.record(&done).await;
+        assert_eq!(record["outcome"], "SUCCEEDED", "{modes:?}");
+        assert_eq!(record["execution_arn"], *arn);
+        if mode == "RUN" {
+            assert_eq!(record["new_snapshot_name"], done.snapshot_name());
+            kept.insert(done.snapshot_name());
+        }
+        let named = names_in(&record["snapshots_deleted"]);
+        let named: BTreeSet<String> = named.into_iter().map(str::to_owned).collect();
+        assert_eq!(record["snapshots_deleted_count"], named.len());
+        deleted.extend(named);
+    }
+    scenario.notifications(2).await;
+    assert_eq!(scenario.row_count().await, 2, "{modes:?}");
+    let left: BTreeSet<String> = scenario.names().await.into_iter().collect();
+    assert_eq!(left, kept, "{modes:?}");
+    // Two that prune at the same time may want the same: either finds it gone, as it was to be.
+    let expected: BTreeSet<String> = old[..4].iter().cloned().collect();
+    assert_eq!(deleted, expected, "{modes:?}");
+}
+
+/// The input that prunes to this number of snapshots, with the brake at another.
+fn prune(keep_last: u32, brake: u32) -> Value {
+    let retention = json!({ "keep_last": keep_last, "max_deletions_per_run": brake });
+    json!({ "mode": "PRUNE", "retention": retention })
+}
+
+#[test]
+fn a_thousand_snapshots_are_pruned_to_thirty_in_one_run_that_names_the_number() {
+    run(async {
+        let scenario = Scenario::new("thousand").await;
+        scenario.seed_thousand();
+        let (_, record) = scenario.succeed("PRUNE_INCOMPLETE", prune(30, 969)).await;
+        assert_eq!(record["held_back"]["cause"], "MAX_DELETIONS_PER_RUN");
+        assert_eq!(record["held_back"]["deletions_wanted"], 970);
+        let message = record["held_back"]["message"].as_str().unwrap();
+        let cure = "retention.max_deletions_per_run 970";
+        assert!(message.contains(cure), "{message}");
+        assert_eq!(scenario.names().await.len(), 1_000);
+
+        let (_, record) = scenario.succeed("SUCCEEDED", prune(30, 970)).await;
+        assert_eq!(record["mode"], "PRUNE");
+        assert!(!record.contains_key("new_snapshot_name"));
+        assert_eq!(record["snapshots_deleted_count"], 970);
+        assert_eq!(record["snapshots_deleted"].as_array().unwrap().len(), 100);
+        assert_eq!(record["snapshots_failed_to_be_deleted_count"], 0);
+        assert_eq!(scenario.names().await.len(), 30);
+    });
+}
+
+#[test]
+fn a_service_that_throttles_slows_the_run_and_fails_nothing() {
+    run(async {
+        let scenario = Scenario::new("throttled").await;
+        scenario.seed_thousand();
+        scenario.behave(|behaviour| behaviour.deletes_per_second = Some(100));
+        let (done, record) = scenario.succeed("SUCCEEDED", prune(300, 700)).await;
+        assert_eq!(record["snapshots_deleted_count"], 700);
+        assert_eq!(record["snapshots_failed_to_be_deleted_count"], 0);
+        assert_eq!(done.task_errors(), [""; 0]);
+        assert_eq!(scenario.names().await.len(), 300);
+    });
+}
+
+#[test]
+fn a_prune_that_is_killed_in_the_middle_of_a_batch_counts_exactly_and_keeps_the_brake() {
+    run(async {
+        let scenario = Scenario::new("killed-prune").await;
+        scenario.seed_thousand();
+        let (function, operation) = ("prune-snapshots", "DeleteApplicationSnapshot");
+        let killed = scenario.inject_after(100, function, operation, FaultKind::KillAfter);
+        let (done, record) = scenario.succeed("SUCCEEDED", prune(700, 300)).await;
+        assert_eq!(scenario.faults().hits(killed), 1);
+        assert_eq!(done.task_errors(), ["Runtime.ExitError"]);
+        assert_eq!(record["snapshots_deleted_count"], 300);
+        assert_eq!(scenario.names().await.len(), 700);
+    });
+}
+
+#[test]
+fn a_row_that_two_write_at_the_same_time_is_never_seen_half_written() {
+    run(async {
+        let names = engine().await.names();
+        let dynamodb = aws_sdk_dynamodb::Client::new(&names.sdk_config());
+        // With this many attributes, writing takes its time.
+        let fields: Vec<String> = (0..40).map(|n| format!("field_{n} = :arn")).collect();
+        let update_expression = format!("SET execution_arn = :arn, {}", fields.join(", "));
+        for number in 0..20 {
+            let write = || {
+                let update = dynamodb.update_item().table_name(&names.table);
+                update
+                    .key("app_name", AttributeValue::S("two-writers".to_owned()))
+                    .key(
+                        "snapshot_manager_run_id",
+                        AttributeValue::N(number.to_string()),
+                    )
+                    .update_expression(&update_expression)
+                    .condition_expression("attribute_not_exists(app_name) OR execution_arn = :arn")
+                    .expression_attribute_values(":arn", AttributeValue::S("same".to_owned()))
+                    .send()
+            };
+            let (one, other) = tokio::join!(write(), write());
+            one.unwrap();
+            other.unwrap();
+        }
+    });
+}

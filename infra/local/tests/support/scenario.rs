@@ -1,0 +1,444 @@
+//! One application on the engine: its snapshots, its executions, and what is recorded and announced of them.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_kinesisanalyticsv2 as flink;
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use engine::engine::Engine;
+use engine::faults::{Fault, FaultId, FaultKind, Faults, Times};
+use engine::msf::{Behaviour, SeededSnapshot, SnapshotStatus};
+use flink::types::{
+    ApplicationConfiguration, ApplicationConfigurationUpdate, ApplicationDetail,
+    ApplicationSnapshotConfiguration, ApplicationSnapshotConfigurationUpdate,
+};
+use jiff::{SignedDuration, Timestamp};
+use local::follow;
+use local::report::{self, Record};
+use serde_json::{Value, json};
+use stack::{ACCOUNT, REGION};
+
+use super::{Execution, engine, eventually, held_to_ministack, message_about, names_in};
+
+/// One application with snapshots, and a queue that gets its notifications.
+pub struct Scenario<'a> {
+    pub engine: &'a Engine,
+    pub application: String,
+    flink: flink::Client,
+    sfn: aws_sdk_sfn::Client,
+    sqs: aws_sdk_sqs::Client,
+    queue_url: String,
+}
+
+impl Scenario<'static> {
+    /// A running application of that name on the engine of this test file.
+    pub async fn new(application: &str) -> Self {
+        Scenario::on(engine().await, application).await
+    }
+}
+
+impl<'a> Scenario<'a> {
+    /// A running application of that name.
+    pub async fn on(engine: &'a Engine, application: &str) -> Self {
+        let scenario = Self::without_application(engine, application).await;
+        let enabled = ApplicationSnapshotConfiguration::builder().snapshots_enabled(true);
+        let configuration = ApplicationConfiguration::builder()
+            .application_snapshot_configuration(enabled.build().unwrap());
+        let create = scenario.flink.create_application();
+        create
+            .application_name(application)
+            .runtime_environment("FLINK-1_20".into())
+            .service_execution_role("arn:aws:iam::123456789012:role/flink")
+            .application_configuration(configuration.build())
+            .send()
+            .await
+            .unwrap();
+        let start = scenario.flink.start_application();
+        start.application_name(application).send().await.unwrap();
+        scenario.until_application_is("RUNNING").await;
+        scenario
+    }
+
+    /// No application, but a queue that would get its notifications.
+    pub async fn without_application(engine: &'a Engine, application: &str) -> Self {
+        let config = engine.names().sdk_config();
+        let sqs = aws_sdk_sqs::Client::new(&config);
+        // Filtered as an operator would filter.
+        let queue = format!("{application}-notifications");
+        let create = sqs.create_queue().queue_name(&queue);
+        // What a test has received does not come again, however long it takes.
+        let create = create.attributes("VisibilityTimeout".into(), "43200");
+        let created = create.send().await.unwrap();
+        let filter = json!({ "application_name": [application] });
+        aws_sdk_sns::Client::new(&config)
+            .subscribe()
+            .topic_arn(&engine.names().topic_arn)
+            .protocol("sqs")
+            .endpoint(format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"))
+            .attributes("FilterPolicy", filter.to_string())
+            .send()
+            .await
+            .unwrap();
+        Self {
+            engine,
+            application: application.to_owned(),
+            flink: flink::Client::new(&config),
+            sfn: aws_sdk_sfn::Client::new(&config),
+            sqs,
+            queue_url: created.queue_url.unwrap(),
+        }
+    }
+
+    pub async fn stop_application(&self) {
+        let stop = self.flink.stop_application();
+        let stop = stop.application_name(&self.application).force(true);
+        stop.send().await.unwrap();
+        self.until_application_is("READY").await;
+    }
+
+    async fn until_application_is(&self, status: &str) {
+        eventually(status, async || {
+            let detail = self.detail().await;
+            (detail.application_status.as_str() == status).then_some(())
+        })
+        .await;
+    }
+
+    async fn detail(&self) -> ApplicationDetail {
+        let describe = self.flink.describe_application();
+        let describe = describe.application_name(&self.application);
+        describe.send().await.unwrap().application_detail.unwrap()
+    }
+
+    /// Turns snapshots on or off in the application's configuration.
+    pub async fn set_snapshots_enabled(&self, enabled: bool) {
+        let enabled = ApplicationSnapshotConfigurationUpdate::builder()
+            .snapshots_enabled_update(enabled)
+            .build()
+            .unwrap();
+        let change = ApplicationConfigurationUpdate::builder()
+            .application_snapshot_configuration_update(enabled);
+        let update = self.flink.update_application();
+        update
+            .application_name(&self.application)
+            .current_application_version_id(self.detail().await.application_version_id)
+            .application_configuration_update(change.build())
+            .send()
+            .await
+            .unwrap();
+        self.until_application_is("RUNNING").await;
+    }
+
+    /// Changes what is particular about the application.
+    pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
+        let mut emulator = self.engine.proxy().emulator().lock().unwrap();
+        change(emulator.behaviour(&self.application));
+    }
+
+    /// Managed READY snapshots of earlier days, oldest first; their names.
+    pub fn seed(&self, days: i32) -> Vec<String> {
+        self.seed_each(SignedDuration::from_hours(24), days)
+    }
+
+    /// A full quota of managed READY snapshots, one an hour.
+    pub fn seed_thousand(&self) {
+        self.seed_each(SignedDuration::from_hours(1), 1_000);
+    }
+
+    fn seed_each(&self, interval: SignedDuration, count: i32) -> Vec<String> {
+        let now = Timestamp::now();
+        let snapshots: Vec<SeededSnapshot> = (1..=count)
+            .rev()
+            .map(|number| {
+                let created_at = now - interval * number;
+                SeededSnapshot {
+                    name: format!("custom_{}", created_at.as_millisecond()),
+                    status: SnapshotStatus::Ready,
+                    created_at: Some(created_at),
+                    version_id: 1,
+                }
+            })
+            .collect();
+        let names = snapshots.iter().map(|s| s.name.clone()).collect();
+        let mut emulator = self.engine.proxy().emulator().lock().unwrap();
+        emulator.seed(&self.application, snapshots);
+        names
+    }
+
+    /// Names of the application's snapshots, oldest first, those on their way out aside.
+    pub async fn names(&self) -> Vec<String> {
+        let mut pages = self
+            .flink
+            .list_application_snapshots()
+            .application_name(&self.application)
+            .into_paginator()
+            .send();
+        let mut snapshots = Vec::new();
+        while let Some(page) = pages.next().await {
+            snapshots.extend(page.unwrap().snapshot_summaries.unwrap_or_default());
+        }
+        snapshots.retain(|snapshot| snapshot.snapshot_status.as_str() != "DELETING");
+        snapshots.sort_by_key(|snapshot| snapshot.snapshot_creation_timestamp.unwrap().as_nanos());
+        snapshots.into_iter().map(|s| s.snapshot_name).collect()
+    }
+
+    pub fn faults(&self) -> &'a Faults {
+        self.engine.proxy().faults()
+    }
+
+    /// Makes the calls of a function for this application fail.
+    pub fn inject(
+        &self,
+        function: &str,
+        operation: &str,
+        times: Times,
+        kind: FaultKind,
+    ) -> FaultId {
+        self.faults().inject(Fault {
+            function: Some(function.to_owned()),
+            operation: operation.to_owned(),
+            application: Some(self.application.clone()),
+            times,
+            kind,
+        })
+    }
+
+    /// Lets some calls through, and makes the next one fail.
+    pub fn inject_after(
+        &self,
+        through: u32,
+        function: &str,
+        operation: &str,
+        kind: FaultKind,
+    ) -> FaultId {
+        let no_fault = FaultKind::Delay(Duration::ZERO);
+        self.inject(function, operation, Times::Count(through), no_fault);
+        self.inject(function, operation, Times::Count(1), kind)
+    }
+
+    /// Denies a function an operation until the fault is cleared.
+    pub fn deny(&self, function: &str, operation: &str) -> FaultId {
+        let denied = FaultKind::Error {
+            code: "AccessDeniedException".to_owned(),
+            message: format!("not authorized to perform: {operation}"),
+            status: 400,
+        };
+        self.inject(function, operation, Times::Always, denied)
+    }
+
+    /// Starts an execution with this input and the application's name; its ARN. Its name is the
+    /// application's with a number.
+    pub async fn start(&self, mut input: Value, number: u32) -> String {
+        if let Some(fields) = input.as_object_mut() {
+            fields
+                .entry("application_name")
+                .or_insert_with(|| self.application.clone().into());
+        }
+        let name = format!("{}-{number}", self.application);
+        follow::start_execution(&self.sfn, self.engine.names(), &name, &input)
+            .await
+            .unwrap()
+    }
+
+    /// Runs an execution to its end. It looks for the snapshot every second.
+    pub async fn execute(&self, mut input: Value) -> Execution {
+        if let Some(fields) = input.as_object_mut() {
+            fields
+                .entry("poll_interval_seconds")
+                .or_insert_with(|| 1.into());
+        }
+        let number = Timestamp::now().subsec_nanosecond().cast_unsigned();
+        let arn = self.start(input, number).await;
+        self.end_of(&arn).await
+    }
+
+    /// Runs an execution that succeeds with this outcome; the execution and its record.
+    pub async fn succeed(&self, outcome: &str, input: Value) -> (Execution, Record) {
+        let done = self.execute(input).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        let record = self.record(&done).await;
+        assert_eq!(record["outcome"], outcome, "{record:?}");
+        (done, record)
+    }
+
+    /// Starts an execution, and stops it while it waits for its snapshot.
+    pub async fn abort(&self) -> Execution {
+        let input = json!({ "poll_interval_seconds": 300 });
+        let arn = self.start(input, 1).await;
+        self.until_state(&arn, "WaitForSnapshot").await;
+        let stop = self.sfn.stop_execution().execution_arn(&arn);
+        stop.send().await.unwrap();
+        self.end_of(&arn).await
+    }
+
+    /// Redrives an execution, to its end.
+    pub async fn redrive(&self, execution: &Execution) -> Execution {
+        let redrive = self.sfn.redrive_execution().execution_arn(&execution.arn);
+        redrive.send().await.unwrap();
+        self.end_of(&execution.arn).await
+    }
+
+    /// Waits until an execution has ended, and holds the follower to its history.
+    pub async fn end_of(&self, arn: &str) -> Execution {
+        let execution = self.ended(arn).await;
+        let started = Timestamp::from_millisecond(execution.run_id).unwrap();
+        // `$$`, as far as the definition reads it.
+        let context = json!({ "Execution": { "Id": arn, "StartTime": format!("{started:.3}") } });
+        held_to_ministack::hold_to(&execution.history, &self.definition().await, &context);
+        execution
+    }
+
+    /// Waits until an execution has ended.
+    pub async fn ended(&self, arn: &str) -> Execution {
+        let described = eventually("the end of the execution", async || {
+            let describe = self.sfn.describe_execution().execution_arn(arn);
+            let described = describe.send().await.unwrap();
+            (described.status != ExecutionStatus::Running).then_some(described)
+        })
+        .await;
+        let microseconds = (described.start_date.as_nanos() + 500).div_euclid(1_000);
+        Execution {
+            arn: arn.to_owned(),
+            status: described.status,
+            history: self.history(arn).await,
+            run_id: i64::try_from(microseconds.div_euclid(1_000)).unwrap(),
+        }
+    }
+
+    /// Waits until an execution is in that state.
+    pub async fn until_state(&self, arn: &str, state: &str) {
+        eventually(state, async || {
+            let history = self.history(arn).await;
+            let mut entered = history
+                .iter()
+                .filter_map(|event| event.state_entered_event_details());
+            let last = entered.next_back()?;
+            (last.name() == state).then_some(())
+        })
+        .await;
+    }
+
+    /// The history of an execution so far.
+    pub async fn history(&self, arn: &str) -> Vec<HistoryEvent> {
+        follow::history(&self.sfn, arn).await.unwrap()
+    }
+
+    /// The definition that the engine's machine has.
+    pub async fn definition(&self) -> Value {
+        let machine = &self.engine.names().state_machine_arn;
+        let describe = self.sfn.describe_state_machine().state_machine_arn(machine);
+        serde_json::from_str(describe.send().await.unwrap().definition()).unwrap()
+    }
+
+    /// The audit record of an execution that has ended, once it is there and announced. A repeated last step
+    /// writes the record of a run that ended well anew, and announces it no more.
+    pub async fn record(&self, execution: &Execution) -> Record {
+        self.record_under(&self.application, execution).await
+    }
+
+    /// The same, under another name.
+    pub async fn record_under(&self, app_name: &str, execution: &Execution) -> Record {
+        let wanted = match execution.status {
+            ExecutionStatus::Succeeded => None,
+            ref status => Some(status.as_str().to_owned()),
+        };
+        eventually("the announced record", async || {
+            let record = self.row(app_name, execution.run_id).await?;
+            let outcome = record.get("outcome")?.as_str()?.to_owned();
+            let expected = wanted.clone().unwrap_or_else(|| outcome.clone());
+            let announced = record.get("notified").is_some_and(|notified| {
+                notified["outcome"] == outcome.as_str()
+                    && (wanted.is_none()
+                        || record.get("finished_at") == Some(&notified["finished_at"]))
+            });
+            (outcome == expected && announced).then_some(record)
+        })
+        .await
+    }
+
+    /// The row of the table.
+    pub async fn row(&self, app_name: &str, run_id: i64) -> Option<Record> {
+        let names = self.engine.names();
+        report::get(&names.sdk_config(), &names.table, app_name, run_id)
+            .await
+            .unwrap()
+    }
+
+    /// How many rows the table has of the application.
+    pub async fn row_count(&self) -> i32 {
+        let name = self.application.clone();
+        let query = aws_sdk_dynamodb::Client::new(&self.engine.names().sdk_config()).query();
+        let rows = query
+            .table_name(&self.engine.names().table)
+            .key_condition_expression("app_name = :name")
+            .expression_attribute_values(":name", AttributeValue::S(name));
+        rows.send().await.unwrap().count
+    }
+
+    /// The run has taken one snapshot and pruned two of three old ones, and its one record says so.
+    pub async fn assert_pruned(&self, done: &Execution, old: &[String], row: &str) {
+        assert_eq!(done.status, ExecutionStatus::Succeeded, "{row}");
+        let own = done.snapshot_name();
+        assert_eq!(self.names().await, [old[2].clone(), own.clone()], "{row}");
+        let record = self.record(done).await;
+        assert_eq!(self.row_count().await, 1, "{row}");
+        assert_eq!(record["outcome"], "SUCCEEDED", "{row}");
+        assert_eq!(record["new_snapshot_name"], own, "{row}");
+        let mut deleted = names_in(&record["snapshots_deleted"]);
+        deleted.sort_unstable();
+        assert_eq!(deleted, old[..2], "{row}");
+        assert_eq!(record["snapshots_deleted_count"], 2, "{row}");
+        assert_eq!(record["snapshots_failed_to_be_deleted_count"], 0, "{row}");
+        for attribute in ["held_back", "failed_state", "error_name", "error_message"] {
+            assert!(!record.contains_key(attribute), "{row}: {attribute}");
+        }
+    }
+
+    /// The one notification that the application's subscriber has got: subject and record.
+    pub async fn notification(&self) -> (String, Value) {
+        self.notifications(1).await.remove(0)
+    }
+
+    /// The notifications that the application's subscriber has got, as many as are expected, in order: subject and
+    /// record.
+    pub async fn notifications(&self, count: usize) -> Vec<(String, Value)> {
+        let mut received = Vec::new();
+        let what = format!("{count} notifications of {}", self.application);
+        eventually(&what, async || {
+            let receive = self.sqs.receive_message().queue_url(&self.queue_url);
+            let got = receive.max_number_of_messages(10).send().await.unwrap();
+            for message in got.messages.unwrap_or_default() {
+                let envelope: Value = serde_json::from_str(&message.body.unwrap()).unwrap();
+                let record = serde_json::from_str(envelope["Message"].as_str().unwrap()).unwrap();
+                received.push((envelope["Subject"].as_str().unwrap().to_owned(), record));
+            }
+            (received.len() >= count).then_some(())
+        })
+        .await;
+        assert_eq!(received.len(), count, "{received:#?}");
+        received
+    }
+
+    /// The lines of metrics that the log has of an execution, once there are any.
+    pub async fn metrics(&self, execution: &Execution) -> Vec<Value> {
+        eventually("the metrics", async || {
+            let logs = self.engine.logs("record-and-notify", &execution.arn).await;
+            let metrics: Vec<Value> = logs
+                .unwrap()
+                .iter()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+                .filter(|line| {
+                    line["_aws"].is_object() && line["ExecutionArn"] == execution.arn.as_str()
+                })
+                .collect();
+            (!metrics.is_empty()).then_some(metrics)
+        })
+        .await
+    }
+
+    /// What the failure destination has of an execution's event.
+    pub async fn undelivered(&self, execution: &Execution) -> Value {
+        let queue_url = &self.engine.names().failure_queue_url;
+        message_about(self.engine, queue_url, &execution.arn).await
+    }
+}

@@ -1,0 +1,201 @@
+//! The command as a person types it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+/// What the command left: exit code, stdout, stderr.
+struct Said {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn plan(arguments: &[&str], stdin: &str) -> Said {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_plan"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read it may have ended.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Said {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// What the aws CLI prints of six daily snapshots, one of them with a time in epoch seconds.
+fn listing() -> Value {
+    let summary = |day: u32, time: Value| {
+        json!({
+            "SnapshotName": format!("custom_{:013}", day), "SnapshotStatus": "READY",
+            "ApplicationVersionId": 1, "SnapshotCreationTimestamp": time, "RuntimeEnvironment": "FLINK-1_20"
+        })
+    };
+    let written = |day: u32| {
+        summary(
+            day,
+            json!(format!("2026-11-{day:02}T03:00:00.420000+00:00")),
+        )
+    };
+    json!({ "SnapshotSummaries": [
+        summary(15, json!(1_794_711_600.42)), written(16), written(17), written(18), written(19),
+        written(20),
+    ]})
+}
+
+#[test]
+fn a_policy_is_tried_on_a_listing_without_an_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, picture) = (
+        folder.path().join("listing"),
+        folder.path().join("picture.svg"),
+    );
+    std::fs::write(&file, listing().to_string()).unwrap();
+    let (file, picture) = (file.to_str().unwrap(), picture.to_str().unwrap());
+    let policy = json!({ "keep_last": 2, "max_deletions_per_run": 2 }).to_string();
+    let arguments = [
+        "--snapshots",
+        file,
+        "--policy",
+        "-",
+        "--now",
+        "2026-11-20T05:30:00Z",
+        "--restore-point",
+        "custom_0000000000016",
+        "--svg",
+        picture,
+    ];
+    let said = plan(&arguments, &policy);
+    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    for expected in [
+        "custom_0000000000020   2 hours  READY   KEEP     protected: newest READY snapshot;",
+        "custom_0000000000016    4 days  READY   KEEP     protected: restore point of the application",
+        "custom_0000000000015    5 days  READY   DELETE   no rule keeps it",
+        "Of 6 snapshots 3 are kept, 3 deleted, 0 ignored. That is more than max_deletions_per_run 2:",
+    ] {
+        assert!(said.stdout.contains(expected), "{}", said.stdout);
+    }
+    let drawn = std::fs::read_to_string(picture).unwrap();
+    for row in ["\nprotected\n", "\nlast\n", "\ndeleted\n"] {
+        assert!(drawn.contains(row), "{drawn}");
+    }
+
+    let said = plan(&[&arguments[..6], &["--json"]].concat(), &policy);
+    let plan: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(plan["verdicts"][0]["snapshot_name"], "custom_0000000000020");
+    assert_eq!(plan["verdicts"][5]["action"], "DELETE");
+    let summary = json!({
+        "keep": 2, "delete": 4, "ignore": 0, "total": 6, "max_deletions_per_run": 2
+    });
+    assert_eq!(plan["summary"], summary);
+}
+
+#[test]
+fn a_file_that_cannot_be_planned_is_refused_with_the_place_and_the_cure() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let policy = file("policy", r#"{"keep_last":3}"#);
+    let listing = file("listing", &listing().to_string());
+    for (snapshots, policy, stdin, complaint) in [
+        ("-", "-", "", "--snapshots and --policy are both -"),
+        ("-", &policy, "[", "-: not JSON: EOF"),
+        (
+            "-",
+            &policy,
+            "{}",
+            "-: missing field `SnapshotSummaries`. It must be what `aws ",
+        ),
+        (
+            "-",
+            &policy,
+            r#"{"SnapshotSummaries":[{"SnapshotName":"a"}]}"#,
+            "-: SnapshotSummaries[0]: missing field `SnapshotStatus`",
+        ),
+        (
+            "-",
+            &policy,
+            r#"{"SnapshotSummaries":[{"SnapshotName":"a","SnapshotStatus":"READY","ApplicationVersionId":1,"SnapshotCreationTimestamp":"yesterday"}]}"#,
+            "-: SnapshotCreationTimestamp of a: \"yesterday\" is not a time in RFC 3339",
+        ),
+        (
+            "-",
+            &policy,
+            r#"{"SnapshotSummaries":[{"SnapshotName":"a","SnapshotStatus":"READY","ApplicationVersionId":1,"SnapshotCreationTimestamp":1e300}]}"#,
+            "of a: 1000000",
+        ),
+        (&listing, "/nowhere", "", "/nowhere: No such file"),
+        (
+            &listing,
+            "-",
+            r#"{"keep_last":0}"#,
+            "-: keep_last: invalid value: integer `0`",
+        ),
+        (
+            &listing,
+            "-",
+            r#"{"keep_lats":1}"#,
+            "-: keep_lats: unknown field `keep_lats`",
+        ),
+        (
+            &listing,
+            "-",
+            "{}",
+            "-: the policy keeps nothing: give at least one of keep_last",
+        ),
+        (
+            &listing,
+            "-",
+            r#"{"keep_daily":1,"timezone":"Mars/Base"}"#,
+            "-: retention.timezone: there is no time zone \"Mars/Base\"",
+        ),
+    ] {
+        let arguments = ["--snapshots", snapshots, "--policy", policy];
+        let said = plan(&arguments, stdin);
+        assert_eq!(said.code, 2, "{complaint}: {}", said.stdout);
+        assert!(
+            said.stderr.contains(complaint),
+            "{complaint}: {}",
+            said.stderr
+        );
+        assert_eq!(said.stdout, "");
+    }
+}
+
+#[test]
+fn the_plan_on_the_page_of_retention_is_what_the_command_prints() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let listing = format!("{root}/resources/docs/list-application-snapshots.json");
+    let arguments = [
+        "--snapshots",
+        &listing,
+        "--policy",
+        "-",
+        "--now",
+        "2026-11-22T20:00:00Z",
+    ];
+    let said = plan(&arguments, r#"{"keep_last":2,"keep_weekly":2}"#);
+    let page = std::fs::read_to_string(format!("{root}/resources/docs/retention.md")).unwrap();
+    let (begin, end) = ("<!-- plan -->\n", "<!-- /plan -->");
+    let (before, rest) = page.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let block = format!(
+        "```\n$ echo '{{\"keep_last\":2,\"keep_weekly\":2}}' | cargo plan --policy - \\\n    \
+             --snapshots resources/docs/list-application-snapshots.json --now 2026-11-22T20:00:00Z\n{}\n```",
+        said.stdout.trim_end()
+    );
+    let wanted = format!("{before}{begin}{block}\n{end}{after}");
+    expect_test::expect_file![format!("{root}/resources/docs/retention.md")].assert_eq(&wanted);
+}

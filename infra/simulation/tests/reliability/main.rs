@@ -1,0 +1,11 @@
+//! Whatever goes wrong: every fault at every call, every redrive, and thousands of random courses.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod matrix;
+mod redrive;
+mod schedules;

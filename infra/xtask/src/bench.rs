@@ -1,0 +1,179 @@
+//! `cargo local bench`: what the functions cost. Each value that has a budget must be below it.
+//!
+//! `cold_start` runs the release binaries in fresh processes that call AWS over TLS, as they do on Lambda. It measures
+//! size, start, memory and CPU time. `deletions` times runs that delete most of a full quota.
+
+mod cold_start;
+mod deletions;
+mod servers;
+
+use std::error::Error;
+use std::iter::once;
+use std::sync::PoisonError;
+
+use comfy_table::CellAlignment;
+use jiff::Timestamp;
+use serde_json::json;
+
+use cold_start::{CALLS, PROCESSES};
+use deletions::LATENCY_MS;
+use engine::engine::{Engine, EngineSettings, words};
+use engine::msf::{Behaviour, SeededSnapshot, SnapshotStatus};
+use local::report::new_table;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// What is measured of a function, or of a run. All rows of a table have the same columns.
+struct Row {
+    name: String,
+    values: Vec<Measured>,
+}
+
+/// A value and its budget, if it has one, as they are printed.
+struct Measured {
+    title: &'static str,
+    value: String,
+    budget: String,
+    is_over: bool,
+}
+
+/// The value is `None` if this system does not tell it.
+fn measured(title: &'static str, unit: &str, value: Option<f64>, budget: Option<f64>) -> Measured {
+    Measured {
+        title,
+        value: value.map_or("-".to_owned(), |value| format!("{value:.2} {unit}")),
+        budget: budget.map_or(String::new(), |budget| format!("< {budget} {unit}")),
+        is_over: budget.is_some() && value >= budget,
+    }
+}
+
+/// Measures everything and prints it to stdout. Returns whether every value is below its budget.
+pub async fn run(settings: EngineSettings) -> std::result::Result<bool, String> {
+    let engine = Engine::start(settings).await?;
+    let measured = measure(&engine).await;
+    engine.stop().await;
+    let over_budget = over_budget(&measured.map_err(|error| words(&*error))?);
+    for line in &over_budget {
+        println!("Over budget: {line}");
+    }
+    Ok(over_budget.is_empty())
+}
+
+/// Prints each table as soon as it is measured.
+async fn measure(engine: &Engine) -> Result<Vec<Row>> {
+    let (mut rows, certificates) = cold_start::measure(engine).await?;
+    println!("{}", table("function", &rows));
+    println!(
+        "\nMedian and worst of {PROCESSES} processes. Start: until the function first asks for work. Memory: the peak. \
+         CPU: of the start and {CALLS} HTTPS calls.\n\
+         All CAs: {certificates} certificates are trusted instead of one."
+    );
+    let deletions = [deletions::measure(engine).await?];
+    println!("\nRuns on a full quota of snapshots, each call answered after {LATENCY_MS} ms:");
+    println!("{}", table("", &deletions));
+    rows.extend(deletions);
+    Ok(rows)
+}
+
+/// The rows, then one of the budgets.
+fn table(title: &str, rows: &[Row]) -> String {
+    let mut table = new_table([]);
+    let columns = rows.first().map_or(&[][..], |row| row.values.as_slice());
+    table.set_header(once(title).chain(columns.iter().map(|it| it.title)));
+    for Row { name, values } in rows {
+        let values = values.iter().map(|it| it.value.as_str());
+        table.add_row(once(name.as_str()).chain(values));
+    }
+    let budgets = columns.iter().map(|it| it.budget.as_str());
+    table.add_row(once("budget").chain(budgets));
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.trim_fmt()
+}
+
+fn over_budget(rows: &[Row]) -> Vec<String> {
+    let mut over = Vec::new();
+    for Row { name, values } in rows {
+        for it in values.iter().filter(|it| it.is_over) {
+            over.push(format!(
+                "{name}, {}: {}, budget {}",
+                it.title, it.value, it.budget
+            ));
+        }
+    }
+    over
+}
+
+fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied()
+}
+
+fn worst(values: &[f64]) -> Option<f64> {
+    values.iter().copied().max_by(f64::total_cmp)
+}
+
+/// Creates an application in the engine's Managed Flink, with a READY snapshot for each time, oldest first.
+fn create_application(
+    engine: &Engine,
+    name: &str,
+    behaviour: Behaviour,
+    snapshots: impl IntoIterator<Item = Timestamp>,
+) -> Result<()> {
+    let snapshots = snapshots.into_iter().map(|created_at| SeededSnapshot {
+        name: format!("custom_{}", created_at.as_millisecond()),
+        status: SnapshotStatus::Ready,
+        created_at: Some(created_at),
+        version_id: 1,
+    });
+    let role = "arn:aws:iam::123456789012:role/bench";
+    let input = json!({
+        "ApplicationName": name, "RuntimeEnvironment": "FLINK-1_20", "ServiceExecutionRole": role
+    });
+    let input = input.to_string();
+    let emulator = engine.proxy().emulator();
+    let mut emulator = emulator.lock().unwrap_or_else(PoisonError::into_inner);
+    *emulator.behaviour(name) = behaviour;
+    emulator.seed(name, snapshots);
+    emulator.call("CreateApplication", input.as_bytes(), Timestamp::now())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(megabytes: f64, starts: [f64; 3], seconds: [f64; 3]) -> Vec<Row> {
+        let mut samples = <[cold_start::Samples; 2]>::default();
+        samples[0].start = starts.to_vec();
+        let function = cold_start::row("f".to_owned(), megabytes, &samples);
+        vec![function, deletions::row(seconds)]
+    }
+
+    #[test]
+    fn a_budget_is_kept_by_a_median_below_it_whatever_the_worst() {
+        let kept = rows(5.9, [900.0, 14.9, 1.0], [14.9, 111.4, 29.9]);
+        assert_eq!(over_budget(&kept), Vec::<String>::new());
+        let broken = rows(6.0, [1.0, 15.5, 16.0], [14.9, 112.0, 30.0]);
+        assert_eq!(
+            over_budget(&broken),
+            [
+                "f, binary: 6.00 MB, budget < 6 MB",
+                "f, start: 15.50 ms, budget < 15 ms",
+                "970 deletions, 10 a second: 112.00 s, budget < 111.5 s",
+                "970 deletions, longest invocation: 30.00 s, budget < 30 s"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_measured_is_shown_as_a_dash() {
+        let rows = rows(5.9, [1.0, 2.0, 3.0], [0.0; 3]);
+        let table = table("function", &rows[..1]);
+        let row = table.lines().find(|line| line.trim().starts_with("f "));
+        let cells: Vec<&str> = row.into_iter().flat_map(str::split_whitespace).collect();
+        assert_eq!(cells.join(" "), "f 5.90 MB 2.00 ms 3.00 ms - - - - - -");
+    }
+}

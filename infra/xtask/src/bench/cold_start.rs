@@ -1,0 +1,168 @@
+//! Cold starts: each function in fresh processes that do a little work.
+
+use std::fs::{read_dir, read_to_string};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+use super::servers::{Servers, Tls};
+use super::{Result, Row, create_application, measured, median, worst};
+use engine::engine::Engine;
+use engine::ministack::Program;
+use engine::msf::Behaviour;
+use stack::{EVERY_APPLICATION, REGION, Stack};
+
+/// The number of processes for each function and trust store. It is odd, so that one of them is the median.
+pub(super) const PROCESSES: usize = 15;
+/// The number of calls of AWS that each process makes.
+pub(super) const CALLS: usize = 2;
+const APPLICATION: &str = "bench";
+
+/// A value of each process.
+#[derive(Default)]
+pub(super) struct Samples {
+    /// From before the process is created until it first asks for work, in milliseconds.
+    pub(super) start: Vec<f64>,
+    /// The peak of the resident memory, in MiB. Empty on other systems than Linux.
+    pub(super) memory: Vec<f64>,
+    /// User and system time of all threads, in milliseconds. Empty on other systems than Linux.
+    pub(super) cpu: Vec<f64>,
+}
+
+/// Measures the functions in turn, so that a busy moment of the machine affects all of them. Also returns the number of
+/// certificates in the larger trust store.
+pub(super) async fn measure(engine: &Engine) -> Result<(Vec<Row>, usize)> {
+    let snapshot = Timestamp::from_millisecond(1_700_000_000_000)?;
+    create_application(engine, APPLICATION, Behaviour::default(), [snapshot])?;
+    let settings = Stack::of(EVERY_APPLICATION)?.functions()?;
+    let tls = Tls::new()?;
+    let mut functions = Vec::new();
+    for program in engine.work().functions.values() {
+        // From now on the system has the binary in its page cache.
+        let bytes = u32::try_from(std::fs::read(&program.binary)?.len())?;
+        functions.push((program, f64::from(bytes) / 1e6, <[Samples; 2]>::default()));
+    }
+    for _ in 0..PROCESSES {
+        for (program, _, samples) in &mut functions {
+            let settings = settings.get(&program.name).ok_or("no such function")?;
+            for (trusted, samples) in tls.trust_stores.iter().zip(samples) {
+                run(program, &settings.environment, &tls, trusted, samples)
+                    .await
+                    .map_err(|error| format!("{}: {error}", program.name))?;
+            }
+        }
+    }
+    let rows = functions
+        .iter()
+        .map(|(program, megabytes, samples)| row(program.name.clone(), *megabytes, samples));
+    let all_cas = read_to_string(&tls.trust_stores[1])?;
+    Ok((rows.collect(), all_cas.matches("BEGIN CERTIFICATE").count()))
+}
+
+/// The values of a function, whose processes trust one certificate, or all of the system's as well, as on Lambda.
+pub(super) fn row(name: String, megabytes: f64, [one_ca, all_cas]: &[Samples; 2]) -> Row {
+    let values = vec![
+        measured("binary", "MB", Some(megabytes), Some(6.0)),
+        measured("start", "ms", median(&one_ca.start), Some(15.0)),
+        measured("worst", "ms", worst(&one_ca.start), None),
+        measured("memory", "MiB", median(&one_ca.memory), Some(12.0)),
+        measured("CPU", "ms", median(&one_ca.cpu), Some(12.0)),
+        measured("worst", "ms", worst(&one_ca.cpu), None),
+        measured("start, all CAs", "ms", median(&all_cas.start), None),
+        measured("memory, all CAs", "MiB", median(&all_cas.memory), None),
+        measured("CPU, all CAs", "ms", median(&all_cas.cpu), None),
+    ];
+    Row { name, values }
+}
+
+/// Runs a process, which trusts the certificates in a file, until its work is done.
+async fn run(
+    program: &Program,
+    environment: &[(String, String)],
+    tls: &Tls,
+    trusted: &Path,
+    samples: &mut Samples,
+) -> Result<()> {
+    // The engine tells functions apart by this URL; the number of the process does not matter here.
+    let engine = format!("{}/0", program.endpoint);
+    let mut servers = Servers::start(payloads(&program.name), engine, tls).await?;
+    let began = Instant::now();
+    let mut process = Command::new(&program.binary)
+        .env_clear()
+        .envs(environment.iter().cloned())
+        .envs([
+            ("AWS_LAMBDA_RUNTIME_API", servers.runtime_api.as_str()),
+            ("AWS_LAMBDA_FUNCTION_NAME", program.name.as_str()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", "bench"),
+            ("AWS_SECRET_ACCESS_KEY", "bench"),
+            ("AWS_ENDPOINT_URL", servers.endpoint.as_str()),
+        ])
+        .env("SSL_CERT_FILE", trusted)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let finished = timeout(Duration::from_mins(1), servers.finished()).await;
+    let (first_request, calls) = finished.map_err(|_| "it does not finish its work")??;
+    // A thread that still runs has not been charged for its last milliseconds.
+    sleep(Duration::from_millis(5)).await;
+    if calls != CALLS {
+        return Err(format!("it made {calls} calls of AWS, not {CALLS}").into());
+    }
+    let start = first_request.duration_since(began).as_secs_f64();
+    samples.start.push(start * 1e3);
+    if cfg!(target_os = "linux") {
+        let (memory, cpu) = used(process.id().ok_or("it has ended")?)?;
+        samples.memory.push(memory);
+        samples.cpu.push(cpu);
+    }
+    Ok(process.kill().await?)
+}
+
+/// The peak of the memory and the CPU time of an idle process, as Linux counts them.
+fn used(pid: u32) -> Result<(f64, f64)> {
+    let first_number = |text: &str| text.split_whitespace().next()?.parse::<f64>().ok();
+    let status = read_to_string(format!("/proc/{pid}/status"))?;
+    let mut lines = status.lines();
+    let kibibytes = lines.find_map(|line| first_number(line.strip_prefix("VmHWM:")?));
+    let mut nanoseconds = 0.0;
+    for thread in read_dir(format!("/proc/{pid}/task"))? {
+        let schedstat = read_to_string(thread?.path().join("schedstat"))?;
+        nanoseconds += first_number(&schedstat).unwrap_or(0.0);
+    }
+    match kibibytes {
+        Some(kibibytes) if nanoseconds > 0.0 => Ok((kibibytes / 1024.0, nanoseconds / 1e6)),
+        _ => Err("this kernel does not keep VmHWM or schedstat in /proc".into()),
+    }
+}
+
+/// What a function is invoked with, one payload after the other, to make [`CALLS`] calls in all.
+fn payloads(function: &str) -> Vec<Value> {
+    let arn = "arn:aws:states:us-east-1:123456789012:execution:snapshot-manager:bench";
+    let started_at = "2026-11-22T20:02:27.949Z";
+    let input = json!({"application_name": APPLICATION, "notify_on": "PROBLEMS"});
+    let run = json!({"run_id": 1_795_377_747_949_i64, "execution_arn": arn, "input": input});
+    let snapshot = json!({"name": "custom_1700000000000", "accepted_at": started_at});
+    match function {
+        // It finds no snapshot of its own, and takes none, since the application does not run.
+        "create-snapshot" => {
+            vec![json!({"execution_arn": arn, "execution_started_at": started_at, "input": input})]
+        }
+        "describe-snapshot" => vec![json!({"run": run, "snapshot": snapshot}); 2],
+        // It describes the application and lists one snapshot.
+        "prune-snapshots" => {
+            vec![json!({"run": run, "snapshot": snapshot, "batch": [], "progress": {}})]
+        }
+        // It records the success and sends no notification.
+        "record-and-notify" => vec![json!({"run": run}); 2],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,81 @@
+//! Runs that delete most of a full quota of snapshots.
+
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::{Result, Row, create_application, measured};
+use engine::engine::Engine;
+use engine::faults::{Fault, FaultKind, Times};
+use engine::msf::Behaviour;
+use local::demo::milliseconds;
+use local::follow::{follow, start_execution};
+
+const DELETIONS: u32 = 970;
+/// How long each call of Managed Flink takes in these runs.
+pub(super) const LATENCY_MS: u64 = 50;
+
+pub(super) async fn measure(engine: &Engine) -> Result<Row> {
+    let unlimited = prune(engine, "unlimited", None).await?;
+    let limited = prune(engine, "limited", Some(10)).await?;
+    let reports = engine.logs("prune-snapshots", "REPORT").await?;
+    let longest = reports.iter().filter_map(|line| milliseconds(line)).max();
+    let longest = longest.ok_or("prune-snapshots has logged no invocation")?;
+    Ok(row([unlimited, limited, f64::from(longest) / 1e3]))
+}
+
+/// The seconds of a run without a limit, of one with ten deletions a second, and of the longest invocation in both.
+pub(super) fn row([unlimited, limited, longest]: [f64; 3]) -> Row {
+    let values = vec![
+        measured("no limit", "s", Some(unlimited), Some(15.0)),
+        // The limit itself imposes 97 s; 15 % more are allowed.
+        measured("10 a second", "s", Some(limited), Some(111.5)),
+        // The state machine allows an invocation more than twice as long.
+        measured("longest invocation", "s", Some(longest), Some(30.0)),
+    ];
+    let name = format!("{DELETIONS} deletions");
+    Row { name, values }
+}
+
+/// Prunes an application that has a full quota of snapshots. Returns the seconds that the run took.
+async fn prune(engine: &Engine, name: &str, deletes_per_second: Option<u32>) -> Result<f64> {
+    let now = Timestamp::now();
+    let hours = (1..=1_000).rev();
+    let snapshots = hours.map(|hours| now - SignedDuration::from_hours(hours));
+    let behaviour = Behaviour {
+        status: Some("RUNNING".to_owned()),
+        deletes_per_second,
+        ..Behaviour::default()
+    };
+    create_application(engine, name, behaviour, snapshots)?;
+    let faults = engine.proxy().faults();
+    let slow = |operation: &str| {
+        faults.inject(Fault {
+            function: Some("prune-snapshots".to_owned()),
+            operation: operation.to_owned(),
+            application: Some(name.to_owned()),
+            times: Times::Always,
+            kind: FaultKind::Delay(Duration::from_millis(LATENCY_MS)),
+        })
+    };
+    slow("DescribeApplication");
+    slow("ListApplicationSnapshots");
+    slow("DescribeApplicationSnapshot");
+    let deletions = slow("DeleteApplicationSnapshot");
+    let input = json!({
+        "application_name": name, "mode": "PRUNE",
+        "retention": { "keep_last": 30, "max_deletions_per_run": DELETIONS },
+    });
+    let names = engine.names();
+    let sfn = aws_sdk_sfn::Client::new(&names.sdk_config());
+    let began = Instant::now();
+    let execution = start_execution(&sfn, names, name, &input).await?;
+    let ended = follow(&sfn, &execution, 0).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    let calls = faults.hits(deletions);
+    if !ended.succeeded || calls < DELETIONS {
+        return Err(format!("the run {name} failed, or made only {calls} deletions").into());
+    }
+    Ok(seconds)
+}

@@ -1,0 +1,379 @@
+//! What the pages draw and list is what the definition, the template and the code say.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use contract::{Action, AuditRecord, Cure, ErrorName, Retention, RunInput, Verdict};
+use describe_snapshot::wait_seconds;
+use expect_test::expect_file;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use plan::picture::draw;
+use record_and_notify::metrics::{METRICS, RUNS};
+use retention::{Protected, Snapshot, Status, plan};
+use schemars::{Schema, schema_for};
+use serde_json::{Value, json};
+use stack::Stack;
+use stack::definition::{DEFINITION, mermaid};
+use stack::template::{Deployment, TEMPLATE, Template};
+
+const README: &str = "README.md";
+const DEPLOY: &str = "resources/docs/deploy.md";
+const RETENTION: &str = "resources/docs/retention.md";
+const OPERATIONS: &str = "resources/docs/operations.md";
+const REFERENCE: &str = "resources/docs/reference.md";
+
+/// Compares the block of a page between `<!-- NAME -->` and `<!-- /NAME -->` with `content`.
+/// `UPDATE_EXPECT=1 cargo test --locked --test readme` writes it again.
+fn assert_block(page: &str, name: &str, content: &str) {
+    let path = format!("{}/../../{page}", env!("CARGO_MANIFEST_DIR"));
+    // Read now: a block before this one may have been written a moment ago.
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let (before, rest) = text
+        .split_once(&begin)
+        .unwrap_or_else(|| panic!("{page} has no block {name}"));
+    let (_, after) = rest
+        .split_once(&end)
+        .unwrap_or_else(|| panic!("{page} has no end of the block {name}"));
+    let wanted = format!("{before}{begin}{}\n{end}{after}", content.trim_end());
+    expect_file![path].assert_eq(&wanted);
+}
+
+/// One row for each field of a type: name, what `middle` says of it, what its documentation says.
+fn rows(
+    table: &mut String,
+    schema: &Schema,
+    prefix: &str,
+    middle: impl Fn(&str, &Value) -> String,
+) {
+    for (field, property) in schema.get("properties").unwrap().as_object().unwrap() {
+        let meaning = property["description"].as_str().unwrap().replace('\n', " ");
+        let _ = writeln!(
+            table,
+            "| `{prefix}{field}` | {} | {meaning} |",
+            middle(field, property)
+        );
+    }
+}
+
+fn default_of(schema: &Schema) -> impl Fn(&str, &Value) -> String {
+    let required = schema.get("required").cloned().unwrap_or_default();
+    move |field, property| {
+        let mut required = required.as_array().into_iter().flatten();
+        if required.any(|name| name == field) {
+            return "required".to_owned();
+        }
+        match &property["default"] {
+            Value::Null => String::new(),
+            Value::String(default) => format!("`{default}`"),
+            default => format!("`{default}`"),
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The template with names in the place of what a deployment gives.
+fn stack() -> Stack {
+    let deployment = Deployment {
+        stack: "STACK".to_owned(),
+        region: "REGION".to_owned(),
+        account: "ACCOUNT".to_owned(),
+        parameters: [("ApplicationName".to_owned(), "APPLICATION".to_owned())].into(),
+    };
+    Stack::from(Template::read(TEMPLATE, deployment).unwrap())
+}
+
+/// Every parameter, in the order and under the headings in which a deployment asks for them.
+fn parameters(stack: &Stack) -> String {
+    let document = stack.template().document();
+    let all = document["Parameters"].as_object().unwrap();
+    let mut left: BTreeSet<&String> = all.keys().collect();
+    let mut table = "| parameter | default | meaning |\n|---|---|---|\n".to_owned();
+    let groups = &document["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
+    for group in groups.as_array().unwrap() {
+        let heading = group["Label"]["default"].as_str().unwrap();
+        let _ = writeln!(table, "| **{heading}** | | |");
+        for name in group["Parameters"].as_array().unwrap() {
+            let name = name.as_str().unwrap();
+            assert!(left.remove(&name.to_owned()), "{name} is in two groups");
+            let parameter = &all[name];
+            let default = match &parameter["Default"] {
+                Value::Null => "required".to_owned(),
+                Value::String(empty) if empty.is_empty() => String::new(),
+                default => format!("`{}`", text(default)),
+            };
+            let meaning = parameter["Description"].as_str().unwrap();
+            let _ = writeln!(table, "| `{name}` | {default} | {meaning} |");
+        }
+    }
+    assert!(left.is_empty(), "{left:?} are in no group");
+    table
+}
+
+/// A policy's `Action`s or `Resource`s, without what is the same in each ARN.
+fn listed(value: &Value) -> String {
+    let items = match value {
+        Value::Array(items) => items.clone(),
+        item => vec![item.clone()],
+    };
+    let items = items.iter().map(|item| {
+        let item = text(item);
+        let short = match item.splitn(6, ':').collect::<Vec<_>>().as_slice() {
+            ["arn", _, service @ ("sns" | "sqs"), _, _, name] => format!("{service} {name}"),
+            ["arn", _, _, _, _, name] => (*name).to_owned(),
+            _ => item,
+        };
+        format!("`{short}`")
+    });
+    items.collect::<Vec<_>>().join(", ")
+}
+
+/// The conditions of a statement, as `key value`.
+fn conditions(statement: &Value) -> String {
+    let operators = statement["Condition"].as_object().into_iter().flatten();
+    let keys = operators.flat_map(|(_, keys)| keys.as_object().into_iter().flatten());
+    let keys = keys.map(|(key, value)| format!("`{key}` `{}`", text(value)));
+    keys.collect::<Vec<_>>().join(", ")
+}
+
+/// Who may do what to what: roles first, then what resources let services do.
+fn permissions(stack: &Stack) -> String {
+    let template = stack.template();
+    let mut table = "| who | may | on | when |\n|---|---|---|---|\n".to_owned();
+    let mut row = |who: &str, statement: &Value| {
+        let (may, on) = (listed(&statement["Action"]), listed(&statement["Resource"]));
+        let on = if on == "`*`" {
+            "all: these have no resources to name"
+        } else {
+            &on
+        };
+        let when = conditions(statement);
+        let _ = writeln!(table, "| {who} | {may} | {on} | {when} |");
+    };
+    for id in template.of_type("AWS::IAM::Role").unwrap() {
+        let role = template.properties(id).unwrap();
+        let who = format!("role of {}", text(&role["Policies"][0]["PolicyName"]));
+        for policy in stack.role(id).unwrap().policies {
+            for statement in policy["Statement"].as_array().unwrap() {
+                row(&who, statement);
+            }
+        }
+    }
+    let rule = stack.failure_rule().unwrap();
+    for policy in [&rule.function_policy, &rule.queue_policy] {
+        for statement in policy["Statement"].as_array().unwrap() {
+            row("EventBridge, for the failure rule", statement);
+        }
+    }
+    let key = template.properties("TopicKey").unwrap();
+    for statement in key["KeyPolicy"]["Statement"].as_array().unwrap() {
+        let who = match &statement["Principal"] {
+            principal if principal["AWS"].is_string() => "the account, which can give it away",
+            principal => principal["Service"].as_str().unwrap(),
+        };
+        let mut of_the_key = statement.clone();
+        of_the_key["Resource"] = template.arn_of("TopicKey").unwrap().into();
+        row(who, &of_the_key);
+    }
+    table
+}
+
+fn alarms(stack: &Stack) -> String {
+    let mut table = "| alarm | what has happened, and what to do |\n|---|---|\n".to_owned();
+    for id in stack.template().of_type("AWS::CloudWatch::Alarm").unwrap() {
+        let alarm = stack.template().properties(id).unwrap();
+        let meaning = alarm["AlarmDescription"].as_str().unwrap().trim();
+        let _ = writeln!(table, "| `{id}` | {meaning} |");
+    }
+    table
+}
+
+const NOW: &str = "2026-11-22T20:00:00Z";
+
+/// A year and more of snapshots, so many hours apart.
+fn year_of_snapshots(hours_apart: i64) -> Vec<Snapshot> {
+    let now: Timestamp = NOW.parse().unwrap();
+    (0..400 * 24 / hours_apart)
+        .map(|number| {
+            let created_at = now - SignedDuration::from_mins(60 * hours_apart * number + 5);
+            Snapshot {
+                name: format!("custom_{}", created_at.as_millisecond()),
+                status: Status::Ready,
+                created_at: Some(created_at),
+                application_version_id: 1,
+            }
+        })
+        .collect()
+}
+
+fn planned(snapshots: &[Snapshot], policy: &Value) -> Vec<Verdict> {
+    let policy: Retention = serde_json::from_value(policy.clone()).unwrap();
+    let zone = TimeZone::get(policy.timezone.as_str()).unwrap();
+    let now = NOW.parse().unwrap();
+    plan(snapshots, &policy, &zone, Protected::default(), now)
+}
+
+/// The policy of the picture and of the first example.
+fn typical() -> Value {
+    json!({ "keep_hourly": 24, "keep_daily": 30, "keep_monthly": 12 })
+}
+
+/// What the first `count` policies leave of 400 days of hourly snapshots.
+fn examples(count: usize) -> String {
+    let mut table =
+        "| policy | what it says | kept of 9,600 | the oldest |\n|---|---|---|---|\n".to_owned();
+    let snapshots = year_of_snapshots(1);
+    let policies = [
+        (
+            typical(),
+            "Every hour for a day, every day for a month, every month for a year.",
+        ),
+        (
+            json!({ "keep_within": "P7D", "keep_weekly": 8 }),
+            "Everything of the last seven days, then the last one of each week, for eight weeks.",
+        ),
+        (
+            json!({ "keep_last": 30, "keep_yearly": 5, "timezone": "Europe/Zurich" }),
+            "The thirty newest, and the last one of each year as it ends in Zurich, for five years.",
+        ),
+    ];
+    for (policy, meaning) in policies.into_iter().take(count) {
+        let verdicts = planned(&snapshots, &policy);
+        let kept = verdicts
+            .iter()
+            .filter(|verdict| verdict.action == Action::Keep);
+        let oldest = kept.clone().next_back().unwrap();
+        let oldest = snapshots.iter().find(|s| s.name == oldest.snapshot_name);
+        let oldest = oldest.unwrap().created_at.unwrap();
+        let _ = writeln!(
+            table,
+            "| `{policy}` | {meaning} | {} | {oldest:.0} |",
+            kept.count()
+        );
+    }
+    table
+}
+
+#[test]
+fn the_picture_of_a_policy_is_the_plans() {
+    let snapshots = year_of_snapshots(6);
+    let verdicts = planned(&snapshots, &typical());
+    let picture = draw(&snapshots, &verdicts, NOW.parse().unwrap());
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../resources/docs/policy.svg"
+    );
+    expect_file![file].assert_eq(&picture);
+}
+
+/// What a run costs by how long its snapshot takes, at the default poll interval.
+fn costs() -> String {
+    // List prices of us-east-1, in dollars.
+    let (transition, request, gigabyte_second) = (0.000_025, 0.000_000_2, 0.000_013_333_4);
+    // Generous, see resources/docs/design.md: about 4 ms of CPU at 1/14 of a core; 128 MB.
+    let invocation = request + 0.1 * 0.125 * gigabyte_second;
+    let mut table = "| the snapshot takes | looks | state transitions | invocations | Step Functions | Lambda |\n|---|---|---|---|---|---|\n".to_owned();
+    for (duration, seconds) in [
+        ("10 seconds", 10),
+        ("1 minute", 60),
+        ("10 minutes", 600),
+        ("1 hour", 3_600),
+    ] {
+        let (mut looks, mut age) = (0, 0);
+        while age < seconds {
+            age += u64::from(wait_seconds(age, 15));
+            looks += 1;
+        }
+        // Two for the beginning, three for each look, two each for a batch and its end, one for the record.
+        let transitions = 2 + 3 * looks + 4 + 1;
+        let invocations = 1 + looks + 2 + 1;
+        let thousand = |count: u32, price: f64| f64::from(count) * price * 1_000.0;
+        let _ = writeln!(
+            table,
+            "| {duration} | {looks} | {transitions} | {invocations} | ${:.2} | ${:.3} |",
+            thousand(transitions, transition),
+            thousand(invocations, invocation)
+        );
+    }
+    table
+}
+
+fn metrics() -> String {
+    let mut table = "| metric | unit | dimensions | meaning |\n|---|---|---|---|\n".to_owned();
+    let rows = METRICS.iter().map(|metric| (metric, "ApplicationName"));
+    for (metric, dimensions) in rows.chain([(&RUNS, "ApplicationName, Outcome")]) {
+        let _ = writeln!(
+            table,
+            "| `{}` | {} | {dimensions} | {} |",
+            metric.name, metric.unit, metric.meaning
+        );
+    }
+    table
+}
+
+#[test]
+fn the_blocks_are_those_of_the_code() {
+    let diagram = mermaid(DEFINITION).unwrap();
+    assert_block(README, "machine", &format!("```mermaid\n{diagram}```"));
+
+    let mut table = "| field | default | meaning |\n|---|---|---|\n".to_owned();
+    let schema = schema_for!(RunInput);
+    rows(&mut table, &schema, "", default_of(&schema));
+    let schema = schema_for!(Retention);
+    rows(&mut table, &schema, "retention.", default_of(&schema));
+    assert_block(REFERENCE, "run-input", &table);
+
+    let mut table =
+        "| name | what has happened | what to do | retried |\n|---|---|---|---|\n".to_owned();
+    for name in ErrorName::ALL {
+        let retried = if name.is_retryable() { "yes" } else { "" };
+        let cure = match name.cure() {
+            Cure::Redrive => "**Redrive.**",
+            Cure::NewExecution => "**New execution.**",
+        };
+        let (cause, remedy) = (name.cause(), name.remedy());
+        let _ = writeln!(
+            table,
+            "| `{name}` | {cause} | {cure} {remedy} | {retried} |"
+        );
+    }
+    assert_block(REFERENCE, "errors", &table);
+
+    let mut table = "| attribute | type | meaning |\n|---|---|---|\n".to_owned();
+    rows(&mut table, &schema_for!(AuditRecord), "", |_, property| {
+        let kinds = match &property["type"] {
+            Value::Array(kinds) => kinds.clone(),
+            kind => vec![kind.clone()],
+        };
+        let kind = kinds
+            .iter()
+            .filter_map(Value::as_str)
+            .find(|kind| *kind != "null");
+        match (kind, property.get("anyOf")) {
+            (Some("integer"), _) => "N",
+            (Some("array"), _) => "L",
+            (None, Some(any)) if any.to_string().contains("$ref") => "M",
+            _ => "S",
+        }
+        .to_owned()
+    });
+    assert_block(REFERENCE, "audit-record", &table);
+
+    let stack = stack();
+    assert_block(DEPLOY, "parameters", &parameters(&stack));
+    assert_block(REFERENCE, "permissions", &permissions(&stack));
+    assert_block(OPERATIONS, "alarms", &alarms(&stack));
+    assert_block(REFERENCE, "metrics", &metrics());
+    assert_block(REFERENCE, "costs", &costs());
+    assert_block(README, "example", &examples(1));
+    assert_block(RETENTION, "examples", &examples(3));
+}
