@@ -104,12 +104,10 @@ pub(crate) fn decide(
         };
     }
     let hold = hold(application, run, standing, tally, wanted);
-    let next = if !tally.unseen.is_empty() {
+    let next = if !tally.unseen.is_empty() || tally.is_throttled {
         Next::Look
     } else if hold.is_some() || doomed.is_empty() || run.input.mode == Mode::Plan {
         Next::Nothing
-    } else if tally.is_throttled {
-        Next::Look
     } else {
         Next::Delete(batch(listing, &verdicts, &doomed, &tally.tried))
     };

@@ -70,6 +70,7 @@ pub async fn handle(
             };
             let mut batch = std::mem::take(&mut tally.unseen);
             batch.append(&mut tally.tried);
+            batch.append(&mut tally.untried);
             (pruning, batch, None)
         }
         Next::Nothing => (Pruning::Done, Vec::new(), None),

@@ -23,6 +23,9 @@ pub(crate) struct Tally {
     pub(crate) unseen: Vec<DoomedSnapshot>,
     /// Listed snapshots whose deletion was tried once and did not take effect.
     pub(crate) tried: Vec<DoomedSnapshot>,
+    /// Listed snapshots whose deletion was not tried, as far as this invocation knows. An earlier delivery of it may
+    /// have tried, and a listing that is behind does not show that.
+    pub(crate) untried: Vec<DoomedSnapshot>,
     /// Whether the whole batch was throttled, so that the next one has to wait.
     pub(crate) is_throttled: bool,
     /// The names of all that this batch or the progress counts as deleted or failed: no later plan of the
@@ -91,7 +94,8 @@ pub(crate) fn count(
         match effect(&doomed, fate, seen)? {
             Effect::Deleted => tally.deleted(&doomed),
             Effect::Failed(reason) => tally.failed(doomed.snapshot_name, reason),
-            Effect::Again => tally.tried.extend(doomed.tried.then_some(doomed)),
+            Effect::Again if doomed.tried => tally.tried.push(doomed),
+            Effect::Again => tally.untried.push(doomed),
             Effect::Tried => tally.tried.push(tried(doomed)),
             Effect::Unseen => tally.unseen.push(tried(doomed)),
         }

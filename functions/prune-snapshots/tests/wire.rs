@@ -325,6 +325,27 @@ async fn a_throttled_deletion_goes_into_the_next_batch_and_a_throttled_batch_wai
 }
 
 #[tokio::test]
+async fn what_an_earlier_delivery_deleted_is_counted_although_the_repeat_was_throttled() {
+    // The first delivery has deleted it, and the listing is behind.
+    let repeat = with_batch(input("RUN", 1, 25), &[3], json!({}));
+    let throttled = delete(3, Answer::Error(400, "ThrottlingException", "slow"));
+    let output = prune(repeat, [running(), throttled, ready([0, 3])])
+        .await
+        .unwrap();
+    assert_eq!(output.pruning, Pruning::Wait);
+    assert_eq!(
+        (batch_names(&output), output.planned_at.as_deref()),
+        (vec![name(3).as_str()], None)
+    );
+    let waited = serde_json::to_value(output).unwrap();
+    let output = prune(waited, [running(), ready([0]), gone(3)])
+        .await
+        .unwrap();
+    assert_eq!(output.pruning, Pruning::Done);
+    assert_eq!(output.progress.deleted_count, 1);
+}
+
+#[tokio::test]
 async fn a_look_that_is_throttled_after_a_refusal_fails_no_deletion_however_often() {
     let refused = || delete(3, Answer::Error(400, "InvalidRequestException", "in use"));
     let throttled = || look(3, Answer::Error(400, "ThrottlingException", "slow"));
