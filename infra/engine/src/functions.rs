@@ -17,6 +17,9 @@ pub const FUNCTIONS: [&str; 4] = [
 /// The manifest of this crate, which is how cargo finds the workspace.
 pub const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
+/// The workspace's manifest.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+
 /// A function's binary.
 #[derive(Clone, Debug)]
 pub struct Built {
@@ -46,7 +49,8 @@ pub fn target_folder() -> Result<PathBuf, String> {
 /// Which binaries of the functions are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// For the engine. The command `local` is built with the same profile, so that what both need is compiled once.
+    /// For the engine: with the profile of the command `local` and, as it is, with the features that the whole workspace
+    /// asks for. So what both need is compiled once.
     Dev,
     /// As they are deployed.
     Release,
@@ -54,16 +58,16 @@ pub enum Profile {
 
 /// Builds the functions. Cargo shows its own progress on stderr.
 pub async fn build(profile: Profile) -> Result<Vec<Built>, String> {
-    let arguments: &[&str] = match profile {
-        // Chosen together with the command, the dependencies have the features that it is built with.
-        Profile::Dev => &["--package", "local"],
-        Profile::Release => &["--release"],
+    let mut build = cargo();
+    build.args(["build", "--locked", "--manifest-path", WORKSPACE]);
+    match profile {
+        Profile::Dev => build.args(FUNCTIONS.iter().flat_map(|name| ["--bin", name])),
+        Profile::Release => {
+            build.arg("--release");
+            build.args(FUNCTIONS.iter().flat_map(|name| ["--package", name]))
+        }
     };
-    let output = cargo()
-        .args(["build", "--locked"])
-        .args(arguments)
-        .args(["--manifest-path", MANIFEST])
-        .args(FUNCTIONS.iter().flat_map(|name| ["--package", name]))
+    let output = build
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
