@@ -54,10 +54,10 @@ pub async fn interrupted() {
 }
 
 /// Installs what is missing and builds the functions.
-pub async fn prepare() -> Result<EngineSettings, String> {
+pub async fn prepare(profile: Profile) -> Result<EngineSettings, String> {
     let target = functions::target_folder()?;
     let python = install(&target, python::MINISTACK).await?;
-    let built = functions::build(Profile::Dev).await?;
+    let built = functions::build(profile).await?;
     Ok(EngineSettings {
         port: None,
         python,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use engine::differences::DIFFERENCES;
 use engine::engine::{Engine, EngineSettings, Names, words};
-use engine::functions;
+use engine::functions::{self, Profile};
 use engine::msf::Lifecycle;
 use jiff::Timestamp;
 use local::command::{exit_code, interrupted, prepare, until_interrupted};
@@ -97,7 +97,7 @@ async fn start(
     application: &str,
     lifecycle: Lifecycle,
 ) -> Result<Engine, String> {
-    let settings = prepare().await?;
+    let settings = prepare(Profile::Dev).await?;
     eprintln!(
         "Deploying infra/template.yaml to MiniStack. It differs from a deployment to AWS in:"
     );

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use engine::functions::{self, MANIFEST};
+use engine::functions::{self, MANIFEST, Profile};
 use local::command::{exit_code, install, prepare, until_interrupted};
 use xtask::cargo_tools::{self, CARGO_DENY, CARGO_MACHETE, CARGO_MUTANTS};
 use xtask::deployment::{self, Architecture};
@@ -54,7 +54,7 @@ async fn main() -> ExitCode {
 }
 
 async fn measure() -> Result<bool, String> {
-    bench::run(prepare().await?).await
+    bench::run(prepare(Profile::Release).await?).await
 }
 
 async fn mutants(options: Mutants) -> Result<bool, String> {
