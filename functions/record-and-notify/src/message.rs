@@ -140,7 +140,7 @@ fn cure(record: &AuditRecord) -> Option<String> {
         Some(_) if message.contains("Command: aws stepfunctions ") => None,
         Some(name) => Some(format!(
             "{} Command: {}",
-            name.remedy(),
+            name.instructions(),
             name.command(execution_arn, None)
         )),
         None => Some(format!(

@@ -1678,8 +1678,8 @@ async fn a_failure_comes_with_one_cure_and_one_command() {
     let whole = lambda_cause("Throttled", &format!("Slow. Redrive. Command: {redrive}"));
     let endless = lambda_cause("Throttled", &"x".repeat(5_000));
     let awss = "Once the cause is gone, redrive it: ";
-    let throttled = format!("{} Command: ", ErrorName::Throttled.remedy());
-    let invalid = format!("{} Command: ", ErrorName::InvalidInput.remedy());
+    let throttled = format!("{} Command: ", ErrorName::Throttled.instructions());
+    let invalid = format!("{} Command: ", ErrorName::InvalidInput.instructions());
     for (error, cause, cure, command) in [
         // The message of one of our names has it, unless it was left out or too long.
         (

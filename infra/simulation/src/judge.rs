@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use contract::{Cure, ErrorName, is_managed};
+use contract::{ErrorName, NextStep, is_managed};
 use serde_json::{Map, Value, json};
 
 use crate::backend::lock;
@@ -32,7 +32,7 @@ pub fn judge(world: &World) -> Course {
     }
     for (arn, execution) in lock(&backend.executions).iter() {
         if let Status::Failed(error, _) = &execution.status
-            && cure_of(error) == Some(Cure::Redrive)
+            && cure_of(error) == Some(NextStep::Redrive)
         {
             violations.push(format!("{arn} failed with {error} after all was well"));
         }
@@ -73,11 +73,11 @@ pub fn judge_runs(world: &World) -> Vec<String> {
 }
 
 /// What the cure of an error is, if it is one of ours.
-fn cure_of(error: &str) -> Option<Cure> {
+fn cure_of(error: &str) -> Option<NextStep> {
     let ours = ErrorName::ALL
         .into_iter()
         .find(|name| name.as_str() == error);
-    ours.map(ErrorName::cure)
+    ours.map(ErrorName::next_step)
 }
 
 /// All that a run is held against.

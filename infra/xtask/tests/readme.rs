@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use contract::{Action, AuditRecord, Cure, ErrorName, Retention, RunInput, Verdict};
+use contract::{Action, AuditRecord, ErrorName, NextStep, Retention, RunInput, Verdict};
 use describe_snapshot::wait_seconds;
 use expect_test::expect_file;
 use jiff::tz::TimeZone;
@@ -336,11 +336,11 @@ fn the_blocks_are_those_of_the_code() {
         "| name | what has happened | what to do | retried |\n|---|---|---|---|\n".to_owned();
     for name in ErrorName::ALL {
         let retried = if name.is_retryable() { "yes" } else { "" };
-        let cure = match name.cure() {
-            Cure::Redrive => "**Redrive.**",
-            Cure::NewExecution => "**New execution.**",
+        let cure = match name.next_step() {
+            NextStep::Redrive => "**Redrive.**",
+            NextStep::NewExecution => "**New execution.**",
         };
-        let (cause, remedy) = (name.cause(), name.remedy());
+        let (cause, remedy) = (name.summary(), name.instructions());
         let _ = writeln!(
             table,
             "| `{name}` | {cause} | {cure} {remedy} | {retried} |"

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct Bounded<const MIN: u32, const MAX: u32>(u32);
 
 impl<const MIN: u32, const MAX: u32> Bounded<MIN, MAX> {
-    /// `value`, moved to the nearest bound when it lies outside.
+    /// `value`, or the nearest bound if it is out of range.
     #[must_use]
     pub const fn clamped(value: u32) -> Self {
         if value < MIN {
@@ -25,7 +25,7 @@ impl<const MIN: u32, const MAX: u32> Bounded<MIN, MAX> {
         }
     }
 
-    /// The number itself.
+    /// The number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0

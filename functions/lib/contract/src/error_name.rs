@@ -1,16 +1,16 @@
-//! The names of the errors. A state machine's `Retry`, alarms and people's scripts match on them.
+//! The error names. The retriers of the state machine, alarms and scripts match them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Bounded, Mode, Retention, RunInput};
+use crate::{Mode, NotifyOn, RunInput};
 
-/// Why a step failed: `errorType` of the Lambda, `Error` of the execution, `ErrorEquals` of a
-/// `Retry`. Renaming one is a breaking change.
+/// Why a step failed: `errorType` of the Lambda, `Error` of the execution, `ErrorEquals` of a retrier.
+/// Renaming one is a breaking change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(
     missing_docs,
-    reason = "ErrorName::cause says it, and resources/docs/reference.md prints it"
+    reason = "ErrorName::summary says it, and resources/docs/reference.md prints it"
 )]
 pub enum ErrorName {
     ApplicationBusy,
@@ -31,13 +31,22 @@ pub enum ErrorName {
     Unexpected,
 }
 
-/// What carries a failed run on.
+/// What resumes or replaces a failed run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cure {
-    /// Redrive the execution once the cause is gone: it goes on at the step that failed.
+pub enum NextStep {
+    /// Redrive the execution after the cause is removed: it resumes at the step that failed.
     Redrive,
-    /// Start a new execution: this one's input or snapshot cannot get better.
+    /// Start a new execution: the input or the snapshot of this one cannot get better.
     NewExecution,
+}
+
+/// What is documented of an error.
+struct ErrorDoc {
+    name: &'static str,
+    is_retryable: bool,
+    next_step: NextStep,
+    summary: &'static str,
+    instructions: &'static str,
 }
 
 impl ErrorName {
@@ -64,169 +73,174 @@ impl ErrorName {
     /// The name as `ErrorEquals` has it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        self.row().0
+        self.doc().name
     }
 
-    /// Whether the state machine tries the step again by itself.
+    /// Whether the state machine retries the step.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
-        matches!(
-            self,
-            Self::ApplicationBusy | Self::Throttled | Self::ServiceUnavailable
-        )
+        self.doc().is_retryable
     }
 
-    /// What carries the run on.
+    /// What resumes or replaces the run.
     #[must_use]
-    pub const fn cure(self) -> Cure {
-        self.row().1
+    pub const fn next_step(self) -> NextStep {
+        self.doc().next_step
     }
 
     /// What has happened, in general.
     #[must_use]
-    pub const fn cause(self) -> &'static str {
-        self.row().2
+    pub const fn summary(self) -> &'static str {
+        self.doc().summary
     }
 
-    /// What a person does before the redrive or the new execution.
+    /// What a person does, up to the redrive or the new execution.
     #[must_use]
-    pub const fn remedy(self) -> &'static str {
-        self.row().3
+    pub const fn instructions(self) -> &'static str {
+        self.doc().instructions
     }
 
-    /// Name, cure, cause, remedy.
-    const fn row(self) -> (&'static str, Cure, &'static str, &'static str) {
-        use Cure::{NewExecution, Redrive};
+    #[allow(clippy::too_many_lines, reason = "it is a table")]
+    const fn doc(self) -> ErrorDoc {
         match self {
-            Self::ApplicationBusy => (
-                "ApplicationBusy",
-                Redrive,
-                "The application is starting, updating or scaling, or another snapshot is being taken.",
-                "Wait until the application is RUNNING and no snapshot is CREATING, then redrive.",
-            ),
-            Self::Throttled => (
-                "Throttled",
-                Redrive,
-                "The service refused calls because there were too many.",
-                "Find what else calls the service so often, then redrive.",
-            ),
-            Self::ServiceUnavailable => (
-                "ServiceUnavailable",
-                Redrive,
-                "The service answered with a server error, not in time, or not at all.",
-                "Redrive when the service is well again; the AWS Health Dashboard tells.",
-            ),
-            Self::InvalidInput => (
-                "InvalidInput",
-                NewExecution,
-                "The execution's input is not what a run needs. Nothing was changed.",
-                "Correct the named field and start a new execution.",
-            ),
-            Self::ApplicationNotFound => (
-                "ApplicationNotFound",
-                NewExecution,
-                "There is no such application in this account and Region.",
-                "Correct the name (see `aws kinesisanalyticsv2 list-applications`) and start a new execution.",
-            ),
-            Self::SnapshotsDisabled => (
-                "SnapshotsDisabled",
-                Redrive,
-                "Snapshots are turned off in the application's configuration.",
-                "Turn them on (`ApplicationSnapshotConfigurationUpdate`, `SnapshotsEnabledUpdate` true), then redrive.",
-            ),
-            Self::SnapshotLimitExceeded => (
-                "SnapshotLimitExceeded",
-                NewExecution,
-                "The application has as many snapshots as its quota allows, by default 1,000.",
-                "Start one execution with mode PRUNE and a max_deletions_per_run that acknowledges the number; a RUN works after it. Snapshots made by the service or by hand count too and are yours to delete.",
-            ),
-            Self::SnapshotFailed => (
-                "SnapshotFailed",
-                NewExecution,
-                "Flink could not complete the snapshot.",
-                "Look for failed checkpoints, backpressure and sink permissions in the application's log, then start a new execution.",
-            ),
-            Self::SnapshotTimedOut => (
-                "SnapshotTimedOut",
-                Redrive,
-                "The snapshot was still CREATING at the age of ready_timeout_seconds.",
-                "Redrive when the snapshot is READY; the step looks once more before it judges the age. Do not stop the application meanwhile.",
-            ),
-            Self::SnapshotNotFound => (
-                "SnapshotNotFound",
-                NewExecution,
-                "This run's snapshot is gone: somebody, or another program, deleted it.",
-                "Find out who deletes snapshots (CloudTrail has DeleteApplicationSnapshot), then start a new execution.",
-            ),
-            Self::AccessDenied => (
-                "AccessDenied",
-                Redrive,
-                "The function's role, a resource policy or a key does not allow the call.",
-                "Allow the named action for the function's role, then redrive.",
-            ),
-            Self::TableNotFound => (
-                "TableNotFound",
-                Redrive,
-                "The table of audit records is not there.",
-                "Create the table or correct TABLE_NAME of record-and-notify, then redrive.",
-            ),
-            Self::TopicNotFound => (
-                "TopicNotFound",
-                Redrive,
-                "The topic for notifications is not there. The audit record is written.",
-                "Create the topic or correct TOPIC_ARN of record-and-notify, then redrive.",
-            ),
-            Self::RecordConflict => (
-                "RecordConflict",
-                NewExecution,
-                "The audit record of this application and run id belongs to another execution. Nothing was overwritten.",
-                "Two executions began in the same millisecond; start a new one if this run's record matters.",
-            ),
-            Self::Misconfigured => (
-                "Misconfigured",
-                Redrive,
-                "The function's environment lacks a setting or has a malformed one.",
-                "Set the named variables of the function, then redrive.",
-            ),
-            Self::Unexpected => (
-                "Unexpected",
-                Redrive,
-                "Something that this system has no name for; the message has the service's own code and words.",
-                "Read the message and the function's log, remove the cause, then redrive.",
-            ),
+            Self::ApplicationBusy => ErrorDoc {
+                name: "ApplicationBusy",
+                is_retryable: true,
+                next_step: NextStep::Redrive,
+                summary: "The application is starting, updating or scaling, or another snapshot is being taken.",
+                instructions: "Wait until the application is RUNNING and no snapshot is CREATING, then redrive.",
+            },
+            Self::Throttled => ErrorDoc {
+                name: "Throttled",
+                is_retryable: true,
+                next_step: NextStep::Redrive,
+                summary: "The service refused calls because there were too many.",
+                instructions: "Find out what else calls the service that often, then redrive.",
+            },
+            Self::ServiceUnavailable => ErrorDoc {
+                name: "ServiceUnavailable",
+                is_retryable: true,
+                next_step: NextStep::Redrive,
+                summary: "The service answered with a server error, too late, or not at all.",
+                instructions: "Redrive when the service has recovered; see the AWS Health Dashboard.",
+            },
+            Self::InvalidInput => ErrorDoc {
+                name: "InvalidInput",
+                is_retryable: false,
+                next_step: NextStep::NewExecution,
+                summary: "The execution's input is invalid. Nothing was changed.",
+                instructions: "Correct the named field and start a new execution.",
+            },
+            Self::ApplicationNotFound => ErrorDoc {
+                name: "ApplicationNotFound",
+                is_retryable: false,
+                next_step: NextStep::NewExecution,
+                summary: "There is no such application in this account and Region.",
+                instructions: "Correct the name (see `aws kinesisanalyticsv2 list-applications`) and start a new execution.",
+            },
+            Self::SnapshotsDisabled => ErrorDoc {
+                name: "SnapshotsDisabled",
+                is_retryable: false,
+                next_step: NextStep::Redrive,
+                summary: "Snapshots are turned off in the application's configuration.",
+                instructions: "Turn them on (`ApplicationSnapshotConfigurationUpdate`, `SnapshotsEnabledUpdate` true), then redrive.",
+            },
+            Self::SnapshotLimitExceeded => ErrorDoc {
+                name: "SnapshotLimitExceeded",
+                is_retryable: false,
+                next_step: NextStep::NewExecution,
+                summary: "The application has as many snapshots as its quota allows, by default 1,000.",
+                instructions: "Start one execution with mode PLAN: it deletes nothing and reports the number of planned deletions. If the plan is right, acknowledge that number: start one execution with mode PRUNE and retention.max_deletions_per_run set to it. After that, a RUN works again. Snapshots that the service or a person took count towards the quota too; delete those yourself.",
+            },
+            Self::SnapshotFailed => ErrorDoc {
+                name: "SnapshotFailed",
+                is_retryable: false,
+                next_step: NextStep::NewExecution,
+                summary: "Flink could not complete the snapshot.",
+                instructions: "Look for failed checkpoints, backpressure and sink permissions in the application's log, then start a new execution.",
+            },
+            Self::SnapshotTimedOut => ErrorDoc {
+                name: "SnapshotTimedOut",
+                is_retryable: false,
+                next_step: NextStep::Redrive,
+                summary: "The snapshot was still CREATING at the age of ready_timeout_seconds.",
+                instructions: "Redrive when the snapshot is READY: the step checks the status before the age. Do not stop the application meanwhile.",
+            },
+            Self::SnapshotNotFound => ErrorDoc {
+                name: "SnapshotNotFound",
+                is_retryable: false,
+                next_step: NextStep::NewExecution,
+                summary: "This run's snapshot is gone: a person or another program deleted it.",
+                instructions: "Find out who deletes snapshots (CloudTrail has DeleteApplicationSnapshot), then start a new execution.",
+            },
+            Self::AccessDenied => ErrorDoc {
+                name: "AccessDenied",
+                is_retryable: false,
+                next_step: NextStep::Redrive,
+                summary: "The function's role, a resource policy or a key does not allow the call.",
+                instructions: "Allow the named action for the function's role, then redrive.",
+            },
+            Self::TableNotFound => ErrorDoc {
+                name: "TableNotFound",
+                is_retryable: false,
+                next_step: NextStep::Redrive,
+                summary: "The table of audit records does not exist.",
+                instructions: "Create the table or correct TABLE_NAME of record-and-notify, then redrive.",
+            },
+            Self::TopicNotFound => ErrorDoc {
+                name: "TopicNotFound",
+                is_retryable: false,
+                next_step: NextStep::Redrive,
+                summary: "The topic for notifications does not exist. The audit record is written.",
+                instructions: "Create the topic or correct TOPIC_ARN of record-and-notify, then redrive.",
+            },
+            Self::RecordConflict => ErrorDoc {
+                name: "RecordConflict",
+                is_retryable: false,
+                next_step: NextStep::NewExecution,
+                summary: "The audit record of this application and run id belongs to another execution. Nothing was overwritten.",
+                instructions: "Two executions started in the same millisecond. Start a new one if you need a record of this run.",
+            },
+            Self::Misconfigured => ErrorDoc {
+                name: "Misconfigured",
+                is_retryable: false,
+                next_step: NextStep::Redrive,
+                summary: "A setting in the function's environment is missing or malformed.",
+                instructions: "Set the named variables of the function, then redrive.",
+            },
+            Self::Unexpected => ErrorDoc {
+                name: "Unexpected",
+                is_retryable: false,
+                next_step: NextStep::Redrive,
+                summary: "An error that has no name here. The message has the service's code and text.",
+                instructions: "Read the message and the function's log, remove the cause, then redrive.",
+            },
         }
     }
-}
 
-impl ErrorName {
-    /// The command that carries the run on, for a person to copy. `input` is the failed run's, if
-    /// it was valid.
+    /// The command of the next step, for a person to copy. `input` is the failed run's, if it was valid.
     #[must_use]
     pub fn command(self, execution_arn: &str, input: Option<&RunInput>) -> String {
-        match self.cure() {
-            Cure::Redrive => redrive_command(execution_arn),
-            Cure::NewExecution => {
-                let input = match self {
-                    Self::InvalidInput | Self::ApplicationNotFound => None,
-                    Self::SnapshotLimitExceeded => input.cloned().map(|input| RunInput {
-                        mode: Mode::Prune,
-                        retention: Retention {
-                            max_deletions_per_run: Bounded::clamped(1_000),
-                            ..input.retention
-                        },
-                        ..input
-                    }),
-                    _ => input.cloned(),
-                };
-                let input = input
-                    .and_then(|input| serde_json::to_string(&input).ok())
-                    .unwrap_or_else(|| "<the corrected input>".to_owned());
-                format!(
-                    "aws stepfunctions start-execution --state-machine-arn {} --input '{input}'",
-                    state_machine_arn(execution_arn)
-                )
-            }
+        if self.next_step() == NextStep::Redrive {
+            return redrive_command(execution_arn);
         }
+        let input = match self {
+            Self::InvalidInput | Self::ApplicationNotFound => None,
+            // Nobody has seen what a PRUNE would delete. The plan must be announced to be seen.
+            Self::SnapshotLimitExceeded => input.cloned().map(|input| RunInput {
+                mode: Mode::Plan,
+                notify_on: NotifyOn::All,
+                ..input
+            }),
+            _ => input.cloned(),
+        };
+        let input = input
+            .and_then(|input| serde_json::to_string(&input).ok())
+            .unwrap_or_else(|| "<the corrected input>".to_owned());
+        format!(
+            "aws stepfunctions start-execution --state-machine-arn {} --input '{input}'",
+            state_machine_arn(execution_arn)
+        )
     }
 }
 
@@ -272,15 +286,16 @@ mod tests {
     }
 
     #[test]
-    fn a_full_quota_is_cured_by_a_prune_of_the_same_application_and_policy() {
-        let input =
-            serde_json::from_str(r#"{"application_name":"orders","retention":{"keep_last":7}}"#)
-                .unwrap();
-        let command = ErrorName::SnapshotLimitExceeded.command(EXECUTION, Some(&input));
+    fn a_full_quota_asks_for_an_announced_plan_and_leaves_the_policy_and_its_brake_as_they_are() {
+        let failed: RunInput = serde_json::from_str(
+            r#"{"application_name":"orders","retention":{"keep_last":7},"notify_on":"PROBLEMS"}"#,
+        )
+        .unwrap();
+        let command = ErrorName::SnapshotLimitExceeded.command(EXECUTION, Some(&failed));
         let machine = "arn:aws:states:eu-central-1:123456789012:stateMachine:snapshots";
         let start =
             format!("aws stepfunctions start-execution --state-machine-arn {machine} --input '");
-        let input: RunInput = serde_json::from_str(
+        let started: RunInput = serde_json::from_str(
             command
                 .strip_prefix(&start)
                 .unwrap()
@@ -288,17 +303,26 @@ mod tests {
                 .unwrap(),
         )
         .unwrap();
-        assert_eq!(input.mode, Mode::Prune);
-        assert_eq!(input.application_name.as_str(), "orders");
-        assert_eq!(input.retention.keep_last.unwrap().get(), 7);
-        assert_eq!(input.retention.max_deletions_per_run.get(), 1_000);
+        assert_eq!(
+            started,
+            RunInput {
+                mode: Mode::Plan,
+                notify_on: NotifyOn::All,
+                ..failed
+            }
+        );
+        assert_eq!(started.retention.max_deletions_per_run.get(), 25);
+        let instructions = ErrorName::SnapshotLimitExceeded.instructions();
+        let (plan, prune) = instructions.split_once("mode PRUNE").unwrap();
+        assert!(plan.contains("mode PLAN"), "{instructions}");
+        assert!(prune.contains("max_deletions_per_run"), "{instructions}");
     }
 
     #[test]
-    fn what_the_machine_retries_by_itself_is_redriven_by_hand() {
+    fn what_the_state_machine_retries_is_redriven_by_hand() {
         for name in ErrorName::ALL {
             assert!(
-                !name.is_retryable() || name.cure() == Cure::Redrive,
+                !name.is_retryable() || name.next_step() == NextStep::Redrive,
                 "{name}"
             );
         }

@@ -1,31 +1,41 @@
-//! The shapes that pass between the states of the machine, the names of its errors, and the audit
-//! record: everything that one function promises another, and nothing that talks to AWS.
+//! What passes between the states of the state machine, the run input, the names of the errors, and the audit record.
+//! Nothing here calls AWS.
 //!
-//! Where a run begins, unknown fields of its input and policy are refused, because a misspelt setting
-//! must not be ignored. What passes between states ignores unknown fields and defaults new ones, because
-//! a redrive up to 14 days later hands today's payload to tomorrow's code, and a stack that goes back to
-//! an older release hands tomorrow's payload to today's.
+//! Unknown fields of the run input and the policy are refused where a run starts, because a misspelt setting must not
+//! be ignored. Payloads between states ignore unknown fields and have defaults for new ones: a redrive up to 14 days
+//! later passes the payload of one release to the next, and a stack that goes back to an older release does the
+//! reverse.
 
 mod bounded;
 mod error_name;
+mod keep_within;
+mod names;
 mod parse;
+mod pruning;
 mod record;
+mod retention;
 mod run;
+mod status_change;
 mod steps;
 
 pub use bounded::Bounded;
-pub use error_name::{Cure, ErrorName, redrive_command};
-pub use parse::parse;
-pub use record::{AuditRecord, Notified, Outcome};
-pub use run::{
-    ApplicationName, KeepNames, KeepWithin, MANAGED_PREFIX, Mode, NO_RULE, NotifyOn, Retention,
-    Run, RunInput, Scope, TimeZoneName, UnknownFields, is_managed, is_snapshot_name,
+pub use error_name::{ErrorName, NextStep, redrive_command};
+pub use keep_within::KeepWithin;
+pub use names::{
+    ApplicationName, KeepNames, MANAGED_PREFIX, TimeZoneName, is_managed, is_snapshot_name,
     managed_run_id,
 };
+pub use parse::parse;
+pub use pruning::{
+    Action, DeletedSnapshot, DoomedSnapshot, FailedDeletion, HeldBack, HeldBackCause, Progress,
+    PruneSnapshotsInput, PruneSnapshotsOutput, Pruning, Verdict,
+};
+pub use record::{AuditRecord, Notified, Outcome};
+pub use retention::{NO_RULE, Retention, Scope};
+pub use run::{Mode, NotifyOn, Run, RunInput, UnknownFields};
+pub use status_change::{ExecutionStatusChange, ExecutionStatusDetail, FailedStatus};
 pub use steps::{
-    Action, CreateSnapshotInput, CreateSnapshotOutput, DeletedSnapshot, DescribeSnapshotInput,
-    DescribeSnapshotOutput, DoomedSnapshot, ExecutionStatusChange, ExecutionStatusDetail,
-    FailedDeletion, FailedStatus, HeldBack, HeldBackCause, Progress, PruneSnapshotsInput,
-    PruneSnapshotsOutput, Pruning, RecordAndNotifyInput, RecordAndNotifyOutput, Recorded,
-    RunSnapshot, RunSummary, SnapshotCreation, SnapshotStatus, Verdict,
+    CreateSnapshotInput, CreateSnapshotOutput, DescribeSnapshotInput, DescribeSnapshotOutput,
+    RecordAndNotifyInput, RecordAndNotifyOutput, Recorded, RunSnapshot, RunSummary,
+    SnapshotCreation, SnapshotStatus,
 };

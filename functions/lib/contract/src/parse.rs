@@ -1,4 +1,4 @@
-//! JSON as a type, or the place and the fact that are in the way.
+//! JSON -> a type, with errors that name the field.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -5,96 +5,95 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DeletedSnapshot, FailedDeletion, HeldBack, Mode, Verdict};
 
-/// One run, as the table keeps it. Table, keys and the first attributes are named as the original
-/// Python sample named them, so its history stays readable. What is not known is absent.
+/// One run in the table. The table, its keys and the first attributes have the names that the original Python
+/// sample gave them, so the sample's history remains readable. An unknown value is absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditRecord {
-    /// Partition key: the application, or `(unknown)` when the input named none that can be, or another
-    /// than the stack's.
+    /// Partition key: the application, or `(unknown)` if the input does not name the stack's application.
     pub app_name: String,
-    /// Sort key: the start of the execution in epoch milliseconds.
+    /// Sort key: the start time of the execution in epoch milliseconds.
     pub snapshot_manager_run_id: i64,
     /// How the run ended.
     pub outcome: Outcome,
-    /// RUN, PRUNE or PLAN.
+    /// `RUN`, `PRUNE` or `PLAN`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// The execution in Step Functions.
+    /// The ARN of the execution.
     pub execution_arn: String,
-    /// Epoch milliseconds.
+    /// The start time of the execution in epoch milliseconds.
     pub started_at: i64,
-    /// Epoch milliseconds: when the record was made, or when a failed execution stopped.
+    /// When the record was made or, if the execution failed, when it stopped, in epoch milliseconds.
     pub finished_at: i64,
-    /// How often the execution was redriven before this end; not known of a run that release 0.1.0 began.
+    /// How many times the execution was redriven before this end. May be absent for a run that release 0.1.0 started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redrive_count: Option<u32>,
-    /// This run's snapshot.
+    /// The name of this run's snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_snapshot_name: Option<String>,
-    /// The service's creation timestamp of it, RFC 3339.
+    /// The creation timestamp of this run's snapshot as the service gives it, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_snapshot_create_time: Option<String>,
-    /// The version of the application that it was taken of.
+    /// The application version that this run's snapshot was taken of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flink_app_version_id: Option<String>,
-    /// Its age in seconds when it was first seen READY: the longest that it can have taken.
+    /// The age of this run's snapshot in seconds when it was first seen READY: it took at most this long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_seconds: Option<u64>,
-    /// Why no snapshot was taken, when `SKIPPED`.
+    /// If `SKIPPED`: why no snapshot was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_reason: Option<String>,
     /// The first 100 deleted snapshots, with reasons.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_deleted: Option<Vec<DeletedSnapshot>>,
-    /// How many were deleted.
+    /// The number of deleted snapshots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_deleted_count: Option<u32>,
-    /// Those that could not be deleted, with reasons.
+    /// The first 100 snapshots that could not be deleted, with reasons.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_failed_to_be_deleted: Option<Vec<FailedDeletion>>,
-    /// How many could not be deleted.
+    /// The number of snapshots that could not be deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_failed_to_be_deleted_count: Option<u32>,
-    /// Deletions that the plan wanted and that were not begun.
+    /// Deletions that the plan wanted and the run did not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<HeldBack>,
-    /// READY snapshots after the run.
+    /// The number of READY snapshots after the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_ready: Option<u32>,
-    /// All snapshots after the run.
+    /// The number of all snapshots after the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_total: Option<u32>,
     /// The creation timestamp of the newest READY snapshot after the run, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_ready_snapshot_create_time: Option<String>,
-    /// The plan, newest snapshot first, at most 200, when `PLANNED`.
+    /// If `PLANNED`: the plan, newest snapshot first, at most 200 snapshots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Vec<Verdict>>,
-    /// How many deletions the plan wants, when `PLANNED`.
+    /// If `PLANNED`: the number of deletions in the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletions_planned: Option<u32>,
     /// The state that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_state: Option<String>,
-    /// One of the documented names, or one of AWS's.
+    /// The error's name: one of the documented ones, or one of AWS's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_name: Option<String>,
-    /// The fact, the cure, and the command.
+    /// The fact, what to do, and the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// The outcome whose metrics are in the log although nobody wanted an announcement.
+    /// The outcome whose metrics are in the log, if the run is not announced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Outcome>,
-    /// The announcement of this run, once the topic has accepted it.
+    /// The announcement of this run, after the topic has accepted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notified: Option<Notified>,
-    /// When DynamoDB may drop the row, epoch seconds.
+    /// When DynamoDB may delete the row, in epoch seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
 }
 
 impl AuditRecord {
-    /// The attributes that a record may lack.
+    /// The optional attributes.
     pub const OPTIONAL: [&str; 23] = [
         "redrive_count",
         "mode",
@@ -133,25 +132,24 @@ pub enum Outcome {
     PruneIncomplete,
     /// The application was not running.
     Skipped,
-    /// The plan is made, nothing else.
+    /// The run made the plan and did nothing else.
     Planned,
     /// A step failed.
     Failed,
-    /// The execution took longer than the machine allows.
+    /// The execution took longer than the state machine allows.
     TimedOut,
     /// Somebody stopped the execution.
     Aborted,
 }
 
 impl Outcome {
-    /// Whether the execution came to its end without coming to the end of its last state, so that the
-    /// event of Step Functions tells of it.
+    /// Whether the execution failed, timed out or was stopped. Step Functions then sends an event.
     #[must_use]
     pub const fn is_failed_execution(self) -> bool {
         matches!(self, Self::Failed | Self::TimedOut | Self::Aborted)
     }
 
-    /// Whether somebody should look.
+    /// Whether somebody should look at the run.
     #[must_use]
     pub const fn is_problem(self) -> bool {
         matches!(
@@ -160,7 +158,7 @@ impl Outcome {
         )
     }
 
-    /// The outcome as the record has it.
+    /// The outcome as in the record.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -175,13 +173,13 @@ impl Outcome {
     }
 }
 
-/// An announcement.
+/// The announcement of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Notified {
-    /// The outcome that was announced.
+    /// The announced outcome.
     pub outcome: Outcome,
-    /// The `finished_at` that was announced.
+    /// The announced `finished_at`.
     pub finished_at: i64,
-    /// SNS's id of the message.
+    /// The message id that SNS gave.
     pub message_id: String,
 }

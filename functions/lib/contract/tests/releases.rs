@@ -1,128 +1,288 @@
-//! The payloads of every release are still read. `resources/events` has a directory for each: what
-//! its code handed on, and what its schemas were.
+//! Today's types read the sample payloads in `resources/events` and the payloads of every release, which have a
+//! directory each. The payloads of this release show everything that its schemas have, so they need no copy of them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on fails"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use contract::{
-    AuditRecord, CreateSnapshotInput, DescribeSnapshotInput, ExecutionStatusChange,
-    PruneSnapshotsInput, RunInput, RunSummary,
+    AuditRecord, CreateSnapshotInput, DescribeSnapshotInput, ExecutionStatusChange, NO_RULE,
+    PruneSnapshotsInput, RecordAndNotifyInput, RunInput, RunSummary,
 };
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use testkit::hostile::{places, without};
 
-const CURE: &str = "A redrive up to 14 days later hands this payload to today's code: make the change \
-                    compatible (a default for a new field, the old value beside a new one), and leave \
-                    the file as it is.";
+const WHAT_TO_DO: &str = "A redrive up to 14 days later passes this payload to today's code: make the change \
+                          compatible (a default for a new field, the old value beside a new one), and leave \
+                          the payload as it is.";
 
-/// The files of the directory, by name.
-fn entries(path: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(path)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+/// A file of `resources/events`.
+struct Payload {
+    /// Its path below `resources/events`.
+    path: String,
+    /// Its directory; empty for the samples.
+    release: String,
+    /// Its name up to the first dot. What follows says what is special about it.
+    kind: String,
+    value: Value,
+}
+
+fn payloads() -> Vec<Payload> {
+    let events = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../resources/events");
+    let (releases, samples): (Vec<PathBuf>, Vec<PathBuf>) =
+        entries(&events).into_iter().partition(|path| path.is_dir());
+    let released = releases.iter().flat_map(|release| entries(release));
+    let read = |path: PathBuf| {
+        let below = path.strip_prefix(&events).unwrap();
+        let name = below.file_name().unwrap().to_str().unwrap();
+        let value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let kind = match name.split('.').next().unwrap() {
+            // The definition of 0.1.0 gives the last state nothing else.
+            "record-and-notify-input" if value.get("done").is_none() => "run-summary",
+            kind => kind,
+        };
+        Payload {
+            path: below.display().to_string(),
+            release: below.parent().unwrap().display().to_string(),
+            kind: kind.to_owned(),
+            value,
+        }
+    };
+    samples.into_iter().chain(released).map(read).collect()
+}
+
+/// What is in the directory, by name.
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
 }
 
-fn read(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+/// Today's type of a kind of payload.
+struct Today {
+    parse: fn(&Value) -> Result<(), serde_json::Error>,
+    schema: fn() -> Schema,
 }
 
-/// Each payload of a release with where it is, the name of its type, and that release's schema.
-fn payloads() -> Vec<(String, String, Value, jsonschema::Validator)> {
-    let events = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../resources/events");
-    let releases = entries(&events).into_iter().filter(|path| path.is_dir());
-    releases
-        .flat_map(|release| {
-            let files = entries(&release).into_iter().filter(|path| path.is_file());
-            files.map(move |path| {
-                let stem = path.file_stem().unwrap().to_str().unwrap();
-                let kind = stem.split('.').next().unwrap().to_owned();
-                let schema = read(&release.join(format!("schemas/{kind}.json")));
-                let place = path.strip_prefix(release.parent().unwrap()).unwrap();
-                (
-                    place.display().to_string(),
-                    kind,
-                    read(&path),
-                    jsonschema::validator_for(&schema).unwrap(),
-                )
-            })
-        })
-        .collect()
-}
-
-/// Whether today's code takes the payload.
-fn parse(kind: &str, payload: &Value) -> Result<(), serde_json::Error> {
-    fn parses<T: DeserializeOwned>(payload: &Value) -> Result<(), serde_json::Error> {
-        serde_json::from_value::<T>(payload.clone()).map(|_| ())
-    }
-    match kind {
-        "run-input" => parses::<RunInput>(payload),
-        "create-snapshot-input" => parses::<CreateSnapshotInput>(payload)
-            .and_then(|()| parses::<RunInput>(&payload["input"])),
-        "describe-snapshot-input" => parses::<DescribeSnapshotInput>(payload),
-        "prune-snapshots-input" => parses::<PruneSnapshotsInput>(payload),
-        // The definition of 0.1.0 gave the last state nothing but this.
-        "record-and-notify-input" => parses::<RunSummary>(payload),
-        "execution-status-change" => parses::<ExecutionStatusChange>(payload),
-        "audit-record" => parses::<AuditRecord>(payload),
-        other => panic!("no step takes {other}"),
-    }
-}
-
-fn assert_parses(place: &str, what: &str, kind: &str, payload: &Value) {
-    if let Err(error) = parse(kind, payload) {
-        panic!("resources/events/{place}{what}: {error}.\n{CURE}\n{payload:#}");
-    }
-}
-
-#[test]
-fn the_payloads_of_every_release_are_valid_by_its_schemas_and_still_parse() {
-    let payloads = payloads();
-    for (place, kind, payload, schema) in &payloads {
-        assert!(schema.is_valid(payload), "{place}");
-        assert_parses(place, "", kind, payload);
-    }
-    assert!(payloads.len() >= 19, "{}", payloads.len());
-}
-
-#[test]
-fn what_a_release_could_leave_out_may_still_be_missing() {
-    let mut left_out = 0;
-    for (place, kind, payload, schema) in payloads() {
-        let optional: Vec<String> = places(&payload)
-            .into_iter()
-            .filter(|at| !at.is_empty() && schema.is_valid(&without(payload.clone(), at)))
-            .collect();
-        for at in &optional {
-            let shorter = without(payload.clone(), at);
-            assert_parses(&place, &format!(" without {at}"), &kind, &shorter);
+impl Today {
+    fn of(kind: &str) -> Self {
+        match kind {
+            "run-input" => Self::new::<RunInput>(),
+            "create-snapshot-input" => Self {
+                parse: |payload| {
+                    let read: CreateSnapshotInput = serde_json::from_value(payload.clone())?;
+                    serde_json::from_value::<RunInput>(read.input).map(drop)
+                },
+                schema: || schema_for!(CreateSnapshotInput),
+            },
+            "describe-snapshot-input" => Self::new::<DescribeSnapshotInput>(),
+            "prune-snapshots-input" => Self::new::<PruneSnapshotsInput>(),
+            "record-and-notify-input" => Self::new::<RecordAndNotifyInput>(),
+            "run-summary" => Self::new::<RunSummary>(),
+            "execution-status-change" => Self::new::<ExecutionStatusChange>(),
+            "audit-record" => Self::new::<AuditRecord>(),
+            other => panic!("nothing gets a {other}"),
         }
-        // From the end, so that an item that is taken out moves none that is still to go.
-        let least = optional.iter().rev().fold(payload, |payload, at| {
-            let shorter = without(payload.clone(), at);
-            if schema.is_valid(&shorter) {
-                shorter
-            } else {
-                payload
-            }
-        });
-        assert_parses(&place, " without anything that can go", &kind, &least);
-        left_out += optional.len();
     }
-    assert!(left_out > 100, "{left_out}");
+
+    fn new<T: DeserializeOwned + JsonSchema>() -> Self {
+        Self {
+            parse: |payload| serde_json::from_value::<T>(payload.clone()).map(drop),
+            schema: || schema_for!(T),
+        }
+    }
 }
 
-/// Where a run begins: the places in which an unknown field is refused.
-const BEGINNINGS: [(&str, &str); 4] = [
+impl Payload {
+    /// Asserts that today's code reads `value`, which is this payload with a change.
+    fn assert_parses(&self, value: &Value, change: &str) {
+        if let Err(error) = (Today::of(&self.kind).parse)(value) {
+            let path = &self.path;
+            panic!("resources/events/{path}{change}: {error}.\n{WHAT_TO_DO}\n{value:#}");
+        }
+    }
+}
+
+#[test]
+fn every_payload_parses_and_is_valid_by_todays_schema() {
+    let payloads = payloads();
+    for payload in &payloads {
+        payload.assert_parses(&payload.value, "");
+        let schema = (Today::of(&payload.kind).schema)();
+        let validator = jsonschema::validator_for(schema.as_value()).unwrap();
+        let errors = validator.iter_errors(&payload.value);
+        let errors: Vec<String> = errors.map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{}: {errors:?}", payload.path);
+    }
+    assert!(payloads.len() >= 70, "{}", payloads.len());
+    let samples = payloads.iter().filter(|payload| payload.release.is_empty());
+    assert!(samples.count() >= 6, "there is a sample for each input");
+}
+
+/// An object in a payload or a schema, known by the name of the field that it stands in, or by the payload's kind.
+struct Object<'a> {
+    name: &'a str,
+    fields: &'a Map<String, Value>,
+}
+
+fn objects<'a>(name: &'a str, value: &'a Value) -> Vec<Object<'a>> {
+    match value {
+        Value::Object(fields) => {
+            let inner = fields.iter().flat_map(|(name, value)| objects(name, value));
+            std::iter::once(Object { name, fields })
+                .chain(inner)
+                .collect()
+        }
+        Value::Array(items) => items.iter().flat_map(|item| objects(name, item)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn what_a_release_leaves_out_somewhere_may_be_missing_everywhere() {
+    let payloads = payloads();
+    let mut left_out = 0;
+    for payload in &payloads {
+        let release: Vec<Object> = payloads
+            .iter()
+            .filter(|other| other.release == payload.release)
+            .flat_map(|other| objects(&other.kind, &other.value))
+            .collect();
+        for place in places(&payload.value) {
+            let Some((parent, field)) = place.rsplit_once('/') else {
+                continue;
+            };
+            let name = parent
+                .rsplit('/')
+                .find(|part| !part.is_empty() && part.parse::<usize>().is_err())
+                .unwrap_or(&payload.kind);
+            let is_item = field.parse::<usize>().is_ok();
+            let is_optional = is_item
+                || release
+                    .iter()
+                    .any(|object| object.name == name && !object.fields.contains_key(field));
+            let shorter = without(payload.value.clone(), &place);
+            // No release accepts a policy without a rule.
+            let is_without_rule = (Today::of(&payload.kind).parse)(&shorter)
+                .is_err_and(|error| error.to_string().starts_with(NO_RULE));
+            if is_optional && !is_without_rule {
+                payload.assert_parses(&shorter, &format!(" without {place}"));
+                left_out += 1;
+            }
+        }
+    }
+    assert!(left_out > 1_000, "{left_out}");
+}
+
+/// A field in a schema.
+struct Field {
+    /// The name of the [`Object`] that has it.
+    object: String,
+    name: String,
+    is_optional: bool,
+}
+
+/// The fields of a schema, which is a part of `root`.
+fn fields(root: &Value, schema: &Value, object: &str) -> Vec<Field> {
+    let mut found = Vec::new();
+    for schema in resolved(root, schema) {
+        let required = schema["required"].as_array();
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            found.push(Field {
+                object: object.to_owned(),
+                name: name.clone(),
+                is_optional: required.is_none_or(|names| !names.contains(&json!(name))),
+            });
+            found.extend(fields(root, property, name));
+        }
+        if let Some(items) = schema.get("items") {
+            found.extend(fields(root, items, object));
+        }
+    }
+    found
+}
+
+/// The schema, and those that it refers to or chooses from.
+fn resolved<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+    let referred = schema["$ref"].as_str().map(|reference| {
+        let pointer = reference.strip_prefix('#').unwrap();
+        root.pointer(pointer).unwrap()
+    });
+    let choices = ["anyOf", "oneOf"].map(|keyword| schema[keyword].as_array());
+    let chosen = choices.into_iter().flatten().flatten();
+    let mut all = vec![schema];
+    for other in referred.into_iter().chain(chosen) {
+        all.extend(resolved(root, other));
+    }
+    all
+}
+
+/// The values of all enums in a schema.
+fn constants(schema: &Value) -> Vec<&Value> {
+    let all = objects("", schema).into_iter();
+    all.flat_map(|object| {
+        let constant = object.fields.get("const").into_iter();
+        let choices = object.fields.get("enum").and_then(Value::as_array);
+        constant.chain(choices.into_iter().flatten())
+    })
+    .collect()
+}
+
+#[test]
+fn the_payloads_of_this_release_show_every_field_its_absence_and_every_value_of_an_enum() {
+    const RELEASE: &str = env!("CARGO_PKG_VERSION");
+    let payloads: Vec<Payload> = payloads()
+        .into_iter()
+        .filter(|payload| payload.release == RELEASE)
+        .collect();
+    let shown: Vec<Object> = payloads
+        .iter()
+        .flat_map(|payload| objects(&payload.kind, &payload.value))
+        .collect();
+    let text: String = payloads.iter().map(|it| it.value.to_string()).collect();
+    let mut missing = Vec::new();
+    for kind in [
+        "run-input",
+        "create-snapshot-input",
+        "describe-snapshot-input",
+        "prune-snapshots-input",
+        "record-and-notify-input",
+        "execution-status-change",
+        "audit-record",
+    ] {
+        let schema = (Today::of(kind).schema)();
+        let schema = schema.as_value();
+        for Field {
+            object,
+            name,
+            is_optional,
+        } in fields(schema, schema, kind)
+        {
+            let is_there = |it: &Object| it.fields.contains_key(&name);
+            let mut all = shown.iter().filter(|it| it.name == object);
+            if !all.clone().any(is_there) {
+                missing.push(format!("{object}.{name}"));
+            }
+            if is_optional && all.all(is_there) {
+                missing.push(format!("{object} without {name}"));
+            }
+        }
+        let values = constants(schema).into_iter().map(Value::to_string);
+        missing.extend(values.filter(|value| !text.contains(value)));
+    }
+    assert!(
+        missing.is_empty(),
+        "resources/events/{RELEASE} does not show {missing:?}. Add it there if {RELEASE} is not released yet. \
+         Otherwise raise the version in Cargo.toml and add a directory for it."
+    );
+}
+
+/// Where a run starts: the places in which an unknown field is refused.
+const STARTS: [(&str, &str); 4] = [
     ("run-input", ""),
     ("run-input", "/retention"),
     ("create-snapshot-input", "/input"),
@@ -130,55 +290,66 @@ const BEGINNINGS: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn a_field_of_another_release_is_ignored_at_every_place_but_where_a_run_begins() {
+fn an_unknown_field_is_ignored_at_every_place_except_where_a_run_starts() {
     let mut refused = 0;
-    for (place, kind, payload, _) in payloads() {
-        for at in places(&payload) {
-            let mut payload = payload.clone();
-            let Some(Value::Object(fields)) = payload.pointer_mut(&at) else {
+    for payload in payloads() {
+        for at in places(&payload.value) {
+            let mut value = payload.value.clone();
+            let Some(Value::Object(fields)) = value.pointer_mut(&at) else {
                 continue;
             };
             fields.insert("field_of_another_release".to_owned(), "x".into());
-            let what = format!(" with one more field at {at:?}");
-            assert_parses(&place, &what, &kind, &payload);
-            let begun = match kind.as_str() {
-                "run-input" => Some(&payload),
-                "create-snapshot-input" => Some(&payload["input"]),
+            let change = format!(" with one more field at {at:?}");
+            payload.assert_parses(&value, &change);
+            let input = match payload.kind.as_str() {
+                "run-input" => Some(&value),
+                "create-snapshot-input" => Some(&value["input"]),
                 _ => None,
             };
-            let known = begun.map_or(Ok(()), |input| {
+            let known = input.map_or(Ok(()), |input| {
                 let input: RunInput = serde_json::from_value(input.clone()).unwrap();
                 input.refuse_unknown_fields()
             });
-            let is_beginning = BEGINNINGS.contains(&(kind.as_str(), at.as_str()));
-            assert_eq!(known.is_err(), is_beginning, "{place}{what}: {known:?}");
-            refused += usize::from(is_beginning);
+            let is_start = STARTS.contains(&(payload.kind.as_str(), at.as_str()));
+            assert_eq!(
+                known.is_err(),
+                is_start,
+                "{}{change}: {known:?}",
+                payload.path
+            );
+            refused += usize::from(is_start);
         }
     }
-    assert!(refused >= BEGINNINGS.len(), "{refused}");
+    assert!(refused >= STARTS.len(), "{refused}");
 }
 
 #[test]
-fn an_unknown_field_of_the_run_input_is_handed_on_unchanged() {
-    for (place, kind, mut payload, _) in payloads() {
+fn an_unknown_field_of_the_run_input_is_passed_on_unchanged() {
+    for Payload {
+        path,
+        kind,
+        mut value,
+        ..
+    } in payloads()
+    {
         if kind != "describe-snapshot-input" {
             continue;
         }
         for at in ["/run/input", "/run/input/retention"] {
             let (parent, name) = at.rsplit_once('/').unwrap();
-            let parent = payload.pointer_mut(parent).unwrap();
+            let parent = value.pointer_mut(parent).unwrap();
             let fields = &mut parent[name];
-            // Some payloads have no policy of their own.
+            // Some payloads have no policy.
             if fields.is_null() {
-                *fields = serde_json::json!({ "keep_last": 1 });
+                *fields = json!({ "keep_last": 1 });
             }
-            fields["field_of_another_release"] = serde_json::json!({ "a": [1, "x", null] });
+            fields["field_of_another_release"] = json!({ "a": [1, "x", null] });
         }
-        let read: DescribeSnapshotInput = serde_json::from_value(payload.clone()).unwrap();
+        let read: DescribeSnapshotInput = serde_json::from_value(value.clone()).unwrap();
         let written = serde_json::to_value(&read).unwrap();
         for at in ["/run/input", "/run/input/retention"] {
             let at = format!("{at}/field_of_another_release");
-            assert_eq!(written.pointer(&at), payload.pointer(&at), "{place} {at}");
+            assert_eq!(written.pointer(&at), value.pointer(&at), "{path} {at}");
         }
     }
 }

@@ -39,7 +39,7 @@ impl StepError {
         if let Some(ended) = find(&["/detail/executionArn"]).and_then(Value::as_str) {
             return format!(
                 "{fact} {} This was about the event of {}, which has ended: instead of a redrive, replay the event from the failure destination.",
-                self.name.remedy(),
+                self.name.instructions(),
                 single_line(ended),
             );
         }
@@ -49,7 +49,7 @@ impl StepError {
             "/execution_arn",
         ]);
         let Some(execution_arn) = execution_arn.and_then(Value::as_str) else {
-            return format!("{fact} {}", self.name.remedy());
+            return format!("{fact} {}", self.name.instructions());
         };
         let input = find(&["/run/input", "/done/run/input", "/input"])
             .and_then(|input| RunInput::deserialize(input).ok());
@@ -61,7 +61,7 @@ impl StepError {
             whole
         };
         let command = single_line(&command);
-        format!("{fact} {} Command: {command}", self.name.remedy())
+        format!("{fact} {} Command: {command}", self.name.instructions())
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
             format!(
                 "orders takes none. {} Command: aws stepfunctions redrive-execution \
                  --execution-arn arn:aws:states:r:1:execution:m:n",
-                ErrorName::SnapshotsDisabled.remedy()
+                ErrorName::SnapshotsDisabled.instructions()
             )
         );
     }
@@ -133,7 +133,7 @@ mod tests {
                 "The table t does not exist. {} This was about the event of \
                  arn:aws:states:r:1:execution:m:n, which has ended: instead of a redrive, \
                  replay the event from the failure destination.",
-                ErrorName::TableNotFound.remedy()
+                ErrorName::TableNotFound.instructions()
             )
         );
     }
@@ -210,7 +210,7 @@ mod tests {
         let error = StepError::unexpected("a\nb\r\u{1b}[31mc\u{2028}d\u{85}e");
         assert_eq!(
             error.message(&json!({})),
-            format!("a b  [31mc d e {}", ErrorName::Unexpected.remedy())
+            format!("a b  [31mc d e {}", ErrorName::Unexpected.instructions())
         );
     }
 }

@@ -51,7 +51,7 @@ where
                 .into_iter()
                 .find(|name| name.as_str() == refused.error_type)
                 .expect("a documented name");
-            assert!(message.contains(name.remedy()), "no cure: {message}");
+            assert!(message.contains(name.instructions()), "no cure: {message}");
             assert!(is_plain_line(message), "{message:?}");
             let last = log.0.lock().unwrap().pop().expect("a log");
             assert!(last.contains("\"error_name\""), "{last}");

@@ -556,7 +556,7 @@ fn failed(error: &str, cause: &str, input: &Value, event: Option<&str>) -> Strin
     let input = RunInput::deserialize(input).unwrap();
     let command = name.command(RUN, Some(&input));
     let way_on = event.unwrap_or(&command);
-    assert!(message.contains(name.remedy()), "{message}");
+    assert!(message.contains(name.instructions()), "{message}");
     assert!(message.contains(way_on), "{message}");
     format!("`FAILED`: `{name}`")
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use contract::{Cure, ErrorName, RunInput};
+use contract::{ErrorName, NextStep, RunInput};
 use engine::faults::FaultKind;
 use engine::functions::FUNCTIONS;
 use engine::msf::{Behaviour, Emulator, Lifecycle, SeededSnapshot, SnapshotStatus};
@@ -398,7 +398,7 @@ async fn failed_as(state: &str, error: ErrorName, cause: &Cause) -> (Scene, Stri
     assert_eq!(name, error.as_str(), "{state} {cause:?}");
     let told: Value = serde_json::from_str(&told).unwrap();
     let message = told["errorMessage"].as_str().unwrap();
-    assert!(message.contains(error.remedy()), "{message}");
+    assert!(message.contains(error.instructions()), "{message}");
     (scene, message.to_owned())
 }
 
@@ -449,7 +449,7 @@ fn whatever_a_redrive_cures_is_cured_in_every_state_and_leaves_no_trace() {
                 continue;
             };
             for error in errors_of(&function) {
-                if error.cure() != Cure::Redrive {
+                if error.next_step() != NextStep::Redrive {
                     continue;
                 }
                 for cause in causes(&function, *error) {
@@ -497,7 +497,7 @@ fn what_a_redrive_does_not_cure_the_messages_command_does() {
                 continue;
             };
             for error in errors_of(&function) {
-                if error.cure() != Cure::NewExecution {
+                if error.next_step() != NextStep::NewExecution {
                     continue;
                 }
                 for cause in causes(&function, *error) {

@@ -1,0 +1,228 @@
+//! Names of applications, snapshots and time zones, as the services take them.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// The beginning of the name of a managed snapshot. The 13 digits of a run id follow. The original Python
+/// sample named its snapshots the same way, so those are managed too.
+pub const MANAGED_PREFIX: &str = "custom_";
+
+/// Whether the name says that this system or the original Python sample took the snapshot.
+#[must_use]
+pub fn is_managed(snapshot_name: &str) -> bool {
+    managed_run_id(snapshot_name).is_some()
+}
+
+/// The id of the run that took a managed snapshot, from the snapshot's name.
+#[must_use]
+pub fn managed_run_id(snapshot_name: &str) -> Option<i64> {
+    let id = snapshot_name.strip_prefix(MANAGED_PREFIX)?;
+    let is_id = id.len() == 13 && id.bytes().all(|byte| byte.is_ascii_digit());
+    is_id.then(|| id.parse().ok())?
+}
+
+/// Whether the service accepts this as the name of a snapshot: 1 to 256 of `[a-zA-Z0-9_.-]`.
+#[must_use]
+pub fn is_snapshot_name(name: &str) -> bool {
+    is_name(name, 256)
+}
+
+/// Whether the service accepts this as a name: 1 to `max_length` of `[a-zA-Z0-9_.-]`.
+fn is_name(name: &str, max_length: usize) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    (1..=max_length).contains(&name.len()) && name.bytes().all(legal)
+}
+
+/// The name of a Flink application: 1 to 128 of `[a-zA-Z0-9_.-]`, as the service's own model says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ApplicationName(String);
+
+impl ApplicationName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ApplicationName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match name.len() {
+            _ if is_name(&name, 128) => Ok(Self(name)),
+            1..=128 => Err(format!(
+                "{name:?} has characters other than a-z, A-Z, 0-9, '_', '.' and '-'"
+            )),
+            length => Err(format!("a name has 1 to 128 characters, this has {length}")),
+        }
+    }
+}
+
+impl From<ApplicationName> for String {
+    fn from(name: ApplicationName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for ApplicationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl JsonSchema for ApplicationName {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ApplicationName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[a-zA-Z0-9_.-]+$"
+        })
+    }
+}
+
+/// Names of snapshots, at most 100, each 1 to 256 of `[a-zA-Z0-9_.-]`, as the service's own model says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct KeepNames(Vec<String>);
+
+/// The list passes through every state, and the payload of a state has a limit.
+const MAX_KEEP_NAMES: usize = 100;
+
+impl KeepNames {
+    /// Whether the name is one of them.
+    #[must_use]
+    pub fn contains(&self, snapshot_name: &str) -> bool {
+        self.0.iter().any(|name| name == snapshot_name)
+    }
+}
+
+impl TryFrom<Vec<String>> for KeepNames {
+    type Error = String;
+
+    fn try_from(names: Vec<String>) -> Result<Self, String> {
+        let length = names.len();
+        if length > MAX_KEEP_NAMES {
+            return Err(format!(
+                "{length} names, but at most {MAX_KEEP_NAMES} are allowed"
+            ));
+        }
+        match names.iter().find(|name| !is_snapshot_name(name)) {
+            None => Ok(Self(names)),
+            Some(name) => Err(format!(
+                "{name:?} is no snapshot's name: 1 to 256 of a-z, A-Z, 0-9, '_', '.' and '-'"
+            )),
+        }
+    }
+}
+
+impl From<KeepNames> for Vec<String> {
+    fn from(names: KeepNames) -> Self {
+        names.0
+    }
+}
+
+impl JsonSchema for KeepNames {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "KeepNames".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "array", "maxItems": MAX_KEEP_NAMES,
+            "items": { "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[a-zA-Z0-9_.-]+$" }
+        })
+    }
+}
+
+/// The name of a time zone, for example `Europe/Zurich`. Whether such a time zone exists is not checked here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TimeZoneName(String);
+
+impl TimeZoneName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for TimeZoneName {
+    fn default() -> Self {
+        Self("UTC".to_owned())
+    }
+}
+
+impl TryFrom<String> for TimeZoneName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_+/-".contains(&byte);
+        if (1..=50).contains(&name.len()) && name.bytes().all(legal) {
+            Ok(Self(name))
+        } else {
+            Err(format!(
+                "{name:?} is not the name of a time zone, such as UTC or Europe/Zurich"
+            ))
+        }
+    }
+}
+
+impl From<TimeZoneName> for String {
+    fn from(name: TimeZoneName) -> Self {
+        name.0
+    }
+}
+
+impl JsonSchema for TimeZoneName {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "TimeZoneName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "minLength": 1, "maxLength": 50, "pattern": "^[a-zA-Z0-9_+/-]+$"
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_custom_and_13_digits_is_managed() {
+        assert!(is_managed("custom_1763835747949"));
+        for other in [
+            "",
+            "custom_",
+            "custom_176383574794",
+            "custom_17638357479490",
+            "custom_17638357479x9",
+            "Custom_1763835747949",
+            "before-upgrade",
+            "xcustom_1763835747949",
+        ] {
+            assert!(!is_managed(other), "{other}");
+        }
+    }
+}
