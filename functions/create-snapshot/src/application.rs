@@ -1,25 +1,25 @@
-//! Whether an application can give a snapshot now.
+//! What an application's status means for a snapshot.
 
 use aws_sdk_kinesisanalyticsv2::types::ApplicationStatus;
 
-/// What the application's status means for a snapshot.
+/// Whether a snapshot of the application can be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readiness {
-    /// It can be taken.
+    /// A snapshot can be taken.
     Running,
-    /// There is nothing to take it of, and that is as somebody wants it.
+    /// The application does not run, on purpose. There is nothing to take a snapshot of.
     Stopped,
-    /// Not now, but soon.
+    /// A snapshot cannot be taken now, but probably soon.
     Busy,
 }
 
-/// Only a RUNNING application gives snapshots. A status that is not known is taken for a passing
-/// one, so that a new one of the service's fails the run after the retries instead of skipping it.
+/// Only a RUNNING application can be snapshotted. An unknown status counts as temporary, so that a new
+/// status of the service fails the run after the retries instead of skipping it.
 pub(crate) fn readiness(status: &ApplicationStatus) -> Readiness {
     use ApplicationStatus as Status;
     match status {
         Status::Running => Readiness::Running,
-        // ROLLED_BACK is an end: the application does not run, and nothing goes on by itself.
+        // ROLLED_BACK is final: the application does not run, and does not start by itself.
         Status::Ready
         | Status::Stopping
         | Status::ForceStopping

@@ -1,13 +1,13 @@
-//! What each refusal ends the step with.
+//! The errors that only this function can decide on.
 
 use contract::{ApplicationName, ErrorName};
 use step::{CallError, StepError};
 
-/// An input that no run can have been meant by. `place` names the field and what is wrong with it.
-pub(crate) fn invalid_input(place: &str) -> StepError {
+/// The execution's input is invalid. `problem` names the field and what is wrong with it.
+pub(crate) fn invalid_input(problem: &str) -> StepError {
     StepError::new(
         ErrorName::InvalidInput,
-        format!("The execution's input is not valid: {place}. Nothing was changed."),
+        format!("The execution's input is not valid: {problem}. Nothing was changed."),
     )
 }
 
@@ -32,9 +32,9 @@ pub(crate) fn another_snapshot(application: &ApplicationName, snapshot_name: &st
     )
 }
 
-/// `CreateApplicationSnapshot` was refused, and a second look has shown no other reason.
+/// `CreateApplicationSnapshot` was refused, and the checks after it found no other reason.
 pub(crate) fn create(error: CallError) -> StepError {
-    // The SDK would retry this code as throttling; here it means the quota of snapshots.
+    // For the SDK this code is throttling. Here it means that the quota of snapshots is used up.
     if error.code() == Some("LimitExceededException") {
         return error.into_step_error(ErrorName::SnapshotLimitExceeded);
     }

@@ -1,4 +1,4 @@
-//! Input -> calls -> output.
+//! The path from the input through the calls to the output.
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::config::retry::RetryConfig;
@@ -15,10 +15,11 @@ use step::{CallError, CallErrorKind, StepError};
 use crate::application::{Readiness, readiness};
 use crate::error;
 
-/// Begins the run's snapshot, or finds that it has begun, or that there is none to take.
+/// Starts the run's snapshot, or adopts it if an earlier attempt started it. Skips the run if the
+/// application does not run.
 ///
 /// # Errors
-/// As the crate's documentation lists them.
+/// Returns one of [`crate::ERRORS`].
 pub async fn handle(
     flink: &Client,
     input: CreateSnapshotInput,
@@ -36,18 +37,18 @@ pub async fn handle(
     if let Some(own) = find_own(flink, &run, &snapshot_name).await? {
         return Ok(adopted(run, &own, now));
     }
-    if let Some(skipped) = look_at_application(flink, &run).await? {
+    if let Some(skipped) = check_application(flink, &run).await? {
         return Ok(skipped);
     }
     let Err(create_error) = create(flink, &run, &snapshot_name).await else {
-        tracing::info!("snapshot begun");
+        tracing::info!("snapshot started");
         return Ok(started(run, snapshot_name, now));
     };
-    tracing::warn!(refusal = %create_error.message, "snapshot refused, looking again");
+    tracing::warn!(error = %create_error.message, "snapshot not started, checking again");
     if let Some(own) = find_own(flink, &run, &snapshot_name).await? {
         return Ok(adopted(run, &own, now));
     }
-    if let Some(skipped) = look_at_application(flink, &run).await? {
+    if let Some(skipped) = check_application(flink, &run).await? {
         return Ok(skipped);
     }
     if let Some(other) = find_creating(flink, &run).await? {
@@ -56,7 +57,7 @@ pub async fn handle(
     Err(error::create(create_error))
 }
 
-/// Who this run is: the same for each retry and redrive of the execution.
+/// Validates the input and makes the run of it. Each retry and redrive of the execution gets the same run.
 fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
     let started_at: Timestamp = input.execution_started_at.parse().map_err(|_| {
         StepError::unexpected(format!(
@@ -67,12 +68,10 @@ fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
     if !input.input.is_object() {
         return Err(error::invalid_input("it is not an object"));
     }
-    let run_input: RunInput =
-        contract::parse(&input.input).map_err(|place| error::invalid_input(&place))?;
-    let known = run_input.refuse_unknown_fields();
-    known.map_err(|place| error::invalid_input(&place))?;
-    retention::time_zone(&run_input.retention.timezone)
-        .map_err(|fact| error::invalid_input(&fact))?;
+    let invalid = |problem: String| error::invalid_input(&problem);
+    let run_input: RunInput = contract::parse(&input.input).map_err(invalid)?;
+    run_input.refuse_unknown_fields().map_err(invalid)?;
+    retention::time_zone(&run_input.retention.timezone).map_err(invalid)?;
     Ok(Run {
         run_id: started_at.as_millisecond(),
         execution_arn: input.execution_arn,
@@ -81,7 +80,7 @@ fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
     })
 }
 
-/// This run's snapshot, if an earlier try has begun it.
+/// This run's snapshot, if an earlier attempt started it.
 async fn find_own(
     flink: &Client,
     run: &Run,
@@ -94,8 +93,8 @@ async fn find_own(
     }
 }
 
-/// `Some` output if the application does not run, `None` if it can give a snapshot.
-async fn look_at_application(
+/// `None` if the application is RUNNING. The output of a skipped run if it does not run.
+async fn check_application(
     flink: &Client,
     run: &Run,
 ) -> Result<Option<CreateSnapshotOutput>, StepError> {
@@ -121,7 +120,7 @@ async fn look_at_application(
     }
 }
 
-/// `None` when the service does not say.
+/// `None` if the service does not say.
 fn snapshots_enabled(application: &ApplicationDetail) -> Option<bool> {
     let configuration = application.application_configuration_description.as_ref()?;
     let snapshots = configuration
@@ -130,12 +129,12 @@ fn snapshots_enabled(application: &ApplicationDetail) -> Option<bool> {
     Some(snapshots.snapshots_enabled)
 }
 
-/// One request, without the SDK's retries: it has no client token, so a repeat is refused when the
-/// first was carried out, and the SDK would repeat a full quota as if it were throttling.
+/// Requests the snapshot once, without the SDK's retries. The request has no client token, so a retry of
+/// a request that was carried out is refused. The SDK would also retry a full quota as throttling.
 async fn create(flink: &Client, run: &Run, snapshot_name: &str) -> Result<(), CallError> {
     let once =
         aws_sdk_kinesisanalyticsv2::config::Builder::new().retry_config(RetryConfig::disabled());
-    let answer = flink
+    let response = flink
         .create_application_snapshot()
         .application_name(run.input.application_name.as_str())
         .snapshot_name(snapshot_name)
@@ -144,17 +143,17 @@ async fn create(flink: &Client, run: &Run, snapshot_name: &str) -> Result<(), Ca
         .send()
         .await
         .map_err(|error| CallError::of("CreateApplicationSnapshot", &error))?;
-    // The answer is empty, so the SDK would take any page of a proxy for it.
-    if answer.request_id().is_none() {
+    // The response is empty, so the SDK accepts any page, for example one from a proxy.
+    if response.request_id().is_none() {
         return Err(CallError {
             kind: CallErrorKind::Lost,
-            message: "CreateApplicationSnapshot: an answer that is not the service's".to_owned(),
+            message: "CreateApplicationSnapshot: the response is not from the service".to_owned(),
         });
     }
     Ok(())
 }
 
-/// The name of a snapshot that the application is taking.
+/// The name of a snapshot that is CREATING, if there is one.
 async fn find_creating(flink: &Client, run: &Run) -> Result<Option<String>, StepError> {
     let mut pages = flink
         .list_application_snapshots()
@@ -193,7 +192,7 @@ fn started(run: Run, snapshot_name: String, now: Timestamp) -> CreateSnapshotOut
     CreateSnapshotOutput {
         snapshot: Some(RunSnapshot {
             name: snapshot_name,
-            accepted_at: step::for_people(now),
+            accepted_at: step::rfc3339_millis(now),
             created_at: None,
             application_version_id: None,
             seconds: None,
@@ -202,7 +201,7 @@ fn started(run: Run, snapshot_name: String, now: Timestamp) -> CreateSnapshotOut
     }
 }
 
-/// An earlier try has begun it; what became of it is for the next step to judge.
+/// Adopts the snapshot of an earlier attempt, whatever its status. The next step checks the status.
 fn adopted(run: Run, own: &SnapshotDetails, now: Timestamp) -> CreateSnapshotOutput {
     tracing::info!(status = own.snapshot_status.as_str(), "snapshot adopted");
     let created_at = own
@@ -212,8 +211,8 @@ fn adopted(run: Run, own: &SnapshotDetails, now: Timestamp) -> CreateSnapshotOut
     CreateSnapshotOutput {
         snapshot: Some(RunSnapshot {
             name: own.snapshot_name.clone(),
-            accepted_at: step::for_people(now),
-            created_at: created_at.map(step::for_people),
+            accepted_at: step::rfc3339_millis(now),
+            created_at: created_at.map(step::rfc3339_millis),
             application_version_id: Some(own.application_version_id),
             seconds: None,
         }),

@@ -1,11 +1,11 @@
-//! Takes the run's snapshot, once, however often the step is repeated.
+//! Starts the run's snapshot, at most once, however often the step is repeated.
 //!
-//! It validates the run input, looks whether an earlier try has already begun this run's snapshot,
-//! looks whether the application can give one, and asks for it. A refused or lost request is
-//! followed by a second look, since the request may have been carried out all the same.
+//! It validates the run input, checks whether an earlier attempt started this run's snapshot, checks
+//! whether the application is RUNNING, and requests the snapshot. After a refused or lost request it
+//! checks again, since the service may have carried out the request.
 //!
 //! # Errors
-//! Those of [`ERRORS`].
+//! Returns one of [`ERRORS`].
 
 mod application;
 mod error;
@@ -15,7 +15,7 @@ use contract::ErrorName;
 
 pub use handler::handle;
 
-/// The names of the errors that this function fails with.
+/// The errors that this function returns.
 pub const ERRORS: [ErrorName; 9] = [
     ErrorName::InvalidInput,
     ErrorName::ApplicationNotFound,
@@ -28,7 +28,7 @@ pub const ERRORS: [ErrorName; 9] = [
     ErrorName::Unexpected,
 ];
 
-/// The IAM actions that this function needs, on the application.
+/// The IAM actions that this function needs on the application.
 pub const IAM_ACTIONS: [&str; 4] = [
     "kinesisanalytics:CreateApplicationSnapshot",
     "kinesisanalytics:DescribeApplication",

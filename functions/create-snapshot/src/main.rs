@@ -1,4 +1,4 @@
-//! Lambda: the state `CreateSnapshot`.
+//! The Lambda function of the state `CreateSnapshot`.
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! What each look at the snapshot ends the step with.
+//! The errors that only this function can decide on.
 
 use contract::{ErrorName, Run};
 use step::StepError;

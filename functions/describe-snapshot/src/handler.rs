@@ -1,4 +1,4 @@
-//! Input -> calls -> output.
+//! The path from the input through the call to the output.
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::types::SnapshotStatus as ServiceStatus;
@@ -11,10 +11,10 @@ use step::StepError;
 
 use crate::error;
 
-/// Looks at the run's snapshot.
+/// Polls the run's snapshot.
 ///
 /// # Errors
-/// As the crate's documentation lists them.
+/// Returns one of [`crate::ERRORS`].
 pub async fn handle(
     flink: &Client,
     input: DescribeSnapshotInput,
@@ -31,31 +31,25 @@ pub async fn handle(
         .snapshot_creation_timestamp
         .as_ref()
         .and_then(step::timestamp);
-    let snapshot = RunSnapshot {
-        created_at: created_at.map(step::for_people).or(snapshot.created_at),
+    let mut snapshot = RunSnapshot {
+        created_at: created_at.map(step::rfc3339_millis).or(snapshot.created_at),
         application_version_id: Some(details.application_version_id),
         ..snapshot
     };
     let age_seconds = age_seconds(&snapshot, now)?;
     let status = details.snapshot_status;
-    tracing::info!(status = status.as_str(), age_seconds, "looked");
+    tracing::info!(status = status.as_str(), age_seconds, "snapshot polled");
 
-    let (snapshot_status, snapshot) = match status {
+    let snapshot_status = match status {
         ServiceStatus::Ready => {
-            let seconds = Some(age_seconds);
-            (
-                SnapshotStatus::Ready,
-                RunSnapshot {
-                    seconds,
-                    ..snapshot
-                },
-            )
+            snapshot.seconds = Some(age_seconds);
+            SnapshotStatus::Ready
         }
         ServiceStatus::Failed => return Err(error::failed(&run, &snapshot.name)),
         ServiceStatus::Deleting => return Err(error::deleting(&run, &snapshot.name)),
-        // CREATING, and any status that is not known: it may yet become READY.
+        // CREATING or an unknown status: it can still become READY.
         _ if age_seconds < u64::from(run.input.ready_timeout_seconds.get()) => {
-            (SnapshotStatus::Creating, snapshot)
+            SnapshotStatus::Creating
         }
         _ => return Err(error::timed_out(&run, &snapshot.name, age_seconds)),
     };
@@ -67,8 +61,8 @@ pub async fn handle(
     })
 }
 
-/// From the service's creation timestamp or from when the creation was accepted, whichever is earlier:
-/// a timestamp of the future would make the run wait for ever. Never negative, whichever clock is behind.
+/// The age since the service's creation timestamp or since the creation was accepted, whichever is earlier:
+/// with a timestamp in the future the run would never time out. At least 0, whichever clock is behind.
 fn age_seconds(snapshot: &RunSnapshot, now: Timestamp) -> Result<u64, StepError> {
     let parse = |time: &String| -> Result<Timestamp, StepError> {
         time.parse().map_err(|_| {
@@ -81,8 +75,8 @@ fn age_seconds(snapshot: &RunSnapshot, now: Timestamp) -> Result<u64, StepError>
     Ok(u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0))
 }
 
-/// Seconds until the next look at a snapshot of this age: a quarter of the age, at least the poll
-/// interval, at most 300. So a run costs few transitions however long the snapshot takes.
+/// Seconds until the next poll of a snapshot of this age: a quarter of the age, at least the poll
+/// interval, at most 300. So a slow snapshot costs few state transitions.
 #[must_use]
 pub fn wait_seconds(age_seconds: u64, poll_interval_seconds: u32) -> u32 {
     u32::try_from(age_seconds / 4)

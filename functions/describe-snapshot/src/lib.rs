@@ -1,10 +1,9 @@
-//! Looks at the run's snapshot once, and says how long to wait before the next look.
+//! Polls the run's snapshot once, and says how long to wait before the next poll.
 //!
-//! It looks before it judges the age, so a redrive after a timeout goes on when the snapshot has
-//! become READY meanwhile.
+//! It polls before it checks the age, so a redrive after a timeout resumes if the snapshot is READY by then.
 //!
 //! # Errors
-//! Those of [`ERRORS`].
+//! Returns one of [`ERRORS`].
 
 mod error;
 mod handler;
@@ -13,7 +12,7 @@ use contract::ErrorName;
 
 pub use handler::{handle, wait_seconds};
 
-/// The names of the errors that this function fails with.
+/// The errors that this function returns.
 pub const ERRORS: [ErrorName; 8] = [
     ErrorName::SnapshotFailed,
     ErrorName::SnapshotTimedOut,
@@ -25,5 +24,5 @@ pub const ERRORS: [ErrorName; 8] = [
     ErrorName::Unexpected,
 ];
 
-/// The IAM actions that this function needs, on the application.
+/// The IAM actions that this function needs on the application.
 pub const IAM_ACTIONS: [&str; 1] = ["kinesisanalytics:DescribeApplicationSnapshot"];

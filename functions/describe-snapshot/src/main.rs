@@ -1,4 +1,4 @@
-//! Lambda: the state `DescribeSnapshot`.
+//! The Lambda function of the state `DescribeSnapshot`.
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! The application, as far as deleting its snapshots is concerned.
+//! What the application says about the deletion of its snapshots.
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::types::{
@@ -7,13 +7,13 @@ use aws_sdk_kinesisanalyticsv2::types::{
 use contract::Run;
 use step::StepError;
 
-/// What one look at the application tells.
+/// The application, as `DescribeApplication` returned it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Application {
     pub(crate) name: String,
-    /// As the service writes it.
+    /// The status as the service writes it.
     pub(crate) status: String,
-    /// The version that runs.
+    /// The current version.
     pub(crate) version_id: i64,
     pub(crate) restore: Restore,
 }
@@ -21,19 +21,19 @@ pub(crate) struct Application {
 /// What the application restores from when it starts next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Restore {
-    /// Nothing, or its latest snapshot, which is protected as the newest.
-    OwnChoice,
-    /// This snapshot.
+    /// Its latest snapshot, which is protected as the newest, or nothing.
+    LatestOrNone,
+    /// The snapshot of this name.
     Named(String),
-    /// A snapshot that the service does not name.
-    Unnamed,
+    /// A snapshot that the configuration does not name.
+    UnknownSnapshot,
 }
 
 impl Restore {
     pub(crate) fn name(&self) -> Option<&str> {
         match self {
             Self::Named(name) => Some(name),
-            Self::OwnChoice | Self::Unnamed => None,
+            Self::LatestOrNone | Self::UnknownSnapshot => None,
         }
     }
 }
@@ -45,7 +45,7 @@ pub(crate) async fn describe(flink: &Client, run: &Run) -> Result<Application, S
         name: name.to_owned(),
         status: application.application_status().as_str().to_owned(),
         version_id: application.application_version_id,
-        restore: restore_configuration(&application).map_or(Restore::OwnChoice, restore),
+        restore: restore_configuration(&application).map_or(Restore::LatestOrNone, restore),
     })
 }
 
@@ -61,7 +61,7 @@ fn restore_configuration(
         .as_ref()
 }
 
-/// A kind of restore that is not known and names no snapshot may restore from any.
+/// An unknown restore type without a name may restore from any snapshot.
 fn restore(configuration: &ApplicationRestoreConfiguration) -> Restore {
     match (
         &configuration.snapshot_name,
@@ -69,8 +69,8 @@ fn restore(configuration: &ApplicationRestoreConfiguration) -> Restore {
     ) {
         (Some(name), _) => Restore::Named(name.clone()),
         (None, RestoreType::SkipRestoreFromSnapshot | RestoreType::RestoreFromLatestSnapshot) => {
-            Restore::OwnChoice
+            Restore::LatestOrNone
         }
-        (None, _) => Restore::Unnamed,
+        (None, _) => Restore::UnknownSnapshot,
     }
 }

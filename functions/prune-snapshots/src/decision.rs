@@ -1,5 +1,5 @@
-//! What goes now, what waits, and what is held back: a function of one look at the service, the run and
-//! what it has done so far. No AWS, no clock.
+//! What is deleted next, what waits, and what is held back: a function of the listing, the application,
+//! the run, and what the run has done so far. No AWS, no clock.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,52 +10,53 @@ use retention::{Protected, Snapshot, Status, plan};
 
 use crate::application::Application;
 use crate::gate::{self, Hold, Standing};
-use crate::own_snapshot::Own;
-use crate::payload::{BATCH, number};
+use crate::own_snapshot::OwnSnapshot;
+use crate::payload::{MAX_BATCH, to_count};
 use crate::progress::Tally;
 
-/// How long a plan is good for. A batch that is entered later, after a redrive or a long backoff, is not
-/// deleted but planned anew.
-const PLAN_GOOD_FOR: SignedDuration = SignedDuration::from_mins(1);
+/// How long a plan is valid. A batch that starts later, after a redrive or a long backoff, is not deleted
+/// but planned again.
+const PLAN_VALID_FOR: SignedDuration = SignedDuration::from_mins(1);
 
-/// How long a run waits for its own snapshot to be READY in the listing, at least one poll interval.
-const LISTING_BEHIND_FOR: SignedDuration = SignedDuration::from_mins(1);
+/// How long a run waits until the listing shows its own snapshot as READY. It waits at least one poll
+/// interval.
+const MAX_LISTING_DELAY: SignedDuration = SignedDuration::from_mins(1);
 
-/// More failed deletions than this end the pruning.
-const FAILURES_BORNE: u32 = 50;
+/// A run with more failed deletions than this deletes nothing more.
+const MAX_FAILED_DELETIONS: u32 = 50;
 
-/// What is decided.
+/// What the run does next, and why.
 #[derive(Debug)]
 pub(crate) struct Decision {
     pub(crate) next: Next,
-    /// How many deletions the plan wants, or has begun and not seen.
+    /// How many deletions the plan wants, those included that have started and are not confirmed.
     pub(crate) wanted: u32,
     pub(crate) held_back: Option<HeldBack>,
     /// One for each listed snapshot, newest first.
     pub(crate) verdicts: Vec<Verdict>,
 }
 
-/// What the next entry of the state is for.
+/// What the next pass does.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// It deletes these.
+    /// It deletes these snapshots.
     Delete(Vec<DoomedSnapshot>),
-    /// After a wait it looks again, above all for what is not seen to be deleted yet.
-    Look,
-    /// There is none.
-    Nothing,
+    /// It deletes nothing, and checks again.
+    CheckAgain,
+    /// There is none: pruning is done.
+    Done,
 }
 
-/// What of the batch may be deleted now: all but the restore point while the application's gate is open
-/// and the plan is fresh, otherwise nothing.
-pub(crate) fn due<'a>(
+/// The names in the batch that may be deleted now. If the plan is still valid and the application's state
+/// allows deletions, these are all except the restore point; otherwise none.
+pub(crate) fn deletable<'a>(
     batch: &'a [DoomedSnapshot],
     planned_at: Option<Timestamp>,
     application: &Application,
     now: Timestamp,
 ) -> HashSet<&'a str> {
-    let is_fresh = planned_at.is_some_and(|at| now.duration_since(at).abs() <= PLAN_GOOD_FOR);
-    if !is_fresh || gate::application_gate(application).is_some() {
+    let is_valid = planned_at.is_some_and(|at| now.duration_since(at).abs() <= PLAN_VALID_FOR);
+    if !is_valid || gate::application_gate(application).is_some() {
         return HashSet::new();
     }
     let names = batch.iter().map(|doomed| doomed.snapshot_name.as_str());
@@ -69,24 +70,25 @@ pub(crate) fn decide(
     listing: &[Snapshot],
     application: &Application,
     run: &Run,
-    own: Option<&Own>,
+    own: Option<&OwnSnapshot>,
     tally: &Tally,
-    (zone, now): (&TimeZone, Timestamp),
+    zone: &TimeZone,
+    now: Timestamp,
 ) -> Decision {
-    let verdicts = verdicts(listing, application, run, own, (zone, now));
-    let doomed: HashSet<&str> = verdicts
+    let verdicts = verdicts(listing, application, run, own, zone, now);
+    let to_delete: HashSet<&str> = verdicts
         .iter()
         .filter(|verdict| verdict.action == Action::Delete)
         .map(|verdict| verdict.snapshot_name.as_str())
         .filter(|name| !tally.counted.contains(*name))
         .collect();
-    let unseen = tally.unseen.iter().map(|doomed| &doomed.snapshot_name);
-    let unlisted = unseen
-        .filter(|name| !doomed.contains(name.as_str()))
+    let pending = tally.pending.iter().map(|doomed| &doomed.snapshot_name);
+    let only_pending = pending
+        .filter(|name| !to_delete.contains(name.as_str()))
         .count();
-    let wanted = number(doomed.len() + unlisted);
-    // Failures without a name are doomed once more by the listing.
-    let not_counted_yet = wanted.saturating_sub(tally.failed_unnamed);
+    let wanted = to_count(to_delete.len() + only_pending);
+    // The plan wants failures without a name again, because they are still listed.
+    let not_counted_yet = wanted.saturating_sub(tally.failures_without_name);
     let standing = match own {
         Some(own) => gate::standing(run, own, listing, now),
         None => gate::standing_without_own(run, listing, now),
@@ -94,22 +96,22 @@ pub(crate) fn decide(
 
     if let Standing::NotListedYet(_) = standing
         && run.can_wait_before_pruning()
-        && is_worth_waiting(tally.progress.waiting_since.as_deref(), now)
+        && can_still_wait(tally.progress.waiting_since.as_deref(), now)
     {
         return Decision {
-            next: Next::Look,
+            next: Next::CheckAgain,
             wanted: not_counted_yet,
             held_back: None,
             verdicts,
         };
     }
     let hold = hold(application, run, standing, tally, wanted);
-    let next = if !tally.unseen.is_empty() || tally.is_throttled {
-        Next::Look
-    } else if hold.is_some() || doomed.is_empty() || run.input.mode == Mode::Plan {
-        Next::Nothing
+    let next = if !tally.pending.is_empty() || tally.is_batch_throttled {
+        Next::CheckAgain
+    } else if hold.is_some() || to_delete.is_empty() || run.input.mode == Mode::Plan {
+        Next::Done
     } else {
-        Next::Delete(batch(listing, &verdicts, &doomed, &tally.tried))
+        Next::Delete(next_batch(listing, &verdicts, &to_delete, &tally.to_retry))
     };
     Decision {
         next,
@@ -123,13 +125,13 @@ pub(crate) fn decide(
     }
 }
 
-fn is_worth_waiting(since: Option<&str>, now: Timestamp) -> bool {
+fn can_still_wait(since: Option<&str>, now: Timestamp) -> bool {
     let since: Option<Timestamp> = since.and_then(|since| since.parse().ok());
-    since.is_none_or(|since| now.duration_since(since).abs() < LISTING_BEHIND_FOR)
+    since.is_none_or(|since| now.duration_since(since).abs() < MAX_LISTING_DELAY)
 }
 
-/// Why the plan is not carried out, if it is not. If the plan wants nothing, only a problem with the run's
-/// own snapshot is a reason.
+/// Why the plan is not carried out, if it is not. If the plan wants nothing, the only possible reason is
+/// that the run's own snapshot is missing.
 fn hold(
     application: &Application,
     run: &Run,
@@ -137,43 +139,43 @@ fn hold(
     tally: &Tally,
     wanted: u32,
 ) -> Option<Hold> {
-    let brake = || gate::brake(run, tally.begun(), wanted);
+    let brake = || gate::brake(run, tally.attempted(), wanted);
     if run.input.mode == Mode::Plan {
         return (wanted > 0).then(|| gate::policy_gate(run).or_else(brake))?;
     }
-    let left = match standing {
-        Standing::Problem(hold) | Standing::NotListedYet(hold) => return Some(hold),
-        Standing::LeftToLaterRun(hold) | Standing::Incomparable(hold) => Some(hold),
+    let own_snapshot_gate = match standing {
+        Standing::Missing(hold) | Standing::NotListedYet(hold) => return Some(hold),
+        Standing::LeftToLaterRun(hold) | Standing::WithoutCreationTime(hold) => Some(hold),
         Standing::Newest => None,
     };
     if wanted == 0 {
         return None;
     }
     gate::application_gate(application)
-        .or(left)
+        .or(own_snapshot_gate)
         .or_else(|| gate::policy_gate(run))
         .or_else(|| too_many_failures(tally.progress.failed_count))
         .or_else(brake)
 }
 
 fn too_many_failures(failed: u32) -> Option<Hold> {
-    (failed > FAILURES_BORNE).then(|| Hold {
+    (failed > MAX_FAILED_DELETIONS).then(|| Hold {
         cause: HeldBackCause::TooManyFailures,
         message: format!(
-            "{failed} deletions failed, so no more were begun. Look at their reasons; the next run \
-             tries them again."
+            "{failed} deletions failed, so the run deleted nothing more. Check their reasons. The \
+             next run tries them again."
         ),
     })
 }
 
-/// One verdict for each listed snapshot. Mode PLAN plans as if this run's own snapshot were READY
-/// now.
+/// One verdict for each listed snapshot. Mode PLAN plans as if this run's own snapshot were READY now.
 fn verdicts(
     listing: &[Snapshot],
     application: &Application,
     run: &Run,
-    own: Option<&Own>,
-    (zone, now): (&TimeZone, Timestamp),
+    own: Option<&OwnSnapshot>,
+    zone: &TimeZone,
+    now: Timestamp,
 ) -> Vec<Verdict> {
     let own_name = own.map_or_else(|| run.snapshot_name(), |own| own.name.clone());
     let protected = Protected {
@@ -196,22 +198,23 @@ fn verdicts(
     verdicts
 }
 
-/// The oldest of the doomed, those first that were tried before, with what the delete call needs.
-fn batch(
+/// The next batch, with what the delete call needs: first the snapshots to retry, then the others, each
+/// from the oldest.
+fn next_batch(
     listing: &[Snapshot],
     verdicts: &[Verdict],
-    doomed: &HashSet<&str>,
-    tried: &[DoomedSnapshot],
+    to_delete: &HashSet<&str>,
+    to_retry: &[DoomedSnapshot],
 ) -> Vec<DoomedSnapshot> {
     let by_name: HashMap<&str, &Snapshot> = listing
         .iter()
         .map(|snapshot| (snapshot.name.as_str(), snapshot))
         .collect();
-    let tried: HashSet<&str> = tried.iter().map(|d| d.snapshot_name.as_str()).collect();
+    let to_retry: HashSet<&str> = to_retry.iter().map(|d| d.snapshot_name.as_str()).collect();
     let oldest_first = verdicts
         .iter()
         .rev()
-        .filter(|verdict| doomed.contains(verdict.snapshot_name.as_str()));
+        .filter(|verdict| to_delete.contains(verdict.snapshot_name.as_str()));
     let mut batch: Vec<DoomedSnapshot> = oldest_first
         .filter_map(|verdict| {
             let snapshot = by_name.get(verdict.snapshot_name.as_str())?;
@@ -220,11 +223,11 @@ fn batch(
                 created_at: snapshot.created_at?.to_string(),
                 application_version_id: snapshot.application_version_id,
                 reason: verdict.reasons.join("; "),
-                tried: tried.contains(snapshot.name.as_str()),
+                tried: to_retry.contains(snapshot.name.as_str()),
             })
         })
         .collect();
     batch.sort_by_key(|doomed| !doomed.tried);
-    batch.truncate(BATCH);
+    batch.truncate(MAX_BATCH);
     batch
 }

@@ -15,89 +15,93 @@ use tokio::time::Instant;
 
 use crate::sighting::{Presence, presence};
 
-/// No delete is begun later than this after the first; what is left goes into the next batch. With
-/// the listing that follows, the invocation ends within 30 s.
-const BEGIN_WITHIN: Duration = Duration::from_secs(15);
+/// No deletion starts later than this after the first. The rest goes into the next batch. With the listing
+/// that follows, the invocation ends within 30 s.
+const START_WITHIN: Duration = Duration::from_secs(15);
 
-/// How many deletes are under way at first, and at most. Each success makes room for a part of one
-/// more, each throttled one halves the room: so the function finds the rate that the service allows.
-const CONCURRENCY: (f64, f64) = (4.0, 16.0);
+/// How many deletions run concurrently at first. Each success raises the limit by a fraction of one, and
+/// each throttled deletion halves it. So the function finds the rate that the service allows.
+const INITIAL_CONCURRENCY: f64 = 4.0;
 
-/// After a throttled delete none is begun for so long.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How many deletions run concurrently at most.
+const MAX_CONCURRENCY: f64 = 16.0;
+
+/// How long no deletion starts after a throttled one.
+const THROTTLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What became of the deletion of one snapshot.
 #[derive(Debug)]
 pub(crate) enum Fate {
-    /// The service accepted it, or says that the snapshot is DELETING or gone.
+    /// The service accepted it, or says that the snapshot is DELETING or does not exist.
     Accepted,
-    /// It was not begun: it may not be, or not in time.
-    NotBegun,
-    /// The service refused it because there were too many calls.
+    /// It was not attempted: the snapshot may not be deleted now, or there was no time left.
+    NotAttempted,
+    /// The service throttled it.
     Throttled(StepError),
-    /// The service did not answer, or is busy.
-    Unanswered(StepError),
-    /// The service refused it for a reason that a repeat does not remove.
+    /// The service did not respond or is busy, so the deletion may have started or not.
+    Unconfirmed(StepError),
+    /// The service refused it for a reason that a retry does not remove.
     Refused(StepError),
 }
 
-/// Deletes what of the batch is `due`, each snapshot with one try; the fates are in the batch's order.
+/// Deletes the snapshots of the batch that are `deletable`, with one attempt each. The fates are in the
+/// order of the batch.
 pub(crate) async fn delete_all(
     flink: &Client,
     application: &str,
     batch: &[DoomedSnapshot],
-    due: &HashSet<&str>,
+    deletable: &HashSet<&str>,
 ) -> Vec<Fate> {
-    let end = Instant::now() + BEGIN_WITHIN;
-    let mut fates: Vec<Fate> = batch.iter().map(|_| Fate::NotBegun).collect();
-    let waiting = batch.iter().enumerate();
-    let waiting: Vec<(usize, &DoomedSnapshot)> = waiting
-        .filter(|(_, doomed)| due.contains(doomed.snapshot_name.as_str()))
+    let end = Instant::now() + START_WITHIN;
+    let mut fates: Vec<Fate> = batch.iter().map(|_| Fate::NotAttempted).collect();
+    let queue = batch.iter().enumerate();
+    let queue: Vec<(usize, &DoomedSnapshot)> = queue
+        .filter(|(_, doomed)| deletable.contains(doomed.snapshot_name.as_str()))
         .collect();
-    let mut waiting = waiting.into_iter().peekable();
-    let mut under_way = FuturesUnordered::new();
-    let mut room = CONCURRENCY.0;
+    let mut queue = queue.into_iter().peekable();
+    let mut running = FuturesUnordered::new();
+    let mut limit = INITIAL_CONCURRENCY;
     let mut not_before = Instant::now();
     loop {
         let now = Instant::now();
-        let is_next = now < end && waiting.peek().is_some() && is_room(under_way.len(), room);
-        if is_next && now >= not_before {
-            if let Some((place, doomed)) = waiting.next() {
-                under_way.push(async move { (place, delete(flink, application, doomed).await) });
+        let can_start = now < end && queue.peek().is_some() && has_room(running.len(), limit);
+        if can_start && now >= not_before {
+            if let Some((index, doomed)) = queue.next() {
+                running.push(async move { (index, delete(flink, application, doomed).await) });
             }
             continue;
         }
-        if under_way.is_empty() && !is_next {
+        if running.is_empty() && !can_start {
             return fates;
         }
         tokio::select! {
-            // In this order, so that the same answers at the same times are the same course.
+            // In this order, so that a simulation with the same responses takes the same course.
             biased;
-            Some((place, fate)) = under_way.next() => {
-                let throttled = matches!(fate, Fate::Throttled(_));
-                if throttled {
-                    not_before = Instant::now() + PAUSE;
+            Some((index, fate)) = running.next() => {
+                let is_throttled = matches!(fate, Fate::Throttled(_));
+                if is_throttled {
+                    not_before = Instant::now() + THROTTLE_PAUSE;
                 }
-                room = room_after(room, throttled);
-                fates[place] = fate;
+                limit = next_limit(limit, is_throttled);
+                fates[index] = fate;
             }
-            () = tokio::time::sleep_until(not_before), if is_next => (),
+            () = tokio::time::sleep_until(not_before), if can_start => (),
         }
     }
 }
 
-/// The room for deletes after one of them.
-fn room_after(room: f64, throttled: bool) -> f64 {
-    if throttled {
-        (room / 2.0).max(1.0)
+/// The concurrency limit after a deletion.
+fn next_limit(limit: f64, is_throttled: bool) -> f64 {
+    if is_throttled {
+        (limit / 2.0).max(1.0)
     } else {
-        (room + 1.0 / room).min(CONCURRENCY.1)
+        (limit + 1.0 / limit).min(MAX_CONCURRENCY)
     }
 }
 
-/// Whether one more fits.
-fn is_room(under_way: usize, room: f64) -> bool {
-    u32::try_from(under_way).is_ok_and(|under_way| f64::from(under_way) + 1.0 <= room)
+/// Whether one more deletion stays within the limit.
+fn has_room(running: usize, limit: f64) -> bool {
+    u32::try_from(running).is_ok_and(|running| f64::from(running) + 1.0 <= limit)
 }
 
 async fn delete(flink: &Client, application: &str, doomed: &DoomedSnapshot) -> Fate {
@@ -110,37 +114,40 @@ async fn delete(flink: &Client, application: &str, doomed: &DoomedSnapshot) -> F
             doomed.created_at
         )));
     };
-    let answer = flink
+    let response = flink
         .delete_application_snapshot()
         .application_name(application)
         .snapshot_name(name)
         .snapshot_creation_timestamp(created_at)
-        // The SDK's own retries share one budget in the process, which a burst of throttling empties.
+        // All calls share one retry budget of the SDK, which a burst of throttling exhausts.
         .customize()
         .config_override(Config::builder().retry_config(RetryConfig::disabled()))
         .send()
         .await;
-    let Err(error) = answer else {
+    let Err(error) = response else {
         tracing::info!(deleted = name, reason = doomed.reason, "snapshot deleted");
         return Fate::Accepted;
     };
-    let refusal = CallError::of("DeleteApplicationSnapshot", &error);
-    tracing::warn!(not_deleted = name, refusal = %refusal.message);
-    if flink::is_gone(&refusal) {
+    let call_error = CallError::of("DeleteApplicationSnapshot", &error);
+    tracing::warn!(not_deleted = name, error = %call_error.message, "deletion failed");
+    if flink::is_not_found(&call_error) {
         return Fate::Accepted;
     }
-    let error_name = flink::error_name(&refusal);
+    let error_name = flink::error_name(&call_error);
+    let error = call_error.into_step_error(error_name);
     if error_name == ErrorName::Throttled {
-        return Fate::Throttled(refusal.into_step_error(error_name));
+        return Fate::Throttled(error);
     }
-    // An earlier try may have begun this deletion, and the service then refuses a second one.
+    // The service refuses to delete a snapshot whose deletion an earlier attempt has started.
     match presence(flink, application, name).await {
         Ok(Presence::Gone | Presence::Deleting) => Fate::Accepted,
-        Ok(_) if error_name.is_retryable() => Fate::Unanswered(refusal.into_step_error(error_name)),
-        Ok(_) => Fate::Refused(refusal.into_step_error(error_name)),
-        Err(error) if error.name == ErrorName::Throttled => Fate::Throttled(error),
-        Err(error) if error.name.is_retryable() => Fate::Unanswered(error),
-        Err(error) => Fate::Refused(error),
+        Ok(_) if error_name.is_retryable() => Fate::Unconfirmed(error),
+        Ok(_) => Fate::Refused(error),
+        Err(lookup_error) if lookup_error.name == ErrorName::Throttled => {
+            Fate::Throttled(lookup_error)
+        }
+        Err(lookup_error) if lookup_error.name.is_retryable() => Fate::Unconfirmed(lookup_error),
+        Err(lookup_error) => Fate::Refused(lookup_error),
     }
 }
 
@@ -149,23 +156,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn throttling_halves_the_room_down_to_one_and_successes_widen_it_up_to_the_most() {
-        let mut room = CONCURRENCY.0;
+    fn throttling_halves_the_limit_down_to_one_and_successes_raise_it_up_to_the_maximum() {
+        let mut limit = INITIAL_CONCURRENCY;
         for expected in [2, 1, 1] {
-            room = room_after(room, true);
+            limit = next_limit(limit, true);
             assert!(
-                is_room(expected - 1, room) && !is_room(expected, room),
-                "{room}"
+                has_room(expected - 1, limit) && !has_room(expected, limit),
+                "{limit}"
             );
         }
         for _ in 0..1_000 {
-            let wider = room_after(room, false);
+            let higher = next_limit(limit, false);
             assert!(
-                wider > room || !is_room(16, room) && is_room(15, room),
-                "{room}"
+                higher > limit || !has_room(16, limit) && has_room(15, limit),
+                "{limit}"
             );
-            room = wider;
+            limit = higher;
         }
-        assert!(is_room(15, room) && !is_room(16, room), "{room}");
+        assert!(has_room(15, limit) && !has_room(16, limit), "{limit}");
     }
 }

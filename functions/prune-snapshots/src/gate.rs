@@ -1,80 +1,85 @@
-//! When not to delete, whatever the plan wants: the gate and the brake.
+//! The gate and the brake: when nothing is deleted, whatever the plan wants.
 
 use contract::{HeldBackCause, Run, managed_run_id};
 use jiff::{SignedDuration, Timestamp};
 use retention::{Snapshot, Status};
 
 use crate::application::{Application, Restore};
-use crate::own_snapshot::{ByName, Own};
+use crate::own_snapshot::{DescribedStatus, OwnSnapshot};
 
-/// A creation time later than this from now is not believed: no clock is wrong by so much, and a
-/// snapshot of the future would otherwise pass for a later run's for ever.
-const CLOCKS_AGREE_WITHIN: SignedDuration = SignedDuration::from_mins(1);
+/// A snapshot whose creation time is further in the future than this does not count as a later run's. No
+/// clock is that wrong, and such a snapshot would hold back the deletions of every run.
+const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(1);
 
 /// Why nothing may be deleted now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hold {
     pub(crate) cause: HeldBackCause,
-    /// The fact and what to do about it.
+    /// The fact, and what to do about it.
     pub(crate) message: String,
 }
 
-/// How the run's own snapshot stands in the listing.
+/// How the run's own snapshot compares with the listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// READY, and no later run has one.
+    /// It is READY, and no later run has a READY snapshot.
     Newest,
-    /// READY or gone, and a later run prunes in its turn. Not a problem.
+    /// A later run has a READY snapshot, and prunes. Not a problem.
     LeftToLaterRun(Hold),
-    /// The listing is behind: it will show it READY soon.
+    /// It is READY, but the listing does not show that yet.
     NotListedYet(Hold),
-    /// READY, and without a creation time, so that it cannot be compared with the others.
-    Incomparable(Hold),
-    /// It is gone: a problem, whatever the plan wants.
-    Problem(Hold),
+    /// It is READY, but the listing has no creation time to compare with.
+    WithoutCreationTime(Hold),
+    /// It is not READY or does not exist. A problem even if the plan wants nothing.
+    Missing(Hold),
 }
 
-/// Why the application's state forbids every deletion now, if it does.
+/// Why the application's state allows no deletion now, if that is so.
 pub(crate) fn application_gate(application: &Application) -> Option<Hold> {
     let name = &application.name;
     if application.status != "RUNNING" {
         return Some(Hold {
             cause: HeldBackCause::ApplicationNotRunning,
             message: format!(
-                "The application {name} is {}, not RUNNING, so it may need a snapshot to come \
-                 back. The next run prunes, or start one with mode PRUNE when it is RUNNING.",
+                "The application {name} is {}, not RUNNING, so it may need a snapshot to start \
+                 again. The next run prunes, or start one with mode PRUNE when the application is \
+                 RUNNING.",
                 application.status
             ),
         });
     }
-    if application.restore == Restore::Unnamed {
+    if application.restore == Restore::UnknownSnapshot {
         return Some(Hold {
             cause: HeldBackCause::RestorePointUnknown,
             message: format!(
                 "The application {name} restores from a snapshot that its configuration does not \
-                 name, so none can be protected. Name it in the restore configuration, or let it \
-                 restore from the latest."
+                 name, so the snapshot cannot be protected. Name it in the restore configuration, or \
+                 let the application restore from its latest snapshot."
             ),
         });
     }
     None
 }
 
-/// Why the policy forbids every deletion, if it does.
+/// Why the policy allows no deletion, if that is so.
 pub(crate) fn policy_gate(run: &Run) -> Option<Hold> {
     let field = run.input.retention.unknown.keys().next()?;
     Some(Hold {
         cause: HeldBackCause::PolicyUnknown,
         message: format!(
             "This release does not know the policy's field {field}, so it cannot tell what the \
-             policy keeps. A newer release began this run: the next run prunes."
+             policy keeps. A newer release started this run. The next run prunes."
         ),
     })
 }
 
-/// How the run's own snapshot stands: only a run whose snapshot is READY and that no later run has
-/// overtaken may prune.
-pub(crate) fn standing(run: &Run, own: &Own, listing: &[Snapshot], now: Timestamp) -> Standing {
+/// Only a run whose own snapshot is READY may prune, and only if no later run has a READY snapshot.
+pub(crate) fn standing(
+    run: &Run,
+    own: &OwnSnapshot,
+    listing: &[Snapshot],
+    now: Timestamp,
+) -> Standing {
     let not_ready = |message: String| Hold {
         cause: HeldBackCause::SnapshotNotReady,
         message,
@@ -88,44 +93,44 @@ pub(crate) fn standing(run: &Run, own: &Own, listing: &[Snapshot], now: Timestam
         None => own.created_at,
     };
     if let Some(later) = created_at.and_then(|at| later_run(run, at, listing, now)) {
-        return left_to(later);
+        return left_to_later_run(later);
     }
-    match (listed, &own.by_name) {
+    match (listed, &own.described) {
         (Some(_), _) if created_at.is_some() => Standing::Newest,
-        (Some(_), _) => Standing::Incomparable(not_ready(format!(
+        (Some(_), _) => Standing::WithoutCreationTime(not_ready(format!(
             "This run's snapshot {name} is listed without a creation time, so it cannot be compared \
              with the others. The next run prunes."
         ))),
-        (None, Some(ByName::Ready)) => Standing::NotListedYet(not_ready(format!(
+        (None, Some(DescribedStatus::Ready)) => Standing::NotListedYet(not_ready(format!(
             "This run's snapshot {name} is READY, but the listing does not show it. The next run \
              prunes."
         ))),
-        (None, Some(ByName::NotReady(status))) => Standing::Problem(not_ready(format!(
+        (None, Some(DescribedStatus::NotReady(status))) => Standing::Missing(not_ready(format!(
             "This run's snapshot {name} was READY and now is {status}: somebody, or another program, \
              deleted it. Find out who deletes snapshots (CloudTrail has DeleteApplicationSnapshot). \
              The next run prunes."
         ))),
-        (None, None) => Standing::Problem(not_ready(format!(
+        (None, None) => Standing::Missing(not_ready(format!(
             "This run's snapshot {name} is not READY in the listing. The next run prunes."
         ))),
     }
 }
 
-/// How a run stands that takes no snapshot: it leaves pruning to a run that has taken one since this one
-/// began, whose policy may be another. So a late redrive deletes nothing by a policy of the past.
+/// A run that takes no snapshot leaves pruning to a later run that took one. The later run's policy may
+/// differ, so a late redrive deletes nothing by an old policy.
 pub(crate) fn standing_without_own(run: &Run, listing: &[Snapshot], now: Timestamp) -> Standing {
-    let began = Timestamp::from_millisecond(run.run_id).unwrap_or(Timestamp::MIN);
-    later_run(run, began, listing, now).map_or(Standing::Newest, left_to)
+    let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(Timestamp::MIN);
+    later_run(run, started_at, listing, now).map_or(Standing::Newest, left_to_later_run)
 }
 
-fn left_to(later: &str) -> Standing {
+fn left_to_later_run(later: &str) -> Standing {
     Standing::LeftToLaterRun(Hold {
         cause: HeldBackCause::LeftToLaterRun,
         message: format!("The newer snapshot {later} is READY: its run prunes."),
     })
 }
 
-/// The READY snapshot of a run that began later, and took it no earlier than `created_at`.
+/// The name of a READY snapshot that a later run took, no earlier than `created_at`.
 fn later_run<'a>(
     run: &Run,
     created_at: Timestamp,
@@ -137,29 +142,28 @@ fn later_run<'a>(
             && managed_run_id(&snapshot.name).is_some_and(|id| id > run.run_id)
             && snapshot
                 .created_at
-                .is_some_and(|at| at >= created_at && at.duration_since(now) < CLOCKS_AGREE_WITHIN)
+                .is_some_and(|at| at >= created_at && at.duration_since(now) < MAX_CLOCK_SKEW)
     };
     let later = listing.iter().find(is_later);
     later.map(|snapshot| snapshot.name.as_str())
 }
 
-/// Why the plan is too large for this run, if it is. `begun` counts the deletions of the run so
-/// far, failed ones included.
-pub(crate) fn brake(run: &Run, begun: u32, wanted: u32) -> Option<Hold> {
+/// Why the plan has too many deletions for this run, if it has. `attempted` is the number of deletions of
+/// the run so far, failed ones included.
+pub(crate) fn brake(run: &Run, attempted: u32, wanted: u32) -> Option<Hold> {
     let allowed = run.input.retention.max_deletions_per_run.get();
-    let total = begun.saturating_add(wanted);
+    let total = attempted.saturating_add(wanted);
     (total > allowed).then(|| {
-        let already = match begun {
+        let already = match attempted {
             0 => String::new(),
-            begun => format!(", after {begun}"),
+            attempted => format!(" in addition to {attempted} earlier in this run"),
         };
         Hold {
             cause: HeldBackCause::MaxDeletionsPerRun,
             message: format!(
                 "The plan wants to delete {wanted} snapshots{already}; max_deletions_per_run is \
-                 {allowed}, so it deleted none of them. Look at the plan (mode PLAN); if it is \
-                 right, start one execution with mode PRUNE and retention.max_deletions_per_run \
-                 {total}."
+                 {allowed}, so none of them is deleted. Check the plan (mode PLAN). If it is right, \
+                 start one execution with mode PRUNE and retention.max_deletions_per_run {total}."
             ),
         }
     })

@@ -1,4 +1,4 @@
-//! Input -> calls -> output.
+//! The path from the input through the calls to the output.
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use contract::{
@@ -10,24 +10,26 @@ use step::StepError;
 use tokio::time::Instant;
 
 use crate::application;
-use crate::decision::{Next, decide, due};
+use crate::decision::{Next, decide, deletable};
 use crate::deletion;
 use crate::listing;
-use crate::own_snapshot::{self, ByName};
-use crate::payload::{named, number};
+use crate::own_snapshot::{self, DescribedStatus};
+use crate::payload::{to_count, truncate_verdicts};
 use crate::progress::count;
 use crate::sighting;
 
-/// Deletes the input's batch if its plan is fresh, lists, and decides what comes next.
+/// Runs one pass: deletes the batch of the input, lists what is left, counts, and plans the next batch. The
+/// first pass has no batch, so it only plans.
 ///
 /// # Errors
-/// As the crate's documentation lists them.
+/// Returns one of [`crate::ERRORS`].
 pub async fn handle(
     flink: &Client,
     input: PruneSnapshotsInput,
     now: Timestamp,
 ) -> Result<PruneSnapshotsOutput, StepError> {
-    let begun = Instant::now();
+    let started = Instant::now();
+    let elapsed = || SignedDuration::try_from(started.elapsed()).unwrap_or(SignedDuration::ZERO);
     let PruneSnapshotsInput {
         run,
         snapshot,
@@ -35,21 +37,20 @@ pub async fn handle(
         planned_at,
         progress,
     } = input;
-    // The service has no snapshot of another name.
+    // The service has no snapshot with an invalid name.
     batch.retain(|doomed| is_snapshot_name(&doomed.snapshot_name));
     let zone = retention::time_zone(&run.input.retention.timezone)
         .map_err(|fact| StepError::new(ErrorName::InvalidInput, format!("{fact}.")))?;
     let application = application::describe(flink, &run).await?;
 
     let planned_at = planned_at.and_then(|at| at.parse().ok());
-    let passed = || SignedDuration::try_from(begun.elapsed()).unwrap_or(SignedDuration::ZERO);
-    let due = due(&batch, planned_at, &application, now + passed());
-    let fates = deletion::delete_all(flink, &application.name, &batch, &due).await;
+    let deletable = deletable(&batch, planned_at, &application, now + elapsed());
+    let fates = deletion::delete_all(flink, &application.name, &batch, &deletable).await;
 
-    let listed_at = now + passed();
+    let listed_at = now + elapsed();
     let listing = listing::list(flink, &application.name).await?;
-    let batch = sighting::look_at(flink, &application.name, batch, fates, &listing).await;
-    let mut tally = count(progress, batch)?;
+    let sightings = sighting::check(flink, &application.name, batch, fates, &listing).await;
+    let mut tally = count(progress, sightings)?;
     let own = own_snapshot::find(flink, &run, snapshot.as_ref(), &listing).await?;
     let decision = decide(
         &listing,
@@ -57,32 +58,24 @@ pub async fn handle(
         &run,
         own.as_ref(),
         &tally,
-        (&zone, listed_at),
+        &zone,
+        listed_at,
     );
 
-    let (pruning, batch, planned_at) = match decision.next {
+    let (pruning, next_batch, planned_at) = match decision.next {
         Next::Delete(batch) => (Pruning::Continue, batch, Some(listed_at.to_string())),
-        Next::Look => {
-            let pruning = if run.can_wait_before_pruning() {
-                Pruning::Wait
-            } else {
-                Pruning::Continue
-            };
-            let mut batch = std::mem::take(&mut tally.unseen);
-            batch.append(&mut tally.tried);
-            batch.append(&mut tally.untried);
-            (pruning, batch, None)
-        }
-        Next::Nothing => (Pruning::Done, Vec::new(), None),
+        // Without the time of a plan, the next pass deletes nothing of its batch.
+        Next::CheckAgain => (check_again(&run), tally.take_unsettled(), None),
+        Next::Done => (Pruning::Done, Vec::new(), None),
     };
-    let is_behind = own.is_some_and(|own| own.by_name == Some(ByName::Ready));
-    let mut progress = tally.before(&batch);
-    progress.waiting_since = (pruning == Pruning::Wait && is_behind)
+    let mut progress = tally.into_progress(&next_batch);
+    let is_listing_behind = own.is_some_and(|own| own.described == Some(DescribedStatus::Ready));
+    progress.waiting_since = (pruning == Pruning::Wait && is_listing_behind)
         .then(|| progress.waiting_since.unwrap_or(listed_at.to_string()));
     tracing::info!(
         wanted = decision.wanted,
         next = ?pruning,
-        batch = batch.len(),
+        batch = next_batch.len(),
         deleted = progress.deleted_count,
         failed = progress.failed_count,
         held_back = decision.held_back.as_ref().map(|held| held.message.as_str()),
@@ -93,22 +86,31 @@ pub async fn handle(
         run,
         snapshot,
         pruning,
-        batch,
+        batch: next_batch,
         planned_at,
         progress,
         deletions_wanted: decision.wanted,
         held_back: decision.held_back,
-        snapshots_ready: number(ready(&listing).count()),
-        snapshots_total: number(listing.len()),
+        snapshots_ready: to_count(ready(&listing).count()),
+        snapshots_total: to_count(listing.len()),
         newest_ready_at: ready(&listing)
             .filter_map(|snapshot| snapshot.created_at)
             .max()
-            .map(step::for_people),
+            .map(step::rfc3339_millis),
         verdicts: match pruning {
             Pruning::Continue | Pruning::Wait => Vec::new(),
-            Pruning::Done => named(decision.verdicts),
+            Pruning::Done => truncate_verdicts(decision.verdicts),
         },
     })
+}
+
+/// How the next pass follows: after a wait, if the execution's definition has a state for it.
+fn check_again(run: &Run) -> Pruning {
+    if run.can_wait_before_pruning() {
+        Pruning::Wait
+    } else {
+        Pruning::Continue
+    }
 }
 
 /// The poll interval, doubled for each throttled batch after the first, at most 300.

@@ -1,14 +1,14 @@
-//! Deletes the batch that the step before it fixed, lists what is left, and plans the next batch.
+//! Deletes the batch in its input, lists what is left, and plans the next batch.
 //!
-//! The machine enters the state again while the batch is not empty. A step that is repeated finds
+//! The state machine enters the state again while the batch is not empty. A step that is repeated finds
 //! its batch deleted already and counts the same, so the totals are exact and the brake holds.
 //!
-//! A plan is good for a minute. A batch that is entered later is only looked for: what of it is gone is
-//! counted, and the next batch is planned from the listing as it is then.
+//! A plan is valid for a minute. If a batch starts later, nothing of it is deleted. The step counts which of
+//! its snapshots are gone, and plans the next batch from the current listing.
 //!
 //! # Errors
-//! Those of [`ERRORS`]. A snapshot that cannot be deleted is not an error of the step: it is
-//! reported by name and reason, and the run ends `PRUNE_INCOMPLETE`.
+//! Returns one of [`ERRORS`]. A snapshot that cannot be deleted does not fail the step. It is reported with
+//! its name and the reason, and the run ends `PRUNE_INCOMPLETE`.
 
 mod application;
 mod decision;
@@ -25,7 +25,7 @@ use contract::ErrorName;
 
 pub use handler::handle;
 
-/// The names of the errors that this function fails with.
+/// The errors that this function returns.
 pub const ERRORS: [ErrorName; 7] = [
     ErrorName::InvalidInput,
     ErrorName::ApplicationNotFound,
@@ -36,7 +36,7 @@ pub const ERRORS: [ErrorName; 7] = [
     ErrorName::Unexpected,
 ];
 
-/// The IAM actions that this function needs, on the application.
+/// The IAM actions that this function needs on the application.
 pub const IAM_ACTIONS: [&str; 4] = [
     "kinesisanalytics:DeleteApplicationSnapshot",
     "kinesisanalytics:DescribeApplication",

@@ -1,4 +1,4 @@
-//! The whole list of snapshots, or none.
+//! The complete listing of snapshots, or none.
 
 use std::collections::HashSet;
 
@@ -8,17 +8,18 @@ use contract::ErrorName;
 use retention::{Snapshot, Status};
 use step::{CallError, StepError};
 
-/// The service's largest page.
+/// The largest page size that the service accepts.
 const PAGE_SIZE: i32 = 50;
 
-/// Every snapshot of the application, each once. A page that fails, or that leads back to an earlier
-/// one, fails the whole, since a plan from a part would delete what the rest protects; a `NextToken`
-/// that is no longer accepted begins the listing anew, once.
+/// Lists all snapshots of the application, each once.
+///
+/// A page that fails, or that leads back to an earlier page, fails the listing: a plan from a part of it
+/// would delete snapshots that the rest protects. If a `NextToken` has expired, the listing restarts, once.
 pub(crate) async fn list(flink: &Client, application: &str) -> Result<Vec<Snapshot>, StepError> {
     let mut snapshots: Vec<Snapshot> = Vec::new();
     let mut next_token: Option<String> = None;
-    let mut tokens = HashSet::new();
-    let mut restarted = false;
+    let mut seen_tokens = HashSet::new();
+    let mut is_restarted = false;
     loop {
         let page = flink
             .list_application_snapshots()
@@ -33,23 +34,23 @@ pub(crate) async fn list(flink: &Client, application: &str) -> Result<Vec<Snapsh
                 snapshots.extend(listed.into_iter().map(snapshot));
                 next_token = page.next_token.filter(|token| !token.is_empty());
                 let Some(token) = &next_token else { break };
-                if !tokens.insert(token.clone()) {
+                if !seen_tokens.insert(token.clone()) {
                     return Err(StepError::unexpected(
-                        "ListApplicationSnapshots: a NextToken for the second time.",
+                        "ListApplicationSnapshots: the same NextToken twice.",
                     ));
                 }
             }
             Err(error) => {
                 let error = CallError::of("ListApplicationSnapshots", &error);
-                let expired =
+                let is_expired =
                     next_token.is_some() && error.code() == Some("InvalidArgumentException");
-                if !expired || restarted {
+                if !is_expired || is_restarted {
                     return Err(flink::step_error(error, ErrorName::ApplicationNotFound));
                 }
-                tracing::warn!(refusal = %error.message, "listing begun anew");
-                restarted = true;
+                tracing::warn!(error = %error.message, "listing restarted");
+                is_restarted = true;
                 snapshots.clear();
-                tokens.clear();
+                seen_tokens.clear();
                 next_token = None;
             }
         }

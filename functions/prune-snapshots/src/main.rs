@@ -1,4 +1,4 @@
-//! Lambda: the state `PruneSnapshots`.
+//! The Lambda function of the state `PruneSnapshots`.
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use jiff::Timestamp;

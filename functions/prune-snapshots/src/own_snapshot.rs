@@ -1,4 +1,4 @@
-//! This run's own snapshot, as it is found when the run prunes.
+//! This run's own snapshot, as it is when the run prunes.
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use contract::{Mode, Run, RunSnapshot};
@@ -7,33 +7,33 @@ use jiff::Timestamp;
 use retention::{Snapshot, Status};
 use step::StepError;
 
-/// This run's own snapshot, which was READY when the run came here.
+/// This run's own snapshot, which was READY before the run began to prune.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Own {
+pub(crate) struct OwnSnapshot {
     pub(crate) name: String,
-    /// As `DescribeSnapshot` saw it.
+    /// The creation time that the step `DescribeSnapshot` got.
     pub(crate) created_at: Option<Timestamp>,
-    /// What the service says of it by name, asked because the listing does not show it READY.
-    pub(crate) by_name: Option<ByName>,
+    /// `None` if the listing shows it as READY.
+    pub(crate) described: Option<DescribedStatus>,
 }
 
-/// What the service says of a snapshot that the listing does not show READY.
+/// What `DescribeApplicationSnapshot` says about a snapshot that the listing does not show as READY.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ByName {
-    /// It is READY, and the listing is behind.
+pub(crate) enum DescribedStatus {
+    /// It is READY: the listing is out of date.
     Ready,
-    /// It has this status, or is gone.
+    /// It has this status, or is "gone".
     NotReady(String),
 }
 
-/// This run's own snapshot, if its mode takes one. It is asked for by name if the listing does not show it
-/// READY: somebody may have deleted it, or the listing is behind.
+/// This run's own snapshot, if its mode takes one. If the listing does not show it as READY, the service is
+/// asked for it by name: somebody may have deleted it, or the listing is out of date.
 pub(crate) async fn find(
     flink: &Client,
     run: &Run,
     snapshot: Option<&RunSnapshot>,
     listing: &[Snapshot],
-) -> Result<Option<Own>, StepError> {
+) -> Result<Option<OwnSnapshot>, StepError> {
     if run.input.mode != Mode::Run {
         return Ok(None);
     }
@@ -46,26 +46,30 @@ pub(crate) async fn find(
         time.parse().ok()
     });
     let is_ready = |it: &Snapshot| it.name == name && it.status == Status::Ready;
-    let by_name = if listing.iter().any(is_ready) {
+    let described = if listing.iter().any(is_ready) {
         None
     } else {
-        Some(look(flink, run, &name).await?)
+        Some(describe(flink, run, &name).await?)
     };
-    Ok(Some(Own {
+    Ok(Some(OwnSnapshot {
         name,
         created_at,
-        by_name,
+        described,
     }))
 }
 
-async fn look(flink: &Client, run: &Run, snapshot_name: &str) -> Result<ByName, StepError> {
+async fn describe(
+    flink: &Client,
+    run: &Run,
+    snapshot_name: &str,
+) -> Result<DescribedStatus, StepError> {
     let application = run.input.application_name.as_str();
     let lookup = flink::describe_snapshot(flink, application, snapshot_name).await?;
     Ok(match lookup {
-        Lookup::NotFound(_) => ByName::NotReady("gone".to_owned()),
+        Lookup::NotFound(_) => DescribedStatus::NotReady("gone".to_owned()),
         Lookup::Found(own) => match own.snapshot_status.as_str() {
-            "READY" => ByName::Ready,
-            status => ByName::NotReady(status.to_owned()),
+            "READY" => DescribedStatus::Ready,
+            status => DescribedStatus::NotReady(status.to_owned()),
         },
     })
 }

@@ -1,4 +1,4 @@
-//! What has become of a batch: the service's answers and the listing, counted.
+//! Counts what became of a batch, by the service's responses and by the listing.
 
 use std::collections::HashSet;
 
@@ -6,111 +6,113 @@ use contract::{DeletedSnapshot, DoomedSnapshot, ErrorName, FailedDeletion, Progr
 use step::StepError;
 
 use crate::deletion::Fate;
-use crate::payload::{self, DELETED_NAMED, FAILURES_NAMED};
-use crate::sighting::Seen;
+use crate::payload::{MAX_LISTED_DELETED, MAX_LISTED_FAILED, to_count, truncate_reason};
+use crate::sighting::{Seen, Sighting};
 
-/// What is recorded of a deletion whose effect nobody has seen.
-const NOT_SEEN: &str = "Not seen to be deleted, and no second try: it may be deleted yet.";
+/// The reason of a failed deletion that the service may have accepted.
+const NOT_CONFIRMED: &str =
+    "The deletion was not confirmed and is not retried. The snapshot may still be deleted.";
 
-/// How many throttled batches in a row are tried again. The deletions of the next one have failed.
-const THROTTLED_BATCHES_BORNE: u32 = 5;
+/// How many throttled batches in a row are planned again. The deletions of the next one count as failed.
+const MAX_THROTTLED_BATCHES: u32 = 5;
 
 /// The totals of the run after a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) progress: Progress,
-    /// Snapshots whose deletion may have taken effect and is not seen yet: another look shows it.
-    pub(crate) unseen: Vec<DoomedSnapshot>,
-    /// Listed snapshots whose deletion was tried once and did not take effect.
-    pub(crate) tried: Vec<DoomedSnapshot>,
-    /// Listed snapshots whose deletion was not tried, as far as this invocation knows. An earlier delivery of it may
-    /// have tried, and a listing that is behind does not show that.
-    pub(crate) untried: Vec<DoomedSnapshot>,
+    /// Deletions that may still take effect. The next pass checks them again.
+    pub(crate) pending: Vec<DoomedSnapshot>,
+    /// Listed snapshots whose deletion was attempted once, without effect.
+    pub(crate) to_retry: Vec<DoomedSnapshot>,
+    /// Listed snapshots whose deletion this invocation did not attempt. An earlier delivery of the same invocation may
+    /// have deleted them, which an outdated listing does not show.
+    pub(crate) not_attempted: Vec<DoomedSnapshot>,
     /// Whether the whole batch was throttled, so that the next one has to wait.
-    pub(crate) is_throttled: bool,
-    /// The names of all that this batch or the progress counts as deleted or failed: no later plan of the
-    /// run wants them again. A listing that is behind may show what is deleted.
+    pub(crate) is_batch_throttled: bool,
+    /// The names that this batch or the progress counts as deleted or failed. No later plan of the run wants
+    /// them again, even if an outdated listing still shows them.
     pub(crate) counted: HashSet<String>,
     /// How many failures of earlier batches the progress counts without their names, so that `counted` lacks
-    /// them. A run with any has more failures than it bears, so no plan of it deletes.
-    pub(crate) failed_unnamed: u32,
+    /// them. A run with such failures has too many failures to delete anything more.
+    pub(crate) failures_without_name: u32,
 }
 
 /// What one snapshot of the batch adds to the totals.
 #[derive(Debug)]
 enum Effect {
     Deleted,
-    /// It failed for good.
+    /// The deletion failed, for this reason.
     Failed(String),
-    /// The next plan may want it again. This was no try.
-    Again,
-    /// The next plan may want it again. This was the first of its two tries.
-    Tried,
-    /// Another look decides.
-    Unseen,
+    /// The snapshot still exists, and this was no attempt. The next plan may want it again.
+    NotAttempted,
+    /// The snapshot still exists after the first of two attempts. The next plan may want it again.
+    Attempted,
+    /// The deletion may still take effect. The next pass checks again.
+    Pending,
 }
 
-/// The totals with this batch. A batch that the service throttles as a whole comes again, some times.
+/// Adds a batch to the totals. The snapshots of a batch that is throttled as a whole are planned again, up to
+/// [`MAX_THROTTLED_BATCHES`] times in a row.
 ///
 /// # Errors
-/// The function has no right to delete.
-pub(crate) fn count(
-    progress: Progress,
-    batch: Vec<(DoomedSnapshot, Fate, Seen)>,
-) -> Result<Tally, StepError> {
+/// Returns `AccessDenied` if the function has no permission to delete.
+pub(crate) fn count(progress: Progress, sightings: Vec<Sighting>) -> Result<Tally, StepError> {
+    let deleted = progress.deleted.iter().map(|it| &it.snapshot_name);
+    let failed = progress.failed.iter().map(|it| &it.snapshot_name);
     let mut tally = Tally {
-        counted: (progress.failed.iter().map(|failed| &failed.snapshot_name))
-            .chain(
-                progress
-                    .deleted
-                    .iter()
-                    .map(|deleted| &deleted.snapshot_name),
-            )
-            .cloned()
-            .collect(),
-        failed_unnamed: progress
+        counted: deleted.chain(failed).cloned().collect(),
+        failures_without_name: progress
             .failed_count
-            .saturating_sub(payload::number(progress.failed.len())),
+            .saturating_sub(to_count(progress.failed.len())),
         progress,
         ..Tally::default()
     };
     let mut throttled = Vec::new();
-    let mut is_settled = false;
-    for (mut doomed, fate, seen) in batch {
+    let mut made_progress = false;
+    for Sighting {
+        snapshot: mut doomed,
+        fate,
+        seen,
+    } in sightings
+    {
         let name = &doomed.snapshot_name;
         if tally.counted.contains(name) {
             continue;
         }
         let unanswered = &mut tally.progress.unanswered;
-        let is_second = doomed.tried || unanswered.contains(name);
+        doomed.tried |= unanswered.contains(name);
         unanswered.retain(|unanswered| unanswered != name);
-        doomed.tried = is_second;
-        let is_begun = !matches!(fate, Fate::NotBegun);
-        if let (Fate::Throttled(error), Seen::Listed) = (&fate, &seen) {
-            throttled.push((doomed.snapshot_name.clone(), payload::reason(&error.fact)));
+        if let (Fate::Throttled(error), Seen::Listed) = (&fate, seen) {
+            throttled.push(FailedDeletion {
+                snapshot_name: name.clone(),
+                reason: truncate_reason(&error.fact),
+            });
         } else {
-            is_settled |= is_begun;
+            made_progress |= !matches!(fate, Fate::NotAttempted);
         }
         match effect(&doomed, fate, seen)? {
-            Effect::Deleted => tally.deleted(&doomed),
-            Effect::Failed(reason) => tally.failed(doomed.snapshot_name, reason),
-            Effect::Again if doomed.tried => tally.tried.push(doomed),
-            Effect::Again => tally.untried.push(doomed),
-            Effect::Tried => tally.tried.push(tried(doomed)),
-            Effect::Unseen => tally.unseen.push(tried(doomed)),
+            Effect::Deleted => tally.add_deleted(&doomed),
+            Effect::Failed(reason) => tally.add_failed(FailedDeletion {
+                snapshot_name: doomed.snapshot_name,
+                reason,
+            }),
+            Effect::NotAttempted if doomed.tried => tally.to_retry.push(doomed),
+            Effect::NotAttempted => tally.not_attempted.push(doomed),
+            Effect::Attempted => tally.to_retry.push(tried(doomed)),
+            Effect::Pending => tally.pending.push(tried(doomed)),
         }
     }
     let batches = &mut tally.progress.throttled_batches;
-    if is_settled {
+    if made_progress {
         *batches = 0;
     } else if !throttled.is_empty() {
         *batches = batches.saturating_add(1);
-        if *batches > THROTTLED_BATCHES_BORNE {
-            for (name, reason) in throttled {
-                tally.failed(name, reason);
+        if *batches > MAX_THROTTLED_BATCHES {
+            for deletion in throttled {
+                tally.add_failed(deletion);
             }
         } else {
-            tally.is_throttled = true;
+            tally.is_batch_throttled = true;
         }
     }
     Ok(tally)
@@ -124,72 +126,84 @@ fn tried(doomed: DoomedSnapshot) -> DoomedSnapshot {
 }
 
 /// # Errors
-/// The function has no right to delete.
+/// Returns `AccessDenied` if the function has no permission to delete.
 fn effect(doomed: &DoomedSnapshot, fate: Fate, seen: Seen) -> Result<Effect, StepError> {
-    let is_second = doomed.tried;
-    let failed = |error: &StepError| Effect::Failed(payload::reason(&error.fact));
-    let not_seen = || Effect::Failed(NOT_SEEN.to_owned());
+    let is_second_attempt = doomed.tried;
+    let failed = |error: &StepError| Effect::Failed(truncate_reason(&error.fact));
     Ok(match (seen, fate) {
         (Seen::Gone, _) => Effect::Deleted,
         (_, Fate::Refused(error)) if error.name == ErrorName::AccessDenied => return Err(error),
         (_, Fate::Refused(error)) => failed(&error),
-        (Seen::Listed, Fate::Accepted) if is_second => {
+        (Seen::Listed, Fate::Accepted) if is_second_attempt => {
             let name = &doomed.snapshot_name;
             Effect::Failed(format!("{name} is still listed after its deletion."))
         }
-        (_, Fate::Unanswered(error)) if is_second => failed(&error),
-        (Seen::Listed, Fate::Unanswered(_)) => Effect::Tried,
-        (Seen::Listed, Fate::NotBegun | Fate::Throttled(_)) => Effect::Again,
-        (Seen::Unlisted, Fate::NotBegun) if !is_second => Effect::Again,
-        (Seen::Unlisted | Seen::Unknown, _) if is_second => not_seen(),
-        // The listing may be behind: it shows what was accepted, or not what is there.
-        (Seen::Listed, Fate::Accepted) | (Seen::Unlisted | Seen::Unknown, _) => Effect::Unseen,
+        (_, Fate::Unconfirmed(error)) if is_second_attempt => failed(&error),
+        (Seen::Listed, Fate::Unconfirmed(_)) => Effect::Attempted,
+        (Seen::Listed, Fate::NotAttempted | Fate::Throttled(_)) => Effect::NotAttempted,
+        (Seen::Unlisted, Fate::NotAttempted) if !is_second_attempt => Effect::NotAttempted,
+        (Seen::Unlisted | Seen::Unknown, _) if is_second_attempt => {
+            Effect::Failed(NOT_CONFIRMED.to_owned())
+        }
+        // An outdated listing still shows what was deleted, or does not show yet what exists.
+        (Seen::Listed, Fate::Accepted) | (Seen::Unlisted | Seen::Unknown, _) => Effect::Pending,
     })
 }
 
 impl Tally {
-    /// Failed deletions so far, and successful ones.
-    pub(crate) fn begun(&self) -> u32 {
+    /// The deletions so far, successful and failed.
+    pub(crate) fn attempted(&self) -> u32 {
         self.progress
             .deleted_count
             .saturating_add(self.progress.failed_count)
     }
 
-    fn deleted(&mut self, doomed: &DoomedSnapshot) {
+    fn add_deleted(&mut self, doomed: &DoomedSnapshot) {
         self.counted.insert(doomed.snapshot_name.clone());
         let progress = &mut self.progress;
         progress.deleted_count = progress.deleted_count.saturating_add(1);
-        if progress.deleted.len() < DELETED_NAMED {
+        if progress.deleted.len() < MAX_LISTED_DELETED {
             progress.deleted.push(deleted(doomed));
         }
     }
 
-    fn failed(&mut self, snapshot_name: String, reason: String) {
+    fn add_failed(&mut self, deletion: FailedDeletion) {
+        self.counted.insert(deletion.snapshot_name.clone());
         let progress = &mut self.progress;
         progress.failed_count = progress.failed_count.saturating_add(1);
-        self.counted.insert(snapshot_name.clone());
-        if progress.failed.len() < FAILURES_NAMED {
-            progress.failed.push(FailedDeletion {
-                snapshot_name,
-                reason,
-            });
+        if progress.failed.len() < MAX_LISTED_FAILED {
+            progress.failed.push(deletion);
         }
     }
 
-    /// The totals when `next` is the next batch. A deletion that was tried and is not tried again has failed
-    /// as far as anybody knows, and the service may carry it out yet.
-    pub(crate) fn before(mut self, next: &[DoomedSnapshot]) -> Progress {
-        let next: HashSet<&str> = next.iter().map(|d| d.snapshot_name.as_str()).collect();
-        let tried = std::mem::take(&mut self.tried);
-        let tried = tried.into_iter().map(|doomed| doomed.snapshot_name);
-        let mut ended: Vec<String> = tried
+    /// Takes the snapshots whose deletion is not settled, for the next pass to check.
+    pub(crate) fn take_unsettled(&mut self) -> Vec<DoomedSnapshot> {
+        let mut unsettled = std::mem::take(&mut self.pending);
+        unsettled.append(&mut self.to_retry);
+        unsettled.append(&mut self.not_attempted);
+        unsettled
+    }
+
+    /// The totals to hand on with the next batch. A deletion that was attempted and is not in the next batch
+    /// counts as failed, although the service may still carry it out.
+    pub(crate) fn into_progress(mut self, next_batch: &[DoomedSnapshot]) -> Progress {
+        let next: HashSet<&str> = next_batch
+            .iter()
+            .map(|doomed| doomed.snapshot_name.as_str())
+            .collect();
+        let to_retry = std::mem::take(&mut self.to_retry);
+        let to_retry = to_retry.into_iter().map(|doomed| doomed.snapshot_name);
+        let mut given_up: Vec<String> = to_retry
             .filter(|name| !next.contains(name.as_str()) && !self.counted.contains(name))
             .collect();
         if next.is_empty() {
-            ended.append(&mut self.progress.unanswered);
+            given_up.append(&mut self.progress.unanswered);
         }
-        for snapshot_name in ended {
-            self.failed(snapshot_name, NOT_SEEN.to_owned());
+        for snapshot_name in given_up {
+            self.add_failed(FailedDeletion {
+                snapshot_name,
+                reason: NOT_CONFIRMED.to_owned(),
+            });
         }
         self.progress
     }
@@ -201,7 +215,7 @@ fn deleted(doomed: &DoomedSnapshot) -> DeletedSnapshot {
         created_at: doomed
             .created_at
             .parse()
-            .map_or_else(|_| doomed.created_at.clone(), step::for_people),
+            .map_or_else(|_| doomed.created_at.clone(), step::rfc3339_millis),
         application_version_id: doomed.application_version_id,
         reason: doomed.reason.clone(),
     }

@@ -1,4 +1,4 @@
-//! How each snapshot of a batch is seen after its deletion: in the listing, or by name.
+//! Whether each snapshot of a batch still exists after its deletion, by the listing or by name.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,114 +12,129 @@ use step::StepError;
 
 use crate::deletion::Fate;
 
-/// How many snapshots are asked for by name at a time.
-const LOOKS: usize = 8;
+/// How many lookups by name run concurrently.
+const CONCURRENT_LOOKUPS: usize = 8;
 
-/// How one snapshot of a batch is seen after it.
+/// A snapshot of a batch after its deletion.
+#[derive(Debug)]
+pub(crate) struct Sighting {
+    pub(crate) snapshot: DoomedSnapshot,
+    pub(crate) fate: Fate,
+    pub(crate) seen: Seen,
+}
+
+/// Where a snapshot of a batch is seen after its deletion.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Seen {
     /// It is listed, and not DELETING.
     Listed,
     /// It is gone, or DELETING.
     Gone,
-    /// The listing leaves it out, and the service says by name that it is there.
+    /// It is not listed, but exists by name.
     Unlisted,
-    /// The listing leaves it out, and the service did not say.
+    /// It is not listed, and the lookup by name failed.
     Unknown,
 }
 
 impl Seen {
-    /// From its status in the listing, if it is listed, and from what the service says of it by name, if it
-    /// was asked. A listed snapshot of which the service says that there is none counts as listed.
+    /// `listed` is the status in the listing, if it is listed. `by_name` is the result of the lookup, if
+    /// there was one. A listed snapshot that the lookup does not find counts as listed.
     fn of(listed: Option<&Status>, by_name: Option<Presence>) -> Self {
         match (listed, by_name) {
             (Some(Status::Deleting), _)
             | (_, Some(Presence::Deleting))
             | (None, None | Some(Presence::Gone)) => Self::Gone,
             (Some(_), _) => Self::Listed,
-            (None, Some(Presence::There)) => Self::Unlisted,
+            (None, Some(Presence::Exists)) => Self::Unlisted,
             (None, Some(Presence::Unknown)) => Self::Unknown,
         }
     }
 }
 
-/// What the service says of a snapshot when it is asked for it by name.
+/// The result of a lookup of a snapshot by name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Presence {
-    /// There is no such snapshot.
+    /// It does not exist.
     Gone,
     /// It is DELETING.
     Deleting,
-    /// It is there.
-    There,
-    /// The service did not say.
+    /// It exists, and is not DELETING.
+    Exists,
+    /// The lookup failed.
     Unknown,
 }
 
-/// The batch with its fates and with how each snapshot is seen: in the listing, or by name where the listing
-/// alone does not tell.
-pub(crate) async fn look_at(
+/// Checks each snapshot of the batch in the listing, and by name where the listing is not conclusive.
+/// `fates` are in the order of the batch.
+pub(crate) async fn check(
     flink: &Client,
     application: &str,
     batch: Vec<DoomedSnapshot>,
     fates: Vec<Fate>,
     listing: &[Snapshot],
-) -> Vec<(DoomedSnapshot, Fate, Seen)> {
+) -> Vec<Sighting> {
     let listed: HashMap<&str, &Status> = listing
         .iter()
         .map(|snapshot| (snapshot.name.as_str(), &snapshot.status))
         .collect();
-    let asked: BTreeSet<String> = batch
+    let to_look_up: BTreeSet<String> = batch
         .iter()
         .zip(&fates)
         .filter(|(doomed, fate)| {
             let status = listed.get(doomed.snapshot_name.as_str());
-            let is_going = status.is_some_and(|status| **status == Status::Deleting);
-            !is_going && needs_lookup(fate, status.is_some(), doomed.tried)
+            let is_deleting = status.is_some_and(|status| **status == Status::Deleting);
+            !is_deleting && needs_lookup(fate, status.is_some(), doomed.tried)
         })
         .map(|(doomed, _)| doomed.snapshot_name.clone())
         .collect();
-    let by_name = look_for(flink, application, asked).await;
+    let by_name = look_up_all(flink, application, to_look_up).await;
     batch
         .into_iter()
         .zip(fates)
-        .map(|(doomed, fate)| {
-            let name = doomed.snapshot_name.as_str();
+        .map(|(snapshot, fate)| {
+            let name = snapshot.snapshot_name.as_str();
             let seen = Seen::of(listed.get(name).copied(), by_name.get(name).copied());
-            (doomed, fate, seen)
+            Sighting {
+                snapshot,
+                fate,
+                seen,
+            }
         })
         .collect()
 }
 
-/// Whether the service has to be asked for a snapshot by name. Either it is not listed, and the service did
-/// not say just now that it is gone or going; or it said so for the second time, and it is still listed.
-fn needs_lookup(fate: &Fate, is_listed: bool, is_second: bool) -> bool {
+/// Whether the listing is not conclusive. After an accepted deletion, a snapshot that is not listed is gone,
+/// and one that is still listed after the second attempt is looked up. After any other fate, a snapshot that
+/// is not listed is looked up.
+fn needs_lookup(fate: &Fate, is_listed: bool, is_second_attempt: bool) -> bool {
     match fate {
-        Fate::Accepted => is_listed && is_second,
+        Fate::Accepted => is_listed && is_second_attempt,
         _ => !is_listed,
     }
 }
 
-/// Asks for each of the snapshots by name.
-async fn look_for(
+async fn look_up_all(
     flink: &Client,
     application: &str,
     names: BTreeSet<String>,
 ) -> HashMap<String, Presence> {
-    let looks: Vec<_> = names
+    let lookups: Vec<_> = names
         .into_iter()
-        .map(|name| look(flink, application, name))
+        .map(|name| look_up(flink, application, name))
         .collect();
-    futures::stream::iter(looks).buffered(LOOKS).collect().await
+    futures::stream::iter(lookups)
+        .buffered(CONCURRENT_LOOKUPS)
+        .collect()
+        .await
 }
 
-async fn look(flink: &Client, application: &str, name: String) -> (String, Presence) {
+async fn look_up(flink: &Client, application: &str, name: String) -> (String, Presence) {
     let presence = presence(flink, application, &name).await;
-    // The log has the refusal.
+    // The error is in the log.
     (name, presence.unwrap_or(Presence::Unknown))
 }
 
-/// What the service says of the snapshot.
+/// Looks the snapshot up by name.
 pub(crate) async fn presence(
     flink: &Client,
     application: &str,
@@ -131,6 +146,6 @@ pub(crate) async fn presence(
         Lookup::Found(details) if details.snapshot_status == SnapshotStatus::Deleting => {
             Presence::Deleting
         }
-        Lookup::Found(_) => Presence::There,
+        Lookup::Found(_) => Presence::Exists,
     })
 }

@@ -1,30 +1,30 @@
-//! The function's environment.
+//! The configuration, from the function's environment.
 
-/// What the environment says.
+/// The configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// `TABLE_NAME`: the table of audit records.
     pub table_name: String,
     /// `TOPIC_ARN`: the topic of notifications.
     pub topic_arn: String,
-    /// `APPLICATION_NAME`: the stack's application, the only one that rows may be written for; any when
-    /// unset or `*`.
+    /// `APPLICATION_NAME`: the stack's application. A run of another one is recorded as `(unknown)`. If unset
+    /// or `*`, every application is recorded.
     pub application_name: Option<String>,
-    /// `RECORD_RETENTION_DAYS`: how long DynamoDB keeps a record, at least 1; for ever when unset.
+    /// `RECORD_RETENTION_DAYS`: how many days DynamoDB keeps a record, at least 1. If unset, forever.
     pub record_retention_days: Option<u32>,
 }
 
 impl Config {
-    /// Reads the variables, by name.
+    /// Reads the variables. `var` returns a variable's value by its name.
     ///
     /// # Errors
-    /// One sentence that names every variable that is missing or malformed.
+    /// Returns one sentence that names every missing or malformed variable.
     pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let var = |name: &str| var(name).filter(|value| !value.is_empty());
-        let mut wrong = Vec::new();
+        let mut problems = Vec::new();
         let mut required = |name: &str| {
             var(name).unwrap_or_else(|| {
-                wrong.push(format!("{name} is not set"));
+                problems.push(format!("{name} is not set"));
                 String::new()
             })
         };
@@ -33,13 +33,13 @@ impl Config {
         let record_retention_days = var("RECORD_RETENTION_DAYS").and_then(|days| {
             let number = days.parse().ok().filter(|days| *days >= 1);
             if number.is_none() {
-                wrong.push(format!(
-                    "RECORD_RETENTION_DAYS is {days:?}, not a whole number of days from 1"
+                problems.push(format!(
+                    "RECORD_RETENTION_DAYS is {days:?}, not a whole number of days, at least 1"
                 ));
             }
             number
         });
-        if wrong.is_empty() {
+        if problems.is_empty() {
             Ok(Self {
                 table_name,
                 topic_arn,
@@ -47,7 +47,8 @@ impl Config {
                 record_retention_days,
             })
         } else {
-            Err(format!("The function's environment: {}.", wrong.join("; ")))
+            let problems = problems.join("; ");
+            Err(format!("The function's environment: {problems}."))
         }
     }
 }
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_environment_is_read() {
+    fn every_variable_is_read() {
         let vars = [
             ("TABLE_NAME", "t"),
             ("TOPIC_ARN", "a"),
@@ -84,11 +85,11 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_named_at_once() {
+    fn every_missing_or_malformed_variable_is_named_at_once() {
         assert_eq!(
             read(&[("TABLE_NAME", ""), ("RECORD_RETENTION_DAYS", "0")]).unwrap_err(),
             "The function's environment: TABLE_NAME is not set; TOPIC_ARN is not set; \
-             RECORD_RETENTION_DAYS is \"0\", not a whole number of days from 1."
+             RECORD_RETENTION_DAYS is \"0\", not a whole number of days, at least 1."
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What each refusal ends the step with.
+//! The errors that only this function can decide on.
 
 use contract::{AuditRecord, ErrorName};
 use step::{CallError, StepError};
@@ -7,7 +7,7 @@ pub(crate) fn misconfigured(fact: &str) -> StepError {
     StepError::new(ErrorName::Misconfigured, fact)
 }
 
-/// The row is another execution's.
+/// The row belongs to another execution.
 pub(crate) fn record_conflict(record: &AuditRecord, owner: Option<&str>) -> StepError {
     StepError::new(
         ErrorName::RecordConflict,
@@ -23,26 +23,26 @@ pub(crate) fn record_conflict(record: &AuditRecord, owner: Option<&str>) -> Step
     )
 }
 
-/// `UpdateItem` was refused.
-pub(crate) fn update_item(refusal: CallError, table_name: &str) -> StepError {
-    if refusal.code() == Some("ResourceNotFoundException") {
+/// `UpdateItem` failed.
+pub(crate) fn update_item(error: CallError, table_name: &str) -> StepError {
+    if error.code() == Some("ResourceNotFoundException") {
         let fact = format!("The table {table_name} does not exist.");
         return StepError::new(ErrorName::TableNotFound, fact);
     }
-    other(refusal)
+    call(error)
 }
 
-/// `Publish` was refused.
-pub(crate) fn publish(refusal: CallError, topic_arn: &str) -> StepError {
-    if matches!(refusal.code(), Some("NotFound" | "NotFoundException")) {
+/// `Publish` failed.
+pub(crate) fn publish(error: CallError, topic_arn: &str) -> StepError {
+    if matches!(error.code(), Some("NotFound" | "NotFoundException")) {
         let fact = format!("The topic {topic_arn} does not exist. The audit record is written.");
         return StepError::new(ErrorName::TopicNotFound, fact);
     }
-    other(refusal)
+    call(error)
 }
 
-/// Any other call was refused, or these for a reason of any service's.
-pub(crate) fn other(refusal: CallError) -> StepError {
-    let name = refusal.name();
-    refusal.into_step_error(name)
+/// A call failed for a reason that means the same for every service.
+pub(crate) fn call(error: CallError) -> StepError {
+    let name = error.name();
+    error.into_step_error(name)
 }

@@ -1,4 +1,4 @@
-//! What the history of a failed execution tells.
+//! What the history of a failed execution says about the failure.
 
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::types::HistoryEvent;
@@ -7,105 +7,117 @@ use step::{CallError, StepError};
 
 use crate::error;
 
-/// A failed execution's last words. What the history does not tell is `None`.
+/// How an execution failed. What the history does not say is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LastWords {
-    /// The state that was entered and not left.
+pub(crate) struct FailureDetails {
+    /// The state that the execution entered and did not leave.
     pub(crate) state: Option<String>,
-    /// Error and cause of the execution.
-    pub(crate) end: Option<(Option<String>, Option<String>)>,
-    /// What that state was given: what the run had done, or the run's own input if it is the first.
-    pub(crate) given: Option<String>,
+    /// The input of that state, which says what the run had done. For the first state, it is the run's own
+    /// input.
+    pub(crate) state_input: Option<String>,
+    /// What the execution ended with.
+    pub(crate) end: Option<ExecutionEnd>,
     /// How often the execution was redriven before this end.
     pub(crate) redrive_count: Option<u32>,
 }
 
-/// Reads the history backwards, from when the execution stopped to the state that failed; on to its last
-/// redrive, or to its start, if the event leaves out how often it was redriven.
-pub(crate) async fn last_words(
+/// What an execution ended with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ExecutionEnd {
+    pub(crate) error: Option<String>,
+    pub(crate) cause: Option<String>,
+}
+
+/// Reads the history backwards, from the end of the execution to the state that failed. If the event does
+/// not say how often the execution was redriven, it reads on to the last redrive or to the start.
+pub(crate) async fn failure_details(
     sfn: &Client,
-    stopped: &ExecutionStatusDetail,
-) -> Result<LastWords, StepError> {
+    event: &ExecutionStatusDetail,
+) -> Result<FailureDetails, StepError> {
     let mut pages = sfn
         .get_execution_history()
-        .execution_arn(&stopped.execution_arn)
+        .execution_arn(&event.execution_arn)
         .reverse_order(true)
         .include_execution_data(true)
         .into_paginator()
         .page_size(100)
         .send();
-    let mut words = LastWords {
-        redrive_count: stopped.redrive_count,
-        ..LastWords::default()
+    let mut details = FailureDetails {
+        redrive_count: event.redrive_count,
+        ..FailureDetails::default()
     };
-    let mut is_found = false;
+    let mut is_state_found = false;
     while let Some(page) = pages.next().await {
         let page =
-            page.map_err(|error| error::other(CallError::of("GetExecutionHistory", &error)))?;
-        for event in &page.events {
-            is_found = is_found || take_in(&mut words, event, stopped.stop_date);
-            count_redrives(&mut words, event, stopped.stop_date);
-            if is_found && words.redrive_count.is_some() {
-                return Ok(words);
+            page.map_err(|error| error::call(CallError::of("GetExecutionHistory", &error)))?;
+        for entry in &page.events {
+            is_state_found = is_state_found || read_failure(&mut details, entry, event.stop_date);
+            read_redrive_count(&mut details, entry, event.stop_date);
+            if is_state_found && details.redrive_count.is_some() {
+                return Ok(details);
             }
         }
     }
-    Ok(words)
+    Ok(details)
 }
 
-/// Takes in one event, newest first; true when the state is found. What is later than `stop_date`
-/// belongs to a redrive since then.
-fn take_in(words: &mut LastWords, event: &HistoryEvent, stop_date: i64) -> bool {
-    let is_later = is_later(event, stop_date);
-    if event.execution_redriven_event_details.is_some() && is_later {
-        *words = LastWords {
-            redrive_count: words.redrive_count,
-            ..LastWords::default()
+/// Reads one entry, newest first. Returns whether it is the one that says what state failed. Entries after
+/// `stop_date` belong to a later redrive.
+fn read_failure(details: &mut FailureDetails, entry: &HistoryEvent, stop_date: i64) -> bool {
+    let is_after = is_after(entry, stop_date);
+    if entry.execution_redriven_event_details.is_some() && is_after {
+        *details = FailureDetails {
+            redrive_count: details.redrive_count,
+            ..FailureDetails::default()
         };
-    } else if let Some(end) = end(event) {
-        // A redriven execution has ended before.
-        words.end.get_or_insert(end);
-    } else if let Some(entered) = &event.state_entered_event_details
-        && !is_later
+    } else if let Some(end) = execution_end(entry) {
+        // Only the newest end counts: a redriven execution has earlier ones.
+        details.end.get_or_insert(end);
+    } else if let Some(entered) = &entry.state_entered_event_details
+        && !is_after
     {
-        words.state = Some(entered.name.clone());
-        words.given.clone_from(&entered.input);
+        details.state = Some(entered.name.clone());
+        details.state_input.clone_from(&entered.input);
         return true;
-    } else if let Some(exited) = &event.state_exited_event_details
-        && !is_later
+    } else if let Some(exited) = &entry.state_exited_event_details
+        && !is_after
     {
-        // It was stopped between two states.
-        words.given.clone_from(&exited.output);
+        // The execution was stopped between two states.
+        details.state_input.clone_from(&exited.output);
         return true;
     }
     false
 }
 
-/// Takes in how often the execution was redriven before `stop_date`, unless that is known.
-fn count_redrives(words: &mut LastWords, event: &HistoryEvent, stop_date: i64) {
-    if words.redrive_count.is_some() || is_later(event, stop_date) {
+/// Reads from one entry how often the execution was redriven before `stop_date`, unless that is known.
+fn read_redrive_count(details: &mut FailureDetails, entry: &HistoryEvent, stop_date: i64) {
+    if details.redrive_count.is_some() || is_after(entry, stop_date) {
         return;
     }
-    if let Some(redriven) = &event.execution_redriven_event_details {
+    if let Some(redriven) = &entry.execution_redriven_event_details {
         let count = redriven.redrive_count;
-        words.redrive_count = count.and_then(|count| count.try_into().ok());
-    } else if event.execution_started_event_details.is_some() {
-        words.redrive_count = Some(0);
+        details.redrive_count = count.and_then(|count| count.try_into().ok());
+    } else if entry.execution_started_event_details.is_some() {
+        details.redrive_count = Some(0);
     }
 }
 
-fn is_later(event: &HistoryEvent, stop_date: i64) -> bool {
-    event.timestamp.to_millis().is_ok_and(|at| at > stop_date)
+fn is_after(entry: &HistoryEvent, stop_date: i64) -> bool {
+    entry.timestamp.to_millis().is_ok_and(|at| at > stop_date)
 }
 
-/// Error and cause, if that is how the execution ended.
-fn end(event: &HistoryEvent) -> Option<(Option<String>, Option<String>)> {
-    if let Some(failed) = &event.execution_failed_event_details {
-        Some((failed.error.clone(), failed.cause.clone()))
-    } else if let Some(aborted) = &event.execution_aborted_event_details {
-        Some((aborted.error.clone(), aborted.cause.clone()))
+/// What the execution ended with, if this entry is an end.
+fn execution_end(entry: &HistoryEvent) -> Option<ExecutionEnd> {
+    let (error, cause) = if let Some(failed) = &entry.execution_failed_event_details {
+        (&failed.error, &failed.cause)
+    } else if let Some(aborted) = &entry.execution_aborted_event_details {
+        (&aborted.error, &aborted.cause)
     } else {
-        let timed_out = event.execution_timed_out_event_details.as_ref()?;
-        Some((timed_out.error.clone(), timed_out.cause.clone()))
-    }
+        let timed_out = entry.execution_timed_out_event_details.as_ref()?;
+        (&timed_out.error, &timed_out.cause)
+    };
+    Some(ExecutionEnd {
+        error: error.clone(),
+        cause: cause.clone(),
+    })
 }

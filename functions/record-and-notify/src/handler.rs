@@ -1,50 +1,28 @@
-//! Input -> record -> row -> message -> metrics -> mark.
+//! The path from the input through the calls to the output: write, publish, mark.
 
-use aws_sdk_sns::error::BuildError;
-use aws_sdk_sns::types::MessageAttributeValue;
 use contract::{
     AuditRecord, ExecutionStatusChange, NotifyOn, RecordAndNotifyInput, RecordAndNotifyOutput,
     Recorded, RunInput, RunSummary,
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use step::{CallError, StepError};
+use step::StepError;
 
+use crate::clients::Clients;
 use crate::config::Config;
-use crate::failure::{LastWords, last_words};
-use crate::message::message;
-use crate::table::{self, Told, Written};
-use crate::{error, metrics, record};
+use crate::failure::{FailureDetails, failure_details};
+use crate::row::Reported;
+use crate::table::{self, Written};
+use crate::{error, metrics, record, topic};
 
-/// The clients of the three services.
-#[derive(Clone, Debug)]
-pub struct Clients {
-    /// The table's.
-    pub dynamodb: aws_sdk_dynamodb::Client,
-    /// The executions'.
-    pub sfn: aws_sdk_sfn::Client,
-    /// The topic's.
-    pub sns: aws_sdk_sns::Client,
-}
-
-impl Clients {
-    /// Clients of that configuration.
-    #[must_use]
-    pub fn new(config: &aws_config::SdkConfig) -> Self {
-        Self {
-            dynamodb: aws_sdk_dynamodb::Client::new(config),
-            sfn: aws_sdk_sfn::Client::new(config),
-            sns: aws_sdk_sns::Client::new(config),
-        }
-    }
-}
-
-/// Records a run and announces it. `input` is a [`RecordAndNotifyInput`], the bare [`RunSummary`] that the
-/// definition of release 0.1.0 gives, or an [`ExecutionStatusChange`]. The line of metrics goes to `print`.
+/// Writes the audit record of a run, publishes it, and marks it as published, in this order.
+///
+/// `input` is a [`RecordAndNotifyInput`] from the state machine, a bare [`RunSummary`] from the definition of
+/// release 0.1.0, or an [`ExecutionStatusChange`] from the EventBridge rule. `print` gets the line of metrics.
 ///
 /// # Errors
-/// As the crate's documentation lists them. An execution whose history cannot be read is recorded
-/// and announced with what the event tells, and the step fails all the same.
+/// Returns one of [`crate::ERRORS`]. If the history of a failed execution cannot be read, the run is recorded
+/// and announced with what the event says, and the step fails after that.
 pub async fn handle(
     clients: &Clients,
     config: &Result<Config, String>,
@@ -53,11 +31,15 @@ pub async fn handle(
     print: impl Fn(&str),
 ) -> Result<RecordAndNotifyOutput, StepError> {
     let config = config.as_ref().map_err(|fact| error::misconfigured(fact))?;
-    let Heard {
+    let EndedRun {
         mut record,
         notify_on,
-        history,
-    } = hear(clients, &input, now).await?;
+        history_error,
+    } = if input.get("detail-type").is_some() {
+        failed_execution(&clients.sfn, &input).await?
+    } else {
+        completed_run(&input, now)?
+    };
     if let Some(own) = &config.application_name
         && *own != record.app_name
     {
@@ -78,19 +60,26 @@ pub async fn handle(
 
     let written = table::write(&clients.dynamodb, &config.table_name, &record).await?;
     let (recorded, message_id) = match written {
-        Written::Now(told) => {
-            let message_id = tell(clients, config, &record, told, notify_on, print).await?;
+        Written::Now(reported) => {
+            let message_id =
+                publish_and_mark(clients, config, &record, reported, notify_on, print).await?;
             (Recorded::Written, message_id)
         }
         Written::Superseded(later) => {
-            // Whoever wrote it may have ended before it could tell.
-            if let Some((later, Told::Nothing)) = later {
-                tell(clients, config, &later, Told::Nothing, notify_on, print).await?;
+            // The invocation that wrote the later record may have ended before it published it.
+            if let Some(later) = later
+                && later.reported == Reported::NotYet
+            {
+                let record = &later.record;
+                publish_and_mark(clients, config, record, Reported::NotYet, notify_on, print)
+                    .await?;
             }
             (Recorded::Superseded, None)
         }
     };
-    history?;
+    if let Some(error) = history_error {
+        return Err(error);
+    }
     Ok(RecordAndNotifyOutput {
         app_name: record.app_name,
         snapshot_manager_run_id: record.snapshot_manager_run_id,
@@ -100,102 +89,70 @@ pub async fn handle(
     })
 }
 
-/// What an invocation is about.
-struct Heard {
+/// A run that ended, in its last state or before.
+struct EndedRun {
     record: AuditRecord,
     notify_on: NotifyOn,
-    /// Why the history of a failed execution could not be read, if it could not.
-    history: Result<(), StepError>,
+    /// Why the history of a failed execution could not be read, if that is so.
+    history_error: Option<StepError>,
 }
 
-async fn hear(clients: &Clients, input: &Value, now: Timestamp) -> Result<Heard, StepError> {
-    if input.get("detail-type").is_some() {
-        let event: ExecutionStatusChange = contract::parse(input).map_err(StepError::unexpected)?;
-        let (words, history) = match last_words(&clients.sfn, &event.detail).await {
-            Ok(words) => (words, Ok(())),
-            Err(error) => (LastWords::default(), Err(error)),
-        };
-        let asked = event.detail.input.as_deref();
-        let asked: Option<RunInput> = asked.and_then(|input| serde_json::from_str(input).ok());
-        return Ok(Heard {
-            record: record::of_failure(&event.detail, words),
-            notify_on: asked.map_or(NotifyOn::All, |asked| asked.notify_on),
-            history,
-        });
-    }
-    let (redrive_count, done) = if input.get("done").is_some() {
+/// The run of the state machine's last state.
+fn completed_run(input: &Value, now: Timestamp) -> Result<EndedRun, StepError> {
+    let (redrive_count, summary) = if input.get("done").is_some() {
         let input: RecordAndNotifyInput = contract::parse(input).map_err(StepError::unexpected)?;
         (Some(input.redrive_count), input.done)
     } else {
-        let done: RunSummary = contract::parse(input).map_err(StepError::unexpected)?;
-        (None, done)
+        let summary: RunSummary = contract::parse(input).map_err(StepError::unexpected)?;
+        (None, summary)
     };
-    let notify_on = done.run.input.notify_on;
-    Ok(Heard {
-        record: record::of_run(done, redrive_count, now),
-        notify_on,
-        history: Ok(()),
+    Ok(EndedRun {
+        notify_on: summary.run.input.notify_on,
+        record: record::of_run(summary, redrive_count, now),
+        history_error: None,
     })
 }
 
-/// Announces the record, or only writes its metrics if the run is not one to announce, unless that was
-/// done before. The id of the announcement.
-async fn tell(
+/// The run of an execution that failed, timed out or was stopped, from the event and the history.
+async fn failed_execution(sfn: &aws_sdk_sfn::Client, input: &Value) -> Result<EndedRun, StepError> {
+    let event: ExecutionStatusChange = contract::parse(input).map_err(StepError::unexpected)?;
+    let (details, history_error) = match failure_details(sfn, &event.detail).await {
+        Ok(details) => (details, None),
+        Err(error) => (FailureDetails::default(), Some(error)),
+    };
+    let run_input = event.detail.input.as_deref();
+    let run_input: Option<RunInput> = run_input.and_then(|input| serde_json::from_str(input).ok());
+    Ok(EndedRun {
+        notify_on: run_input.map_or(NotifyOn::All, |input| input.notify_on),
+        record: record::of_failure(&event.detail, details),
+        history_error,
+    })
+}
+
+/// Publishes the record if the run is one to announce, prints its metrics, and marks it, unless its row says
+/// that this is done. Returns the message id of the notification.
+async fn publish_and_mark(
     clients: &Clients,
     config: &Config,
     record: &AuditRecord,
-    told: Told,
+    reported: Reported,
     notify_on: NotifyOn,
     print: impl Fn(&str),
 ) -> Result<Option<String>, StepError> {
     let is_silent = notify_on == NotifyOn::Problems && !record.outcome.is_problem();
-    let message_id = match told {
-        Told::Announced(message_id) => return Ok(Some(message_id)),
-        Told::Measured if is_silent => return Ok(None),
+    let message_id = match reported {
+        Reported::Published(message_id) => return Ok(Some(message_id)),
+        Reported::Measured if is_silent => return Ok(None),
         _ if is_silent => None,
-        _ => Some(announce(clients, config, record).await?),
+        _ => Some(topic::publish(&clients.sns, &config.topic_arn, record).await?),
     };
-    // Before the mark: what is marked is not told again, and its metrics would be lost.
+    // Before the mark, because a marked record is not reported again: its metrics would be lost.
     print(&metrics::embedded(record).to_string());
     let table_name = &config.table_name;
     let marked = table::mark(&clients.dynamodb, table_name, record, message_id.as_deref()).await;
-    // To fail here would tell of the run again.
+    // An error here would repeat the step, and with it the notification.
     if let Err(error) = marked {
-        tracing::error!(error = error.fact, "told, but the record is not marked");
+        tracing::error!(error = error.fact, "reported, but the record is not marked");
     }
     Ok(message_id)
-}
-
-async fn announce(
-    clients: &Clients,
-    config: &Config,
-    record: &AuditRecord,
-) -> Result<String, StepError> {
-    let message = message(record);
-    let attribute = |value: &str| -> Result<MessageAttributeValue, BuildError> {
-        MessageAttributeValue::builder()
-            .data_type("String")
-            .string_value(value)
-            .build()
-    };
-    let build = |error: BuildError| StepError::unexpected(format!("Publish: {error}."));
-    let published = clients
-        .sns
-        .publish()
-        .topic_arn(&config.topic_arn)
-        .subject(message.subject)
-        .message_structure("json")
-        .message(message.body)
-        .message_attributes(
-            "application_name",
-            attribute(&record.app_name).map_err(build)?,
-        )
-        .message_attributes(
-            "outcome",
-            attribute(record.outcome.as_str()).map_err(build)?,
-        )
-        .send()
-        .await
-        .map_err(|error| error::publish(CallError::of("Publish", &error), &config.topic_arn))?;
-    Ok(published.message_id.unwrap_or_default())
 }

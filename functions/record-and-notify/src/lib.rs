@@ -1,17 +1,18 @@
-//! Writes the audit record of a run, then announces it, then marks the record as announced.
+//! Writes the audit record of a run, then publishes it, then marks it as published.
 //!
-//! As the machine's last state it is given what the run has done. As the target of the rule on
-//! "Step Functions Execution Status Change" it is given the end of an execution that could not
-//! report itself, and reads the rest from the execution's history.
+//! As the last state of the state machine, the function gets what the run has done. As the target of the
+//! rule on "Step Functions Execution Status Change", it gets the event of an execution that failed, timed
+//! out or was stopped, and reads the rest from the execution's history.
 //!
-//! A record is written only if the row is new, or of the same execution and not later. So a late or
-//! repeated event overwrites nothing, and what it does not overwrite it does not announce.
+//! A record is written only if the row is new, or if it belongs to the same execution and is not later. So a
+//! late or duplicate event overwrites nothing, and is not announced.
 //!
-//! What is announced, or would be if the run wanted it, is also written to the log as [`metrics`].
+//! The [`metrics`] of each run go to the log, even if its input asks for no notification.
 //!
 //! # Errors
-//! Those of [`ERRORS`].
+//! Returns one of [`ERRORS`].
 
+mod clients;
 mod config;
 mod error;
 mod failure;
@@ -19,14 +20,17 @@ mod handler;
 mod message;
 pub mod metrics;
 mod record;
+mod row;
 mod table;
+mod topic;
 
 use contract::ErrorName;
 
+pub use clients::Clients;
 pub use config::Config;
-pub use handler::{Clients, handle};
+pub use handler::handle;
 
-/// The names of the errors that this function fails with.
+/// The errors that this function returns.
 pub const ERRORS: [ErrorName; 8] = [
     ErrorName::TableNotFound,
     ErrorName::TopicNotFound,
@@ -38,8 +42,8 @@ pub const ERRORS: [ErrorName; 8] = [
     ErrorName::Unexpected,
 ];
 
-/// The IAM actions that this function needs: on the table, on the topic, on the machine's
-/// executions.
+/// The IAM actions that this function needs: on the table, the topic, and the executions of the state
+/// machine.
 pub const IAM_ACTIONS: [&str; 3] = [
     "dynamodb:UpdateItem",
     "sns:Publish",

@@ -1,4 +1,4 @@
-//! Lambda: the state `RecordAndNotify`, and the target of the failure rule.
+//! The Lambda function of the state `RecordAndNotify`, and the target of the failure rule.
 
 use std::env;
 

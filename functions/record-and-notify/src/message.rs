@@ -1,4 +1,4 @@
-//! The audit record -> what people and programs are told.
+//! The notification of a record, for people and for programs.
 
 use std::fmt::Write;
 
@@ -6,72 +6,75 @@ use contract::{AuditRecord, ErrorName, redrive_command};
 use serde_json::json;
 use step::single_line;
 
-/// SNS takes subjects of fewer than 100 characters.
-const SUBJECT_LENGTH: usize = 99;
+/// A subject of SNS has fewer than 100 characters.
+const MAX_SUBJECT: usize = 99;
 
-/// A notification as SNS takes it.
+/// One text message.
+const MAX_SMS: usize = 140;
+
+/// The most failed deletions that an e-mail lists.
+const MAX_LISTED_FAILED: usize = 10;
+
+/// A notification, as SNS accepts it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) subject: String,
-    /// For `MessageStructure` json: the record for programs, texts for people.
+    /// For `MessageStructure` `json`: the record for programs, and a text for people by protocol.
     pub(crate) body: String,
 }
 
 pub(crate) fn message(record: &AuditRecord) -> Message {
     let headline = headline(record);
     Message {
-        subject: shortened(&headline, SUBJECT_LENGTH),
+        subject: truncate(&headline, MAX_SUBJECT),
         body: json!({
             "default": json!(record).to_string(),
             "email": email(record, &headline),
-            "sms": shortened(&headline, 140),
+            "sms": truncate(&headline, MAX_SMS),
         })
         .to_string(),
     }
 }
 
-/// Application, outcome, and where it failed.
+/// The application, the outcome, and where it failed.
 fn headline(record: &AuditRecord) -> String {
-    let mut line = format!("{}: {}", record.app_name, record.outcome.as_str());
+    let mut headline = format!("{}: {}", record.app_name, record.outcome.as_str());
     if let Some(state) = &record.failed_state {
-        let _ = write!(line, " at {state}");
+        let _ = write!(headline, " at {state}");
     }
     if let Some(error) = &record.error_name {
-        let _ = write!(line, " with {error}");
+        let _ = write!(headline, " with {error}");
     }
-    line
+    headline
 }
 
-fn shortened(text: &str, length: usize) -> String {
-    if text.chars().count() <= length {
+fn truncate(text: &str, max_length: usize) -> String {
+    if text.chars().count() <= max_length {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(length - 3).collect();
+    let kept: String = text.chars().take(max_length - 3).collect();
     format!("{kept}...")
 }
 
-/// The fact, the cure, the command, and where to look. Each line begins with words of ours, and has in
-/// it nothing that ends it: whoever may name a snapshot or stop an execution writes none.
+/// The facts, the remedy with its command, and the links. Each line begins with text of ours and passes
+/// [`single_line`], so that the name of a snapshot or the cause of a stopped execution cannot forge a line.
 fn email(record: &AuditRecord, headline: &str) -> String {
-    let line = |text: String| vec![text];
-    let said = |what: &str, text: Option<&String>| text.map(|text| vec![format!("{what}: {text}")]);
+    let labelled = |label: &str, text: Option<&String>| Some(vec![format!("{label}: {}", text?)]);
     let held_back = record.held_back.as_ref().map(|held| &held.message);
-    let paragraphs = [
-        Some(line(headline.to_owned())),
-        said("Skipped", record.skip_reason.as_ref()),
-        snapshot(record).map(line),
+    let console_link = console_link(&record.execution_arn);
+    let paragraphs: [Option<Vec<String>>; 9] = [
+        Some(vec![headline.to_owned()]),
+        labelled("Skipped", record.skip_reason.as_ref()),
+        snapshot(record).map(|line| vec![line]),
         deletions(record),
-        said("Held back", held_back),
-        said("Cause", record.error_message.as_ref()),
-        cure(record).map(line),
-        Some(line(format!(
-            "Execution: {}",
-            console_link(&record.execution_arn)
-        ))),
-        Some(line(format!(
+        labelled("Held back", held_back),
+        labelled("Cause", record.error_message.as_ref()),
+        remedy(record).map(|line| vec![line]),
+        Some(vec![format!("Execution: {console_link}")]),
+        Some(vec![format!(
             "Record: app_name {}, snapshot_manager_run_id {}",
             record.app_name, record.snapshot_manager_run_id
-        ))),
+        )]),
     ];
     let paragraphs: Vec<String> = paragraphs
         .into_iter()
@@ -92,22 +95,21 @@ fn snapshot(record: &AuditRecord) -> Option<String> {
         .map_or_else(String::new, |id| format!(" of application version {id}"));
     Some(match record.snapshot_seconds {
         Some(seconds) => format!("Snapshot {name}{version} was READY within {seconds} s."),
-        None => format!("Snapshot {name}{version} was begun and not seen READY."),
+        None => format!("Snapshot {name}{version} was started, but the run did not see it READY."),
     })
 }
 
 fn deletions(record: &AuditRecord) -> Option<Vec<String>> {
-    let mut lines = vec![if let Some(wanted) = record.deletions_planned {
-        format!("The plan would delete {wanted} snapshots.")
-    } else {
-        format!("Deleted {} snapshots.", record.snapshots_deleted_count?)
+    let mut lines = vec![match record.deletions_planned {
+        Some(planned) => format!("The plan would delete {planned} snapshots."),
+        None => format!("Deleted {} snapshots.", record.snapshots_deleted_count?),
     }];
     if let Some(failed @ 1..) = record.snapshots_failed_to_be_deleted_count {
         let _ = write!(lines[0], " {failed} could not be deleted:");
-        let named = record.snapshots_failed_to_be_deleted.iter().flatten();
+        let failures = record.snapshots_failed_to_be_deleted.iter().flatten();
         lines.extend(
-            named
-                .take(10)
+            failures
+                .take(MAX_LISTED_FAILED)
                 .map(|failed| format!("- {}: {}", failed.snapshot_name, failed.reason)),
         );
     }
@@ -116,27 +118,27 @@ fn deletions(record: &AuditRecord) -> Option<Vec<String>> {
             .newest_ready_snapshot_create_time
             .as_ref()
             .map_or_else(String::new, |time| {
-                format!("; the newest READY one is of {time}")
+                format!(" The newest READY snapshot was created at {time}.")
             });
         lines.push(format!(
-            "The application has {ready} READY snapshots, {total} in all{newest}."
+            "The application has {ready} READY snapshots, {total} in total.{newest}"
         ));
     }
     Some(lines)
 }
 
-/// The cure of an execution that ended badly, unless its message has it, as those with one of our
-/// names do when they are there and whole.
-fn cure(record: &AuditRecord) -> Option<String> {
+/// The remedy of an execution that failed, unless the error message has it already. The message of an error
+/// with one of our names has it, unless the message is absent or was cut.
+fn remedy(record: &AuditRecord) -> Option<String> {
     if !record.outcome.is_failed_execution() {
         return None;
     }
     let execution_arn = &record.execution_arn;
-    let ours = ErrorName::ALL
+    let error_name = ErrorName::ALL
         .into_iter()
-        .find(|ours| record.error_name.as_deref() == Some(ours.as_str()));
+        .find(|name| record.error_name.as_deref() == Some(name.as_str()));
     let message = record.error_message.as_deref().unwrap_or_default();
-    match ours {
+    match error_name {
         Some(_) if message.contains("Command: aws stepfunctions ") => None,
         Some(name) => Some(format!(
             "{} Command: {}",
@@ -150,7 +152,7 @@ fn cure(record: &AuditRecord) -> Option<String> {
     }
 }
 
-/// The execution's page in the console of its partition.
+/// The execution's page in the console of its AWS partition.
 fn console_link(execution_arn: &str) -> String {
     let mut parts = execution_arn.split(':').skip(1);
     let partition = parts.next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The record as metrics: one line of CloudWatch's embedded metric format on stdout, from which
-//! CloudWatch Logs makes the metrics. No call, no permission.
+//! The metrics of a record: one line of CloudWatch's embedded metric format on stdout. CloudWatch Logs
+//! extracts the metrics from it, so the function needs no call and no permission.
 
 use contract::{AuditRecord, HeldBackCause, Outcome};
 use jiff::Timestamp;
@@ -11,24 +11,24 @@ pub const NAMESPACE: &str = "SnapshotManager";
 /// A metric with the dimension `ApplicationName`.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// Its name.
+    /// The name in CloudWatch.
     pub name: &'static str,
     /// `Count` or `Seconds`.
     pub unit: &'static str,
-    /// What it says, for people.
+    /// The description in the documentation.
     pub meaning: &'static str,
     value: fn(&AuditRecord) -> Option<i64>,
 }
 
-/// The metric that has the dimension `Outcome` beside `ApplicationName`.
+/// The metric with the dimensions `ApplicationName` and `Outcome`.
 pub const RUNS: Metric = Metric {
     name: "Runs",
     unit: "Count",
-    meaning: "1 for each end of a run, by its outcome; a run that fails and is redriven has several.",
+    meaning: "1 each time a run ends, by its outcome. A run that fails and is redriven ends several times.",
     value: |_| Some(1),
 };
 
-/// The metrics of a record. What the record does not know has no value.
+/// The other metrics. A metric whose value the record does not have is left out.
 pub const METRICS: [Metric; 8] = [
     Metric {
         name: "HealthyRuns",
@@ -45,14 +45,14 @@ pub const METRICS: [Metric; 8] = [
     Metric {
         name: "SnapshotTaken",
         unit: "Count",
-        meaning: "1 if the run has come to its end with its own snapshot READY, otherwise 0.",
-        value: |record| Some(has_its_snapshot(record).into()),
+        meaning: "1 if the run reached its last state with its own snapshot READY, otherwise 0.",
+        value: |record| Some(has_own_snapshot(record).into()),
     },
     Metric {
         name: "SnapshotDuration",
         unit: "Seconds",
         meaning: "The age of the run's own snapshot when it was first seen READY.",
-        value: |record| of_end(record, i64::try_from(record.snapshot_seconds?).ok()?),
+        value: |record| if_completed(record, i64::try_from(record.snapshot_seconds?).ok()?),
     },
     Metric {
         name: "NewestReadySnapshotTime",
@@ -79,53 +79,55 @@ pub const METRICS: [Metric; 8] = [
         name: "SnapshotsDeleted",
         unit: "Count",
         meaning: "Snapshots that the run has deleted.",
-        value: |record| of_end(record, record.snapshots_deleted_count?.into()),
+        value: |record| if_completed(record, record.snapshots_deleted_count?.into()),
     },
     Metric {
         name: "SnapshotsFailedToBeDeleted",
         unit: "Count",
         meaning: "Snapshots that the run could not delete.",
-        value: |record| of_end(record, record.snapshots_failed_to_be_deleted_count?.into()),
+        value: |record| if_completed(record, record.snapshots_failed_to_be_deleted_count?.into()),
     },
 ];
 
-/// Whether the run has come to its last state. What a failed one has done is counted when its redrive
-/// comes there.
-fn ended_itself(record: &AuditRecord) -> bool {
+/// Whether the run reached the end of its last state. What a failed run has done is counted when a redrive
+/// reaches it.
+fn is_completed(record: &AuditRecord) -> bool {
     !record.outcome.is_failed_execution()
 }
 
-/// A snapshot that was READY may be gone when the run ends.
-fn has_its_snapshot(record: &AuditRecord) -> bool {
+/// Whether the run's own snapshot is still there. A snapshot that was READY can be deleted before the run
+/// ends.
+fn has_own_snapshot(record: &AuditRecord) -> bool {
     let held_back = record.held_back.as_ref().map(|held| held.cause);
-    ended_itself(record)
+    is_completed(record)
         && record.snapshot_seconds.is_some()
         && held_back != Some(HeldBackCause::SnapshotNotReady)
 }
 
-fn of_end(record: &AuditRecord, value: i64) -> Option<i64> {
-    ended_itself(record).then_some(value)
+fn if_completed(record: &AuditRecord, value: i64) -> Option<i64> {
+    is_completed(record).then_some(value)
 }
 
-/// The line for a record, with what finds the run beside the metrics.
+/// The line of metrics for a record. Its other fields identify the run.
 pub(crate) fn embedded(record: &AuditRecord) -> Value {
     let known: Vec<(&Metric, i64)> = METRICS
         .iter()
         .filter_map(|metric| Some((metric, (metric.value)(record)?)))
         .collect();
-    let defined = |metric: &Metric| json!({ "Name": metric.name, "Unit": metric.unit });
-    let directive = |dimensions: &[&str], metrics: Vec<Value>| json!({ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics });
+    let definition = |metric: &Metric| json!({ "Name": metric.name, "Unit": metric.unit });
+    let definitions: Vec<Value> = known.iter().map(|(metric, _)| definition(metric)).collect();
+    let directive = |dimensions: &[&str], metrics: &[Value]| {
+        let dimension_sets = [dimensions];
+        json!({ "Namespace": NAMESPACE, "Dimensions": dimension_sets, "Metrics": metrics })
+    };
     let mut line = Map::from_iter([
         (
             "_aws".to_owned(),
             json!({
                 "Timestamp": record.finished_at,
                 "CloudWatchMetrics": [
-                    directive(
-                        &["ApplicationName"],
-                        known.iter().map(|(metric, _)| defined(metric)).collect(),
-                    ),
-                    directive(&["ApplicationName", "Outcome"], vec![defined(&RUNS)]),
+                    directive(&["ApplicationName"], &definitions),
+                    directive(&["ApplicationName", "Outcome"], &[definition(&RUNS)]),
                 ],
             }),
         ),
@@ -137,11 +139,8 @@ pub(crate) fn embedded(record: &AuditRecord) -> Value {
         ("FailedState".to_owned(), json!(record.failed_state)),
         ("ErrorName".to_owned(), json!(record.error_name)),
     ]);
-    line.extend(
-        known
-            .iter()
-            .map(|(metric, value)| (metric.name.to_owned(), json!(value))),
-    );
+    let values = known.iter();
+    line.extend(values.map(|(metric, value)| (metric.name.to_owned(), json!(value))));
     line.retain(|_, value| !value.is_null());
     line.into()
 }
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_record_does_not_know_is_no_metric() {
+    fn a_value_that_the_record_does_not_have_is_no_metric() {
         let line = embedded(&record(&json!({ "outcome": "SKIPPED" })));
         let defined = &line["_aws"]["CloudWatchMetrics"][0]["Metrics"];
         let names: Vec<&Value> = defined
@@ -214,13 +213,13 @@ mod tests {
             assert_eq!(line["SnapshotTaken"], 0, "{outcome}");
             assert_eq!(line["Runs"], 1);
         }
-        // Gone before the run ended.
+        // The snapshot was deleted before the run ended.
         let lost = json!({
             "outcome": "PRUNE_INCOMPLETE", "snapshot_seconds": 61,
             "held_back": { "cause": "SNAPSHOT_NOT_READY", "deletions_wanted": 0, "message": "Gone." }
         });
         assert_eq!(embedded(&record(&lost))["SnapshotTaken"], 0);
-        // Counted when the redrive comes to the end.
+        // A failed run is counted when its redrive reaches the end.
         let pruning =
             json!({ "outcome": "FAILED", "snapshot_seconds": 61, "snapshots_deleted_count": 3 });
         let line = embedded(&record(&pruning));
@@ -229,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_snapshot_is_told_in_epoch_seconds() {
+    fn the_time_of_the_newest_snapshot_is_in_epoch_seconds() {
         let time = json!({ "newest_ready_snapshot_create_time": "2026-11-22T22:24:24.95Z" });
         let line = embedded(&record(&time));
         assert_eq!(line["NewestReadySnapshotTime"], 1_795_386_264);

@@ -1,4 +1,4 @@
-//! What was done -> the audit record.
+//! Makes the audit record of a run.
 
 use contract::{
     ApplicationName, AuditRecord, ExecutionStatusDetail, FailedStatus, Mode, Outcome, RunInput,
@@ -8,116 +8,121 @@ use jiff::Timestamp;
 use serde_json::Value;
 use step::single_line;
 
-use crate::failure::LastWords;
+use crate::failure::FailureDetails;
 
-/// The name under which a run is recorded whose input names no application, or not the stack's.
+/// The application name in the record of a run whose input names no valid application, or another than the
+/// stack's.
 pub(crate) const UNKNOWN: &str = "(unknown)";
 
-/// The record of a run that has come to its last state.
-pub(crate) fn of_run(done: RunSummary, redrive_count: Option<u32>, now: Timestamp) -> AuditRecord {
-    let outcome = outcome(&done);
-    let mut record = blank(
-        done.run.input.application_name.as_str(),
-        done.run.run_id,
-        &done.run.execution_arn,
-        outcome,
+/// The record of a run that reached its last state.
+pub(crate) fn of_run(
+    summary: RunSummary,
+    redrive_count: Option<u32>,
+    now: Timestamp,
+) -> AuditRecord {
+    let mut record = required_fields(
+        summary.run.input.application_name.as_str(),
+        summary.run.run_id,
+        &summary.run.execution_arn,
+        outcome(&summary),
         now.as_millisecond(),
     );
     record.redrive_count = redrive_count;
-    fill(&mut record, done);
+    add_summary(&mut record, summary);
     record
 }
 
-/// How a run that has come to its last state has ended.
-fn outcome(done: &RunSummary) -> Outcome {
-    let held_back = done.held_back.as_ref();
-    let failed = done
+/// The outcome of a run that reached its last state.
+fn outcome(summary: &RunSummary) -> Outcome {
+    let held_back = summary.held_back.as_ref();
+    let has_failures = summary
         .progress
         .as_ref()
         .is_some_and(|progress| progress.failed_count > 0);
-    if done.run.input.mode == Mode::Plan {
+    if summary.run.input.mode == Mode::Plan {
         Outcome::Planned
-    } else if done.skip_reason.is_some() {
+    } else if summary.skip_reason.is_some() {
         Outcome::Skipped
-    } else if failed || held_back.is_some_and(|held_back| !held_back.cause.is_harmless()) {
+    } else if has_failures || held_back.is_some_and(|held_back| !held_back.cause.is_harmless()) {
         Outcome::PruneIncomplete
     } else {
         Outcome::Succeeded
     }
 }
 
-/// The record of an execution that ended without coming to its last state, or in it.
-pub(crate) fn of_failure(detail: &ExecutionStatusDetail, words: LastWords) -> AuditRecord {
-    let given = words.given.as_deref();
-    let done: Option<RunSummary> = given.and_then(|given| serde_json::from_str(given).ok());
-    let asked: Option<Value> = detail
+/// The record of an execution that failed, timed out or was stopped.
+pub(crate) fn of_failure(event: &ExecutionStatusDetail, details: FailureDetails) -> AuditRecord {
+    let state_input = details.state_input.as_deref();
+    let summary: Option<RunSummary> =
+        state_input.and_then(|input| serde_json::from_str(input).ok());
+    let run_input: Option<Value> = event
         .input
         .as_deref()
-        .or(given)
+        .or(state_input)
         .and_then(|input| serde_json::from_str(input).ok());
-    let application = done.as_ref().map_or_else(
-        || asked.as_ref().and_then(usable_name),
-        |done| Some(done.run.input.application_name.clone()),
+    let application = summary.as_ref().map_or_else(
+        || run_input.as_ref().and_then(application_name),
+        |summary| Some(summary.run.input.application_name.clone()),
     );
-    // The state's own run id, if there is one: the event's start may be rounded otherwise.
-    let run_id = done
+    // The run id of the states, if there is one: the event's start date may be rounded differently.
+    let run_id = summary
         .as_ref()
-        .map_or(detail.start_date, |done| done.run.run_id);
-    let outcome = match detail.status {
+        .map_or(event.start_date, |summary| summary.run.run_id);
+    let outcome = match event.status {
         FailedStatus::Failed => Outcome::Failed,
         FailedStatus::TimedOut => Outcome::TimedOut,
         FailedStatus::Aborted => Outcome::Aborted,
     };
-    let mut record = blank(
+    let mut record = required_fields(
         application
             .as_ref()
             .map_or(UNKNOWN, ApplicationName::as_str),
         run_id,
-        &detail.execution_arn,
+        &event.execution_arn,
         outcome,
-        detail.stop_date,
+        event.stop_date,
     );
-    record.redrive_count = words.redrive_count.or(detail.redrive_count);
-    record.mode = asked
-        .and_then(|asked| serde_json::from_value::<RunInput>(asked).ok())
-        .filter(|asked| asked.refuse_unknown_fields().is_ok())
-        .map(|asked| asked.mode);
-    if let Some(done) = done {
-        fill(&mut record, done);
+    record.redrive_count = details.redrive_count.or(event.redrive_count);
+    record.mode = run_input
+        .and_then(|input| serde_json::from_value::<RunInput>(input).ok())
+        .filter(|input| input.refuse_unknown_fields().is_ok())
+        .map(|input| input.mode);
+    if let Some(summary) = summary {
+        add_summary(&mut record, summary);
     }
-    record.failed_state = words.state.as_deref().map(single_line);
-    let (error, cause) = words.end.unwrap_or_default();
-    record.error_name = told(error.as_deref())
-        .or(told(detail.error.as_deref()))
+    record.failed_state = details.state.as_deref().map(single_line);
+    let end = details.end.unwrap_or_default();
+    record.error_name = non_empty(end.error.as_deref())
+        .or(non_empty(event.error.as_deref()))
         .map(single_line);
-    record.error_message = told(cause.as_deref())
-        .or(told(detail.cause.as_deref()))
-        .map(said);
+    record.error_message = non_empty(end.cause.as_deref())
+        .or(non_empty(event.cause.as_deref()))
+        .map(cause_message);
     record
 }
 
-/// The application of an input that need not be valid otherwise.
-fn usable_name(input: &Value) -> Option<ApplicationName> {
+/// The application that an input names. The rest of the input may be invalid.
+fn application_name(input: &Value) -> Option<ApplicationName> {
     let name = input.get("application_name")?.as_str()?;
     ApplicationName::try_from(name.to_owned()).ok()
 }
 
-/// What a service leaves empty it does not tell.
-fn told(text: Option<&str>) -> Option<&str> {
-    text.filter(|text| !text.is_empty())
+/// An empty value of a service means that there is none.
+fn non_empty(value: Option<&str>) -> Option<&str> {
+    value.filter(|value| !value.is_empty())
 }
 
-/// A cause in words: a Lambda's is JSON with its `errorMessage`.
-fn said(cause: &str) -> String {
+/// The message in a cause. The cause of a Lambda function is JSON with an `errorMessage`.
+fn cause_message(cause: &str) -> String {
     let parsed: Option<Value> = serde_json::from_str(cause).ok();
     let message = parsed
         .as_ref()
         .and_then(|parsed| parsed.get("errorMessage")?.as_str());
-    single_line(told(message).unwrap_or(cause))
+    single_line(non_empty(message).unwrap_or(cause))
 }
 
-/// A record with nothing in it that may be unknown.
-fn blank(
+/// A record with only the required fields.
+fn required_fields(
     app_name: &str,
     run_id: i64,
     execution_arn: &str,
@@ -157,24 +162,24 @@ fn blank(
     }
 }
 
-/// What the run had done.
-fn fill(record: &mut AuditRecord, done: RunSummary) {
-    record.mode = Some(done.run.input.mode);
-    record.skip_reason = done.skip_reason;
-    if let Some(snapshot) = done.snapshot {
+/// Adds what the run had done.
+fn add_summary(record: &mut AuditRecord, summary: RunSummary) {
+    record.mode = Some(summary.run.input.mode);
+    record.skip_reason = summary.skip_reason;
+    if let Some(snapshot) = summary.snapshot {
         record.new_snapshot_name = Some(snapshot.name);
         record.new_snapshot_create_time = snapshot.created_at;
         record.flink_app_version_id = snapshot.application_version_id.map(|id| id.to_string());
         record.snapshot_seconds = snapshot.seconds;
     }
-    record.held_back = done.held_back;
-    record.snapshots_ready = done.snapshots_ready;
-    record.snapshots_total = done.snapshots_total;
-    record.newest_ready_snapshot_create_time = done.newest_ready_at;
-    if done.run.input.mode == Mode::Plan {
-        record.plan = done.progress.is_some().then_some(done.verdicts);
-        record.deletions_planned = done.deletions_wanted;
-    } else if let Some(mut progress) = done.progress {
+    record.held_back = summary.held_back;
+    record.snapshots_ready = summary.snapshots_ready;
+    record.snapshots_total = summary.snapshots_total;
+    record.newest_ready_snapshot_create_time = summary.newest_ready_at;
+    if summary.run.input.mode == Mode::Plan {
+        record.plan = summary.progress.is_some().then_some(summary.verdicts);
+        record.deletions_planned = summary.deletions_wanted;
+    } else if let Some(mut progress) = summary.progress {
         for failed in &mut progress.failed {
             failed.reason = single_line(&failed.reason);
         }

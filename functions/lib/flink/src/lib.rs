@@ -1,28 +1,29 @@
 //! Calls of Managed Flink that several functions make, and what its errors mean.
 //!
-//! - [`describe_application`] and [`describe_snapshot`]: one look each.
-//! - [`error_name`], [`is_gone`] and [`step_error`]: what this service's errors mean beyond those of any service.
+//! - [`describe_application`] and [`describe_snapshot`]: one call each.
+//! - [`error_name`], [`is_not_found`] and [`step_error`]: what the errors of this service mean.
 //!
-//! Invariant: an answer that is not about what was asked for is an error, since the SDK fills in what an answer lacks.
+//! Invariant: a response about something else is an error. The SDK fills in missing fields, so a page from a proxy
+//! would otherwise pass for a response of the service.
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::types::{ApplicationDetail, SnapshotDetails};
 use contract::ErrorName;
 use step::{CallError, StepError};
 
-/// What `DescribeApplicationSnapshot` says of a snapshot.
+/// What `DescribeApplicationSnapshot` says about a snapshot.
 #[derive(Clone, Debug)]
 pub enum Lookup {
     /// The snapshot exists.
     Found(SnapshotDetails),
-    /// It does not exist, as this error says.
+    /// The snapshot does not exist. The error says so.
     NotFound(CallError),
 }
 
 /// Describes the application.
 ///
 /// # Errors
-/// `ApplicationNotFound`, and those of [`error_name`].
+/// Returns `ApplicationNotFound`, or an error named by [`error_name`].
 pub async fn describe_application(
     client: &Client,
     application_name: &str,
@@ -31,12 +32,12 @@ pub async fn describe_application(
         .describe_application()
         .application_name(application_name)
         .send();
-    // Boxed: the compiler bounds how deep the futures of SDK and functions may be nested.
-    let answer = Box::pin(sent).await.map_err(|error| {
+    // Boxed, because the compiler limits how deep futures can be nested, and those of the SDK are deep.
+    let response = Box::pin(sent).await.map_err(|error| {
         let error = CallError::of("DescribeApplication", &error);
         step_error(error, ErrorName::ApplicationNotFound)
     })?;
-    answer
+    response
         .application_detail
         .ok_or_else(|| StepError::unexpected("DescribeApplication: no ApplicationDetail."))
 }
@@ -44,7 +45,7 @@ pub async fn describe_application(
 /// Describes the snapshot.
 ///
 /// # Errors
-/// Those of [`error_name`]; `Unexpected` if the answer is not about this snapshot.
+/// Returns an error named by [`error_name`], or `Unexpected` if the response is not about this snapshot.
 pub async fn describe_snapshot(
     client: &Client,
     application_name: &str,
@@ -56,15 +57,15 @@ pub async fn describe_snapshot(
         .snapshot_name(snapshot_name)
         .send();
     match Box::pin(sent).await {
-        Ok(answer) => match answer.snapshot_details {
+        Ok(response) => match response.snapshot_details {
             Some(details) if details.snapshot_name == snapshot_name => Ok(Lookup::Found(details)),
             _ => Err(StepError::unexpected(format!(
-                "DescribeApplicationSnapshot: the answer is not about {snapshot_name}."
+                "DescribeApplicationSnapshot: the response is not about {snapshot_name}."
             ))),
         },
         Err(error) => {
             let error = CallError::of("DescribeApplicationSnapshot", &error);
-            if is_gone(&error) {
+            if is_not_found(&error) {
                 Ok(Lookup::NotFound(error))
             } else {
                 let name = error_name(&error);
@@ -74,7 +75,7 @@ pub async fn describe_snapshot(
     }
 }
 
-/// The name of this service's error: some of its codes mean "not now".
+/// The name of an error of this service. Some of its codes mean that the application is busy.
 #[must_use]
 pub fn error_name(error: &CallError) -> ErrorName {
     match error.code() {
@@ -91,9 +92,9 @@ pub fn error_name(error: &CallError) -> ErrorName {
     }
 }
 
-/// Whether the service says that the application or snapshot does not exist. It has two ways to say so.
+/// Whether the service says that the application or the snapshot does not exist. It has two codes for that.
 #[must_use]
-pub fn is_gone(error: &CallError) -> bool {
+pub fn is_not_found(error: &CallError) -> bool {
     match error.code() {
         Some("ResourceNotFoundException") => true,
         Some("InvalidArgumentException") => error.message.contains("does not exist"),
@@ -101,11 +102,11 @@ pub fn is_gone(error: &CallError) -> bool {
     }
 }
 
-/// The error as the end of the step: `gone` if what was asked for does not exist, otherwise [`error_name`].
+/// Converts an error into the error of the step: `not_found` if [`is_not_found`], otherwise [`error_name`].
 #[must_use]
-pub fn step_error(error: CallError, gone: ErrorName) -> StepError {
-    let name = if is_gone(&error) {
-        gone
+pub fn step_error(error: CallError, not_found: ErrorName) -> StepError {
+    let name = if is_not_found(&error) {
+        not_found
     } else {
         error_name(&error)
     };
@@ -118,12 +119,15 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_flink_service_says_not_now_in_three_ways() {
-        let error = |code: &str, message: &str| CallError {
+    fn error(code: &str, message: &str) -> CallError {
+        CallError {
             kind: CallErrorKind::Code(code.to_owned(), 400),
             message: message.to_owned(),
-        };
+        }
+    }
+
+    #[test]
+    fn the_flink_service_says_not_now_in_three_ways() {
         for (code, message, name) in [
             ("ResourceInUseException", "", ErrorName::ApplicationBusy),
             (
@@ -148,20 +152,19 @@ mod tests {
     }
 
     #[test]
-    fn gone_is_said_in_two_ways_and_a_bad_argument_is_not_one() {
-        let error = |code: &str, message: &str| CallError {
-            kind: CallErrorKind::Code(code.to_owned(), 400),
-            message: message.to_owned(),
-        };
-        assert!(is_gone(&error("ResourceNotFoundException", "")));
-        assert!(is_gone(&error(
-            "InvalidArgumentException",
-            "Snapshot x does not exist"
-        )));
-        assert!(!is_gone(&error("InvalidArgumentException", "Limit is 51")));
-        assert!(!is_gone(&error(
-            "InvalidRequestException",
-            "does not exist"
-        )));
+    fn not_found_is_said_in_two_ways_and_a_bad_argument_is_not_one() {
+        for (code, message, expected) in [
+            ("ResourceNotFoundException", "", true),
+            (
+                "InvalidArgumentException",
+                "Snapshot x does not exist",
+                true,
+            ),
+            ("InvalidArgumentException", "Limit is 51", false),
+            ("InvalidRequestException", "does not exist", false),
+        ] {
+            let found = is_not_found(&error(code, message));
+            assert_eq!(found, expected, "{code} {message}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The plan: a verdict with its reasons for every snapshot.
+//! The plan: a verdict with reasons for every snapshot.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -9,10 +9,10 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 
 use crate::{Snapshot, Status};
 
-/// How long a FAILED snapshot stays for people to look at.
+/// How long a FAILED snapshot is kept, so that people can look at it.
 const KEEP_FAILED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
-/// Names that no rule may touch.
+/// Snapshots that are never deleted, by name.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Protected<'a> {
     /// This run's own snapshot.
@@ -21,11 +21,11 @@ pub struct Protected<'a> {
     pub restore_point: Option<&'a str>,
 }
 
-/// One verdict for each snapshot, newest first; those without a timestamp come last.
+/// Returns one verdict for each snapshot, newest first; those without a creation time come last.
 ///
-/// Candidates are the READY snapshots in scope that have a timestamp; protected ones count among
-/// them. What no rule and no protection keeps goes. Managed FAILED ones go after a day. Rules are
-/// those of restic 0.14; periods are those of `zone`.
+/// The rules apply to the READY snapshots in scope that have a creation time, protected ones included.
+/// A snapshot is deleted if no rule keeps it and it is not protected. A managed FAILED snapshot is
+/// deleted after a day. The rules are those of restic 0.14. Periods begin and end in `zone`.
 #[must_use]
 pub fn plan(
     snapshots: &[Snapshot],
@@ -37,15 +37,20 @@ pub fn plan(
     let mut newest_first: Vec<&Snapshot> = snapshots.iter().collect();
     newest_first.sort_by_key(|snapshot| Reverse((snapshot.created_at, &snapshot.name)));
 
-    let candidates: Vec<(&str, Timestamp)> = newest_first
+    let candidates: Vec<Candidate> = newest_first
         .iter()
         .filter(|snapshot| {
             snapshot.status == Status::Ready && is_in_scope(&snapshot.name, policy.scope)
         })
-        .filter_map(|snapshot| Some((snapshot.name.as_str(), snapshot.created_at?)))
+        .filter_map(|snapshot| {
+            Some(Candidate {
+                name: &snapshot.name,
+                created_at: snapshot.created_at?.to_zoned(zone.clone()),
+            })
+        })
         .collect();
     let mut kept = protections(&newest_first, policy, protected);
-    apply_rules(&candidates, policy, zone, now, &mut kept);
+    apply_rules(&candidates, policy, now, &mut kept);
 
     newest_first
         .into_iter()
@@ -69,11 +74,16 @@ fn is_in_scope(snapshot_name: &str, scope: Scope) -> bool {
     scope == Scope::All || is_managed(snapshot_name)
 }
 
-/// Reasons to keep, by name.
+/// A snapshot that the rules apply to.
+struct Candidate<'a> {
+    name: &'a str,
+    created_at: Zoned,
+}
+
+/// The reasons to keep each snapshot that is kept, by name.
 type Kept<'a> = HashMap<&'a str, Vec<String>>;
 
-/// Why snapshots stay whatever the rules say, `newest_first`. What is being taken or deleted is left
-/// alone by `judge_unprotected`.
+/// The protected snapshots. Those that are CREATING or DELETING are left to `judge_unprotected`.
 fn protections<'a>(
     newest_first: &[&'a Snapshot],
     policy: &Retention,
@@ -94,7 +104,7 @@ fn protections<'a>(
                 .or_insert(&snapshot.name);
         }
     }
-    let needed_by: HashMap<&str, i64> = versions
+    let rollback_versions: HashMap<&str, i64> = versions
         .into_iter()
         .rev()
         .take(policy.keep_last_versions.get() as usize)
@@ -118,10 +128,10 @@ fn protections<'a>(
         if Some(name) == newest_ready {
             protect("protected: newest READY snapshot".to_owned());
         } else if Some(name) == newest_managed {
-            // Somebody may delete the newer one by hand, as somebody took it by hand.
+            // The newer one was taken by hand, so it may also be deleted by hand.
             protect("protected: newest READY managed snapshot".to_owned());
         }
-        if let Some(version) = needed_by.get(name) {
+        if let Some(version) = rollback_versions.get(name) {
             protect(format!(
                 "protected: newest of application version {version}"
             ));
@@ -130,7 +140,7 @@ fn protections<'a>(
     kept
 }
 
-/// A period as numbers that differ from period to period.
+/// The numbers that identify a period, for example year, month and day.
 type Period = [i16; 4];
 
 /// A rule that keeps the newest snapshot of each of the last `count` periods that have one.
@@ -141,7 +151,7 @@ struct PeriodRule {
     label: fn(Period) -> String,
 }
 
-/// The rules of the calendar. A repeated hour is one period, as is a day of 23 or 25 hours.
+/// The calendar rules. An hour that a clock change repeats is one period.
 fn period_rules(policy: &Retention) -> [PeriodRule; 5] {
     [
         PeriodRule {
@@ -187,57 +197,53 @@ fn period_rules(policy: &Retention) -> [PeriodRule; 5] {
     ]
 }
 
-/// Adds which rules keep which of the candidates, newest first.
+/// Adds the reasons of the rules. `candidates` are newest first.
 fn apply_rules<'a>(
-    candidates: &[(&'a str, Timestamp)],
+    candidates: &[Candidate<'a>],
     policy: &Retention,
-    zone: &TimeZone,
     now: Timestamp,
     kept: &mut Kept<'a>,
 ) {
     let mut keep = |name: &'a str, reason| kept.entry(name).or_default().push(reason);
     if let Some(count) = policy.keep_last {
-        for ((name, _), number) in candidates.iter().zip(1..=count.get()) {
-            keep(name, format!("last {number} of {count}"));
+        for (candidate, number) in candidates.iter().zip(1..=count.get()) {
+            keep(candidate.name, format!("last {number} of {count}"));
         }
     }
-    let zoned: Vec<Zoned> = candidates
-        .iter()
-        .map(|(_, created_at)| created_at.to_zoned(zone.clone()))
-        .collect();
     for rule in period_rules(policy) {
         let count = rule.count.unwrap_or(0) as usize;
-        // A clock that goes back comes to earlier periods again, so the last one alone does not tell.
+        // A set, because a clock that is set back returns to an earlier period.
         let mut periods = HashSet::new();
-        for ((name, _), at) in candidates.iter().zip(&zoned) {
+        for candidate in candidates {
             if periods.len() == count {
                 break;
             }
-            let period = (rule.period)(at);
+            let period = (rule.period)(&candidate.created_at);
             if periods.insert(period) {
-                keep(name, format!("{} {}", rule.name, (rule.label)(period)));
+                let label = (rule.label)(period);
+                keep(candidate.name, format!("{} {label}", rule.name));
             }
         }
     }
     if let Some(within) = &policy.keep_within {
         let newest = candidates
             .iter()
-            .zip(&zoned)
-            .find(|((_, created_at), _)| *created_at <= now);
-        // A window that reaches beyond the calendar keeps everything, as does a clock behind all.
-        let begin = newest.and_then(|(_, at)| at.checked_sub(within.span()).ok());
-        for (name, created_at) in candidates {
+            .find(|candidate| candidate.created_at.timestamp() <= now);
+        // A window that begins before the earliest date keeps everything, and so does a clock that is
+        // behind all snapshots.
+        let begin = newest.and_then(|newest| newest.created_at.checked_sub(within.span()).ok());
+        for candidate in candidates {
             if begin
                 .as_ref()
-                .is_none_or(|begin| *created_at > begin.timestamp())
+                .is_none_or(|begin| candidate.created_at.timestamp() > begin.timestamp())
             {
-                keep(name, format!("within {within}"));
+                keep(candidate.name, format!("within {within}"));
             }
         }
     }
 }
 
-/// What becomes of a snapshot that no rule keeps and that is not protected by name.
+/// Judges a snapshot that no rule keeps and that is not protected by name.
 fn judge_unprotected(snapshot: &Snapshot, policy: &Retention, now: Timestamp) -> (Action, String) {
     match (&snapshot.status, snapshot.created_at) {
         (Status::Creating, _) => (Action::Ignore, "CREATING".to_owned()),

@@ -6,33 +6,33 @@ use jiff::Timestamp;
 /// A snapshot as the service lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// 1 to 256 of `[a-zA-Z0-9_.-]`, unique for the application.
+    /// 1 to 256 characters of `[a-zA-Z0-9_.-]`, unique within the application.
     pub name: String,
-    /// Its place in its life.
+    /// The status in the listing.
     pub status: Status,
-    /// The service leaves it out of some answers.
+    /// The creation time. The service omits it in some responses.
     pub created_at: Option<Timestamp>,
-    /// The version of the application that it was taken of.
+    /// The version of the application that the snapshot was taken of.
     pub application_version_id: i64,
 }
 
-/// A snapshot's place in its life.
+/// The status of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Being taken.
+    /// Being created.
     Creating,
-    /// Can be restored from.
+    /// An application can restore from it.
     Ready,
-    /// On its way out.
+    /// Being deleted.
     Deleting,
-    /// Could not be taken.
+    /// The service could not create it.
     Failed,
-    /// One that this release does not know.
+    /// A status that this release does not know.
     Other(String),
 }
 
 impl From<&str> for Status {
-    /// The status as the service writes it.
+    /// Reads the status as the service writes it.
     fn from(status: &str) -> Self {
         match status {
             "CREATING" => Self::Creating,
@@ -58,24 +58,24 @@ impl Status {
     }
 }
 
-/// The snapshots of all pages of a listing, each once, in the order of their names.
+/// Merges the snapshots of all pages of a listing: each snapshot once, sorted by name.
 ///
-/// The order of pages is not documented, so a snapshot may be listed twice. If the two differ, its status is
-/// unknown, and nothing deletes it.
+/// The order of a listing is not documented, so a snapshot can occur twice. If the two entries differ, the
+/// merged status is unknown, and a snapshot of unknown status is never deleted.
 ///
 /// # Errors
-/// One sentence: a name that the service cannot have given.
+/// Returns one sentence if a name is not valid.
 pub fn merge(mut listed: Vec<Snapshot>) -> Result<Vec<Snapshot>, String> {
     if let Some(snapshot) = listed.iter().find(|it| !is_snapshot_name(&it.name)) {
         return Err(format!("{:?} is not the name of a snapshot", snapshot.name));
     }
     listed.sort_by(|a, b| a.name.cmp(&b.name));
-    listed.dedup_by(|again, first| {
-        let is_listed_twice = again.name == first.name;
-        if is_listed_twice && again != first {
+    listed.dedup_by(|second, first| {
+        let is_duplicate = second.name == first.name;
+        if is_duplicate && second != first {
             first.status = Status::Other("(listed twice, with different data)".to_owned());
         }
-        is_listed_twice
+        is_duplicate
     });
     Ok(listed)
 }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_listed_twice_counts_once_and_with_different_data_its_status_is_unknown() {
+    fn a_snapshot_listed_twice_counts_once_and_its_status_is_unknown_if_the_data_differ() {
         let listed = |second| vec![snapshot("b", "READY"), snapshot("a", "READY"), second];
         let merged = |second| merge(listed(second)).unwrap();
         let same = merged(snapshot("b", "READY"));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_the_service_cannot_have_given_is_refused() {
+    fn an_invalid_name_is_refused() {
         for name in ["", "a b", &"x".repeat(257)] {
             let error = merge(vec![snapshot(name, "READY")]).unwrap_err();
             assert!(error.contains("is not the name of a snapshot"), "{error}");

@@ -1,4 +1,4 @@
-//! What a call of AWS that did not succeed means.
+//! What a failed call of AWS means.
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -8,30 +8,31 @@ use contract::ErrorName;
 
 use crate::StepError;
 
-/// A call that was refused, or whose answer was lost.
+/// A call that the service refused, or whose response was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallError {
-    /// What the service did with the call.
+    /// How the call failed.
     pub kind: CallErrorKind,
-    /// The operation, and what the service or the broken connection says, code first.
+    /// The operation, then the service's code and message, or what happened to the connection.
     pub message: String,
 }
 
-/// What the service did with the call.
+/// How a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallErrorKind {
-    /// It answered with this error code and HTTP status.
+    /// The service returned this error code and HTTP status.
     Code(String, u16),
-    /// It answered with an HTTP status and no code that can be read.
+    /// The service returned this HTTP status, without a readable error code.
     Status(u16),
-    /// Nobody knows: no answer, not in time, or one that cannot be read.
+    /// There was no response, none in time, or an unreadable one. The service may have carried out the
+    /// call.
     Lost,
     /// The call never left this process.
     NotSent,
 }
 
-/// What the services call having had too many calls; no operation here has `LimitExceeded` among
-/// its throttling codes, although the SDK retries it as one.
+/// The services' error codes for throttling. `LimitExceededException` is not one of them: the SDK
+/// retries it as throttling, but no operation that is called here means that by it.
 const THROTTLED: [&str; 11] = [
     "Throttling",
     "ThrottlingException",
@@ -41,13 +42,13 @@ const THROTTLED: [&str; 11] = [
     "RequestLimitExceeded",
     "RequestThrottled",
     "ProvisionedThroughputExceededException",
-    // Of a key, each in its service's spelling.
+    // Throttled by KMS, as each service spells it.
     "KMSThrottling",
     "KMSThrottlingException",
     "KmsThrottlingException",
 ];
 
-/// What the services call a caller without the right, or without valid credentials.
+/// The services' error codes for a missing permission or invalid credentials.
 const DENIED: [&str; 13] = [
     "AccessDenied",
     "AccessDeniedException",
@@ -65,13 +66,15 @@ const DENIED: [&str; 13] = [
 ];
 
 impl CallError {
-    /// Reads an SDK error of the operation. Its whole context, with the request id that AWS's support
-    /// asks for, goes to the log: the SDK's own `Display` would say only "service error".
+    /// Converts an SDK error of the operation.
+    ///
+    /// The log gets the error's whole context, with the request id that AWS Support asks for. The
+    /// SDK's own `Display` only says "service error".
     pub fn of<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        tracing::info!(operation, error = %DisplayErrorContext(error), "refused");
+        tracing::info!(operation, error = %DisplayErrorContext(error), "call failed");
         let (kind, message) = match error {
             SdkError::ServiceError(refused) => {
                 let status = refused.raw().status().as_u16();
@@ -89,9 +92,9 @@ impl CallError {
             SdkError::ResponseError(answered) => unreadable(answered.raw().status().as_u16()),
             SdkError::TimeoutError(_) => (
                 CallErrorKind::Lost,
-                "no answer within 10 seconds".to_owned(),
+                "no response within 10 seconds".to_owned(),
             ),
-            // Credentials that cannot be had are a dispatch failure too, of no kind.
+            // Missing credentials are a dispatch failure too, but of none of these kinds.
             SdkError::DispatchFailure(failure)
                 if failure.is_io() || failure.is_timeout() || failure.as_other().is_some() =>
             {
@@ -117,8 +120,8 @@ impl CallError {
         }
     }
 
-    /// The name that this has for any service. Codes that mean something to the workflow are the
-    /// caller's to look at first.
+    /// The error's name, by what its code and status mean for every service. A caller for whom a code
+    /// means something else checks the code first.
     #[must_use]
     pub fn name(&self) -> ErrorName {
         match &self.kind {
@@ -139,15 +142,15 @@ impl CallError {
         }
     }
 
-    /// As the end of the step.
+    /// The error of that name with this message as its fact.
     #[must_use]
     pub fn into_step_error(self, name: ErrorName) -> StepError {
         StepError::new(name, format!("{}.", self.message.trim_end_matches('.')))
     }
 }
 
-/// An answer with nothing in it that can be read. If it says success, the call may have been
-/// carried out.
+/// A response that cannot be read. If its status is a success, the service may have carried out the
+/// call.
 fn unreadable(status: u16) -> (CallErrorKind, String) {
     let kind = match status {
         400.. => CallErrorKind::Status(status),
@@ -155,11 +158,11 @@ fn unreadable(status: u16) -> (CallErrorKind, String) {
     };
     (
         kind,
-        format!("HTTP status {status} with an unreadable answer"),
+        format!("HTTP status {status} with an unreadable response"),
     )
 }
 
-/// The last error of the chain, which is the one that says something.
+/// The last error of the chain. It is the most specific one.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {

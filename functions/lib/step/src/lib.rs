@@ -1,13 +1,13 @@
 //! What every function does around its handler.
 //!
-//! - [`run`] and [`invoke`]: an invocation, from the payload to the answer that the state machine matches.
-//! - [`StepError`]: why a step cannot go on; its message says the fact, the cure and the command.
-//! - [`CallError`]: what a call of AWS that did not succeed means.
-//! - [`json_lines`]: the log, one JSON object on each line.
+//! - [`run`] and [`invoke`]: an invocation, from its payload to the response that the state machine matches.
+//! - [`StepError`]: why a step failed. Its message has the fact, the remedy and the command.
+//! - [`CallError`]: what a failed call of AWS means.
+//! - [`json_lines`]: the log, one JSON object per line.
 //! - [`sdk_config`]: the configuration of every AWS client.
 //!
-//! Invariant: text from outside cannot forge a line of the log or of a message. All of it passes [`single_line`] or
-//! [`json_lines`].
+//! Invariant: text from outside cannot forge a line of the log or of a message. All of it passes through
+//! [`single_line`] or [`json_lines`].
 
 mod call_error;
 mod log;
@@ -34,18 +34,18 @@ pub use step_error::{StepError, single_line};
 
 /// Serves invocations of `handler` until the process ends.
 ///
-/// A payload that is not the handler's input is answered with `Unexpected`, since only the state
-/// machine's definition can have made it.
+/// A payload that is not the handler's input fails with `Unexpected`, since only the state machine's
+/// definition can have produced it.
 ///
 /// # Errors
-/// The Runtime API is gone.
+/// Returns an error if the Runtime API is not available.
 pub async fn run<I, O, F>(handler: impl Fn(I) -> F) -> Result<(), lambda_runtime::Error>
 where
     I: DeserializeOwned,
     O: Serialize,
     F: Future<Output = Result<O, StepError>>,
 {
-    // Lambda's own setting.
+    // Lambda sets it from the function's logging configuration.
     let level = env::var("AWS_LAMBDA_LOG_LEVEL")
         .ok()
         .and_then(|level| level.parse().ok())
@@ -58,10 +58,10 @@ where
     .await
 }
 
-/// One invocation of `handler`.
+/// Runs one invocation of `handler`.
 ///
 /// # Errors
-/// What the runtime answers: the error's name, and its message with the cure.
+/// Returns what Lambda reports: the error's name, and its message with the remedy.
 pub async fn invoke<I, O, F>(
     handler: impl Fn(I) -> F,
     payload: &Value,
@@ -72,11 +72,11 @@ where
     F: Future<Output = Result<O, StepError>>,
 {
     async {
-        let answer = match contract::parse::<I>(payload) {
+        let result = match contract::parse::<I>(payload) {
             Ok(input) => handler(input).await,
             Err(fact) => Err(StepError::unexpected(fact)),
         };
-        answer.map_err(|error| {
+        result.map_err(|error| {
             let message = error.message(payload);
             tracing::error!(error_name = error.name.as_str(), error_message = %message);
             Diagnostic {
@@ -89,9 +89,11 @@ where
     .await
 }
 
-/// The configuration of every AWS client: credentials and Region as Lambda's environment gives
-/// them, 10 s for an attempt. The default chain looks in more places; none of them exists on Lambda,
-/// and each binary would carry the code.
+/// The configuration of every AWS client: credentials and Region from Lambda's environment, 10 s per
+/// attempt.
+///
+/// The default credential chain has more providers. None of them works on Lambda, and their code would
+/// be in every binary.
 #[must_use]
 pub fn sdk_config() -> SdkConfig {
     let mut config = SdkConfig::builder()
@@ -105,7 +107,7 @@ pub fn sdk_config() -> SdkConfig {
     config.build()
 }
 
-/// How long the functions wait for AWS.
+/// How long a function waits for AWS: 3.1 s for a connection, 10 s per attempt.
 #[must_use]
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
@@ -114,41 +116,42 @@ pub fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// The SDK's time as jiff's, with every digit. `None` outside of the years -9999 to 9999.
+/// Converts a time of the SDK with every digit. `None` outside the years -9999 to 9999.
 #[must_use]
 pub fn timestamp(time: &aws_smithy_types::DateTime) -> Option<Timestamp> {
     Timestamp::new(time.secs(), time.subsec_nanos().cast_signed()).ok()
 }
 
-/// A time for people: RFC 3339, UTC, whole milliseconds. The services write milliseconds as a
-/// fraction that a binary number only comes near.
+/// Formats a time as RFC 3339 in UTC, rounded to milliseconds. The services send milliseconds as a
+/// binary fraction, which is not exact.
 #[must_use]
-pub fn for_people(time: Timestamp) -> String {
+pub fn rfc3339_millis(time: Timestamp) -> String {
     time.round(jiff::Unit::Millisecond)
         .unwrap_or(time)
         .to_string()
 }
 
-/// What every line of this invocation's log carries. A step that learns more records it.
+/// The span whose fields are on every log line of this invocation. A handler records what it learns
+/// later.
 fn span(payload: &Value, request_id: &str) -> tracing::Span {
-    let text = |pointer: &str| {
+    let string_at = |pointer: &str| {
         let value = payload.pointer(pointer)?.as_str()?;
         Some(value.chars().take(256).collect::<String>())
     };
-    let first = |pointers: &[&str]| pointers.iter().find_map(|at| text(at));
+    let first_string = |pointers: &[&str]| pointers.iter().find_map(|at| string_at(at));
     let run_ids = ["/run/run_id", "/done/run/run_id"];
     let run_id = run_ids.iter().find_map(|at| payload.pointer(at)?.as_i64());
-    let application = first(&[
+    let application = first_string(&[
         "/run/input/application_name",
         "/done/run/input/application_name",
         "/input/application_name",
     ]);
-    let execution_arn = first(&[
+    let execution_arn = first_string(&[
         "/run/execution_arn",
         "/done/run/execution_arn",
         "/execution_arn",
     ]);
-    let snapshot_name = first(&["/snapshot/name", "/done/snapshot/name"]);
+    let snapshot_name = first_string(&["/snapshot/name", "/done/snapshot/name"]);
     info_span!(
         "step",
         request_id,

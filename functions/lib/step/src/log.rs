@@ -1,4 +1,4 @@
-//! The log: one JSON object a line.
+//! The log: one JSON object per line.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use crate::step_error::is_deceptive;
 
-/// Writes the log, from `level` upwards, to what `writer` gives for each line.
+/// A subscriber that writes each event of at least `level` as one line to a writer from `writer`.
 pub fn json_lines<W: Write + 'static>(
     level: Level,
     writer: impl Fn() -> W + Send + Sync + 'static,
@@ -22,14 +22,14 @@ pub fn json_lines<W: Write + 'static>(
         .with_max_level(level)
         .with_writer(move || Escaping(writer()))
         .finish()
-        // The runtime repeats each error of `run`, without saying which run it is about.
-        .with(filter_fn(|line| {
-            line.target() != "lambda_runtime::layers::api_response"
+        // The runtime logs each error of `run` again, without the fields of the invocation.
+        .with(filter_fn(|event| {
+            event.target() != "lambda_runtime::layers::api_response"
         }))
 }
 
-/// Escapes what JSON may leave as it is, but what a terminal obeys or a person does not see. Such
-/// characters stand in strings alone.
+/// Escapes characters that JSON does not escape but that a terminal obeys or a person does not see.
+/// They only occur inside JSON strings, so the escape is valid JSON.
 struct Escaping<W>(W);
 
 impl<W: Write> Write for Escaping<W> {

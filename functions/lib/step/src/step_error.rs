@@ -1,22 +1,22 @@
-//! A step that cannot go on.
+//! Why a step failed.
 
 use contract::{ErrorName, RunInput};
 use icu_properties::props::{BinaryProperty, DefaultIgnorableCodePoint};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Why a step cannot go on: the name that the state machine matches, and the fact in one sentence.
-/// The cure and its command are added where the execution is known.
+/// Why a step failed: the name that the state machine matches, and the fact in one sentence.
+/// [`StepError::message`] adds the remedy and the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepError {
-    /// `errorType` of the function's answer.
+    /// `errorType` of the function's response.
     pub name: ErrorName,
-    /// What is the case, without the cure.
+    /// What happened, without the remedy.
     pub fact: String,
 }
 
 impl StepError {
-    /// An error of that name.
+    /// Creates an error of that name.
     pub fn new(name: ErrorName, fact: impl Into<String>) -> Self {
         Self {
             name,
@@ -24,21 +24,25 @@ impl StepError {
         }
     }
 
-    /// An error that the system has no name for.
+    /// Creates an error that has no name of its own.
     pub fn unexpected(fact: impl Into<String>) -> Self {
         Self::new(ErrorName::Unexpected, fact)
     }
 
-    /// `errorMessage` of the function's answer: the fact, the cure, and the command that carries
-    /// this run on. `payload` is the invocation's; that of an event has another cure.
+    /// `errorMessage` of the function's response: the fact, the remedy, and the command that resumes
+    /// or restarts the run. `payload` is the invocation's. If it is an event, the remedy is to replay
+    /// the event.
     #[must_use]
     pub fn message(&self, payload: &Value) -> String {
         let find = |pointers: &[&str]| pointers.iter().find_map(|at| payload.pointer(at));
-        // Shorter than the whole may be, so that the command is never cut.
+        // The message has a limit too. A shorter fact leaves room for the whole command.
         let fact: String = single_line(&self.fact).chars().take(1_000).collect();
-        if let Some(ended) = find(&["/detail/executionArn"]).and_then(Value::as_str) {
+        if let Some(ended) = payload
+            .pointer("/detail/executionArn")
+            .and_then(Value::as_str)
+        {
             return format!(
-                "{fact} {} This was about the event of {}, which has ended: instead of a redrive, replay the event from the failure destination.",
+                "{fact} {} This error is about an event of the execution {}, which has ended. Instead of redriving it, replay the event from the failure destination.",
                 self.name.instructions(),
                 single_line(ended),
             );
@@ -53,21 +57,19 @@ impl StepError {
         };
         let input = find(&["/run/input", "/done/run/input", "/input"])
             .and_then(|input| RunInput::deserialize(input).ok());
-        let whole = self.name.command(execution_arn, input.as_ref());
-        // Half a command is worse than one to fill in: a hundred names make it too long.
-        let command = if whole.len() > 2_000 {
-            self.name.command(execution_arn, None)
-        } else {
-            whole
-        };
+        let mut command = self.name.command(execution_arn, input.as_ref());
+        // A hundred names in keep_names make it too long. A command to fill in is better than half a command.
+        if command.len() > 2_000 {
+            command = self.name.command(execution_arn, None);
+        }
         let command = single_line(&command);
         format!("{fact} {} Command: {command}", self.name.instructions())
     }
 }
 
-/// `text` without line breaks, other control characters and what hides or reorders its parts, so that
-/// it cannot forge a line of a log or of a message, and not longer than 4,000 characters, which every
-/// message of a step is within.
+/// Replaces line breaks, other control characters, and characters that hide or reorder text with
+/// spaces, so that `text` cannot forge a line of a log or of a message. Cuts it to 4,000 characters;
+/// the message of a step is never longer.
 #[must_use]
 pub fn single_line(text: &str) -> String {
     text.chars()
@@ -76,11 +78,11 @@ pub fn single_line(text: &str) -> String {
         .collect()
 }
 
-/// Whether a character breaks a line or moves about in it, is invisible, or changes the order in which
+/// Whether a character breaks a line, moves the cursor, is invisible, or changes the order in which
 /// the rest is read.
 pub(crate) fn is_deceptive(c: char) -> bool {
-    // Unicode's Default_Ignorable_Code_Point is what shows nothing; the two separators end a line, and the
-    // three annotation characters hide text in many programs though the standard shows them.
+    // Default_Ignorable_Code_Point is Unicode's property of invisible characters. The two separators end a
+    // line. The three annotation characters hide text in many programs, although the standard shows them.
     c.is_control()
         || DefaultIgnorableCodePoint::for_char(c)
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}')
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_states_the_fact_the_cure_and_the_command() {
+    fn a_message_states_the_fact_the_remedy_and_the_command() {
         let error = StepError::new(ErrorName::SnapshotsDisabled, "orders takes none.");
         let payload = json!({ "execution_arn": "arn:aws:states:r:1:execution:m:n" });
         assert_eq!(
@@ -124,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn of_an_event_the_cure_is_its_replay() {
+    fn the_remedy_of_an_event_is_its_replay() {
         let error = StepError::new(ErrorName::TableNotFound, "The table t does not exist.");
         let event = json!({ "detail": { "executionArn": "arn:aws:states:r:1:execution:m:n" } });
         assert_eq!(
             error.message(&event),
             format!(
-                "The table t does not exist. {} This was about the event of \
-                 arn:aws:states:r:1:execution:m:n, which has ended: instead of a redrive, \
+                "The table t does not exist. {} This error is about an event of the execution \
+                 arn:aws:states:r:1:execution:m:n, which has ended. Instead of redriving it, \
                  replay the event from the failure destination.",
                 ErrorName::TableNotFound.instructions()
             )
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_a_line_or_shows_nothing_becomes_a_space() {
+    fn characters_that_break_a_line_or_are_invisible_become_spaces() {
         for deceptive in [
             // Controls and separators.
             '\u{0}',

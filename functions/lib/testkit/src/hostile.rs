@@ -1,19 +1,19 @@
-//! Documents as nobody should send them, for property tests.
+//! Invalid and malicious documents, for property tests.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Number, Value, json};
 
-/// Whether `text` is one line that shows all that it has: nothing in it breaks the line, is invisible,
-/// or changes the order in which the rest is read.
+/// Whether `text` is one line without hidden text: no character breaks the line, is invisible, or changes
+/// the order in which the rest is read.
 #[must_use]
 pub fn is_plain_line(text: &str) -> bool {
     !text.contains(char::is_control) && !text.contains(DECEPTIVE)
 }
 
-/// Beside the control characters: separators of lines and paragraphs, marks, embeddings, overrides
-/// and isolates of the direction of reading, what has no width, tags.
+/// One character of each deceptive kind that is not a control character: line and paragraph separators,
+/// direction marks, overrides and isolates, zero-width characters, tags.
 const DECEPTIVE: [char; 14] = [
     '\u{ad}',
     '\u{34f}',
@@ -31,9 +31,9 @@ const DECEPTIVE: [char; 14] = [
     '\u{e0041}',
 ];
 
-/// Texts that break lines, forge lines, or are too long, empty, or in no alphabet that is expected.
+/// Texts that break or forge lines, are empty or too long, or have unexpected characters.
 pub fn texts() -> impl Strategy<Value = String> {
-    const BROKEN: &[&str] = &[
+    const TEXTS: &[&str] = &[
         "Odd\r\n\r\nExecution: https://evil.example",
         "Execution: https://evil.example",
         "Record: app_name payments",
@@ -55,7 +55,7 @@ pub fn texts() -> impl Strategy<Value = String> {
         "2026-11-22T20:02:28.42Z",
     ];
     prop_oneof![
-        4 => select(BROKEN).prop_map(str::to_owned),
+        4 => select(TEXTS).prop_map(str::to_owned),
         2 => select(&DECEPTIVE[..]).prop_map(|c| format!("a{c}b")),
         2 => (select(vec!['n', '\u{1}', '"', '\u{1f980}', '\n']), select(vec![128_usize, 129, 256, 257, 2_500]))
             .prop_map(|(c, length)| c.to_string().repeat(length)),
@@ -63,7 +63,7 @@ pub fn texts() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Numbers at and beyond the bounds of every type.
+/// Numbers at and beyond the limits of the numeric types.
 fn numbers() -> impl Strategy<Value = Number> {
     const NUMBERS: &[&str] = &[
         "0",
@@ -87,7 +87,7 @@ fn numbers() -> impl Strategy<Value = Number> {
     select(NUMBERS).prop_map(|text| text.parse().unwrap_or_else(|_| 0.into()))
 }
 
-/// Any JSON.
+/// Any JSON value.
 pub fn values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         1 => Just(Value::Null),
@@ -106,27 +106,27 @@ pub fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// What is done to one place of a document.
+/// A change at one place of a document.
 #[derive(Clone, Debug)]
 enum Change {
     Remove,
-    Put(Value),
-    Add(String, Value),
-    Repeat(u8),
-    Reverse,
+    Replace(Value),
+    AddField(String, Value),
+    RepeatItems(u8),
+    ReverseItems,
 }
 
 fn changes() -> impl Strategy<Value = Change> {
     prop_oneof![
         2 => Just(Change::Remove),
-        4 => values().prop_map(Change::Put),
-        1 => (texts(), values()).prop_map(|(name, value)| Change::Add(name, value)),
-        1 => (1_u8..4).prop_map(Change::Repeat),
-        1 => Just(Change::Reverse),
+        4 => values().prop_map(Change::Replace),
+        1 => (texts(), values()).prop_map(|(name, value)| Change::AddField(name, value)),
+        1 => (1_u8..4).prop_map(Change::RepeatItems),
+        1 => Just(Change::ReverseItems),
     ]
 }
 
-/// `document` with up to four of its places changed.
+/// `document`, changed at up to four places.
 pub fn mutated(document: Value) -> impl Strategy<Value = Value> {
     vec((any::<Index>(), changes()), 0..5).prop_map(move |changes| {
         let mut document = document.clone();
@@ -139,7 +139,7 @@ pub fn mutated(document: Value) -> impl Strategy<Value = Value> {
     })
 }
 
-/// The JSON pointers of everything in a document, itself included.
+/// The JSON pointers of all values in a document, the document included.
 #[must_use]
 pub fn places(document: &Value) -> Vec<String> {
     let inner: Vec<(String, &Value)> = match document {
@@ -154,14 +154,15 @@ pub fn places(document: &Value) -> Vec<String> {
             .collect(),
         _ => Vec::new(),
     };
-    let mut all = vec![String::new()];
+    let mut pointers = vec![String::new()];
     for (name, value) in inner {
-        all.extend(places(value).into_iter().map(|at| format!("/{name}{at}")));
+        let below = places(value).into_iter();
+        pointers.extend(below.map(|pointer| format!("/{name}{pointer}")));
     }
-    all
+    pointers
 }
 
-/// `document` without what is at `place`.
+/// `document` without the value at `place`.
 #[must_use]
 pub fn without(mut document: Value, place: &str) -> Value {
     change_at(&mut document, place, Change::Remove);
@@ -186,19 +187,19 @@ fn change_at(document: &mut Value, place: &str, change: Change) {
         }
         return;
     }
-    let Some(at) = document.pointer_mut(place) else {
+    let Some(target) = document.pointer_mut(place) else {
         return;
     };
-    match (change, at) {
-        (Change::Put(value), at) => *at = value,
-        (Change::Add(name, value), Value::Object(fields)) => {
+    match (change, target) {
+        (Change::Replace(value), target) => *target = value,
+        (Change::AddField(name, value), Value::Object(fields)) => {
             fields.insert(name, value);
         }
-        (Change::Repeat(times), Value::Array(items)) => {
-            let again = items.clone();
-            items.extend((0..times).flat_map(|_| again.clone()));
+        (Change::RepeatItems(times), Value::Array(items)) => {
+            let copy = items.clone();
+            items.extend((0..times).flat_map(|_| copy.clone()));
         }
-        (Change::Reverse, Value::Array(items)) => items.reverse(),
+        (Change::ReverseItems, Value::Array(items)) => items.reverse(),
         _ => {}
     }
 }

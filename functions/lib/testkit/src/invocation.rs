@@ -1,4 +1,4 @@
-//! Invocations as Lambda makes them, with their log.
+//! An invocation as Lambda makes it, with its log.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -14,15 +14,15 @@ use tracing::instrument::WithSubscriber;
 
 use crate::hostile::is_plain_line;
 
-/// The most that a state hands on.
-const PAYLOAD: usize = 262_144;
+/// The limit of a state's output, in bytes.
+const MAX_PAYLOAD: usize = 262_144;
 
-/// One invocation as Lambda makes it, held to what is so whatever it is given: a refusal has a name
-/// and says the cure, an answer fits a state's payload, and no text from outside breaks or forges a
-/// line of the message or of the log. What the handler waits for takes no time.
+/// Invokes the handler as Lambda does, in paused time, and checks what holds for every payload: an error
+/// has a documented name and its remedy, an output fits a state's payload, and no text from outside breaks
+/// or forges a line of the message or of the log.
 ///
 /// # Errors
-/// The function's answer.
+/// Returns the error that Lambda would report.
 pub fn invoke<I, O, F>(handler: impl Fn(I) -> F, payload: &Value) -> Result<O, Diagnostic>
 where
     I: DeserializeOwned,
@@ -31,44 +31,47 @@ where
 {
     let log = Log::default();
     let writer = log.clone();
-    let answer = step::invoke(handler, payload, "request-1")
+    let invocation = step::invoke(handler, payload, "request-1")
         .with_subscriber(json_lines(Level::INFO, move || writer.clone()));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
-    let answer = runtime.block_on(answer);
-    log.assert_one_object_a_line();
-    match &answer {
+    let result = runtime.block_on(invocation);
+    log.assert_one_object_per_line();
+    match &result {
         Ok(output) => {
             let length = serde_json::to_vec(output).unwrap().len();
-            assert!(length <= PAYLOAD, "{length} bytes are handed on");
+            assert!(length <= MAX_PAYLOAD, "the output has {length} bytes");
         }
-        Err(refused) => {
-            let message = &refused.error_message;
+        Err(error) => {
+            let message = &error.error_message;
             let name = ErrorName::ALL
                 .into_iter()
-                .find(|name| name.as_str() == refused.error_type)
+                .find(|name| name.as_str() == error.error_type)
                 .expect("a documented name");
-            assert!(message.contains(name.instructions()), "no cure: {message}");
+            assert!(
+                message.contains(name.instructions()),
+                "no remedy: {message}"
+            );
             assert!(is_plain_line(message), "{message:?}");
             let last = log.0.lock().unwrap().pop().expect("a log");
             assert!(last.contains("\"error_name\""), "{last}");
         }
     }
-    answer
+    result
 }
 
-/// What was written, line by line as one writes it.
+/// The log: one entry for each write.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    /// Each of the log's writes is one line: a text that could break it would make two.
-    fn assert_one_object_a_line(&self) {
+    /// Fails the test unless each write is one line with one JSON object.
+    fn assert_one_object_per_line(&self) {
         for line in self.0.lock().unwrap().iter() {
-            let line = line.strip_suffix('\n').expect("a whole line");
+            let line = line.strip_suffix('\n').expect("a line break at the end");
             assert!(is_plain_line(line), "{line:?}");
             let fields: Value = serde_json::from_str(line).unwrap();
             assert_eq!(fields["span"]["request_id"], "request-1", "{line}");

@@ -1,8 +1,8 @@
-//! What the tests of several crates need. Only ever a dev-dependency of what is deployed.
+//! What the tests of several crates share. Deployed crates use it as a dev-dependency only.
 //!
-//! - [`replay`]: the services' answers, played back behind the real SDK clients.
-//! - [`invoke`]: an invocation as Lambda makes it, with what holds for every answer and every line of the log.
-//! - [`hostile`]: documents as nobody should send them, for property tests.
+//! - [`replay`]: scripted responses of the services, behind the real SDK clients.
+//! - [`invoke`]: an invocation as Lambda makes it, with checks of every response and every log line.
+//! - [`hostile`]: invalid and malicious documents, for property tests.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,5 @@
-//! The services' answers, played back behind the real SDK clients: a test gives the exchanges that
-//! it expects, in order, and each request that the code under test sends is held against the next; or
-//! a function that answers any request.
+//! Scripted responses of the services, behind the real SDK clients. A test gives either the exchanges that
+//! it expects, in order, or a function that answers any request. An unexpected request fails the test.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,42 +17,46 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 
-/// What the service does with a request.
+/// How the service answers a request.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// HTTP 200 with this JSON.
     Ok(Value),
     /// HTTP 200 with this text.
     Text(String),
-    /// An error as JSON services write it: status, code, message.
+    /// An error in the JSON protocol: status, code, message.
     Error(u16, &'static str, &'static str),
-    /// The same with all that its body says: status, body.
+    /// An error in the JSON protocol: status, body.
     Refusal(u16, Value),
     /// This status with this text.
     Page(u16, String),
-    /// An error as SNS writes it: status, code, message.
+    /// An error in SNS's query protocol: status, code, message.
     QueryError(u16, &'static str, &'static str),
     /// A broken connection.
     Lost,
 }
 
-type Answering = dyn FnMut(&str, &Value) -> Answer + Send;
-
-/// What answers the requests.
-enum Answers {
-    /// Without a body, any is right.
-    Expected(VecDeque<(String, Option<Value>, Answer)>),
-    Any(Box<Answering>),
+#[derive(Debug)]
+struct Exchange {
+    operation: String,
+    /// The expected request body. `None` accepts any.
+    body: Option<Value>,
+    answer: Answer,
 }
 
-struct Script {
-    answers: Answers,
+enum Script {
+    Exchanges(VecDeque<Exchange>),
+    Function(Box<dyn FnMut(&str, &Value) -> Answer + Send>),
+}
+
+struct State {
+    script: Script,
     sent: Vec<(String, Value)>,
 }
 
 /// A scripted service.
 #[derive(Clone)]
-pub struct Service(Arc<Mutex<Script>>);
+pub struct Service(Arc<Mutex<State>>);
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,44 +65,46 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// A service that expects exactly these exchanges: operation, request body, answer. A body of
-    /// the query protocol is written as the JSON object of its parameters, where an entry of a map
-    /// has its key instead of its number.
+    /// Expects exactly these exchanges: operation, request body, answer. A body of the query protocol is
+    /// written as a JSON object of its parameters, with the key of a map entry in place of its number.
     pub fn expecting<'a>(exchanges: impl IntoIterator<Item = (&'a str, Value, Answer)>) -> Self {
         let exchanges = exchanges.into_iter();
         Self::new(exchanges.map(|(operation, body, answer)| (operation, Some(body), answer)))
     }
 
-    /// A service that expects these operations and answers them, whatever the request says.
-    /// [`Self::sent`] tells what it was.
+    /// Expects exactly these operations, with any request body. [`Self::sent`] returns the bodies.
     pub fn answering<'a>(answers: impl IntoIterator<Item = (&'a str, Answer)>) -> Self {
         let answers = answers.into_iter();
         Self::new(answers.map(|(operation, answer)| (operation, None, answer)))
     }
 
     fn new<'a>(expected: impl Iterator<Item = (&'a str, Option<Value>, Answer)>) -> Self {
-        let expected = expected
-            .map(|(operation, body, answer)| (operation.to_owned(), body, answer))
+        let exchanges = expected
+            .map(|(operation, body, answer)| Exchange {
+                operation: operation.to_owned(),
+                body,
+                answer,
+            })
             .collect();
-        Self::of(Answers::Expected(expected))
+        Self::with(Script::Exchanges(exchanges))
     }
 
-    /// A service that answers every request, by operation and body.
+    /// Answers every request with the function of operation and body.
     pub fn answering_by(answer: impl FnMut(&str, &Value) -> Answer + Send + 'static) -> Self {
-        Self::of(Answers::Any(Box::new(answer)))
+        Self::with(Script::Function(Box::new(answer)))
     }
 
-    fn of(answers: Answers) -> Self {
+    fn with(script: Script) -> Self {
         let sent = Vec::new();
-        Self(Arc::new(Mutex::new(Script { answers, sent })))
+        Self(Arc::new(Mutex::new(State { script, sent })))
     }
 
-    /// The requests so far: operation, body.
+    /// The requests that were sent so far: operation, body.
     pub fn sent(&self) -> Vec<(String, Value)> {
         self.0.lock().unwrap().sent.clone()
     }
 
-    /// The configuration of a client of this service. The SDK itself repeats nothing.
+    /// The configuration of a client of this service. The SDK does not retry.
     pub fn config(&self) -> SdkConfig {
         let connector = SharedHttpConnector::new(self.clone());
         config_of(http_client_fn(move |_, _| connector.clone()))
@@ -107,13 +112,13 @@ impl Service {
 
     /// Fails the test if an expected request was not sent.
     pub fn assert_done(&self) {
-        if let Answers::Expected(expected) = &self.0.lock().unwrap().answers {
-            assert!(expected.is_empty(), "not sent: {expected:#?}");
+        if let Script::Exchanges(left) = &self.0.lock().unwrap().script {
+            assert!(left.is_empty(), "not sent: {left:#?}");
         }
     }
 }
 
-/// The configuration of a client that calls over `http_client`. The SDK itself repeats nothing.
+/// The configuration of a client that uses `http_client`. The SDK does not retry.
 pub fn config_of(http_client: SharedHttpClient) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -134,19 +139,19 @@ impl HttpConnector for Service {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target");
         let (operation, body) = read(target, request.body().bytes().expect("a body in memory"));
-        let mut script = self.0.lock().unwrap();
-        let answer = match &mut script.answers {
-            Answers::Any(answer) => answer(&operation, &body),
-            Answers::Expected(expected) => {
-                let Some((expected_operation, expected_body, answer)) = expected.pop_front() else {
-                    panic!("a request too many: {operation} {body}");
+        let mut state = self.0.lock().unwrap();
+        let answer = match &mut state.script {
+            Script::Function(answer) => answer(&operation, &body),
+            Script::Exchanges(exchanges) => {
+                let Some(expected) = exchanges.pop_front() else {
+                    panic!("an unexpected request: {operation} {body}");
                 };
-                let expected_body = expected_body.unwrap_or_else(|| body.clone());
-                assert_eq!((&operation, &body), (&expected_operation, &expected_body));
-                answer
+                let expected_body = expected.body.unwrap_or_else(|| body.clone());
+                assert_eq!((&operation, &body), (&expected.operation, &expected_body));
+                expected.answer
             }
         };
-        script.sent.push((operation, body));
+        state.sent.push((operation, body));
         HttpConnectorFuture::ready(match answer {
             Answer::Ok(value) => Ok(of_the_service(response(200, value.to_string()))),
             Answer::Text(text) => Ok(response(200, text)),
@@ -168,8 +173,9 @@ impl HttpConnector for Service {
     }
 }
 
-/// Operation and body of a request: of the JSON protocol with the header `X-Amz-Target`, of the query
-/// protocol without. The latter's is written as [`Service::expecting`] says.
+/// The operation and the body of a request. A request of the JSON protocol has the header `X-Amz-Target`.
+/// Without it, the request is of the query protocol, and its body is converted as in
+/// [`Service::expecting`].
 pub fn read(target: Option<&str>, body: &[u8]) -> (String, Value) {
     if let Some(target) = target {
         let operation = target.rsplit('.').next().unwrap_or_default();
@@ -185,7 +191,7 @@ pub fn read(target: Option<&str>, body: &[u8]) -> (String, Value) {
     )
 }
 
-/// `Map.entry.2.Name` = `key`, `Map.entry.2.Value…` -> `Map.key…`: entries have no order of their own.
+/// `Map.entry.2.Name` = `key`, `Map.entry.2.Value…` -> `Map.key…`, because map entries have no order.
 fn with_keys(parameters: &[(String, String)]) -> serde_json::Map<String, Value> {
     let entries: Vec<(&str, String)> = parameters
         .iter()
@@ -195,7 +201,7 @@ fn with_keys(parameters: &[(String, String)]) -> serde_json::Map<String, Value> 
             Some((entry, format!("{map}.{key}")))
         })
         .collect();
-    let named = |name: &str| {
+    let with_key = |name: &str| {
         entries.iter().find_map(|(entry, key)| {
             let value = name.strip_prefix(entry)?.strip_prefix(".Value")?;
             Some(format!("{key}{value}"))
@@ -205,13 +211,13 @@ fn with_keys(parameters: &[(String, String)]) -> serde_json::Map<String, Value> 
         .iter()
         .filter(|(name, _)| !(name.contains(".entry.") && name.ends_with(".Name")))
         .map(|(name, value)| {
-            let name = named(name).unwrap_or_else(|| name.clone());
+            let name = with_key(name).unwrap_or_else(|| name.clone());
             (name, Value::from(value.as_str()))
         })
         .collect()
 }
 
-/// With the request id that every answer of AWS has.
+/// Adds the request id that every response of AWS has.
 #[must_use]
 pub fn of_the_service(mut response: HttpResponse) -> HttpResponse {
     response
