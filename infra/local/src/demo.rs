@@ -1,7 +1,6 @@
 //! The demonstration: an application with more snapshots than the policy keeps, one run, and its results.
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
 
 use anyhow::{Context, Result};
 use aws_config::SdkConfig;
@@ -10,6 +9,7 @@ use aws_sdk_kinesisanalyticsv2::types::SnapshotDetails;
 use contract::RunSummary;
 use engine::engine::{Engine, Names};
 use engine::functions::FUNCTIONS;
+use engine::lock;
 use engine::msf::{Behaviour, SeededSnapshot, SnapshotStatus};
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde_json::{Value, json};
@@ -70,8 +70,7 @@ pub fn create_application(
         "ServiceExecutionRole": format!("arn:aws:iam::{ACCOUNT}:role/{name}")
     });
     let input = input.to_string();
-    let emulator = engine.proxy().emulator();
-    let mut emulator = emulator.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut emulator = lock(engine.proxy().emulator());
     *emulator.behaviour(name) = Behaviour {
         status: Some(status.to_owned()),
         deletes_per_second,
