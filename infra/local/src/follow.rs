@@ -1,118 +1,93 @@
-//! An execution as it happens: each state as it is entered, waits counting down.
+//! Prints an execution while it runs: each state as it is entered, and the rest of each wait.
 
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::types::{HistoryEvent, HistoryEventType as Type};
+use engine::engine::Names;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use engine::engine::{Names, words};
-
-/// How often the history is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// An execution that has ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// Whether it succeeded.
     pub succeeded: bool,
     /// The start of the execution in epoch milliseconds, truncated, which is the run id.
     pub run_id: i64,
-    /// The execution's input.
     pub input: String,
     /// The whole history, oldest event first.
     pub history: Vec<HistoryEvent>,
 }
 
-/// Starts an execution of the machine; its ARN.
+/// Starts an execution and returns its ARN.
 pub async fn start_execution(
     sfn: &Client,
     names: &Names,
     name: &str,
     input: &Value,
-) -> Result<String, String> {
-    let started = sfn
+) -> Result<String> {
+    let start = sfn
         .start_execution()
-        .state_machine_arn(&names.state_machine_arn)
-        .name(name)
-        .input(input.to_string())
-        .send()
-        .await
-        .map_err(|error| words(&error))?;
+        .state_machine_arn(&names.state_machine_arn);
+    let started = start.name(name).input(input.to_string()).send().await?;
     Ok(started.execution_arn)
 }
 
-/// Follows an execution until it ends, on stderr. The first `seen` events of its history are known
-/// already.
-pub async fn follow(sfn: &Client, execution_arn: &str, seen: usize) -> Result<Ended, String> {
-    let bar = ProgressBar::new_spinner().with_style(spinner());
+/// Prints an execution to stderr until it ends, without the first `seen` events of its history.
+pub async fn follow(sfn: &Client, execution_arn: &str, seen: usize) -> Result<Ended> {
+    let style = ProgressStyle::with_template("{spinner} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let bar = ProgressBar::new_spinner().with_style(style);
     let mut shown = seen;
-    let mut current = None;
     loop {
         let history = history(sfn, execution_arn).await?;
-        let began = history.first().map(nanoseconds);
-        for event in history.iter().skip(shown) {
-            let seconds = seconds_since(began, nanoseconds(event));
-            if let Some(line) = line(event, seconds) {
-                bar.suspend(|| eprintln!("{line}"));
-            }
-            if let Some(entered) = &event.state_entered_event_details {
-                current = Some((
-                    entered.name.clone(),
-                    nanoseconds(event),
-                    wait_seconds(event),
-                ));
-            }
-        }
-        shown = history.len().max(shown);
-        let last = history.last().map(|event| event.r#type.clone());
-        if let Some(ended) = last
-            .filter(|_| history.len() > seen)
-            .and_then(|last| ends(&last))
+        for line in history
+            .iter()
+            .skip(shown)
+            .filter_map(|it| line(it, &history))
         {
+            bar.suspend(|| eprintln!("{line}"));
+        }
+        shown = shown.max(history.len());
+        // A redrive that has not begun still has the last event of the end before it.
+        let last = history.last().filter(|_| history.len() > seen);
+        if let Some(succeeded) = last.and_then(|last| has_succeeded(&last.r#type)) {
             bar.finish_and_clear();
-            let described = sfn
-                .describe_execution()
-                .execution_arn(execution_arn)
-                .send()
-                .await
-                .map_err(|error| words(&error))?;
-            // The wire has a binary fraction of seconds, which may be just below the microsecond.
+            let describe = sfn.describe_execution().execution_arn(execution_arn);
+            let described = describe.send().await?;
+            // On the wire, the time is a binary fraction of seconds, which may be just below the microsecond.
             let microseconds = (described.start_date.as_nanos() + 500).div_euclid(1_000);
             return Ok(Ended {
-                succeeded: ended,
-                run_id: i64::try_from(microseconds.div_euclid(1_000)).unwrap_or(0),
+                succeeded,
+                run_id: i64::try_from(microseconds.div_euclid(1_000))?,
                 input: described.input.unwrap_or_default(),
                 history,
             });
         }
-        if let Some((state, entered, wait)) = &current {
-            bar.set_message(waiting(state, *entered, *wait));
+        if let Some(state) = history.iter().rev().find_map(current_state) {
+            bar.set_message(state);
         }
         bar.tick();
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
 /// The whole history, oldest event first.
-pub async fn history(sfn: &Client, execution_arn: &str) -> Result<Vec<HistoryEvent>, String> {
-    let mut pages = sfn
-        .get_execution_history()
-        .execution_arn(execution_arn)
-        .max_results(1_000)
-        .into_paginator()
-        .send();
+pub async fn history(sfn: &Client, execution_arn: &str) -> Result<Vec<HistoryEvent>> {
+    let get = sfn.get_execution_history().execution_arn(execution_arn);
+    let mut pages = get.max_results(1_000).into_paginator().send();
     let mut events = Vec::new();
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| format!("{execution_arn}: {}", words(&error)))?;
-        events.extend(page.events);
+        events.extend(page.with_context(|| execution_arn.to_owned())?.events);
     }
     Ok(events)
 }
 
-/// The state transitions that the history is billed as: each entry of a state, each retry.
+/// The state transitions that are billed: each entry of a state, and each retry.
 #[must_use]
 pub fn transitions(history: &[HistoryEvent]) -> usize {
     let count = |kind: Type| history.iter().filter(|event| event.r#type == kind).count();
@@ -123,14 +98,8 @@ pub fn transitions(history: &[HistoryEvent]) -> usize {
     entered + count(Type::TaskScheduled).saturating_sub(count(Type::TaskStateEntered))
 }
 
-/// A spinner and what it stands for.
-fn spinner() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_spinner())
-}
-
-/// Whether the event ends the execution, and if so whether well.
-fn ends(kind: &Type) -> Option<bool> {
+/// Whether the execution succeeded, if this event ends it.
+fn has_succeeded(kind: &Type) -> Option<bool> {
     match kind {
         Type::ExecutionSucceeded => Some(true),
         Type::ExecutionFailed | Type::ExecutionTimedOut | Type::ExecutionAborted => Some(false),
@@ -138,35 +107,35 @@ fn ends(kind: &Type) -> Option<bool> {
     }
 }
 
-/// What is said of an event, if anything is.
-fn line(event: &HistoryEvent, seconds: f64) -> Option<String> {
-    let at = format!("{seconds:7.1} s ");
-    if let Some(entered) = &event.state_entered_event_details {
-        return Some(match wait_seconds(event) {
-            Some(wait) => format!("{at} {} ({wait} s)", entered.name),
-            None => format!("{at} {}", entered.name),
-        });
-    }
-    if let Some(failed) = &event.task_failed_event_details {
+/// The line that is printed for an event, if there is one.
+fn line(event: &HistoryEvent, history: &[HistoryEvent]) -> Option<String> {
+    let text = if let Some(entered) = &event.state_entered_event_details {
+        let wait = wait_seconds(event).map_or(String::new(), |wait| format!(" ({wait} s)"));
+        format!("{}{wait}", entered.name)
+    } else if let Some(failed) = &event.task_failed_event_details {
         let error = failed.error.as_deref().unwrap_or("an error without a name");
         let cause = failed.cause.as_deref().unwrap_or_default();
-        let message: Option<Value> = serde_json::from_str(cause).ok();
-        let message = message
-            .as_ref()
-            .and_then(|message| message["errorMessage"].as_str());
-        return Some(format!("{at}   {error}: {}", message.unwrap_or(cause)));
-    }
-    match event.r#type {
-        Type::ExecutionSucceeded => Some(format!("{at} SUCCEEDED")),
-        Type::ExecutionFailed => Some(format!("{at} FAILED")),
-        Type::ExecutionTimedOut => Some(format!("{at} TIMED_OUT")),
-        Type::ExecutionAborted => Some(format!("{at} ABORTED")),
-        Type::ExecutionRedriven => Some(format!("{at} redriven")),
-        _ => None,
-    }
+        // The cause of a function's error is JSON, that of a service's error is text.
+        let message: Value = serde_json::from_str(cause).unwrap_or_default();
+        let message = message["errorMessage"].as_str().unwrap_or(cause);
+        format!("  {error}: {message}")
+    } else {
+        match event.r#type {
+            Type::ExecutionSucceeded => "SUCCEEDED",
+            Type::ExecutionFailed => "FAILED",
+            Type::ExecutionTimedOut => "TIMED_OUT",
+            Type::ExecutionAborted => "ABORTED",
+            Type::ExecutionRedriven => "redriven",
+            _ => return None,
+        }
+        .to_owned()
+    };
+    let start = history.first().unwrap_or(event).timestamp.as_nanos();
+    let seconds = seconds(event.timestamp.as_nanos() - start);
+    Some(format!("{seconds:7.1} s  {text}"))
 }
 
-/// How long a Wait state waits.
+/// How long a Wait state waits, in seconds.
 fn wait_seconds(event: &HistoryEvent) -> Option<u64> {
     if event.r#type != Type::WaitStateEntered {
         return None;
@@ -176,21 +145,17 @@ fn wait_seconds(event: &HistoryEvent) -> Option<u64> {
     input["wait_seconds"].as_u64()
 }
 
-/// The state that the execution is in, and how long yet when that is known.
-fn waiting(state: &str, entered: i128, wait: Option<u64>) -> String {
-    let elapsed = seconds_since(Some(entered), Timestamp::now().as_nanosecond());
-    match wait {
-        #[expect(clippy::cast_precision_loss, reason = "seconds of a wait are few")]
+/// The state that this event enters, with the rest of its wait, or else with the time since then.
+fn current_state(event: &HistoryEvent) -> Option<String> {
+    let state = &event.state_entered_event_details.as_ref()?.name;
+    let elapsed = seconds(Timestamp::now().as_nanosecond() - event.timestamp.as_nanos());
+    Some(match wait_seconds(event) {
+        #[expect(clippy::cast_precision_loss, reason = "a wait has few seconds")]
         Some(wait) => format!("{state}: {:.0} s left", (wait as f64 - elapsed).max(0.0)),
         None => format!("{state}: {elapsed:.0} s"),
-    }
+    })
 }
 
-fn nanoseconds(event: &HistoryEvent) -> i128 {
-    event.timestamp.as_nanos()
-}
-
-fn seconds_since(began: Option<i128>, now: i128) -> f64 {
-    let elapsed = now - began.unwrap_or(now);
-    Duration::from_nanos(u64::try_from(elapsed).unwrap_or(0)).as_secs_f64()
+fn seconds(nanoseconds: i128) -> f64 {
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0)).as_secs_f64()
 }

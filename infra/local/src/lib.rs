@@ -1,11 +1,15 @@
-//! The command `cargo local`: the same system on one machine, without an AWS account.
+//! The command `cargo local`: the snapshot manager on one machine, without an AWS account.
 //!
-//! - [`command`]: what the commands share.
-//! - [`demo`]: the main job as a demonstration.
-//! - [`follow`]: an execution as it happens.
-//! - [`report`]: the audit record, read and shown.
+//! - [`command`]: what all commands share.
+//! - [`demo`]: the demonstration.
+//! - [`follow`]: prints an execution while it runs.
+//! - [`report`]: reads and prints the audit record.
 
-#![allow(clippy::missing_errors_doc, reason = "the errors are texts for people")]
+#![allow(
+    missing_docs,
+    clippy::missing_errors_doc,
+    reason = "only the commands use this; the errors are for people"
+)]
 
 pub mod command;
 pub mod demo;

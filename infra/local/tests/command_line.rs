@@ -1,4 +1,4 @@
-//! The commands that a person types, in processes of their own.
+//! The commands of `cargo local`, each in its own process.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -12,13 +12,6 @@ use support::{Scenario, engine, eventually, run};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// What a command left: exit code, stdout, stderr.
-struct Said {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
 fn command(endpoint: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
     command
@@ -28,39 +21,36 @@ fn command(endpoint: &str, arguments: &[&str]) -> Command {
     command
 }
 
-async fn local(endpoint: &str, arguments: &[&str], stdin: &str) -> Said {
+/// Runs a command that ends with this exit code. Returns what it printed to stdout and to stderr.
+async fn local(endpoint: &str, arguments: &[&str], stdin: &str, code: i32) -> (String, String) {
     let mut child = command(endpoint, arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A command that does not read it may have ended.
-    let _ = child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(stdin.as_bytes())
-        .await;
+    let mut pipe = child.stdin.take().unwrap();
+    // A command that does not read its input may have ended.
+    let _ = pipe.write_all(stdin.as_bytes()).await;
+    drop(pipe);
     let output = child.wait_with_output().await.unwrap();
-    Said {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let ended = output.status.code();
+    assert_eq!(ended, Some(code), "{arguments:?}: {stdout}\n{stderr}");
+    (stdout, stderr)
 }
 
 #[test]
-fn run_follows_an_execution_and_prints_the_record_alone_as_json() {
+fn run_follows_an_execution_and_prints_only_the_record_as_json() {
     run(async {
         let endpoint = &engine().await.names().endpoint;
         let scenario = Scenario::new("cli-run").await;
         let old = scenario.seed(2);
         let input = json!({ "retention": { "keep_last": 2 }, "poll_interval_seconds": 1 });
         let arguments = ["run", "--application", "cli-run", "--input", "-", "--json"];
-        let said = local(endpoint, &arguments, &input.to_string()).await;
-        assert_eq!(said.code, 0, "{}", said.stderr);
-        let record: Value = serde_json::from_str(&said.stdout).unwrap();
+        let (stdout, stderr) = local(endpoint, &arguments, &input.to_string(), 0).await;
+        let record: Value = serde_json::from_str(&stdout).unwrap();
         assert_eq!(record["outcome"], "SUCCEEDED");
         assert_eq!(record["snapshots_deleted"][0]["snapshot_name"], old[0]);
         for line in [
@@ -69,7 +59,7 @@ fn run_follows_an_execution_and_prints_the_record_alone_as_json() {
             "RecordAndNotify",
             "SUCCEEDED",
         ] {
-            assert!(said.stderr.contains(line), "{}", said.stderr);
+            assert!(stderr.contains(line), "{stderr}");
         }
     });
 }
@@ -80,100 +70,78 @@ fn a_failed_run_exits_with_1_and_its_redrive_with_0() {
         let endpoint = &engine().await.names().endpoint;
         let scenario = Scenario::new("cli-redrive").await;
         scenario.set_snapshots_enabled(false).await;
-        let said = local(
-            endpoint,
-            &["run", "--application", "cli-redrive", "--json"],
-            "",
-        )
-        .await;
-        assert_eq!(said.code, 1, "{}", said.stderr);
-        let failed: Value = serde_json::from_str(&said.stdout).unwrap();
+        let arguments = ["run", "--application", "cli-redrive", "--json"];
+        let (stdout, stderr) = local(endpoint, &arguments, "", 1).await;
+        let failed: Value = serde_json::from_str(&stdout).unwrap();
         assert_eq!(failed["error_name"], "SnapshotsDisabled");
-        assert!(
-            said.stderr
-                .contains("SnapshotsDisabled: Snapshots are turned off")
-        );
+        let message = "SnapshotsDisabled: Snapshots are turned off";
+        assert!(stderr.contains(message), "{stderr}");
 
         scenario.set_snapshots_enabled(true).await;
         let execution = failed["execution_arn"].as_str().unwrap();
         let (_, name) = execution.rsplit_once(':').unwrap();
-        let said = local(endpoint, &["redrive", name, "--json"], "").await;
-        assert_eq!(said.code, 0, "{}", said.stderr);
-        let record: Value = serde_json::from_str(&said.stdout).unwrap();
+        let arguments = ["redrive", name, "--json"];
+        let (stdout, _) = local(endpoint, &arguments, "", 0).await;
+        let record: Value = serde_json::from_str(&stdout).unwrap();
         assert_eq!(record["outcome"], "SUCCEEDED");
-        assert_eq!(
-            record["snapshot_manager_run_id"],
-            failed["snapshot_manager_run_id"]
-        );
+        let run_id = "snapshot_manager_run_id";
+        assert_eq!(record[run_id], failed[run_id]);
 
-        let again = local(endpoint, &["redrive", execution], "").await;
-        assert_eq!(again.code, 2);
-        assert!(
-            again.stderr.contains("ExecutionNotRedrivable"),
-            "{}",
-            again.stderr
-        );
+        let arguments = ["redrive", execution];
+        let (_, stderr) = local(endpoint, &arguments, "", 2).await;
+        assert!(stderr.contains("ExecutionNotRedrivable"), "{stderr}");
     });
 }
 
 #[test]
-fn what_cannot_be_run_is_refused_with_2_and_the_reason() {
+fn a_command_that_cannot_start_exits_with_2_and_prints_the_reason() {
     run(async {
-        let endpoint = &engine().await.names().endpoint;
-        let run_x = |rest: &[&'static str]| [&["run", "--application", "x"], rest].concat();
+        let endpoint = engine().await.names().endpoint.as_str();
+        let nowhere = "http://127.0.0.1:1";
         for (endpoint, arguments, stdin, reason) in [
             (
-                "http://127.0.0.1:1",
-                run_x(&[]),
+                nowhere,
+                "run --application x",
                 "",
-                "no engine is running; start one with",
+                "error: no engine is running; start one with `cargo local up` in another shell",
             ),
             (
                 endpoint,
-                run_x(&["--input", "-"]),
+                "run --application x --input -",
                 "{",
-                "-: EOF while parsing",
+                "error: -: EOF while parsing",
             ),
             (
                 endpoint,
-                run_x(&["--input", "-"]),
+                "run --application x --input -",
                 "[]",
-                "--input holds [], not a JSON object",
+                "error: --input has [], which is not a JSON object",
             ),
             (
                 endpoint,
-                run_x(&["--input", "-"]),
+                "run --application x --input -",
                 r#"{"application_name":"y"}"#,
-                "--input has the application_name \"y\", --application is \"x\"",
+                r#"error: --input has the application_name "y", but --application is "x""#,
             ),
             (
                 endpoint,
-                run_x(&["--input", "/nowhere.json"]),
+                "run --application x --input /nowhere.json",
                 "",
-                "/nowhere.json: No such file",
+                "error: /nowhere.json: No such file",
             ),
-            (
-                endpoint,
-                vec!["redrive", "nothing"],
-                "",
-                "ExecutionDoesNotExist",
-            ),
-            (endpoint, vec!["run"], "", "--application <NAME>"),
+            (endpoint, "redrive nothing", "", "ExecutionDoesNotExist"),
+            (endpoint, "run", "", "--application <NAME>"),
         ] {
-            let said = local(endpoint, &arguments, stdin).await;
-            assert_eq!(said.code, 2, "{arguments:?}: {}", said.stderr);
-            assert!(
-                said.stderr.contains(reason),
-                "{arguments:?}: {}",
-                said.stderr
-            );
-            assert_eq!(said.stdout, "", "{arguments:?}");
+            let arguments: Vec<&str> = arguments.split(' ').collect();
+            let (stdout, stderr) = local(endpoint, &arguments, stdin, 2).await;
+            assert!(stderr.contains(reason), "{arguments:?}: {stderr}");
+            assert_eq!(stdout, "", "{arguments:?}");
         }
     });
 }
 
 #[test]
-fn up_prints_what_clients_need_and_an_interrupt_ends_everything() {
+fn up_prints_what_clients_need_and_an_interrupt_stops_everything() {
     run(async {
         let mut up = command("", &["up", "--snapshot-seconds", "1"])
             .stdout(Stdio::piped())
@@ -190,18 +158,14 @@ fn up_prints_what_clients_need_and_an_interrupt_ends_everything() {
         let value = |name: &str| {
             let mut exports = exports.iter().flat_map(|line| line.split_whitespace());
             let prefix = format!("{name}=");
-            exports
-                .find_map(|word| word.strip_prefix(&prefix))
-                .unwrap()
-                .to_owned()
+            let value = exports.find_map(|word| word.strip_prefix(&prefix));
+            value.unwrap().to_owned()
         };
         let endpoint = value("AWS_ENDPOINT_URL");
         assert_eq!(value("TABLE_NAME"), "snapshot_manager_status");
+        let machine = ":stateMachine:snapshot-manager-StateMachine";
         for (name, part) in [
-            (
-                "STATE_MACHINE_ARN",
-                ":stateMachine:snapshot-manager-StateMachine",
-            ),
+            ("STATE_MACHINE_ARN", machine),
             ("TOPIC_ARN", ":snapshot-manager-RunTopic"),
             ("FAILURE_QUEUE_URL", endpoint.as_str()),
             ("FUNCTION_NAME", "snapshot-manager-RecordAndNotifyFunction"),
@@ -209,9 +173,9 @@ fn up_prints_what_clients_need_and_an_interrupt_ends_everything() {
             assert!(value(name).contains(part), "{name}={}", value(name));
         }
 
-        // The run's input names an application that is not there, so the functions have run.
-        let said = local(&endpoint, &["run", "--application", "none", "--json"], "").await;
-        assert_eq!(said.code, 1, "{}", said.stderr);
+        // No such application exists, so the run fails, but two functions have run.
+        let arguments = ["run", "--application", "none", "--json"];
+        local(&endpoint, &arguments, "", 1).await;
         let started = descendants(up.id().unwrap());
         assert!(
             started.len() >= 3,
@@ -221,7 +185,7 @@ fn up_prints_what_clients_need_and_an_interrupt_ends_everything() {
     });
 }
 
-/// Sends the signal, and waits for the end of the process and of what it has started.
+/// Sends the signal, and waits for the end of the process and of the processes that it has started.
 async fn end(process: &mut Child, signal: &str, code: Option<i32>, started: &[u32]) {
     let pid = process.id().unwrap().to_string();
     let sent = Command::new("kill").args([signal, &pid]).status().await;
@@ -234,48 +198,31 @@ async fn end(process: &mut Child, signal: &str, code: Option<i32>, started: &[u3
 }
 
 #[test]
-fn the_demonstration_shows_the_run_and_what_is_left_of_it() {
+fn the_demonstration_shows_the_run_and_its_results() {
     run(async {
-        let said = local("", &[], "").await;
-        assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
-        assert!(
-            said.stderr.contains("WaitForSnapshot (2 s)"),
-            "{}",
-            said.stderr
-        );
-        assert!(said.stderr.contains("SUCCEEDED"), "{}", said.stderr);
+        let (stdout, stderr) = local("", &[], "", 0).await;
         for shown in [
             "KEEP: protected: this run's own snapshot; protected: newest",
-            "DELETE: no rule keeps it",
             "DELETE: failed 6 days ago",
-            "IGNORE: not managed: the name is not custom_ and 13 digits",
             "snapshots_deleted_count               4",
-            "Subject: orders: SUCCEEDED",
             "Message: {\"app_name\":\"orders\"",
             "describe-snapshot",
             "state transitions",
         ] {
-            assert!(said.stdout.contains(shown), "{shown}: {}", said.stdout);
+            assert!(stdout.contains(shown), "{shown}: {stdout}");
         }
 
-        // README shows some of the lines.
+        // The README shows more of the lines.
         let readme = include_str!("../../../README.md");
-        let (_, transcript) = readme
-            .split_once("<!-- transcript -->\n```\n$ cargo local\n")
-            .unwrap();
+        let begin = "<!-- transcript -->\n```\n$ cargo local\n";
+        let (_, transcript) = readme.split_once(begin).unwrap();
         let (transcript, _) = transcript.split_once("```\n<!-- /transcript -->").unwrap();
-        let printed: HashSet<String> = said
-            .stderr
-            .lines()
-            .chain(said.stdout.lines())
-            .map(without_numbers)
-            .collect();
+        let printed = stderr.lines().chain(stdout.lines());
+        let printed: HashSet<String> = printed.map(without_numbers).collect();
         for line in transcript.lines() {
             assert!(
                 printed.contains(&without_numbers(line)),
-                "README shows {line:?}, which was not printed:\n{}\n{}",
-                said.stderr,
-                said.stdout
+                "README shows {line:?}, which was not printed:\n{stderr}\n{stdout}"
             );
         }
     });
@@ -299,9 +246,9 @@ fn without_numbers(line: &str) -> String {
 }
 
 #[test]
-fn a_demonstration_that_is_interrupted_or_killed_leaves_no_process() {
+fn a_demonstration_that_is_terminated_or_killed_leaves_no_process() {
     run(async {
-        for (signal, code) in [("-INT", Some(130)), ("-TERM", Some(130)), ("-KILL", None)] {
+        for (signal, code) in [("-TERM", Some(130)), ("-KILL", None)] {
             let mut demonstration = command("", &[])
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())
@@ -320,7 +267,7 @@ fn a_demonstration_that_is_interrupted_or_killed_leaves_no_process() {
     });
 }
 
-/// The processes that a process has started, and those that they have.
+/// The processes that a process has started, with the processes that they have started.
 fn descendants(parent: u32) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").unwrap();
     let children = processes

@@ -1,15 +1,32 @@
-//! botocore judges the emulator: boto3 drives every operation, its own validation looks at each
-//! request and its own parsers and shapes at each answer.
+//! botocore judges the engine: boto3 makes every call, its validation checks each request, and its parsers and shapes check
+//! each answer.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
+use engine::functions;
 use engine::msf::{SeededSnapshot, SnapshotStatus};
-use engine::{functions, python};
+use engine::python::{self, Packages};
 use jiff::{SignedDuration, Timestamp};
 use support::{engine, run};
 use tokio::process::Command;
+
+/// Runs a judge, a program beside this file, which must succeed. Returns its output.
+async fn judge(packages: Packages, file: &str, environment: &[(&str, &str)]) -> String {
+    let target = functions::target_folder().unwrap();
+    let python = python::install(&target, packages, |_| ()).await.unwrap();
+    let judged = Command::new(python)
+        .arg(format!("{}/tests/{file}", env!("CARGO_MANIFEST_DIR")))
+        .envs(environment.iter().copied())
+        .output()
+        .await
+        .unwrap();
+    let stdout = String::from_utf8(judged.stdout).unwrap();
+    let stderr = String::from_utf8_lossy(&judged.stderr);
+    assert!(judged.status.success(), "{stdout}\n{stderr}");
+    stdout
+}
 
 #[test]
 fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
@@ -28,29 +45,21 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
             });
             emulator.seed("judge-full", quota);
         }
-        let target = functions::target_folder().unwrap();
-        let python = python::install(&target, python::BOTOCORE, |_| ())
-            .await
-            .unwrap();
-        let judged = Command::new(python)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/boto3_judge.py"))
-            .env("AWS_ENDPOINT_URL", &engine.names().endpoint)
-            .env("AWS_DEFAULT_REGION", &engine.names().region)
-            .env("AWS_ACCESS_KEY_ID", "local")
-            .env("AWS_SECRET_ACCESS_KEY", "local")
-            .output()
-            .await
-            .unwrap();
-        let said = String::from_utf8_lossy(&judged.stdout);
-        let complained = String::from_utf8_lossy(&judged.stderr);
-        assert!(judged.status.success(), "{said}\n{complained}");
-        let operations = said.lines().last().unwrap_or_default();
-        assert!(operations.contains("13 operations"), "{said}");
+        let names = engine.names();
+        let environment = [
+            ("AWS_ENDPOINT_URL", names.endpoint.as_str()),
+            ("AWS_DEFAULT_REGION", names.region.as_str()),
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+        ];
+        let output = judge(python::BOTOCORE, "boto3_judge.py", &environment).await;
+        let operations = output.lines().last().unwrap_or_default();
+        assert!(operations.contains("13 operations"), "{output}");
     });
 }
 
 #[test]
-fn calls_of_pages_and_to_other_hosts_are_refused() {
+fn calls_from_web_pages_and_to_other_hosts_are_refused() {
     run(async {
         let endpoint = &engine().await.names().endpoint;
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -80,14 +89,6 @@ fn calls_of_pages_and_to_other_hosts_are_refused() {
 #[test]
 fn redrives_timeouts_and_stops_pass_botocores_shapes() {
     run(async {
-        let target = functions::target_folder().unwrap();
-        let python = python::install(&target, python::MINISTACK, |_| ())
-            .await
-            .unwrap();
-        let judge = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/redrive_judge.py");
-        let judged = Command::new(python).arg(judge).output().await.unwrap();
-        let said = String::from_utf8_lossy(&judged.stdout);
-        let complained = String::from_utf8_lossy(&judged.stderr);
-        assert!(judged.status.success(), "{said}\n{complained}");
+        judge(python::MINISTACK, "redrive_judge.py", &[]).await;
     });
 }

@@ -1,4 +1,4 @@
-//! The roles of the template, enforced: each allows what its caller does, and nothing that it does not.
+//! The roles of the template: each allows what its caller does, and nothing else.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -10,39 +10,40 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use engine::engine::Engine;
 use engine::functions::FUNCTIONS;
 use engine::msf::ServiceError;
-use engine::permissions::Access;
+use engine::permissions::{Access, Permissions};
 use serde_json::{Value, json};
-use stack::Role;
-use stack::{EVERY_APPLICATION, Stack};
+use stack::{EVERY_APPLICATION, Role, Stack};
 use support::{Scenario, message_about, new_engine, new_engine_for, run};
 
-/// What is allowed and crosses no proxy: caller, actions, reason.
-const ELSEWHERE: [(&str, &[&str], &str); 15] = [
-    ("create-snapshot", WRITE_LOGS, BY_LAMBDA),
-    ("create-snapshot", TRACE, BY_LAMBDA),
-    ("describe-snapshot", WRITE_LOGS, BY_LAMBDA),
-    ("describe-snapshot", TRACE, BY_LAMBDA),
-    ("prune-snapshots", WRITE_LOGS, BY_LAMBDA),
-    ("prune-snapshots", TRACE, BY_LAMBDA),
-    ("record-and-notify", WRITE_LOGS, BY_LAMBDA),
-    ("record-and-notify", TRACE, BY_LAMBDA),
+/// The allowed actions that the proxy never sees: callers, actions, reason.
+const NOT_SEEN: [(&[&str], &[&str], &str); 7] = [
     (
-        "record-and-notify",
-        &["kms:Decrypt", "kms:GenerateDataKey"],
-        "SNS uses the key on behalf of who publishes",
+        &FUNCTIONS,
+        &[
+            "logs:CreateLogStream",
+            "logs:PutLogEvents",
+            "xray:PutTraceSegments",
+            "xray:PutTelemetryRecords",
+        ],
+        "Lambda does it itself",
     ),
     (
-        "record-and-notify",
+        &["record-and-notify"],
+        &["kms:Decrypt", "kms:GenerateDataKey"],
+        "SNS uses the key on behalf of the publisher",
+    ),
+    (
+        &["record-and-notify"],
         &["sqs:SendMessage"],
         "MiniStack delivers to the failure destination itself",
     ),
     (
-        STATE_MACHINE,
+        &[STATE_MACHINE],
         &["lambda:InvokeFunction"],
-        "MiniStack's Step Functions invokes by itself",
+        "MiniStack's Step Functions invokes the functions itself",
     ),
     (
-        STATE_MACHINE,
+        &[STATE_MACHINE],
         &[
             "logs:CreateLogDelivery",
             "logs:GetLogDelivery",
@@ -53,28 +54,29 @@ const ELSEWHERE: [(&str, &[&str], &str); 15] = [
             "logs:DescribeResourcePolicies",
             "logs:DescribeLogGroups",
         ],
-        "Step Functions has its log delivered",
-    ),
-    (STATE_MACHINE, TRACE, "Step Functions sends traces"),
-    (
-        STATE_MACHINE,
-        &["xray:GetSamplingRules", "xray:GetSamplingTargets"],
-        "Step Functions asks what to trace",
+        "Step Functions configures the delivery of its log",
     ),
     (
-        SCHEDULE,
+        &[STATE_MACHINE],
+        &[
+            "xray:PutTraceSegments",
+            "xray:PutTelemetryRecords",
+            "xray:GetSamplingRules",
+            "xray:GetSamplingTargets",
+        ],
+        "Step Functions samples and sends traces",
+    ),
+    (
+        &[SCHEDULE],
         &["states:StartExecution", "sqs:SendMessage"],
-        "MiniStack's schedule starts runs by itself",
+        "MiniStack's schedule starts runs itself",
     ),
 ];
-const WRITE_LOGS: &[&str] = &["logs:CreateLogStream", "logs:PutLogEvents"];
-const TRACE: &[&str] = &["xray:PutTraceSegments", "xray:PutTelemetryRecords"];
-const BY_LAMBDA: &str = "Lambda does it itself";
 const STATE_MACHINE: &str = "state-machine";
 const SCHEDULE: &str = "schedule";
 
-/// A caller, an action, and what it may be done to.
-type Right = (String, String, String);
+/// A caller, an action, and a resource.
+type Permission = (String, String, String);
 
 fn list(value: &Value) -> Vec<String> {
     match value {
@@ -84,21 +86,21 @@ fn list(value: &Value) -> Vec<String> {
     }
 }
 
-fn rights_of(caller: &str, role: &Role) -> Vec<Right> {
+fn permissions_of(caller: &str, role: &Role) -> Vec<Permission> {
     let statements = role.policies.iter().flat_map(|policy| {
         assert_eq!(policy["Version"], "2012-10-17");
         policy["Statement"].as_array().unwrap()
     });
-    let mut rights = Vec::new();
+    let mut permissions = Vec::new();
     for statement in statements {
         assert_eq!(statement["Effect"], "Allow", "{caller}");
         for action in list(&statement["Action"]) {
             for resource in list(&statement["Resource"]) {
-                rights.push((caller.to_owned(), action.clone(), resource));
+                permissions.push((caller.to_owned(), action.clone(), resource));
             }
         }
     }
-    rights
+    permissions
 }
 
 /// The role without one action on one resource.
@@ -122,10 +124,10 @@ fn without(role: &Role, action: &str, resource: &str) -> Role {
     role
 }
 
-fn crosses_the_proxy((caller, action, _): &Right) -> bool {
-    !ELSEWHERE
-        .iter()
-        .any(|(who, actions, _)| who == caller && actions.contains(&action.as_str()))
+fn is_seen((caller, action, _): &Permission) -> bool {
+    !NOT_SEEN.iter().any(|(callers, actions, _)| {
+        callers.contains(&caller.as_str()) && actions.contains(&action.as_str())
+    })
 }
 
 /// Every role of the template, by its caller.
@@ -141,22 +143,21 @@ fn roles() -> BTreeMap<String, Role> {
 }
 
 #[test]
-fn what_crosses_no_proxy_is_there_and_has_its_reason() {
-    let allowed: BTreeSet<(String, String)> = roles()
-        .iter()
-        .flat_map(|(caller, role)| rights_of(caller, role))
-        .map(|(caller, action, _)| (caller, action))
-        .collect();
-    for (caller, actions, reason) in ELSEWHERE {
-        for action in actions {
-            let right = (caller.to_owned(), (*action).to_owned());
-            assert!(allowed.contains(&right), "{caller} {action}: {reason}");
+fn an_action_that_the_proxy_never_sees_is_allowed_and_has_its_reason() {
+    let roles = roles();
+    for (callers, actions, reason) in NOT_SEEN {
+        for caller in callers {
+            let allowed = permissions_of(caller, &roles[*caller]);
+            for action in actions {
+                let is_allowed = allowed.iter().any(|(_, allowed, _)| allowed == action);
+                assert!(is_allowed, "{caller} {action}: {reason}");
+            }
         }
     }
 }
 
 #[test]
-fn each_function_is_allowed_the_actions_that_its_code_names_and_no_others() {
+fn each_function_is_allowed_exactly_the_actions_that_its_code_calls() {
     let roles = roles();
     for (function, actions) in [
         ("create-snapshot", &create_snapshot::IAM_ACTIONS[..]),
@@ -164,17 +165,17 @@ fn each_function_is_allowed_the_actions_that_its_code_names_and_no_others() {
         ("prune-snapshots", &prune_snapshots::IAM_ACTIONS[..]),
         ("record-and-notify", &record_and_notify::IAM_ACTIONS[..]),
     ] {
-        let allowed: BTreeSet<String> = rights_of(function, &roles[function])
+        let allowed: BTreeSet<String> = permissions_of(function, &roles[function])
             .into_iter()
-            .filter(crosses_the_proxy)
+            .filter(is_seen)
             .map(|(_, action, _)| action)
             .collect();
-        let named: BTreeSet<String> = actions.iter().map(|&action| action.to_owned()).collect();
-        assert_eq!(allowed, named, "{function}");
+        let called: BTreeSet<String> = actions.iter().map(|&action| action.to_owned()).collect();
+        assert_eq!(allowed, called, "{function}");
     }
 }
 
-/// The only wildcards: what a role's actions are on, where they have no narrower resource.
+/// The only wildcards: the resource of actions that have no narrower one.
 fn wildcard(stack: &Stack, role: &str, action: &str) -> Option<String> {
     let template = stack.template();
     match (role, action) {
@@ -197,10 +198,10 @@ fn wildcard(stack: &Stack, role: &str, action: &str) -> Option<String> {
 }
 
 #[test]
-fn an_action_names_no_wildcard_and_a_resource_only_where_there_is_nothing_narrower() {
+fn no_action_has_a_wildcard_and_a_resource_only_if_there_is_nothing_narrower() {
     let stack = Stack::of("orders").unwrap();
     for role in stack.template().of_type("AWS::IAM::Role").unwrap() {
-        for (role, action, resource) in rights_of(role, &stack.role(role).unwrap()) {
+        for (role, action, resource) in permissions_of(role, &stack.role(role).unwrap()) {
             assert!(!action.contains(['*', '?']), "{role}: {action}");
             match wildcard(&stack, &role, &action) {
                 Some(expected) => assert_eq!(resource, expected, "{role}: {action}"),
@@ -213,19 +214,19 @@ fn an_action_names_no_wildcard_and_a_resource_only_where_there_is_nothing_narrow
     }
 }
 
-/// Starts what needs the right, and returns how it is refused.
-async fn refused(engine: &Engine, right: &Right, number: usize) -> String {
-    let (caller, action, _) = right;
-    let application = format!("taken-{number}");
+/// Starts an execution that needs the permission, and returns the error of the refusal.
+async fn refusal(engine: &Engine, permission: &Permission, number: usize) -> String {
+    let (caller, action, _) = permission;
+    let application = format!("removed-{number}");
     let policy = json!({ "retention": { "keep_last": 2 } });
     match (caller.as_str(), action.as_str()) {
-        // Looked at only when a snapshot is refused.
+        // Called only if a snapshot is refused.
         ("create-snapshot", "kinesisanalytics:ListApplicationSnapshots") => {
             let scenario = Scenario::on(engine, &application).await;
             scenario.behave(|behaviour| behaviour.downtime = true);
             error_of(&scenario, policy).await
         }
-        // Looked at only when a deletion is refused.
+        // Called only if a deletion is refused.
         ("prune-snapshots", "kinesisanalytics:DescribeApplicationSnapshot") => {
             let scenario = Scenario::on(engine, &application).await;
             let old = scenario.seed(3);
@@ -239,7 +240,7 @@ async fn refused(engine: &Engine, right: &Right, number: usize) -> String {
             });
             error_of(&scenario, policy).await
         }
-        // Needed only for an execution that has failed.
+        // Called only for a failed execution.
         ("record-and-notify", "states:GetExecutionHistory") => {
             let scenario = Scenario::without_application(engine, &application).await;
             let ended = scenario.execute(json!({})).await;
@@ -259,50 +260,45 @@ async fn refused(engine: &Engine, right: &Right, number: usize) -> String {
 async fn error_of(scenario: &Scenario<'_>, input: Value) -> String {
     let ended = scenario.execute(input).await;
     if ended.status == ExecutionStatus::Succeeded {
-        return "nothing, the run succeeds".to_owned();
+        return "the run succeeds".to_owned();
     }
     let (error, message) = ended.error();
     format!("{error}: {message}")
 }
 
 #[test]
-fn taking_any_one_action_away_fails_with_access_denied_and_names_the_action() {
+fn without_any_one_permission_a_run_fails_with_access_denied_and_names_the_action() {
     run(async {
         let engine = new_engine().await;
         let permissions = engine.proxy().permissions();
-        let mut taken = 0;
+        let mut removed = 0;
         for caller in FUNCTIONS {
-            // As it is deployed.
             let role = permissions.role(caller).unwrap();
-            for right in rights_of(caller, &role) {
-                if !crosses_the_proxy(&right) {
-                    continue;
-                }
-                let (_, action, resource) = &right;
-                permissions
-                    .set(caller, without(&role, action, resource))
-                    .unwrap();
-                let refused = refused(&engine, &right, taken).await;
+            for permission in permissions_of(caller, &role).into_iter().filter(is_seen) {
+                let (_, action, resource) = &permission;
+                let rest = without(&role, action, resource);
+                permissions.set(caller, rest).unwrap();
+                let error = refusal(&engine, &permission, removed).await;
                 assert!(
-                    refused.contains("AccessDenied") && refused.contains(action),
-                    "without {action} on {resource}, {caller} is refused: {refused}"
+                    error.contains("AccessDenied") && error.contains(action),
+                    "{caller} without {action} on {resource}: {error}"
                 );
                 permissions.set(caller, role.clone()).unwrap();
-                taken += 1;
+                removed += 1;
             }
         }
-        let all = roles();
-        let all = all
+        let roles = roles();
+        let all = roles
             .iter()
-            .flat_map(|(caller, role)| rights_of(caller, role));
-        assert_eq!(taken, all.filter(crosses_the_proxy).count());
+            .flat_map(|(caller, role)| permissions_of(caller, role));
+        assert_eq!(removed, all.filter(is_seen).count());
         engine.stop().await;
     });
 }
 
-/// The machine invokes without the proxy, so the template alone is looked at.
+/// The proxy does not see invocations, so this compares the template with the definition.
 #[test]
-fn the_machine_may_invoke_the_functions_of_its_tasks_and_no_others() {
+fn the_state_machine_may_invoke_exactly_the_functions_of_its_tasks() {
     let stack = Stack::of("orders").unwrap();
     let definition: Value = serde_json::from_str(&stack.definition().unwrap()).unwrap();
     let called: BTreeSet<&str> = definition["States"]
@@ -311,7 +307,7 @@ fn the_machine_may_invoke_the_functions_of_its_tasks_and_no_others() {
         .values()
         .filter_map(|state| state["Parameters"]["FunctionName"].as_str())
         .collect();
-    let allowed = rights_of(STATE_MACHINE, &stack.role("StateMachineRole").unwrap());
+    let allowed = permissions_of(STATE_MACHINE, &stack.role("StateMachineRole").unwrap());
     let allowed: BTreeSet<&str> = allowed
         .iter()
         .filter(|(_, action, _)| action == "lambda:InvokeFunction")
@@ -321,7 +317,7 @@ fn the_machine_may_invoke_the_functions_of_its_tasks_and_no_others() {
 }
 
 #[test]
-fn a_stack_may_touch_its_own_application_alone() {
+fn a_stack_may_touch_only_its_own_application() {
     run(async {
         let engine = new_engine_for("mine").await;
         let mine = Scenario::on(&engine, "mine").await;
@@ -336,7 +332,7 @@ fn a_stack_may_touch_its_own_application_alone() {
         assert!(message.contains("application/theirs"), "{message}");
         assert!(theirs.names().await.is_empty());
 
-        // Nor does it write rows of another: who it was stands in the error and in the execution's input.
+        // It writes no row of the other application. The error says which one it was.
         let record = theirs.record_under("(unknown)", &failed).await;
         assert_eq!(record["outcome"], "FAILED");
         let message = record["error_message"].as_str().unwrap();
@@ -347,10 +343,10 @@ fn a_stack_may_touch_its_own_application_alone() {
 }
 
 #[test]
-fn the_rows_of_a_stack_are_its_applications_or_of_unknown() {
+fn a_stack_may_write_only_rows_of_its_application_and_of_unknown() {
     let stack = Stack::of("mine").unwrap();
     let role = stack.function_roles().unwrap()["record-and-notify"].clone();
-    let permissions = engine::permissions::Permissions::default();
+    let permissions = Permissions::default();
     permissions.set("record-and-notify", role).unwrap();
     for (key, allowed) in [
         ("mine", true),
@@ -370,24 +366,26 @@ fn the_rows_of_a_stack_are_its_applications_or_of_unknown() {
 }
 
 #[test]
-fn a_denial_says_who_may_not_do_what_to_what() {
+fn a_denial_names_caller_action_and_resource() {
     let role = &roles()["describe-snapshot"];
-    let permissions = engine::permissions::Permissions::default();
+    let permissions = Permissions::default();
     permissions.set("describe-snapshot", role.clone()).unwrap();
-    let access = |action: &str| Access {
-        action: action.to_owned(),
-        resource: "arn:aws:kinesisanalytics:eu-central-2:123456789012:application/orders"
-            .to_owned(),
-        leading_keys: Vec::new(),
+    let check = |action: &str| {
+        let access = Access {
+            action: action.to_owned(),
+            resource: "arn:aws:kinesisanalytics:eu-central-2:123456789012:application/orders"
+                .to_owned(),
+            leading_keys: Vec::new(),
+        };
+        permissions.check("describe-snapshot", &access)
     };
-    let allowed = access("kinesisanalytics:DescribeApplicationSnapshot");
-    assert_eq!(permissions.check("describe-snapshot", &allowed), Ok(()));
+    check("kinesisanalytics:DescribeApplicationSnapshot").unwrap();
+    let denial = check("kinesisanalytics:StopApplication").unwrap_err();
     assert_eq!(
-        permissions.check("describe-snapshot", &access("kinesisanalytics:StopApplication")),
-        Err("User: arn:aws:sts::123456789012:assumed-role/snapshot-manager-DescribeSnapshotRole/describe-snapshot \
-             is not authorized to perform: kinesisanalytics:StopApplication on resource: \
-             arn:aws:kinesisanalytics:eu-central-2:123456789012:application/orders because no \
-             identity-based policy allows the kinesisanalytics:StopApplication action"
-            .to_owned())
+        format!("{denial:#}"),
+        "User: arn:aws:sts::123456789012:assumed-role/snapshot-manager-DescribeSnapshotRole/describe-snapshot \
+         is not authorized to perform: kinesisanalytics:StopApplication on resource: \
+         arn:aws:kinesisanalytics:eu-central-2:123456789012:application/orders because no \
+         identity-based policy allows the kinesisanalytics:StopApplication action"
     );
 }

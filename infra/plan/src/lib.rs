@@ -1,11 +1,16 @@
-//! The command `cargo plan`: a policy tried on a listing, without AWS.
+//! The command `cargo plan`: tries a policy on a listing of snapshots, without AWS.
 //!
-//! - [`plan`]: reads the listing and the policy, plans, and prints.
-//! - [`picture`]: the plan as SVG.
+//! - [`plan`]: reads the listing and the policy, makes the plan and prints it.
+//! - [`picture`]: draws the plan as SVG.
 //!
-//! Invariant: it plans by the crate `retention`, as the function does, and needs no AWS client, engine or TLS.
+//! Invariant: the crate `retention` makes the plan, as it does in the function. Nothing here needs an AWS client, the
+//! engine or TLS.
 
-#![allow(clippy::missing_errors_doc, reason = "the errors are texts for people")]
+#![allow(
+    missing_docs,
+    clippy::missing_errors_doc,
+    reason = "only the command uses this; the errors are for people"
+)]
 
 pub mod picture;
 pub mod plan;

@@ -1,4 +1,4 @@
-//! A plan as a picture: the snapshots on a time line, which rule keeps each, and which go.
+//! Draws a plan: the snapshots on a time line, a row for each rule that keeps some, and a row for those deleted.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use retention::Snapshot;
 use svg::Document;
 use svg::node::element::{Circle, Line, Path, Rectangle, Text};
 
-/// The rows of the picture: how a reason begins, and its colour. The last is for what goes.
+/// The rows: the beginning of a reason, and a colour. The last row has the deleted snapshots.
 const ROWS: [(&str, &str); 9] = [
     ("protected", "#6a51a3"),
     ("last", "#08519c"),
@@ -21,7 +21,7 @@ const ROWS: [(&str, &str); 9] = [
     ("deleted", "#cb181d"),
 ];
 
-/// Ages that the axis names, in hours.
+/// The labels of the axis, with their ages in hours.
 const TICKS: [(f64, &str); 9] = [
     (1.0, "1 hour"),
     (6.0, "6 hours"),
@@ -40,8 +40,8 @@ const RIGHT: f64 = 20.0;
 const TOP: f64 = 20.0;
 const ROW: f64 = 26.0;
 
-/// An SVG document. Ages are on a logarithmic axis, the newest on the right; rows without a snapshot
-/// are left out; what is ignored is not drawn.
+/// An SVG document. Its axis of ages is logarithmic, with the newest on the right. It leaves out rows without snapshots,
+/// and ignored snapshots.
 #[must_use]
 pub fn draw(snapshots: &[Snapshot], verdicts: &[Verdict], now: Timestamp) -> String {
     let placed: Vec<(f64, &Verdict)> = verdicts
@@ -54,7 +54,7 @@ pub fn draw(snapshots: &[Snapshot], verdicts: &[Verdict], now: Timestamp) -> Str
         })
         .collect();
     let oldest = placed.iter().map(|(age, _)| *age).fold(24.0, f64::max);
-    // Half an hour is added, so that an age of nothing has a place.
+    // Half an hour is added, because age 0 has no logarithm.
     let place = |age: f64| {
         let (least, most) = (0.5_f64.ln(), (oldest * 1.2 + 0.5).ln());
         let share = ((age + 0.5).ln() - least) / (most - least);
@@ -64,60 +64,49 @@ pub fn draw(snapshots: &[Snapshot], verdicts: &[Verdict], now: Timestamp) -> Str
         Action::Delete => row == "deleted",
         _ => verdict.reasons.iter().any(|reason| reason.starts_with(row)),
     };
-    let rows: Vec<&(&str, &str)> = ROWS
-        .iter()
-        .filter(|(row, _)| placed.iter().any(|(_, verdict)| is_in(row, verdict)))
-        .collect();
-
     let mut bottom = TOP;
-    let mut document = Document::new();
     let mut marks: Vec<Circle> = Vec::new();
     let mut labels: Vec<Text> = Vec::new();
-    let mut gone = String::new();
-    for (row, colour) in rows {
+    let mut deleted = String::new();
+    for (row, colour) in ROWS {
+        let mut members = placed
+            .iter()
+            .filter(|(_, verdict)| is_in(row, verdict))
+            .peekable();
+        if members.peek().is_none() {
+            continue;
+        }
         let middle = bottom + ROW / 2.0;
         labels.push(label(row, LEFT - 10.0, middle + 4.0, "end"));
-        for (age, _) in placed.iter().filter(|(_, verdict)| is_in(row, verdict)) {
-            if *row == "deleted" {
-                let _ = write!(gone, "M{:.1} {:.1}v8", place(*age), middle - 4.0);
+        for (age, _) in members {
+            if row == "deleted" {
+                let _ = write!(deleted, "M{:.1} {:.1}v8", place(*age), middle - 4.0);
             } else {
-                marks.push(
-                    Circle::new()
-                        .set("cx", format!("{:.1}", place(*age)))
-                        .set("cy", middle)
-                        .set("r", 4)
-                        .set("fill", *colour),
-                );
+                let mark = Circle::new().set("cx", format!("{:.1}", place(*age)));
+                marks.push(mark.set("cy", middle).set("r", 4).set("fill", colour));
             }
         }
         bottom += ROW;
     }
-    document = document
+    let background = Rectangle::new()
+        .set("width", WIDTH)
+        .set("height", bottom + 40.0)
+        .set("fill", "#ffffff");
+    let mut document = Document::new()
         .set("viewBox", (0, 0, WIDTH, bottom + 40.0))
         .set("font-family", "sans-serif")
         .set("font-size", 12)
-        .add(
-            Rectangle::new()
-                .set("width", WIDTH)
-                .set("height", bottom + 40.0)
-                .set("fill", "#ffffff"),
-        );
+        .add(background);
     for (age, name) in TICKS.iter().filter(|(age, _)| *age <= oldest * 1.2) {
         let x = format!("{:.1}", place(*age));
-        document = document
-            .add(
-                Line::new()
-                    .set("x1", x.clone())
-                    .set("x2", x)
-                    .set("y1", TOP)
-                    .set("y2", bottom)
-                    .set("stroke", "#dddddd"),
-            )
-            .add(label(name, place(*age), bottom + 20.0, "middle"));
+        let line = Line::new().set("x1", x.clone()).set("x2", x);
+        let line = line.set("y1", TOP).set("y2", bottom);
+        let name = label(name, place(*age), bottom + 20.0, "middle");
+        document = document.add(line.set("stroke", "#dddddd")).add(name);
     }
-    if !gone.is_empty() {
+    if !deleted.is_empty() {
         let (_, colour) = ROWS[ROWS.len() - 1];
-        let path = Path::new().set("d", gone);
+        let path = Path::new().set("d", deleted);
         document = document.add(path.set("stroke", colour).set("stroke-opacity", 0.5));
     }
     for label in labels {

@@ -1,13 +1,16 @@
-//! A policy tried on a listing, without AWS: what a run would keep and delete, and why.
+//! Reads the listing and the policy, makes the plan and prints it.
 
 use std::fmt::Write;
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Error, Result, anyhow, ensure};
+use clap::Parser;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use contract::{Action, NO_RULE, Retention, Verdict, parse};
 use jiff::Timestamp;
-use retention::{Protected, Snapshot, Status, merge, plan};
+use jiff::tz::TimeZone;
+use retention::{Protected, Snapshot, Status, merge, plan, time_zone};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,24 +19,30 @@ use crate::picture;
 /// The width of a table that does not go to a terminal, in characters.
 const WIDTH: u16 = 110;
 
-/// What is asked for.
-#[derive(Clone, Debug)]
+/// Tries a policy on a listing of snapshots: which of them a run would keep and delete, and why.
+#[derive(Debug, Parser)]
+#[command(name = "cargo plan", bin_name = "cargo plan")]
 pub struct Options {
-    /// What `aws kinesisanalyticsv2 list-application-snapshots` prints; `-` for standard input.
-    pub snapshots: PathBuf,
-    /// A `retention` object; `-` for standard input.
-    pub policy: PathBuf,
-    /// The time that ages are reckoned from.
-    pub now: Timestamp,
-    /// The snapshot that the application restores from.
-    pub restore_point: Option<String>,
-    /// Where a picture of the plan goes.
-    pub svg: Option<PathBuf>,
-    /// JSON instead of a table.
-    pub json: bool,
+    /// The output of `aws kinesisanalyticsv2 list-application-snapshots --application-name NAME`; - for standard input
+    #[arg(long, value_name = "FILE")]
+    snapshots: PathBuf,
+    /// The policy, a `retention` object; - for standard input
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// The time to plan for; by default the current time
+    #[arg(long, value_name = "RFC3339")]
+    now: Option<Timestamp>,
+    /// The snapshot that the application is configured to restore from
+    #[arg(long, value_name = "NAME")]
+    restore_point: Option<String>,
+    /// Draw the plan into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
-/// A plan and what it comes to.
 #[derive(Debug, Serialize)]
 struct Plan {
     verdicts: Vec<Verdict>,
@@ -64,48 +73,53 @@ struct Listed {
     snapshot_creation_timestamp: Option<Time>,
 }
 
-/// The aws CLI writes ISO 8601 or epoch seconds, as it is configured.
+/// The aws CLI prints ISO 8601 or epoch seconds, depending on its configuration.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Time {
-    Written(String),
-    Seconds(f64),
+    Text(String),
+    EpochSeconds(f64),
 }
 
 impl Time {
-    fn read(&self) -> Result<Timestamp, String> {
+    fn timestamp(&self) -> Result<Timestamp> {
         match self {
-            Self::Written(text) => text
-                .parse()
-                .map_err(|_| format!("{text:?} is not a time in RFC 3339")),
-            Self::Seconds(seconds) => {
-                epoch(*seconds).ok_or_else(|| format!("{seconds} is not a time in epoch seconds"))
+            Self::Text(text) => {
+                let timestamp = text.parse::<Timestamp>().ok();
+                timestamp.with_context(|| format!("{text:?} is not a time in RFC 3339"))
+            }
+            Self::EpochSeconds(seconds) => {
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    reason = "a value out of range saturates, and is refused next"
+                )]
+                let milliseconds = (seconds * 1_000.0).round() as i64;
+                let timestamp = Timestamp::from_millisecond(milliseconds).ok();
+                timestamp.with_context(|| format!("{seconds} is not a time in epoch seconds"))
             }
         }
     }
 }
 
-/// Plans and prints to stdout.
-pub fn run(options: &Options) -> Result<(), String> {
+/// Makes the plan and prints it to stdout.
+pub fn run(options: &Options) -> Result<()> {
     let standard_input = Path::new("-");
-    if options.snapshots == standard_input && options.policy == standard_input {
-        return Err(
-            "--snapshots and --policy are both -, and standard input can be read once: put one of them in a file"
-                .to_owned(),
-        );
-    }
-    let snapshots = snapshots(&options.snapshots)?;
-    let policy = policy(&options.policy)?;
-    let zone = retention::time_zone(&policy.timezone)
-        .map_err(|fact| format!("{}: {fact}", options.policy.display()))?;
+    ensure!(
+        options.snapshots != standard_input || options.policy != standard_input,
+        "--snapshots and --policy are both -, and standard input can be read once: put one of them in a file"
+    );
+    let place = |path: &Path| path.display().to_string();
+    let snapshots = snapshots(&options.snapshots).with_context(|| place(&options.snapshots))?;
+    let (policy, zone) = policy(&options.policy).with_context(|| place(&options.policy))?;
     let protected = Protected {
         own: None,
         restore_point: options.restore_point.as_deref(),
     };
-    let verdicts = plan(&snapshots, &policy, &zone, protected, options.now);
+    let now = options.now.unwrap_or_else(Timestamp::now);
+    let verdicts = plan(&snapshots, &policy, &zone, protected, now);
     if let Some(file) = &options.svg {
-        let picture = picture::draw(&snapshots, &verdicts, options.now);
-        std::fs::write(file, picture).map_err(|error| format!("{}: {error}", file.display()))?;
+        let picture = picture::draw(&snapshots, &verdicts, now);
+        fs::write(file, picture).with_context(|| place(file))?;
     }
     let count = |action| {
         let verdicts = verdicts.iter();
@@ -120,11 +134,10 @@ pub fn run(options: &Options) -> Result<(), String> {
     };
     let plan = Plan { verdicts, summary };
     if options.json {
-        let text = serde_json::to_string_pretty(&plan).map_err(|error| error.to_string())?;
-        println!("{text}");
+        println!("{}", serde_json::to_string_pretty(&plan)?);
     } else {
-        println!("{}", table(&snapshots, &plan.verdicts, options.now));
-        println!("\n{}", summed_up(&plan.summary));
+        println!("{}", table(&snapshots, &plan.verdicts, now));
+        println!("\n{}", sentence(&plan.summary));
     }
     Ok(())
 }
@@ -157,112 +170,80 @@ fn table(snapshots: &[Snapshot], verdicts: &[Verdict], now: Timestamp) -> String
     table.trim_fmt()
 }
 
-/// In the largest unit of which there are two.
+/// An age in the largest unit in which it is 2 or more.
 fn age(created_at: Timestamp, now: Timestamp) -> String {
-    let seconds = now.duration_since(created_at).as_secs();
-    let (sign, seconds) = if seconds < 0 {
-        ("in ", -seconds)
-    } else {
-        ("", seconds)
-    };
-    let (number, unit) = [
+    let age = now.duration_since(created_at).as_secs();
+    let (sign, seconds) = (if age < 0 { "in " } else { "" }, age.abs());
+    let units = [
         (365 * 86_400, "years"),
         (86_400, "days"),
         (3_600, "hours"),
         (60, "minutes"),
-    ]
-    .into_iter()
-    .find(|(length, _)| seconds >= 2 * length)
-    .map_or((seconds, "seconds"), |(length, unit)| {
-        (seconds / length, unit)
-    });
-    format!("{sign}{number} {unit}")
+    ];
+    let unit = units.into_iter().find(|(length, _)| seconds >= 2 * length);
+    let (length, unit) = unit.unwrap_or((1, "seconds"));
+    format!("{sign}{} {unit}", seconds / length)
 }
 
-fn summed_up(summary: &Summary) -> String {
+fn sentence(summary: &Summary) -> String {
     let Summary {
         keep,
         delete,
         ignore,
         total,
-        max_deletions_per_run: brake,
+        max_deletions_per_run: limit,
     } = summary;
     let mut text =
         format!("Of {total} snapshots {keep} are kept, {delete} deleted, {ignore} ignored.");
-    if u32::try_from(*delete).is_ok_and(|delete| delete > *brake) {
+    if u32::try_from(*delete).is_ok_and(|delete| delete > *limit) {
         let _ = write!(
             text,
-            " That is more than max_deletions_per_run {brake}: a run would delete none of them, until one \
-             with mode PRUNE and max_deletions_per_run {delete} acknowledges the number."
+            " That is more than max_deletions_per_run {limit}, so a run would delete none of them. To delete \
+             them, start a run with mode PRUNE and max_deletions_per_run {delete}."
         );
     }
     text
 }
 
-fn read(path: &Path) -> Result<Value, String> {
-    let place = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let mut text = String::new();
-    if path == Path::new("-") {
-        let read = std::io::stdin().read_to_string(&mut text);
-        read.map_err(|error| place(&error))?;
+fn read(path: &Path) -> Result<Value> {
+    let text = if path == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
     } else {
-        text = std::fs::read_to_string(path).map_err(|error| place(&error))?;
-    }
-    serde_json::from_str(&text).map_err(|error| place(&format!("not JSON: {error}")))
+        fs::read_to_string(path)
+    };
+    serde_json::from_str(&text?).context("not JSON")
 }
 
-fn snapshots(path: &Path) -> Result<Vec<Snapshot>, String> {
+fn snapshots(path: &Path) -> Result<Vec<Snapshot>> {
     let listing: Listing = parse(&read(path)?).map_err(|fact| {
-        format!(
-            "{}: {fact}. It must be what `aws kinesisanalyticsv2 list-application-snapshots --application-name NAME` prints",
-            path.display()
-        )
+        anyhow!("{fact}. It must be the output of `aws kinesisanalyticsv2 list-application-snapshots --application-name NAME`")
     })?;
-    let snapshots = listing
-        .snapshot_summaries
-        .into_iter()
-        .map(|listed| {
-            let created_at = listed.snapshot_creation_timestamp.map(|time| time.read());
-            let created_at = created_at.transpose().map_err(|fact| {
-                format!(
-                    "{}: SnapshotCreationTimestamp of {}: {fact}",
-                    path.display(),
-                    listed.snapshot_name
-                )
-            })?;
-            Ok(Snapshot {
-                name: listed.snapshot_name,
-                status: Status::from(listed.snapshot_status.as_str()),
-                created_at,
-                application_version_id: listed.application_version_id,
-            })
+    let snapshots = listing.snapshot_summaries.into_iter().map(|listed| {
+        let name = listed.snapshot_name;
+        let created_at = listed.snapshot_creation_timestamp;
+        let created_at = created_at.map(|time| time.timestamp()).transpose();
+        Ok(Snapshot {
+            created_at: created_at
+                .with_context(|| format!("SnapshotCreationTimestamp of {name}"))?,
+            name,
+            status: Status::from(listed.snapshot_status.as_str()),
+            application_version_id: listed.application_version_id,
         })
-        .collect::<Result<_, String>>()?;
-    merge(snapshots).map_err(|fact| format!("{}: {fact}", path.display()))
+    });
+    merge(snapshots.collect::<Result<_>>()?).map_err(Error::msg)
 }
 
-/// Epoch seconds, to the millisecond.
-fn epoch(seconds: f64) -> Option<Timestamp> {
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "out of range saturates, and is refused next"
-    )]
-    let milliseconds = (seconds * 1_000.0).round() as i64;
-    Timestamp::from_millisecond(milliseconds).ok()
-}
-
-fn policy(path: &Path) -> Result<Retention, String> {
-    let cure = "It must be a `retention` object, such as {\"keep_last\":30}";
+fn policy(path: &Path) -> Result<(Retention, TimeZone)> {
     let policy = parse(&read(path)?).and_then(|policy: Retention| {
         policy.refuse_unknown_fields()?;
         Ok(policy)
     });
-    let policy = policy.map_err(|fact| format!("{}: {fact}. {cure}", path.display()))?;
-    if policy.has_rule() {
-        Ok(policy)
-    } else {
-        Err(format!("{}: {NO_RULE}", path.display()))
-    }
+    let policy = policy.map_err(|fact| {
+        anyhow!("{fact}. It must be a `retention` object, such as {{\"keep_last\":30}}")
+    })?;
+    ensure!(policy.has_rule(), NO_RULE);
+    let zone = time_zone(&policy.timezone).map_err(Error::msg)?;
+    Ok((policy, zone))
 }
 
 #[cfg(test)]
@@ -270,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_is_told_in_the_largest_unit_of_which_there_are_two() {
+    fn an_age_has_the_largest_unit_in_which_it_is_two_or_more() {
         let now: Timestamp = "2026-11-22T20:00:00Z".parse().unwrap();
         for (created_at, expected) in [
             ("2026-11-22T19:59:59Z", "1 seconds"),

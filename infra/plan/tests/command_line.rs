@@ -1,4 +1,4 @@
-//! The command as a person types it.
+//! The command `cargo plan`, in its own process.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -7,14 +7,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-/// What the command left: exit code, stdout, stderr.
-struct Said {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-fn plan(arguments: &[&str], stdin: &str) -> Said {
+/// Runs the command, which ends with this exit code. Returns what it printed to stdout and to stderr.
+fn plan(arguments: &[&str], stdin: &str, code: i32) -> (String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_plan"))
         .args(arguments)
         .stdin(Stdio::piped())
@@ -22,49 +16,42 @@ fn plan(arguments: &[&str], stdin: &str) -> Said {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A command that does not read it may have ended.
+    // A command that does not read its input may have ended.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
     let output = child.wait_with_output().unwrap();
-    Said {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let ended = output.status.code();
+    assert_eq!(ended, Some(code), "{arguments:?}: {stdout}\n{stderr}");
+    (stdout, stderr)
 }
 
-/// What the aws CLI prints of six daily snapshots, one of them with a time in epoch seconds.
+/// The output of the aws CLI for six daily snapshots, the oldest with a time in epoch seconds.
 fn listing() -> Value {
-    let summary = |day: u32, time: Value| {
+    let summary = |day: u32| {
+        let time = match day {
+            15 => json!(1_794_711_600.42),
+            _ => json!(format!("2026-11-{day}T03:00:00.420000+00:00")),
+        };
         json!({
-            "SnapshotName": format!("custom_{:013}", day), "SnapshotStatus": "READY",
+            "SnapshotName": format!("custom_{day:013}"), "SnapshotStatus": "READY",
             "ApplicationVersionId": 1, "SnapshotCreationTimestamp": time, "RuntimeEnvironment": "FLINK-1_20"
         })
     };
-    let written = |day: u32| {
-        summary(
-            day,
-            json!(format!("2026-11-{day:02}T03:00:00.420000+00:00")),
-        )
-    };
-    json!({ "SnapshotSummaries": [
-        summary(15, json!(1_794_711_600.42)), written(16), written(17), written(18), written(19),
-        written(20),
-    ]})
+    let summaries: Vec<Value> = (15..=20).map(summary).collect();
+    json!({ "SnapshotSummaries": summaries })
 }
 
 #[test]
 fn a_policy_is_tried_on_a_listing_without_an_engine() {
     let folder = tempfile::tempdir().unwrap();
-    let (file, picture) = (
-        folder.path().join("listing"),
-        folder.path().join("picture.svg"),
-    );
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (file, picture) = (path("listing"), path("picture.svg"));
     std::fs::write(&file, listing().to_string()).unwrap();
-    let (file, picture) = (file.to_str().unwrap(), picture.to_str().unwrap());
     let policy = json!({ "keep_last": 2, "max_deletions_per_run": 2 }).to_string();
     let arguments = [
         "--snapshots",
-        file,
+        &file,
         "--policy",
         "-",
         "--now",
@@ -72,25 +59,25 @@ fn a_policy_is_tried_on_a_listing_without_an_engine() {
         "--restore-point",
         "custom_0000000000016",
         "--svg",
-        picture,
+        &picture,
     ];
-    let said = plan(&arguments, &policy);
-    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    let (stdout, stderr) = plan(&arguments, &policy, 0);
+    assert_eq!(stderr, "");
     for expected in [
         "custom_0000000000020   2 hours  READY   KEEP     protected: newest READY snapshot;",
         "custom_0000000000016    4 days  READY   KEEP     protected: restore point of the application",
         "custom_0000000000015    5 days  READY   DELETE   no rule keeps it",
-        "Of 6 snapshots 3 are kept, 3 deleted, 0 ignored. That is more than max_deletions_per_run 2:",
+        "Of 6 snapshots 3 are kept, 3 deleted, 0 ignored. That is more than max_deletions_per_run 2, so",
     ] {
-        assert!(said.stdout.contains(expected), "{}", said.stdout);
+        assert!(stdout.contains(expected), "{stdout}");
     }
-    let drawn = std::fs::read_to_string(picture).unwrap();
+    let drawn = std::fs::read_to_string(&picture).unwrap();
     for row in ["\nprotected\n", "\nlast\n", "\ndeleted\n"] {
         assert!(drawn.contains(row), "{drawn}");
     }
 
-    let said = plan(&[&arguments[..6], &["--json"]].concat(), &policy);
-    let plan: Value = serde_json::from_str(&said.stdout).unwrap();
+    let (stdout, _) = plan(&[&arguments[..6], &["--json"]].concat(), &policy, 0);
+    let plan: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(plan["verdicts"][0]["snapshot_name"], "custom_0000000000020");
     assert_eq!(plan["verdicts"][5]["action"], "DELETE");
     let summary = json!({
@@ -100,7 +87,7 @@ fn a_policy_is_tried_on_a_listing_without_an_engine() {
 }
 
 #[test]
-fn a_file_that_cannot_be_planned_is_refused_with_the_place_and_the_cure() {
+fn an_invalid_file_is_refused_with_the_place_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -116,7 +103,7 @@ fn a_file_that_cannot_be_planned_is_refused_with_the_place_and_the_cure() {
             "-",
             &policy,
             "{}",
-            "-: missing field `SnapshotSummaries`. It must be what `aws ",
+            "-: missing field `SnapshotSummaries`. It must be the output of `aws ",
         ),
         (
             "-",
@@ -163,19 +150,14 @@ fn a_file_that_cannot_be_planned_is_refused_with_the_place_and_the_cure() {
         ),
     ] {
         let arguments = ["--snapshots", snapshots, "--policy", policy];
-        let said = plan(&arguments, stdin);
-        assert_eq!(said.code, 2, "{complaint}: {}", said.stdout);
-        assert!(
-            said.stderr.contains(complaint),
-            "{complaint}: {}",
-            said.stderr
-        );
-        assert_eq!(said.stdout, "");
+        let (stdout, stderr) = plan(&arguments, stdin, 2);
+        assert!(stderr.contains(complaint), "{complaint}: {stderr}");
+        assert_eq!(stdout, "");
     }
 }
 
 #[test]
-fn the_plan_on_the_page_of_retention_is_what_the_command_prints() {
+fn the_plan_on_the_retention_page_is_what_the_command_prints() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let listing = format!("{root}/resources/docs/list-application-snapshots.json");
     let arguments = [
@@ -186,7 +168,7 @@ fn the_plan_on_the_page_of_retention_is_what_the_command_prints() {
         "--now",
         "2026-11-22T20:00:00Z",
     ];
-    let said = plan(&arguments, r#"{"keep_last":2,"keep_weekly":2}"#);
+    let (stdout, _) = plan(&arguments, r#"{"keep_last":2,"keep_weekly":2}"#, 0);
     let page = std::fs::read_to_string(format!("{root}/resources/docs/retention.md")).unwrap();
     let (begin, end) = ("<!-- plan -->\n", "<!-- /plan -->");
     let (before, rest) = page.split_once(begin).unwrap();
@@ -194,7 +176,7 @@ fn the_plan_on_the_page_of_retention_is_what_the_command_prints() {
     let block = format!(
         "```\n$ echo '{{\"keep_last\":2,\"keep_weekly\":2}}' | cargo plan --policy - \\\n    \
              --snapshots resources/docs/list-application-snapshots.json --now 2026-11-22T20:00:00Z\n{}\n```",
-        said.stdout.trim_end()
+        stdout.trim_end()
     );
     let wanted = format!("{before}{begin}{block}\n{end}{after}");
     expect_test::expect_file![format!("{root}/resources/docs/retention.md")].assert_eq(&wanted);

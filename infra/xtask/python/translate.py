@@ -1,4 +1,4 @@
-"""Prints the CloudFormation template that SAM makes of the template in the file of the first argument."""
+"""Writes SAM's translation of a template, the first argument, into a file, the second."""
 
 import sys
 from pathlib import Path
@@ -8,11 +8,13 @@ from samcli.yamlhelper import yaml_parse
 
 
 class NoManagedPolicies:
-    """The template names none, and asking AWS for them would need an account."""
+    """The template names none, and to ask AWS for them would need an account."""
 
     def load(self):
         return {}
 
 
-template = yaml_parse(Path(sys.argv[1]).read_text(encoding="utf-8"))
-print(SamTemplateValidator(template, NoManagedPolicies(), region="us-east-1").get_translated_template_if_valid())
+source, target = map(Path, sys.argv[1:])
+template = yaml_parse(source.read_text(encoding="utf-8"))
+validator = SamTemplateValidator(template, NoManagedPolicies(), region="us-east-1")
+target.write_text(validator.get_translated_template_if_valid(), encoding="utf-8")

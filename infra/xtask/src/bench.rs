@@ -1,4 +1,4 @@
-//! `cargo local bench`: what the functions cost. Each value that has a budget must be below it.
+//! `cargo xtask bench`: measures what the functions cost. Each value that has a budget must be below it.
 //!
 //! `cold_start` runs the release binaries in fresh processes that call AWS over TLS, as they do on Lambda. It measures
 //! size, start, memory and CPU time. `deletions` times runs that delete most of a full quota.
@@ -7,21 +7,16 @@ mod cold_start;
 mod deletions;
 mod servers;
 
-use std::error::Error;
 use std::iter::once;
-use std::sync::PoisonError;
 
+use anyhow::Result;
 use comfy_table::CellAlignment;
-use jiff::Timestamp;
-use serde_json::json;
+use engine::engine::Engine;
+use local::command::prepare;
+use local::report::new_table;
 
 use cold_start::{CALLS, PROCESSES};
 use deletions::LATENCY_MS;
-use engine::engine::{Engine, EngineSettings, words};
-use engine::msf::{Behaviour, SeededSnapshot, SnapshotStatus};
-use local::report::new_table;
-
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// What is measured of a function, or of a run. All rows of a table have the same columns.
 struct Row {
@@ -48,11 +43,11 @@ fn measured(title: &'static str, unit: &str, value: Option<f64>, budget: Option<
 }
 
 /// Measures everything and prints it to stdout. Returns whether every value is below its budget.
-pub async fn run(settings: EngineSettings) -> std::result::Result<bool, String> {
-    let engine = Engine::start(settings).await?;
+pub async fn run() -> Result<bool> {
+    let engine = Engine::start(prepare(Profile::Release).await?).await?;
     let measured = measure(&engine).await;
     engine.stop().await;
-    let over_budget = over_budget(&measured.map_err(|error| words(&*error))?);
+    let over_budget = over_budget(&measured?);
     for line in &over_budget {
         println!("Over budget: {line}");
     }
@@ -113,32 +108,6 @@ fn median(values: &[f64]) -> Option<f64> {
 
 fn worst(values: &[f64]) -> Option<f64> {
     values.iter().copied().max_by(f64::total_cmp)
-}
-
-/// Creates an application in the engine's Managed Flink, with a READY snapshot for each time, oldest first.
-fn create_application(
-    engine: &Engine,
-    name: &str,
-    behaviour: Behaviour,
-    snapshots: impl IntoIterator<Item = Timestamp>,
-) -> Result<()> {
-    let snapshots = snapshots.into_iter().map(|created_at| SeededSnapshot {
-        name: format!("custom_{}", created_at.as_millisecond()),
-        status: SnapshotStatus::Ready,
-        created_at: Some(created_at),
-        version_id: 1,
-    });
-    let role = "arn:aws:iam::123456789012:role/bench";
-    let input = json!({
-        "ApplicationName": name, "RuntimeEnvironment": "FLINK-1_20", "ServiceExecutionRole": role
-    });
-    let input = input.to_string();
-    let emulator = engine.proxy().emulator();
-    let mut emulator = emulator.lock().unwrap_or_else(PoisonError::into_inner);
-    *emulator.behaviour(name) = behaviour;
-    emulator.seed(name, snapshots);
-    emulator.call("CreateApplication", input.as_bytes(), Timestamp::now())?;
-    Ok(())
 }
 
 #[cfg(test)]

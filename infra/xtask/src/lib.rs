@@ -1,13 +1,19 @@
-//! The command `cargo xtask`, for who builds or changes the project.
+//! The command `cargo xtask`, for those who build or change the project.
 //!
-//! - [`deployment`]: what is deployed to AWS, linted and built.
-//! - [`cargo_tools`]: tools of cargo, pinned.
-//! - [`bench`]: size, start, memory and speed of the release binaries.
-//! - [`mutants`]: the tests, tested.
+//! - [`check`]: lints what is deployed, and the dependencies.
+//! - [`build`]: builds the functions for a deployment.
+//! - [`bench`]: measures size, start, memory and speed of the release binaries.
+//! - [`mutants`]: tests the tests.
+//! - [`tools`]: pinned tools, and how they run.
 
-#![allow(clippy::missing_errors_doc, reason = "the errors are texts for people")]
+#![allow(
+    missing_docs,
+    clippy::missing_errors_doc,
+    reason = "only the command uses this; the errors are for people"
+)]
 
 pub mod bench;
-pub mod cargo_tools;
-pub mod deployment;
+pub mod build;
+pub mod check;
 pub mod mutants;
+pub mod tools;

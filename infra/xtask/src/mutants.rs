@@ -1,77 +1,79 @@
-//! The tests, tested: cargo-mutants changes the functions' code, one place at a time, and the tests have to fail.
+//! `cargo xtask mutants`: tests the tests. cargo-mutants changes the functions' code, one place at a time, and the tests
+//! must fail.
 //!
 //! `.cargo/mutants.toml` says what is changed and which tests run. `resources/docs/mutants.md` lists each mutant that may
 //! survive, with the reason.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
+use anyhow::{Context, Result, ensure};
+use engine::functions;
 use tokio::process::Command;
 
-/// The workspace.
-const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+use crate::tools::{WORKSPACE, cargo_tool};
 
 /// The list of survivors, in the workspace.
 const PAGE: &str = "resources/docs/mutants.md";
 
-/// Runs cargo-mutants, and holds the survivors against the page; whether they are the same. `shard` is a part of the
+/// Runs cargo-mutants and compares the survivors with the page. Returns whether they are the same. `shard` is a part of the
 /// mutants, such as `1/8`; `None` for all.
-pub async fn run(binary: &Path, target: &Path, shard: Option<&str>) -> Result<bool, String> {
-    let status = Command::new(binary)
+pub async fn run(shard: Option<&str>) -> Result<bool> {
+    let target = functions::target_folder()?;
+    let binary = cargo_tool(&target, "cargo-mutants", "27.1.0").await?;
+    let status = Command::new(&binary)
         .args(["mutants", "--no-shuffle", "--output"])
-        .arg(target)
+        .arg(&target)
         .args(shard.into_iter().flat_map(|shard| ["--shard", shard]))
         .current_dir(WORKSPACE)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .status()
         .await
-        .map_err(|error| format!("{}: {error}", binary.display()))?;
+        .with_context(|| binary.display().to_string())?;
     // 2 and 3: mutants survived, or tests did not end.
-    if !matches!(status.code(), Some(0 | 2 | 3)) {
-        return Err(format!("cargo mutants: {status}"));
-    }
-    let out = target.join("mutants.out");
-    let read = |name: &str| {
-        let path = out.join(name);
-        std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+    ensure!(
+        matches!(status.code(), Some(0 | 2 | 3)),
+        "cargo mutants failed ({status})"
+    );
+    let read = |path: &Path| {
+        let text = fs::read_to_string(path);
+        text.with_context(|| path.display().to_string())
     };
-    let missed = read("missed.txt")?;
-    let tried = [read("caught.txt")?, read("timeout.txt")?, missed.clone()].concat();
-    let page = std::fs::read_to_string(Path::new(WORKSPACE).join(PAGE))
-        .map_err(|error| format!("{PAGE}: {error}"))?;
+    let list = |name: &str| read(&target.join("mutants.out").join(name));
+    let missed = list("missed.txt")?;
+    let tried = [list("caught.txt")?, list("timeout.txt")?, missed.clone()].concat();
+    let page = read(&Path::new(WORKSPACE).join(PAGE))?;
     let (unexpected, killed) = differences(&page, &missed, &tried);
     for mutant in &unexpected {
-        println!("Survived, and {PAGE} does not say why it may: {mutant}");
+        println!("Survived, but is not in {PAGE}: {mutant}");
     }
     for mutant in &killed {
-        println!("Did not survive, so it has no place in {PAGE}: {mutant}");
+        println!("Is in {PAGE}, but did not survive: {mutant}");
     }
     Ok(unexpected.is_empty() && killed.is_empty())
 }
 
-/// The survivors that the page lacks, and the mutants of the page that were tried and did not survive.
+/// The survivors that the page does not list, and the listed mutants that were tried and did not survive.
 fn differences(page: &str, missed: &str, tried: &str) -> (Vec<String>, Vec<String>) {
     let listed: BTreeSet<String> = page.lines().filter_map(listed).collect();
     let missed: BTreeSet<String> = missed.lines().map(without_line).collect();
     let tried: BTreeSet<String> = tried.lines().map(without_line).collect();
     let unexpected = missed.difference(&listed).cloned().collect();
-    let killed = listed
-        .difference(&missed)
-        .filter(|mutant| tried.contains(*mutant))
-        .cloned()
-        .collect();
-    (unexpected, killed)
+    let killed = listed.difference(&missed);
+    let killed = killed.filter(|mutant| tried.contains(*mutant));
+    (unexpected, killed.cloned().collect())
 }
 
-/// The mutant of a row of the page: its first cell, as code.
+/// The mutant in a row of the page: the code in its first cell.
 fn listed(row: &str) -> Option<String> {
     let (mutant, _) = row.strip_prefix("| `")?.split_once("` |")?;
     Some(mutant.replace("\\|", "|"))
 }
 
-/// `file:line:column: what` without line and column, which other changes move.
+/// `file:line:column: what` without line and column, which change with the code above.
 fn without_line(mutant: &str) -> String {
     let mut parts = mutant.splitn(4, ':');
     match (parts.next(), parts.nth(2)) {
@@ -85,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn survivors_are_held_against_the_page_whatever_their_lines() {
+    fn survivors_are_compared_with_the_page_without_their_lines() {
         let page = "| mutant | reason |\n|---|---|\n\
                     | `a.rs: replace f -> u32 with 0` | because |\n\
                     | `a.rs: replace \\|\\| with && in g` | because |\n\
@@ -94,7 +96,7 @@ mod tests {
         let caught = "a.rs:8:2: replace || with && in g\n";
         let (unexpected, killed) = differences(page, missed, &[missed, caught].concat());
         assert_eq!(unexpected, ["a.rs: replace i with ()"]);
-        // Of what was not tried, nothing is known.
+        // The mutant in b.rs was not tried.
         assert_eq!(killed, ["a.rs: replace || with && in g"]);
     }
 }

@@ -1,4 +1,4 @@
-//! What is compiled into the functions, and what no crate of the workspace may do.
+//! The packages that are compiled into the functions, and the ban on unsafe code in every crate.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -8,32 +8,19 @@ use std::process::Command;
 use cargo_metadata::MetadataCommand;
 use engine::functions::FUNCTIONS;
 
-/// `cargo tree` of a function, without its tests and build scripts, one package a line.
+/// The packages of a function without its tests and build scripts, by `cargo tree`.
 fn tree(function: &str, more: &[&str]) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--locked",
-            "--offline",
-            "--edges=normal",
-            "--prefix=none",
-            "--package",
-        ])
+        .args("tree --locked --offline --edges=normal --prefix=none --package".split(' '))
         .arg(function)
         .args(more)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    stdout.lines().map(str::to_owned).collect()
 }
 
 #[test]
@@ -69,19 +56,16 @@ fn unsafe_code_is_forbidden_in_every_crate() {
         .other_options(["--offline".to_owned()])
         .exec()
         .unwrap();
-    // Cargo refuses lints of a crate's own beside the workspace's, and rustc takes no `forbid` back.
+    // Cargo refuses a crate's own lints beside those of the workspace, and rustc never lifts a `forbid`.
     let has = |manifest: &str, section: &str, entry: &str| {
         let mut text = fs::read_to_string(manifest).unwrap();
         text.insert(0, '\n');
         text.contains(&format!("\n[{section}]\n{entry}\n"))
     };
     let root = workspace.workspace_root.join("Cargo.toml");
-    let forbidden = has(
-        root.as_str(),
-        "workspace.lints.rust",
-        r#"unsafe_code = "forbid""#,
-    );
-    assert!(forbidden, "{root} does not forbid unsafe_code first of all");
+    let forbid = r#"unsafe_code = "forbid""#;
+    let forbids = has(root.as_str(), "workspace.lints.rust", forbid);
+    assert!(forbids, "{root} must forbid unsafe_code as its first lint");
     for package in workspace.workspace_packages() {
         let manifest = package.manifest_path.as_str();
         let inherits = has(manifest, "lints", "workspace = true");

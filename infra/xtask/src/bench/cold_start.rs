@@ -5,17 +5,18 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, Result, bail, ensure};
+use engine::engine::Engine;
+use engine::ministack::Program;
 use jiff::Timestamp;
+use local::demo::{create_application, managed_snapshot};
 use serde_json::{Value, json};
+use stack::{EVERY_APPLICATION, REGION, Stack};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use super::servers::{Servers, Tls};
-use super::{Result, Row, create_application, measured, median, worst};
-use engine::engine::Engine;
-use engine::ministack::Program;
-use engine::msf::Behaviour;
-use stack::{EVERY_APPLICATION, REGION, Stack};
+use super::{Row, measured, median, worst};
 
 /// The number of processes for each function and trust store. It is odd, so that one of them is the median.
 pub(super) const PROCESSES: usize = 15;
@@ -37,8 +38,8 @@ pub(super) struct Samples {
 /// Measures the functions in turn, so that a busy moment of the machine affects all of them. Also returns the number of
 /// certificates in the larger trust store.
 pub(super) async fn measure(engine: &Engine) -> Result<(Vec<Row>, usize)> {
-    let snapshot = Timestamp::from_millisecond(1_700_000_000_000)?;
-    create_application(engine, APPLICATION, Behaviour::default(), [snapshot])?;
+    let snapshot = managed_snapshot(Timestamp::from_millisecond(1_700_000_000_000)?);
+    create_application(engine, APPLICATION, "READY", None, [snapshot])?;
     let settings = Stack::of(EVERY_APPLICATION)?.functions()?;
     let tls = Tls::new()?;
     let mut functions = Vec::new();
@@ -49,11 +50,11 @@ pub(super) async fn measure(engine: &Engine) -> Result<(Vec<Row>, usize)> {
     }
     for _ in 0..PROCESSES {
         for (program, _, samples) in &mut functions {
-            let settings = settings.get(&program.name).ok_or("no such function")?;
+            let settings = settings.get(&program.name).context("no such function")?;
             for (trusted, samples) in tls.trust_stores.iter().zip(samples) {
                 run(program, &settings.environment, &tls, trusted, samples)
                     .await
-                    .map_err(|error| format!("{}: {error}", program.name))?;
+                    .with_context(|| program.name.clone())?;
             }
         }
     }
@@ -111,16 +112,14 @@ async fn run(
         .kill_on_drop(true)
         .spawn()?;
     let finished = timeout(Duration::from_mins(1), servers.finished()).await;
-    let (first_request, calls) = finished.map_err(|_| "it does not finish its work")??;
+    let (first_request, calls) = finished.context("it does not finish its work")??;
     // A thread that still runs has not been charged for its last milliseconds.
     sleep(Duration::from_millis(5)).await;
-    if calls != CALLS {
-        return Err(format!("it made {calls} calls of AWS, not {CALLS}").into());
-    }
+    ensure!(calls == CALLS, "it made {calls} calls of AWS, not {CALLS}");
     let start = first_request.duration_since(began).as_secs_f64();
     samples.start.push(start * 1e3);
     if cfg!(target_os = "linux") {
-        let (memory, cpu) = used(process.id().ok_or("it has ended")?)?;
+        let (memory, cpu) = used(process.id().context("it has ended")?)?;
         samples.memory.push(memory);
         samples.cpu.push(cpu);
     }
@@ -140,7 +139,7 @@ fn used(pid: u32) -> Result<(f64, f64)> {
     }
     match kibibytes {
         Some(kibibytes) if nanoseconds > 0.0 => Ok((kibibytes / 1024.0, nanoseconds / 1e6)),
-        _ => Err("this kernel does not keep VmHWM or schedstat in /proc".into()),
+        _ => bail!("this kernel does not keep VmHWM or schedstat in /proc"),
     }
 }
 

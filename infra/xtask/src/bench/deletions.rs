@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
-
-use super::{Result, Row, create_application, measured};
+use anyhow::{Context, Result, ensure};
 use engine::engine::Engine;
 use engine::faults::{Fault, FaultKind, Times};
-use engine::msf::Behaviour;
-use local::demo::milliseconds;
+use jiff::{SignedDuration, Timestamp};
+use local::demo::{create_application, managed_snapshot, milliseconds};
 use local::follow::{follow, start_execution};
+use serde_json::json;
+
+use super::{Row, measured};
 
 const DELETIONS: u32 = 970;
 /// How long each call of Managed Flink takes in these runs.
@@ -21,7 +21,7 @@ pub(super) async fn measure(engine: &Engine) -> Result<Row> {
     let limited = prune(engine, "limited", Some(10)).await?;
     let reports = engine.logs("prune-snapshots", "REPORT").await?;
     let longest = reports.iter().filter_map(|line| milliseconds(line)).max();
-    let longest = longest.ok_or("prune-snapshots has logged no invocation")?;
+    let longest = longest.context("prune-snapshots has logged no invocation")?;
     Ok(row([unlimited, limited, f64::from(longest) / 1e3]))
 }
 
@@ -42,13 +42,8 @@ pub(super) fn row([unlimited, limited, longest]: [f64; 3]) -> Row {
 async fn prune(engine: &Engine, name: &str, deletes_per_second: Option<u32>) -> Result<f64> {
     let now = Timestamp::now();
     let hours = (1..=1_000).rev();
-    let snapshots = hours.map(|hours| now - SignedDuration::from_hours(hours));
-    let behaviour = Behaviour {
-        status: Some("RUNNING".to_owned()),
-        deletes_per_second,
-        ..Behaviour::default()
-    };
-    create_application(engine, name, behaviour, snapshots)?;
+    let snapshots = hours.map(|hours| managed_snapshot(now - SignedDuration::from_hours(hours)));
+    create_application(engine, name, "RUNNING", deletes_per_second, snapshots)?;
     let faults = engine.proxy().faults();
     let slow = |operation: &str| {
         faults.inject(Fault {
@@ -74,8 +69,9 @@ async fn prune(engine: &Engine, name: &str, deletes_per_second: Option<u32>) -> 
     let ended = follow(&sfn, &execution, 0).await?;
     let seconds = began.elapsed().as_secs_f64();
     let calls = faults.hits(deletions);
-    if !ended.succeeded || calls < DELETIONS {
-        return Err(format!("the run {name} failed, or made only {calls} deletions").into());
-    }
+    ensure!(
+        ended.succeeded && calls >= DELETIONS,
+        "the run {name} failed, or made only {calls} deletions"
+    );
     Ok(seconds)
 }

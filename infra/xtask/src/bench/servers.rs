@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use anyhow::{Context, Error, Result};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -22,8 +23,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-
-use super::Result;
 
 /// The certificates of Debian and Ubuntu; Fedora and Amazon Linux; openSUSE; Alpine and macOS.
 const SYSTEM_BUNDLES: [&str; 4] = [
@@ -63,9 +62,6 @@ impl Tls {
     }
 }
 
-/// When the function first asked for work, once it has done all of it; or the error of an invocation.
-type Outcome = std::result::Result<Instant, String>;
-
 /// The servers of one process. They stop when this is dropped.
 pub(super) struct Servers {
     /// `AWS_LAMBDA_RUNTIME_API`
@@ -73,7 +69,8 @@ pub(super) struct Servers {
     /// `AWS_ENDPOINT_URL`
     pub(super) endpoint: String,
     work: Arc<Work>,
-    outcome: UnboundedReceiver<Outcome>,
+    /// When the function first asked for work, once it has done all of it; or the error of an invocation.
+    outcome: UnboundedReceiver<Result<Instant>>,
     _tasks: JoinSet<io::Result<()>>,
 }
 
@@ -82,7 +79,7 @@ struct Work {
     /// The number of requests for a payload.
     requests: AtomicUsize,
     first_request: OnceLock<Instant>,
-    outcome: UnboundedSender<Outcome>,
+    outcome: UnboundedSender<Result<Instant>>,
     /// The URL of the engine, which answers the calls of AWS.
     engine: String,
     client: reqwest::Client,
@@ -127,7 +124,7 @@ impl Servers {
     /// Waits until all work is done. Returns when the function first asked for work, and the number of its AWS calls.
     pub(super) async fn finished(&mut self) -> Result<(Instant, usize)> {
         let outcome = self.outcome.recv().await;
-        let first_request = outcome.ok_or("the servers have stopped")??;
+        let first_request = outcome.context("the servers have stopped")??;
         Ok((first_request, self.work.calls.load(Ordering::Relaxed)))
     }
 }
@@ -149,7 +146,7 @@ async fn next(State(work): State<Arc<Work>>) -> ([(&'static str, &'static str); 
 
 async fn end(State(work): State<Arc<Work>>, Path(end): Path<String>, body: String) -> StatusCode {
     if end != "response" {
-        let _ = work.outcome.send(Err(body));
+        let _ = work.outcome.send(Err(Error::msg(body)));
     }
     StatusCode::ACCEPTED
 }
@@ -160,7 +157,7 @@ async fn pass_on(
     uri: Uri,
     mut headers: HeaderMap,
     body: Bytes,
-) -> std::result::Result<(StatusCode, HeaderMap, Bytes), (StatusCode, String)> {
+) -> Result<(StatusCode, HeaderMap, Bytes), (StatusCode, String)> {
     work.calls.fetch_add(1, Ordering::Relaxed);
     // The engine refuses calls to other hosts.
     headers.remove(header::HOST);

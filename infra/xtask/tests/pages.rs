@@ -1,4 +1,4 @@
-//! What the pages draw and list is what the definition, the template and the code say.
+//! The generated parts of the pages agree with the definition, the template and the code.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -26,10 +26,10 @@ const OPERATIONS: &str = "resources/docs/operations.md";
 const REFERENCE: &str = "resources/docs/reference.md";
 
 /// Compares the block of a page between `<!-- NAME -->` and `<!-- /NAME -->` with `content`.
-/// `UPDATE_EXPECT=1 cargo test --locked --test readme` writes it again.
+/// `UPDATE_EXPECT=1 cargo test --test pages` writes it again.
 fn assert_block(page: &str, name: &str, content: &str) {
     let path = format!("{}/../../{page}", env!("CARGO_MANIFEST_DIR"));
-    // Read now: a block before this one may have been written a moment ago.
+    // Read here, because the call for an earlier block may just have written the page.
     let text = std::fs::read_to_string(&path).unwrap();
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
     let (before, rest) = text
@@ -42,7 +42,7 @@ fn assert_block(page: &str, name: &str, content: &str) {
     expect_file![path].assert_eq(&wanted);
 }
 
-/// One row for each field of a type: name, what `middle` says of it, what its documentation says.
+/// Adds a row for each field of a type: its name, the result of `middle`, and its documentation.
 fn rows(
     table: &mut String,
     schema: &Schema,
@@ -68,8 +68,7 @@ fn default_of(schema: &Schema) -> impl Fn(&str, &Value) -> String {
         }
         match &property["default"] {
             Value::Null => String::new(),
-            Value::String(default) => format!("`{default}`"),
-            default => format!("`{default}`"),
+            default => format!("`{}`", text(default)),
         }
     }
 }
@@ -81,7 +80,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// The template with names in the place of what a deployment gives.
+/// The template with names instead of the values of a deployment.
 fn stack() -> Stack {
     let deployment = Deployment {
         stack: "STACK".to_owned(),
@@ -92,7 +91,7 @@ fn stack() -> Stack {
     Stack::from(Template::read(TEMPLATE, deployment).unwrap())
 }
 
-/// Every parameter, in the order and under the headings in which a deployment asks for them.
+/// Every parameter, in the order and under the headings of the console.
 fn parameters(stack: &Stack) -> String {
     let document = stack.template().document();
     let all = document["Parameters"].as_object().unwrap();
@@ -119,7 +118,7 @@ fn parameters(stack: &Stack) -> String {
     table
 }
 
-/// A policy's `Action`s or `Resource`s, without what is the same in each ARN.
+/// The `Action`s or `Resource`s of a statement, without the parts that are the same in each ARN.
 fn listed(value: &Value) -> String {
     let items = match value {
         Value::Array(items) => items.clone(),
@@ -145,7 +144,7 @@ fn conditions(statement: &Value) -> String {
     keys.collect::<Vec<_>>().join(", ")
 }
 
-/// Who may do what to what: roles first, then what resources let services do.
+/// Every statement of a policy: first those of roles, then those of resources.
 fn permissions(stack: &Stack) -> String {
     let template = stack.template();
     let mut table = "| who | may | on | when |\n|---|---|---|---|\n".to_owned();
@@ -199,12 +198,12 @@ fn alarms(stack: &Stack) -> String {
 
 const NOW: &str = "2026-11-22T20:00:00Z";
 
-/// A year and more of snapshots, so many hours apart.
-fn year_of_snapshots(hours_apart: i64) -> Vec<Snapshot> {
+/// Snapshots of 400 days, newest first.
+fn snapshots_every(hours: i64) -> Vec<Snapshot> {
     let now: Timestamp = NOW.parse().unwrap();
-    (0..400 * 24 / hours_apart)
+    (0..400 * 24 / hours)
         .map(|number| {
-            let created_at = now - SignedDuration::from_mins(60 * hours_apart * number + 5);
+            let created_at = now - SignedDuration::from_mins(60 * hours * number + 5);
             Snapshot {
                 name: format!("custom_{}", created_at.as_millisecond()),
                 status: Status::Ready,
@@ -227,11 +226,11 @@ fn typical() -> Value {
     json!({ "keep_hourly": 24, "keep_daily": 30, "keep_monthly": 12 })
 }
 
-/// What the first `count` policies leave of 400 days of hourly snapshots.
+/// What the first `count` policies keep of 400 days of hourly snapshots.
 fn examples(count: usize) -> String {
     let mut table =
         "| policy | what it says | kept of 9,600 | the oldest |\n|---|---|---|---|\n".to_owned();
-    let snapshots = year_of_snapshots(1);
+    let snapshots = snapshots_every(1);
     let policies = [
         (
             typical(),
@@ -264,8 +263,8 @@ fn examples(count: usize) -> String {
 }
 
 #[test]
-fn the_picture_of_a_policy_is_the_plans() {
-    let snapshots = year_of_snapshots(6);
+fn the_picture_of_a_policy_shows_its_plan() {
+    let snapshots = snapshots_every(6);
     let verdicts = planned(&snapshots, &typical());
     let picture = draw(&snapshots, &verdicts, NOW.parse().unwrap());
     let file = concat!(
@@ -275,11 +274,11 @@ fn the_picture_of_a_policy_is_the_plans() {
     expect_file![file].assert_eq(&picture);
 }
 
-/// What a run costs by how long its snapshot takes, at the default poll interval.
+/// The cost of a run for several durations of its snapshot, at the default poll interval.
 fn costs() -> String {
     // List prices of us-east-1, in dollars.
     let (transition, request, gigabyte_second) = (0.000_025, 0.000_000_2, 0.000_013_333_4);
-    // Generous, see resources/docs/design.md: about 4 ms of CPU at 1/14 of a core; 128 MB.
+    // 100 ms at 128 MB, which is more than about 4 ms of CPU take at 1/14 of a core; see resources/docs/design.md.
     let invocation = request + 0.1 * 0.125 * gigabyte_second;
     let mut table = "| the snapshot takes | looks | state transitions | invocations | Step Functions | Lambda |\n|---|---|---|---|---|---|\n".to_owned();
     for (duration, seconds) in [
@@ -288,18 +287,18 @@ fn costs() -> String {
         ("10 minutes", 600),
         ("1 hour", 3_600),
     ] {
-        let (mut looks, mut age) = (0, 0);
+        let (mut polls, mut age) = (0, 0);
         while age < seconds {
             age += u64::from(wait_seconds(age, 15));
-            looks += 1;
+            polls += 1;
         }
-        // Two for the beginning, three for each look, two each for a batch and its end, one for the record.
-        let transitions = 2 + 3 * looks + 4 + 1;
-        let invocations = 1 + looks + 2 + 1;
+        // CreateSnapshot and its Choice; three states for each poll; PruneSnapshots and its Choice, twice; RecordAndNotify.
+        let transitions = 2 + 3 * polls + 4 + 1;
+        let invocations = 1 + polls + 2 + 1;
         let thousand = |count: u32, price: f64| f64::from(count) * price * 1_000.0;
         let _ = writeln!(
             table,
-            "| {duration} | {looks} | {transitions} | {invocations} | ${:.2} | ${:.3} |",
+            "| {duration} | {polls} | {transitions} | {invocations} | ${:.2} | ${:.3} |",
             thousand(transitions, transition),
             thousand(invocations, invocation)
         );
@@ -321,7 +320,7 @@ fn metrics() -> String {
 }
 
 #[test]
-fn the_blocks_are_those_of_the_code() {
+fn the_generated_blocks_are_current() {
     let diagram = mermaid(DEFINITION).unwrap();
     assert_block(README, "machine", &format!("```mermaid\n{diagram}```"));
 

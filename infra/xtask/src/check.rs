@@ -1,0 +1,58 @@
+//! `cargo xtask check`: lints what is deployed, and the dependencies.
+
+use anyhow::Result;
+use engine::functions::{self, MANIFEST, cargo};
+use local::command::install;
+
+use crate::tools::{CHECKOV, SAM, cargo_tool, command, output, run as run_command};
+
+/// In the arguments: the file with SAM's translation of the template.
+const TRANSLATION: &str = "TRANSLATION";
+
+/// The linters: what is checked, the program, its arguments, and the folder of the workspace in which it runs.
+///
+/// `--hide-inclusion-graph`: the graph of a finding fills a page, and `cargo tree --invert` prints the same.
+#[rustfmt::skip]
+const LINTERS: [[&str; 4]; 8] = [
+    ["SAM's translation of the template", "python", "xtask/python/translate.py template.yaml TRANSLATION", "infra"],
+    ["sam validate --lint", "sam", "validate --lint --region us-east-1", "infra"],
+    ["cfn-lint of the template", "cfn-lint", "template.yaml", "infra"],
+    ["cfn-lint of SAM's translation", "cfn-lint", "TRANSLATION", "infra"],
+    ["statelint of the definition", "statelint", "snapshot-manager.asl.json", "statemachine"],
+    ["checkov of the template", "checkov", "--config-file .checkov.yaml --skip-download --quiet --compact --file template.yaml", "infra"],
+    ["cargo deny of the dependencies", "cargo-deny", "--frozen --config .deny.toml check --hide-inclusion-graph --deny warnings licenses bans sources", "."],
+    ["cargo machete: dependencies that no code uses", "cargo-machete", "functions infra", "."],
+];
+
+/// Runs the linters. Prints a line for each one to stdout, and below it the output of a linter that fails. Returns whether
+/// all have passed.
+pub async fn run() -> Result<bool> {
+    let target = functions::target_folder()?;
+    let tools = [
+        install(&target, SAM).await?,
+        install(&target, CHECKOV).await?,
+        cargo_tool(&target, "cargo-deny", "0.20.2").await?,
+        cargo_tool(&target, "cargo-machete", "0.9.2").await?,
+    ];
+    // cargo-deny reads the dependencies of every platform. A build fetches only those of this one.
+    run_command(cargo().args(["fetch", "--locked", "--quiet", "--manifest-path", MANIFEST]))
+        .await?;
+    let temporary = tempfile::tempdir()?;
+    let translation = temporary.path().join("translation.yaml");
+    let translation = translation.to_string_lossy();
+    let mut all_passed = true;
+    for [what, program, arguments, folder] in LINTERS {
+        let arguments = arguments.split(' ');
+        let arguments = arguments.map(|it| it.replace(TRANSLATION, &translation));
+        let mut linter = command(&tools, program, folder)?;
+        let output = output(linter.args(arguments)).await?;
+        let passed = output.status.success();
+        println!("{:<4} {what}", if passed { "ok" } else { "FAIL" });
+        if !passed {
+            println!("{}", String::from_utf8_lossy(&output.stdout).trim_end());
+            println!("{}", String::from_utf8_lossy(&output.stderr).trim_end());
+        }
+        all_passed &= passed;
+    }
+    Ok(all_passed)
+}
