@@ -1,4 +1,4 @@
-//! What a request calls: the service, the operation, and what IAM calls that.
+//! What a request calls: the service and the operation, and the action and resource of IAM.
 
 use axum::http::{HeaderMap, header};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use stack::ACCOUNT;
 
 use crate::permissions::Access;
 
-/// The service that a request is for, which also says how its errors are written.
+/// The service that a request is for. It decides how errors are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Flink,
@@ -55,8 +55,8 @@ fn query_action<'a>(headers: &HeaderMap, body: &'a [u8]) -> Option<&'a str> {
         .find_map(|field| field.strip_prefix("Action="))
 }
 
-/// What a call does, in IAM's words. IAM has the name for a service for which calls are signed. What
-/// names no resource here is done to all.
+/// What a call does, in IAM's terms. IAM's name of a service is the one that calls are signed for. A call without a
+/// resource is for all resources.
 pub(super) fn access(call: &Call, headers: &HeaderMap, body: &[u8]) -> Access {
     let (region, service) = signed_for(headers).unwrap_or_default();
     let input: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -80,8 +80,8 @@ pub(super) fn access(call: &Call, headers: &HeaderMap, body: &[u8]) -> Access {
     }
 }
 
-/// The partition key of the item that a call of `DynamoDB` is about, the context key `dynamodb:LeadingKeys`. The key
-/// schema is not looked at: of our table the partition key is the only text.
+/// The partition key of the item in a call of `DynamoDB`, the context key `dynamodb:LeadingKeys`. The key schema is not
+/// needed: in our table, only the partition key is a string.
 fn leading_keys(key: &Value) -> Vec<String> {
     let attributes = key.as_object().into_iter().flatten();
     attributes
@@ -98,7 +98,6 @@ fn signed_for(headers: &HeaderMap) -> Option<(&str, &str)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_an_action_on_a_resource_in_iams_words() {
+    fn a_call_is_an_action_on_a_resource_in_iams_terms() {
         let signed = |service: &str| {
             let value = format!(
                 "AWS4-HMAC-SHA256 Credential=k/20261122/r/{service}/aws4_request, SignedHeaders=host"
