@@ -1,8 +1,7 @@
-//! Reads the members of a request and checks them as the service's model does.
+//! Reads the members of a request and validates them as the service's model does.
 //!
-//! A value of the wrong JSON type is a `SerializationException`; a missing, too long or ill-formed
-//! one an `InvalidArgumentException`. Both messages name the member by its path. Members that are
-//! not asked for are ignored, and `null` counts as absent.
+//! A value of the wrong JSON type is a `SerializationException`; a missing, too long or malformed value is an
+//! `InvalidArgumentException`. Both messages have the member's path. Unknown members are ignored. `null` counts as absent.
 
 use std::ops::RangeInclusive;
 
@@ -11,18 +10,17 @@ use serde_json::{Map, Value};
 
 use super::{Result, ServiceError, error};
 
-/// What the model demands of a member.
+/// What the model requires of a member.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule {
-    /// `[a-zA-Z0-9_.-]+`, 1 to this many characters.
+    /// `[a-zA-Z0-9_.-]+`, with this maximum of characters.
     Name(usize),
-    /// `arn:` and what follows, at most 2,048 characters.
+    /// `arn:.*`, at most 2,048 characters.
     Arn,
-    /// Any text with between so many and so many characters.
-    Text(usize, usize),
-    /// One of these words.
+    /// The minimum and maximum of characters.
+    String(usize, usize),
     OneOf(&'static [&'static str]),
-    /// A whole number, both ends included.
+    /// The minimum and maximum.
     Integer(i64, i64),
     Boolean,
     /// Seconds since 1970, fractions allowed.
@@ -33,8 +31,7 @@ pub(super) enum Rule {
 #[derive(Clone, Debug)]
 pub(super) struct Input<'a> {
     path: String,
-    /// `UpdateApplication` repeats the structures of `CreateApplication` with this after each
-    /// member's name.
+    /// The end of each member's name. `UpdateApplication` has the structures of `CreateApplication` with `Update` here.
     suffix: &'static str,
     members: &'a Map<String, Value>,
 }
@@ -57,7 +54,6 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The same structure, its members named with `Update` at the end.
     pub(super) fn with_update_suffix(self) -> Self {
         Self {
             suffix: "Update",
@@ -65,13 +61,11 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The same structure, its members named as they are.
     pub(super) fn without_suffix(self) -> Self {
         Self { suffix: "", ..self }
     }
 
-    /// Whether members are named with `Update` at the end: they change what is there, so that all
-    /// of them may be left out.
+    /// Whether this is an update, in which every member is optional.
     pub(super) fn is_update(&self) -> bool {
         !self.suffix.is_empty()
     }
@@ -82,7 +76,7 @@ impl<'a> Input<'a> {
             .transpose()
     }
 
-    /// The structures of a list; `length` is how many there may be.
+    /// The structures of a list with a permitted length.
     pub(super) fn list(
         &self,
         member: &str,
@@ -101,8 +95,8 @@ impl<'a> Input<'a> {
             .map(Some)
     }
 
-    /// A map of texts; `length` is how many there may be, `rule` what each has to follow.
-    pub(super) fn text_map(
+    /// A map with a permitted length, whose values follow a rule.
+    pub(super) fn string_map(
         &self,
         member: &str,
         length: RangeInclusive<usize>,
@@ -122,7 +116,7 @@ impl<'a> Input<'a> {
         Ok(Some(entries))
     }
 
-    /// The member as it came, once it has passed the rule.
+    /// The member, if it follows the rule.
     pub(super) fn value(&self, member: &str, rule: Rule) -> Result<Option<&'a Value>> {
         let Some(value) = self.find(member) else {
             return Ok(None);
@@ -132,7 +126,7 @@ impl<'a> Input<'a> {
         Ok(Some(value))
     }
 
-    pub(super) fn text(&self, member: &str, rule: Rule) -> Result<Option<&'a str>> {
+    pub(super) fn string(&self, member: &str, rule: Rule) -> Result<Option<&'a str>> {
         Ok(self.value(member, rule)?.and_then(Value::as_str))
     }
 
@@ -146,8 +140,8 @@ impl<'a> Input<'a> {
         Ok(found.and_then(Value::as_bool))
     }
 
-    pub(super) fn required_text(&self, member: &str, rule: Rule) -> Result<&'a str> {
-        self.required(member, self.text(member, rule)?)
+    pub(super) fn required_string(&self, member: &str, rule: Rule) -> Result<&'a str> {
+        self.required(member, self.string(member, rule)?)
     }
 
     pub(super) fn required_timestamp(&self, member: &str) -> Result<Timestamp> {
@@ -159,7 +153,7 @@ impl<'a> Input<'a> {
         found.ok_or_else(|| invalid(format!("{} is required", self.path_of(member))))
     }
 
-    /// Refuses the member for a reason that no rule covers.
+    /// An error for a member that breaks no rule.
     pub(super) fn refusal(&self, member: &str, reason: &str) -> ServiceError {
         invalid(format!("{} {reason}", self.path_of(member)))
     }
@@ -201,14 +195,14 @@ impl Rule {
                 Some(number) if (least..=most).contains(&number) => Ok(()),
                 Some(_) => Err(Fault::Value(format!("be between {least} and {most}"))),
             },
-            Self::Name(_) | Self::Arn | Self::Text(..) | Self::OneOf(_) => match value.as_str() {
+            Self::Name(_) | Self::Arn | Self::String(..) | Self::OneOf(_) => match value.as_str() {
                 None => Err(Fault::Type("a string")),
-                Some(text) => self.check_text(text),
+                Some(text) => self.check_string(text),
             },
         }
     }
 
-    fn check_text(self, text: &str) -> Result<(), Fault> {
+    fn check_string(self, text: &str) -> Result<(), Fault> {
         let is_name_character = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         let (least, most, is_well_formed, form) = match self {
             Self::OneOf(words) if words.contains(&text) => return Ok(()),
@@ -220,7 +214,7 @@ impl Rule {
                 (1, most, is_name, "match [a-zA-Z0-9_.-]+")
             }
             Self::Arn => (1, 2048, text.starts_with("arn:"), "match arn:.*"),
-            Self::Text(least, most) => (least, most, true, ""),
+            Self::String(least, most) => (least, most, true, ""),
             Self::Integer(..) | Self::Boolean | Self::Timestamp => return Ok(()),
         };
         if !(least..=most).contains(&text.chars().count()) {

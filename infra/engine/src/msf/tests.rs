@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -17,7 +15,7 @@ const INVALID_REQUEST: &str = "InvalidRequestException";
 const QUOTA_REACHED: &str = "LimitExceededException";
 const UNSUPPORTED: &str = "UnsupportedOperationException";
 
-/// An emulator and the time at which it is called next.
+/// An emulator and the time of the next call.
 struct World {
     emulator: Emulator,
     now: Timestamp,
@@ -85,16 +83,16 @@ impl World {
         self.ok("DescribeApplication", orders())["ApplicationDetail"].take()
     }
 
-    /// The application's status, or the code of the refusal to describe it.
+    /// The application's status, or the code of the error.
     fn status(&mut self) -> String {
         let described = self.call("DescribeApplication", &orders());
         described.map_or_else(
             |error| error.code,
-            |answer| text(&answer["ApplicationDetail"]["ApplicationStatus"]),
+            |answer| string_of(&answer["ApplicationDetail"]["ApplicationStatus"]),
         )
     }
 
-    /// Asserts that the application has a status for that many seconds, then the other.
+    /// Asserts that the application has a status for some seconds, and then another.
     #[track_caller]
     fn lasts(&mut self, status: &str, seconds: u64, then: &str) {
         assert_eq!(self.status(), status);
@@ -119,12 +117,12 @@ impl World {
         Ok(answer["SnapshotDetails"].take())
     }
 
-    /// The snapshot's status, or the code of the refusal to describe it.
+    /// The snapshot's status, or the code of the error.
     fn snapshot_status(&mut self, name: &str) -> String {
         let described = self.describe(name);
         described.map_or_else(
             |error| error.code,
-            |details| text(&details["SnapshotStatus"]),
+            |details| string_of(&details["SnapshotStatus"]),
         )
     }
 
@@ -143,7 +141,7 @@ impl World {
         let body = json!({ "ApplicationName": "orders", "Limit": limit, "NextToken": token });
         let mut page = self.call("ListApplicationSnapshots", &body)?;
         let shown = page["SnapshotSummaries"].as_array().unwrap().iter();
-        let names = shown.map(|summary| text(&summary["SnapshotName"]));
+        let names = shown.map(|summary| string_of(&summary["SnapshotName"]));
         Ok((names.collect(), page["NextToken"].take()))
     }
 
@@ -198,7 +196,7 @@ fn snapshot(name: &str) -> Value {
     json!({ "ApplicationName": "orders", "SnapshotName": name })
 }
 
-fn text(value: &Value) -> String {
+fn string_of(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
@@ -241,7 +239,7 @@ fn the_past_stays_as_it_happened_when_a_call_comes_with_an_earlier_time() {
 }
 
 #[test]
-fn a_snapshot_is_creating_for_as_long_as_the_life_cycle_says_and_then_ready_or_failed() {
+fn a_snapshot_is_creating_for_the_time_of_the_life_cycle_and_then_ready_or_failed() {
     for (fails, outcome) in [(false, "READY"), (true, "FAILED")] {
         let mut world = World::running();
         world.behaviour().snapshots_fail = fails;
@@ -408,7 +406,7 @@ fn a_deletion_needs_the_creation_timestamp_to_the_second() {
 }
 
 #[test]
-fn a_snapshot_in_the_making_or_without_a_timestamp_cannot_be_deleted() {
+fn a_snapshot_that_is_creating_or_has_no_timestamp_cannot_be_deleted() {
     let mut world = World::running();
     let mut undated = seeded(2, SnapshotStatus::Ready);
     undated.created_at = None;
@@ -421,7 +419,7 @@ fn a_snapshot_in_the_making_or_without_a_timestamp_cannot_be_deleted() {
 }
 
 #[test]
-fn a_refused_deletion_gives_the_error_that_was_asked_for() {
+fn a_refused_deletion_gives_the_configured_error() {
     let mut world = World::running();
     world.seed(2);
     let mut refusal = error("ThrottlingException", "Rate exceeded");
@@ -484,7 +482,7 @@ fn tokens_that_are_positions_skip_one_after_a_deletion_and_repeat_one_after_a_cr
 }
 
 #[test]
-fn a_listing_that_lags_shows_what_was_and_nothing_else_lags() {
+fn a_listing_that_lags_shows_the_past_and_nothing_else_lags() {
     let mut world = World::running();
     world.seed(2);
     world.behaviour().listing_lag = Duration::from_secs(2);
@@ -492,8 +490,8 @@ fn a_listing_that_lags_shows_what_was_and_nothing_else_lags() {
         let answer = world.ok("ListApplicationSnapshots", orders());
         let shown = answer["SnapshotSummaries"].as_array().unwrap().iter();
         let shown = shown.map(|one| {
-            let status = text(&one["SnapshotStatus"]);
-            format!("{} {status}", text(&one["SnapshotName"]))
+            let status = string_of(&one["SnapshotStatus"]);
+            format!("{} {status}", string_of(&one["SnapshotName"]))
         });
         shown.collect::<Vec<_>>()
     };
@@ -513,7 +511,9 @@ fn a_listing_that_lags_shows_what_was_and_nothing_else_lags() {
     let now = world.now;
     let then = now - SignedDuration::from_secs(110);
     let states = world.emulator.snapshots_since("orders", then, now);
-    let newest = states.iter().map(|all| text(&all[0]["SnapshotStatus"]));
+    let newest = states
+        .iter()
+        .map(|all| string_of(&all[0]["SnapshotStatus"]));
     let newest: Vec<_> = newest.collect();
     assert_eq!(newest.last().unwrap(), "READY");
     assert!(newest.contains(&"CREATING".to_owned()));
@@ -521,11 +521,11 @@ fn a_listing_that_lags_shows_what_was_and_nothing_else_lags() {
 }
 
 #[test]
-fn a_token_is_good_for_its_own_application_only_until_it_expires() {
+fn a_token_is_valid_for_its_own_application_alone_until_it_expires() {
     let mut world = World::running();
     world.seed(9);
     let (_, token) = world.page(4, &Value::Null).unwrap();
-    let good = text(&token);
+    let good = string_of(&token);
     for wrong in ["", "?", "0123", &good[..31], &format!("{good}0")] {
         let error = world.page(4, &json!(wrong)).unwrap_err();
         assert_eq!(error.code, INVALID, "{wrong}");
