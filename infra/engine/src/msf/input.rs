@@ -110,8 +110,8 @@ impl<'a> Input<'a> {
         };
         refuse_length(&path, entries.len(), &length)?;
         for (key, value) in entries {
-            rule.check(value)
-                .map_err(|fault| fault.at(&format!("{path}.{key}")))?;
+            let checked = rule.check(value);
+            checked.map_err(|error| with_path(&format!("{path}.{key}"), error))?;
         }
         Ok(Some(entries))
     }
@@ -121,8 +121,8 @@ impl<'a> Input<'a> {
         let Some(value) = self.find(member) else {
             return Ok(None);
         };
-        rule.check(value)
-            .map_err(|fault| fault.at(&self.path_of(member)))?;
+        let checked = rule.check(value);
+        checked.map_err(|error| with_path(&self.path_of(member), error))?;
         Ok(Some(value))
     }
 
@@ -130,8 +130,8 @@ impl<'a> Input<'a> {
         Ok(self.value(member, rule)?.and_then(Value::as_str))
     }
 
-    pub(super) fn integer(&self, member: &str, least: i64, most: i64) -> Result<Option<i64>> {
-        let found = self.value(member, Rule::Integer(least, most))?;
+    pub(super) fn integer(&self, member: &str, min: i64, max: i64) -> Result<Option<i64>> {
+        let found = self.value(member, Rule::Integer(min, max))?;
         Ok(found.and_then(Value::as_i64))
     }
 
@@ -169,61 +169,51 @@ impl<'a> Input<'a> {
     }
 }
 
-enum Fault {
-    Type(&'static str),
-    Value(String),
-}
-
-impl Fault {
-    fn at(self, path: &str) -> ServiceError {
-        match self {
-            Self::Type(expected) => serialization(format!("{path} is not {expected}")),
-            Self::Value(rule) => invalid(format!("{path} must {rule}")),
-        }
-    }
+fn with_path(path: &str, error: ServiceError) -> ServiceError {
+    let message = format!("{path} {}", error.message);
+    ServiceError { message, ..error }
 }
 
 impl Rule {
-    fn check(self, value: &Value) -> Result<(), Fault> {
+    /// The error's message lacks the path, which goes before it.
+    fn check(self, value: &Value) -> Result<()> {
         match self {
             Self::Boolean if value.is_boolean() => Ok(()),
-            Self::Boolean => Err(Fault::Type("a boolean")),
+            Self::Boolean => Err(serialization("is not a boolean")),
             Self::Timestamp if timestamp(value).is_some() => Ok(()),
-            Self::Timestamp => Err(Fault::Type("a timestamp in epoch seconds")),
-            Self::Integer(least, most) => match value.as_i64() {
-                None => Err(Fault::Type("an integer")),
-                Some(number) if (least..=most).contains(&number) => Ok(()),
-                Some(_) => Err(Fault::Value(format!("be between {least} and {most}"))),
+            Self::Timestamp => Err(serialization("is not a timestamp in epoch seconds")),
+            Self::Integer(min, max) => match value.as_i64() {
+                None => Err(serialization("is not an integer")),
+                Some(number) if (min..=max).contains(&number) => Ok(()),
+                Some(_) => Err(invalid(format!("must be between {min} and {max}"))),
             },
             Self::Name(_) | Self::Arn | Self::String(..) | Self::OneOf(_) => match value.as_str() {
-                None => Err(Fault::Type("a string")),
-                Some(text) => self.check_string(text),
+                None => Err(serialization("is not a string")),
+                Some(string) => self.check_string(string),
             },
         }
     }
 
-    fn check_string(self, text: &str) -> Result<(), Fault> {
-        let is_name_character = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        let (least, most, is_well_formed, form) = match self {
-            Self::OneOf(words) if words.contains(&text) => return Ok(()),
-            Self::OneOf(words) => {
-                return Err(Fault::Value(format!("be one of {}", words.join(", "))));
-            }
-            Self::Name(most) => {
-                let is_name = text.chars().all(is_name_character);
-                (1, most, is_name, "match [a-zA-Z0-9_.-]+")
-            }
-            Self::Arn => (1, 2048, text.starts_with("arn:"), "match arn:.*"),
-            Self::String(least, most) => (least, most, true, ""),
-            Self::Integer(..) | Self::Boolean | Self::Timestamp => return Ok(()),
+    fn check_string(self, string: &str) -> Result<()> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        let (min, max) = match self {
+            Self::Name(max) => (1, max),
+            Self::Arn => (1, 2048),
+            Self::String(min, max) => (min, max),
+            _ => (0, usize::MAX),
         };
-        if !(least..=most).contains(&text.chars().count()) {
-            return Err(Fault::Value(format!("have {least} to {most} characters")));
+        if !(min..=max).contains(&string.chars().count()) {
+            return Err(invalid(format!("must have {min} to {max} characters")));
         }
-        if is_well_formed {
-            Ok(())
-        } else {
-            Err(Fault::Value(form.to_owned()))
+        match self {
+            Self::OneOf(words) if !words.contains(&string) => {
+                Err(invalid(format!("must be one of {}", words.join(", "))))
+            }
+            Self::Name(_) if !string.chars().all(is_name) => {
+                Err(invalid("must match [a-zA-Z0-9_.-]+"))
+            }
+            Self::Arn if !string.starts_with("arn:") => Err(invalid("must match arn:.*")),
+            _ => Ok(()),
         }
     }
 }
@@ -232,10 +222,8 @@ fn refuse_length(path: &str, entries: usize, length: &RangeInclusive<usize>) -> 
     if length.contains(&entries) {
         return Ok(());
     }
-    let (least, most) = (length.start(), length.end());
-    Err(invalid(format!(
-        "{path} must have {least} to {most} entries"
-    )))
+    let (min, max) = (length.start(), length.end());
+    Err(invalid(format!("{path} must have {min} to {max} entries")))
 }
 
 fn timestamp(value: &Value) -> Option<Timestamp> {

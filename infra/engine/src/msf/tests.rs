@@ -38,18 +38,18 @@ impl World {
     }
 
     fn create(&mut self, name: &str) {
-        self.ok("CreateApplication", application(name));
+        self.ok("CreateApplication", &application(name));
     }
 
     fn start(&mut self) {
-        self.ok("StartApplication", orders());
+        self.ok("StartApplication", &orders());
         self.lasts("STARTING", 1, "RUNNING");
     }
 
     fn delete_application(&mut self) {
         let mut doomed = orders();
         doomed["CreateTimestamp"] = self.detail()["CreateTimestamp"].take();
-        self.ok("DeleteApplication", doomed);
+        self.ok("DeleteApplication", &doomed);
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -62,15 +62,13 @@ impl World {
     }
 
     #[track_caller]
-    #[allow(clippy::needless_pass_by_value, reason = "bodies are written in place")]
-    fn ok(&mut self, operation: &str, body: Value) -> Value {
-        self.call(operation, &body).unwrap()
+    fn ok(&mut self, operation: &str, body: &Value) -> Value {
+        self.call(operation, body).unwrap()
     }
 
     #[track_caller]
-    #[allow(clippy::needless_pass_by_value, reason = "bodies are written in place")]
-    fn code(&mut self, operation: &str, body: Value) -> String {
-        let error = self.call(operation, &body).unwrap_err();
+    fn code(&mut self, operation: &str, body: &Value) -> String {
+        let error = self.call(operation, body).unwrap_err();
         assert_eq!(error.http_status, 400);
         error.code
     }
@@ -80,7 +78,7 @@ impl World {
     }
 
     fn detail(&mut self) -> Value {
-        self.ok("DescribeApplication", orders())["ApplicationDetail"].take()
+        self.ok("DescribeApplication", &orders())["ApplicationDetail"].take()
     }
 
     /// The application's status, or the code of the error.
@@ -212,7 +210,7 @@ fn an_application_starts_updates_and_stops_over_time() {
     world.start();
     world.update(json!({})).unwrap();
     world.lasts("UPDATING", 9, "RUNNING");
-    world.ok("StopApplication", orders());
+    world.ok("StopApplication", &orders());
     world.lasts("STOPPING", 9, "READY");
     world.delete_application();
     world.lasts("DELETING", 1, NOT_FOUND);
@@ -222,10 +220,10 @@ fn an_application_starts_updates_and_stops_over_time() {
 fn a_forced_stop_takes_no_snapshot_and_fails_the_one_in_progress() {
     let mut world = World::running();
     world.take("custom_1").unwrap();
-    assert_eq!(world.code("StopApplication", orders()), IN_USE);
+    assert_eq!(world.code("StopApplication", &orders()), IN_USE);
     assert_eq!(code(world.update(json!({}))), IN_USE);
     let forced = json!({ "ApplicationName": "orders", "Force": true });
-    world.ok("StopApplication", forced);
+    world.ok("StopApplication", &forced);
     assert_eq!(world.snapshot_status("custom_1"), "FAILED");
     assert_eq!(world.names(), ["custom_1"]);
     world.lasts("FORCE_STOPPING", 1, "READY");
@@ -306,7 +304,7 @@ fn operations_in_the_wrong_status_are_refused() {
             body["Tags"] = json!([{ "Key": "team" }]);
             world.behaviour().status = Some(status.to_owned());
             assert_eq!(world.status(), status);
-            assert_eq!(world.code(operation, body), IN_USE, "{operation} {status}");
+            assert_eq!(world.code(operation, &body), IN_USE, "{operation} {status}");
         }
     }
 }
@@ -350,7 +348,7 @@ fn the_service_takes_snapshots_beyond_the_quota_and_they_are_listed() {
         let mut world = World::running();
         world.seed(1000);
         let body = json!({ "ApplicationName": "orders", "CurrentApplicationVersionId": 1 });
-        world.ok(operation, body);
+        world.ok(operation, &body);
         let names = world.names();
         assert_eq!(names.len(), 1001);
         assert!(names[0].starts_with("service_"), "{}", names[0]);
@@ -366,11 +364,11 @@ fn with_snapshots_disabled_the_service_takes_none() {
     let mut request = application("orders");
     request["ApplicationConfiguration"] =
         json!({ "ApplicationSnapshotConfiguration": { "SnapshotsEnabled": false } });
-    world.ok("CreateApplication", request);
+    world.ok("CreateApplication", &request);
     world.start();
     world.update(json!({})).unwrap();
     world.lasts("UPDATING", 1, "RUNNING");
-    world.ok("StopApplication", orders());
+    world.ok("StopApplication", &orders());
     world.lasts("STOPPING", 1, "READY");
     assert_eq!(world.names(), [""; 0]);
 }
@@ -487,7 +485,7 @@ fn a_listing_that_lags_shows_the_past_and_nothing_else_lags() {
     world.seed(2);
     world.behaviour().listing_lag = Duration::from_secs(2);
     let listed = |world: &mut World| {
-        let answer = world.ok("ListApplicationSnapshots", orders());
+        let answer = world.ok("ListApplicationSnapshots", &orders());
         let shown = answer["SnapshotSummaries"].as_array().unwrap().iter();
         let shown = shown.map(|one| {
             let status = string_of(&one["SnapshotStatus"]);
@@ -533,7 +531,7 @@ fn a_token_is_valid_for_its_own_application_alone_until_it_expires() {
     }
     world.create("other");
     let elsewhere = json!({ "ApplicationName": "other", "NextToken": token });
-    assert_eq!(world.code("ListApplicationSnapshots", elsewhere), INVALID);
+    assert_eq!(world.code("ListApplicationSnapshots", &elsewhere), INVALID);
 
     world.behaviour().tokens_expired = 1;
     assert!(world.page(4, &Value::Null).is_ok());
@@ -574,7 +572,7 @@ fn the_restore_configuration_is_shown_as_started_and_as_updated() {
     world.seed(1);
     assert_eq!(restore(&mut world), Value::Null);
     let start = json!({ "ApplicationName": "orders", "RunConfiguration": run(&custom) });
-    world.ok("StartApplication", start);
+    world.ok("StartApplication", &start);
     world.pass(1);
     assert_eq!(restore(&mut world), custom);
 
@@ -615,7 +613,11 @@ fn a_restore_configuration_that_cannot_be_used_is_refused() {
             json!({ "ApplicationRestoreType": kind, "SnapshotName": name, "SnapshotArn": arn });
         let run = json!({ "ApplicationRestoreConfiguration": restore });
         let start = json!({ "ApplicationName": "orders", "RunConfiguration": run });
-        assert_eq!(world.code("StartApplication", start), expected, "{restore}");
+        assert_eq!(
+            world.code("StartApplication", &start),
+            expected,
+            "{restore}"
+        );
         let update = world.update(json!({ "RunConfigurationUpdate": run }));
         assert_eq!(code(update), expected, "{restore}");
         assert_eq!(world.detail()["ApplicationVersionId"], 1);

@@ -5,7 +5,7 @@ use std::slice;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
-use super::{Deployment, Reference, Template};
+use super::{Reference, Template};
 use crate::definition::fill_in;
 
 impl Template {
@@ -92,22 +92,20 @@ impl Template {
     }
 
     fn reference(&self, name: &str) -> Result<String> {
-        let Deployment {
-            stack,
-            region,
-            account,
-            parameters,
-        } = &self.deployment;
-        match name {
-            "AWS::Partition" => return Ok("aws".to_owned()),
-            "AWS::URLSuffix" => return Ok("amazonaws.com".to_owned()),
-            "AWS::Region" => return Ok(region.clone()),
-            "AWS::AccountId" => return Ok(account.clone()),
-            "AWS::StackName" => return Ok(stack.clone()),
-            _ => (),
+        let deployment = &self.deployment;
+        let pseudo_parameter = match name {
+            "AWS::Partition" => Some("aws"),
+            "AWS::URLSuffix" => Some("amazonaws.com"),
+            "AWS::Region" => Some(deployment.region.as_str()),
+            "AWS::AccountId" => Some(deployment.account.as_str()),
+            "AWS::StackName" => Some(deployment.stack.as_str()),
+            _ => None,
+        };
+        if let Some(value) = pseudo_parameter {
+            return Ok(value.to_owned());
         }
         if let Some(parameter) = self.document["Parameters"].get(name) {
-            return match parameters.get(name) {
+            return match deployment.parameters.get(name) {
                 Some(value) => Ok(value.clone()),
                 None if parameter["Default"].is_null() => bail!("{name} has no value"),
                 None => self.resolve_string(&parameter["Default"]),
@@ -116,12 +114,12 @@ impl Template {
         match self.kind_of(name)?.0 {
             Reference::Name => self.name_of(name),
             Reference::Arn => self.arn_of(name),
-            Reference::Url => {
-                let queue = self.name_of(name)?;
-                Ok(format!(
-                    "https://sqs.{region}.amazonaws.com/{account}/{queue}"
-                ))
-            }
+            Reference::Url => Ok(format!(
+                "https://sqs.{}.amazonaws.com/{}/{}",
+                deployment.region,
+                deployment.account,
+                self.name_of(name)?
+            )),
         }
     }
 
