@@ -4,13 +4,13 @@ Reads one JSON object from standard input:
   stack        the stack's name
   template     the template, a JSON object
   parameters   its parameters: name to value
-  functions    logical id to {"name", "binary", "endpoint"}: the program, and the address of AWS for it
-  definitions  logical id of a state machine to its definition, a text
+  functions    logical id to {"name", "binary", "endpoint"}: the program, and its AWS_ENDPOINT_URL
+  definitions  logical id of a state machine to its definition, a string
 Prints one:
   outputs      the stack's outputs: name to value
   resources    the stack's resources: logical id to physical id
-  roles        logical id of a function or state machine to {"arn", "policies"}, as they are deployed
-Ends with 1, and the reason on standard error, when the stack is not deployed.
+  roles        logical id of a function or state machine to {"arn", "policies"} of its deployed role
+Exits with 1, and the reason on standard error, if the stack is not deployed.
 
 Environment: AWS_ENDPOINT_URL, AWS_DEFAULT_REGION, credentials.
 """
@@ -28,20 +28,20 @@ from botocore.exceptions import ClientError
 
 BUCKET = "artifacts"
 
-# What Lambda starts. The function's endpoint tells the proxy who calls: which function, and which of its processes.
+# What Lambda starts. By the endpoint, the proxy knows the function and its process.
 BOOTSTRAP = """#!/bin/sh
 export AWS_ENDPOINT_URL={endpoint}/$$
 exec ./{name}
 """
 
-# Made before the work is known, while MiniStack still starts: botocore takes its time to read its models.
+# botocore is slow to read its models. So it reads them before the input, while MiniStack starts.
 cloudformation, s3, iam, functions, machines = map(
     boto3.client, ("cloudformation", "s3", "iam", "lambda", "stepfunctions")
 )
 
 
 def zipped(function):
-    """The function's package, the same bytes for the same content."""
+    """The function's package. The same content gives the same bytes."""
     with open(function["binary"], "rb") as binary:
         files = {"bootstrap": BOOTSTRAP.format(**function), function["name"]: binary.read()}
     package = io.BytesIO()
@@ -54,14 +54,14 @@ def zipped(function):
 
 
 def upload(content):
-    """Uploads an artifact under its hash, so that other content is an update of the stack."""
+    """Uploads an artifact under its hash, so that changed content changes the stack."""
     key = hashlib.sha256(content).hexdigest()
     s3.put_object(Bucket=BUCKET, Key=key, Body=content)
     return f"s3://{BUCKET}/{key}"
 
 
 def package(work):
-    """The template with the places of what it deploys."""
+    """The template with the locations of the artifacts."""
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name}
@@ -75,7 +75,7 @@ def package(work):
 
 
 def stack_of(name):
-    """The stack as it is; None when there is none."""
+    """The stack, or None if there is none."""
     try:
         return cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError:
@@ -108,7 +108,7 @@ def deploy(work):
 
 
 def role(arn):
-    """A role's ARN and the policies in it."""
+    """A role's ARN and inline policies."""
     name = arn.rpartition("/")[2]
     policies = [
         iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use stack::template::Template;
 
-/// Everything in which the local deployment differs from the template: a resource or parameter, and how. What is not
-/// in this list is deployed as it is written, or the deployment fails.
+/// Every difference between the local deployment and the template: a resource or parameter, and how it differs. Everything
+/// else is deployed as it is written, or the deployment fails.
 pub const DIFFERENCES: [(&str, Difference); 4] = [
     ("SnapshotQuotaAlarm", Difference::NoMetricMath),
     ("FunctionErrorsAlarm", Difference::NoMetricMath),
@@ -12,7 +12,6 @@ pub const DIFFERENCES: [(&str, Difference); 4] = [
     ("ApplicationName", Difference::AnyApplication),
 ];
 
-/// How the local deployment differs from the template, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
     /// MiniStack has no alarms on metric math: the alarm is left out.
@@ -24,7 +23,6 @@ pub enum Difference {
 }
 
 impl Difference {
-    /// In words.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -37,38 +35,33 @@ impl Difference {
     }
 }
 
-/// A template as it is deployed locally: without what differs. Where it has a thing that differs under another name,
-/// the deployment fails.
+/// The template with the [`DIFFERENCES`]. If the template renames a resource of that list, the deployment fails.
 #[must_use]
 pub fn local_template(template: &Template) -> Value {
     let mut document = template.document().clone();
-    // The place of the code is told of each function.
-    if let Some(function) = document["Globals"]["Function"].as_object_mut() {
-        function.remove("CodeUri");
-    }
+    // deploy.py sets the location of each function's code.
+    remove(&mut document["Globals"]["Function"], "CodeUri");
     for (name, difference) in DIFFERENCES {
         match difference {
-            Difference::NoMetricMath => {
-                if let Some(resources) = document["Resources"].as_object_mut() {
-                    resources.remove(name);
-                }
-            }
+            Difference::NoMetricMath => remove(&mut document["Resources"], name),
             Difference::NoRolePolicy => {
                 if let Some(policy) = document["Resources"].get_mut(name) {
                     policy["Type"] = "AWS::IAM::Policy".into();
                     let role = policy["Properties"]["RoleName"].take();
                     policy["Properties"]["Roles"] = json!([role]);
-                    if let Some(properties) = policy["Properties"].as_object_mut() {
-                        properties.remove("RoleName");
-                    }
+                    remove(&mut policy["Properties"], "RoleName");
                 }
             }
             Difference::AnyApplication => {
-                if let Some(parameter) = document["Parameters"][name].as_object_mut() {
-                    parameter.remove("AllowedPattern");
-                }
+                remove(&mut document["Parameters"][name], "AllowedPattern");
             }
         }
     }
     document
+}
+
+fn remove(object: &mut Value, field: &str) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove(field);
+    }
 }

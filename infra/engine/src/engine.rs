@@ -1,8 +1,9 @@
-//! The whole system, started and stopped as one.
+//! The whole engine, started and stopped as one.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use anyhow::{Context, Result};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -14,14 +15,14 @@ use crate::ministack::{Deployed, MiniStack, MiniStackSettings, Program, Work};
 use crate::msf::{Emulator, Lifecycle};
 use crate::permissions::Permissions;
 use crate::proxy::{Bound, NAMES, Proxy};
+use stack::definition::DEFINITION;
 use stack::{ACCOUNT, REGION, STACK, Stack};
 
-/// How an engine is to run.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
     /// The port on 127.0.0.1; a free one if `None`.
     pub port: Option<u16>,
-    /// The interpreter that has MiniStack.
+    /// The Python interpreter with MiniStack.
     pub python: PathBuf,
     /// The workspace's target folder, for logs.
     pub target: PathBuf,
@@ -29,22 +30,22 @@ pub struct EngineSettings {
     pub built: Vec<Built>,
     /// The application that the stack is for, or [`stack::EVERY_APPLICATION`].
     pub application: String,
-    /// How long the service takes for what.
+    /// How long Managed Flink takes for its work.
     pub lifecycle: Lifecycle,
-    /// What the waits of executions are multiplied by; 1 leaves them as they are.
+    /// The factor for the waits of executions.
     pub wait_scale: f64,
-    /// The wait before the second attempt at an event, in seconds; on AWS a minute. The third comes after twice the wait.
+    /// The wait before the first retry of an event, in seconds; on AWS a minute. The wait before the second is twice as
+    /// long.
     pub event_retry_seconds: f64,
 }
 
-/// What a client needs to know of a running engine.
+/// What a client needs to know about a running engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
     /// `AWS_ENDPOINT_URL`.
     pub endpoint: String,
     /// `AWS_REGION`.
     pub region: String,
-    /// The state machine.
     pub state_machine_arn: String,
     /// The table of audit records.
     pub table: String,
@@ -52,29 +53,23 @@ pub struct Names {
     pub topic_arn: String,
     /// The queue of events that record-and-notify has failed on.
     pub failure_queue_url: String,
-    /// record-and-notify, by the name that a replayed event is invoked with.
+    /// The name of record-and-notify, to invoke it with a replayed event.
     pub function_name: String,
 }
 
 impl Names {
-    /// The names of the engine at this endpoint.
-    pub async fn at(endpoint: &str) -> Result<Self, String> {
-        let answer = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .map_err(|error| words(&error))?
-            .get(format!("{}{NAMES}", endpoint.trim_end_matches('/')))
-            .send()
-            .await
-            .map_err(|error| words(&error))?;
-        let names = answer.bytes().await.map_err(|error| words(&error))?;
-        serde_json::from_slice(&names).map_err(|error| format!("{endpoint}: {error}"))
+    /// Asks the engine at an endpoint.
+    pub async fn at(endpoint: &str) -> Result<Self> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let url = format!("{}{NAMES}", endpoint.trim_end_matches('/'));
+        let names = client.get(url).send().await?.bytes().await?;
+        serde_json::from_slice(&names).with_context(|| endpoint.to_owned())
     }
 
-    fn of(endpoint: String, deployed: &Deployed) -> Result<Self, String> {
+    fn of(endpoint: String, deployed: &Deployed) -> Result<Self> {
         let output = |name: &str| {
             let value = deployed.outputs.get(name).cloned();
-            value.ok_or_else(|| format!("the stack has no output {name}"))
+            value.with_context(|| format!("the stack has no output {name}"))
         };
         Ok(Self {
             endpoint,
@@ -87,7 +82,7 @@ impl Names {
         })
     }
 
-    /// The configuration of a client of the engine.
+    /// The configuration for a client of the engine.
     #[must_use]
     pub fn sdk_config(&self) -> SdkConfig {
         SdkConfig::builder()
@@ -100,17 +95,16 @@ impl Names {
             .build()
     }
 
-    /// The ARN of an execution of the machine.
+    /// The ARN of an execution of the state machine.
     #[must_use]
     pub fn execution_arn(&self, name: &str) -> String {
-        let machine = self
-            .state_machine_arn
-            .replacen(":stateMachine:", ":execution:", 1);
-        format!("{machine}:{name}")
+        let machine = &self.state_machine_arn;
+        let executions = machine.replacen(":stateMachine:", ":execution:", 1);
+        format!("{executions}:{name}")
     }
 }
 
-/// A running engine. Dropping it stops everything that it has started; so does the end of this process.
+/// A running engine. Dropping it stops everything that it has started. So does the end of this process.
 pub struct Engine {
     ministack: MiniStack,
     proxy: Proxy,
@@ -121,21 +115,20 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts MiniStack and proxy, and deploys the template.
-    pub async fn start(settings: EngineSettings) -> Result<Self, String> {
+    /// Starts MiniStack and the proxy, and deploys the template.
+    pub async fn start(settings: EngineSettings) -> Result<Self> {
         let stack = Stack::of(&settings.application)?;
         let bound = Bound::new(settings.port).await?;
-        let folder = settings.target.join("local");
         let ministack = MiniStack::start(&MiniStackSettings {
             python: settings.python,
-            folder,
+            folder: settings.target.join("local"),
             proxy_port: bound.port(),
             wait_scale: settings.wait_scale,
             event_retry_seconds: settings.event_retry_seconds,
         })
         .await?;
         let endpoint = bound.endpoint();
-        let work = work(&stack, &settings.application, &settings.built, &bound)?;
+        let work = work(&stack, settings.application, &settings.built, &bound)?;
         let deployed = ministack.deploy(&work).await?;
         let names = Names::of(endpoint.clone(), &deployed)?;
         let permissions = Permissions::default();
@@ -153,8 +146,8 @@ impl Engine {
         })
     }
 
-    /// Deploys something else: an update of the stack, or another stack, whose functions then have the roles of that one.
-    pub async fn deploy(&mut self, work: Work) -> Result<(), String> {
+    /// Updates the stack, or deploys another one. The functions then have the roles of that stack.
+    pub async fn deploy(&mut self, work: Work) -> Result<()> {
         let deployed = self.ministack.deploy(&work).await?;
         self.names = Names::of(self.endpoint.clone(), &deployed)?;
         set_roles(self.proxy.permissions(), &work, &deployed)?;
@@ -162,7 +155,6 @@ impl Engine {
         Ok(())
     }
 
-    /// What a client needs to know.
     #[must_use]
     pub fn names(&self) -> &Names {
         &self.names
@@ -174,105 +166,90 @@ impl Engine {
         &self.proxy
     }
 
-    /// What was deployed.
+    /// What was deployed last.
     #[must_use]
     pub fn work(&self) -> &Work {
         &self.work
     }
 
-    /// What has become of it.
+    /// The result of the last deployment.
     #[must_use]
     pub fn deployed(&self) -> &Deployed {
         &self.deployed
     }
 
     /// The name that a function has in this deployment.
-    pub fn deployed_name(&self, function: &str) -> Result<&str, String> {
-        let id = self.logical_id(function)?;
-        let name = self.deployed.resources.get(id);
-        name.map(String::as_str)
-            .ok_or_else(|| format!("the stack has no {id}"))
+    pub fn deployed_name(&self, function: &str) -> Result<&str> {
+        self.physical_id(self.logical_id(function)?)
     }
 
-    /// What a function has logged that contains a text, Lambda's own lines included.
-    pub async fn logs(&self, function: &str, containing: &str) -> Result<Vec<String>, String> {
+    /// The lines in a function's log that contain a text. Lambda's own lines are among them.
+    pub async fn logs(&self, function: &str, containing: &str) -> Result<Vec<String>> {
         let group = self.logical_id(function)?.replace("Function", "LogGroup");
-        let group = self.deployed.resources.get(&group);
-        let group = group.ok_or_else(|| format!("{function} has no log group"))?;
+        let group = self.physical_id(&group)?;
         self.ministack.upstream().log_lines(group, containing).await
     }
 
-    fn logical_id(&self, function: &str) -> Result<&str, String> {
+    fn logical_id(&self, function: &str) -> Result<&str> {
         let mut functions = self.work.functions.iter();
         let found = functions.find(|(_, program)| program.name == function);
-        found
-            .map(|(id, _)| id.as_str())
-            .ok_or_else(|| format!("the template has no {function}"))
+        let (id, _) = found.with_context(|| format!("the template has no {function}"))?;
+        Ok(id)
     }
 
-    /// Ends everything and waits until it is gone.
+    fn physical_id(&self, logical_id: &str) -> Result<&str> {
+        let id = self.deployed.resources.get(logical_id);
+        let id = id.with_context(|| format!("the stack has no {logical_id}"))?;
+        Ok(id)
+    }
+
+    /// Stops everything and waits until it has ended.
     pub async fn stop(self) {
         self.proxy.stop().await;
         self.ministack.stop().await;
     }
 }
 
-/// What each function may do, as it is deployed.
-fn set_roles(permissions: &Permissions, work: &Work, deployed: &Deployed) -> Result<(), String> {
+/// Gives each function the role that it is deployed with.
+fn set_roles(permissions: &Permissions, work: &Work, deployed: &Deployed) -> Result<()> {
     for (id, program) in &work.functions {
         let role = deployed.roles.get(id).cloned();
-        let role = role.ok_or_else(|| format!("{id} has no role"))?;
+        let role = role.with_context(|| format!("{id} has no role"))?;
         permissions.set(&program.name, role)?;
     }
     Ok(())
 }
 
 /// The template, the functions and the definition, ready to be deployed.
-fn work(stack: &Stack, application: &str, built: &[Built], bound: &Bound) -> Result<Work, String> {
+fn work(stack: &Stack, application: String, built: &[Built], bound: &Bound) -> Result<Work> {
     let template = stack.template();
-    let functions = template
-        .of_type("AWS::Serverless::Function")?
-        .into_iter()
-        .map(|id| {
-            let name = template.name_of(id)?;
-            let built = built.iter().find(|built| built.name == name);
-            let built = built.ok_or_else(|| format!("the template's {name} was not built"))?;
-            let program = Program {
-                endpoint: bound.endpoint_of(&name),
-                binary: built.binary.clone(),
-                name,
-            };
-            Ok((id.to_owned(), program))
-        })
-        .collect::<Result<BTreeMap<_, _>, String>>()?;
+    let mut functions = BTreeMap::new();
+    for id in template.of_type("AWS::Serverless::Function")? {
+        let name = template.name_of(id)?;
+        let built = built.iter().find(|built| built.name == name);
+        let built = built.with_context(|| format!("the template's {name} was not built"))?;
+        let program = Program {
+            endpoint: bound.endpoint_of(&name),
+            binary: built.binary.clone(),
+            name,
+        };
+        functions.insert(id.to_owned(), program);
+    }
     let machine = stack.only("AWS::Serverless::StateMachine")?.to_owned();
     let architecture = if cfg!(target_arch = "aarch64") {
         "arm64"
     } else {
         "x86_64"
     };
-    let definition = stack::definition::DEFINITION.to_owned();
     Ok(Work {
         stack: STACK.to_owned(),
         template: local_template(template),
         parameters: [
-            ("ApplicationName".to_owned(), application.to_owned()),
+            ("ApplicationName".to_owned(), application),
             ("Architecture".to_owned(), architecture.to_owned()),
         ]
         .into(),
         functions,
-        definitions: [(machine, definition)].into(),
+        definitions: [(machine, DEFINITION.to_owned())].into(),
     })
-}
-
-/// An SDK error in words: its own `Display` says only "service error".
-#[must_use]
-pub fn words(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words = format!("{words}: {error}");
-        source = error.source();
-    }
-    words
 }

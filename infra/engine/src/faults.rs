@@ -1,63 +1,59 @@
-//! Faults for tests: what the proxy does instead of, or on top of, answering a call.
+//! Faults for tests: what the proxy does instead of answering a call, or in addition to it.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use percent_encoding::percent_decode;
 
 use crate::lock;
 
-/// A fault and the calls that it hits. The oldest live fault that matches a call is the one that acts.
+/// A fault and the calls that it hits. If several live faults match a call, the oldest acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The function that makes the call; `None` for anybody.
+    /// The function that makes the call; `None` for any caller.
     pub function: Option<String>,
     /// The operation as AWS names it, for example `CreateApplicationSnapshot` or `Publish`.
     pub operation: String,
-    /// Only calls whose body names this application, as a whole token of `[a-zA-Z0-9_.-]`.
+    /// Only calls whose body has this application's name, as a whole token of `[a-zA-Z0-9_.-]`.
     pub application: Option<String>,
     /// How many calls it hits.
     pub times: Times,
-    /// What happens to them.
     pub kind: FaultKind,
 }
 
-/// How many calls a fault hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
-    /// This many, then the fault is spent.
     Count(u32),
-    /// Every one, until the fault is cleared.
+    /// Until the fault is cleared.
     Always,
 }
 
-/// What happens to a call. "The effect" is what the service does on receiving it.
+/// What happens to a call. "The effect" is what the service does when it gets the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// No effect; this error, in the wire form of the service that was called.
+    /// No effect; this error, as the called service writes it.
     Error {
         /// The code by which clients know the error, for example `ThrottlingException`.
         code: String,
-        /// The text for people.
         message: String,
         /// The HTTP status, 400–599.
         status: u16,
     },
-    /// The effect and the answer come this much later.
+    /// The effect and the answer are delayed.
     Delay(Duration),
     /// No effect; the connection closes without an answer.
     DropBefore,
     /// The effect happens; the connection closes without an answer.
     DropAfter,
-    /// No effect; HTTP 200 with a page of HTML, as a proxy on the way may answer.
+    /// No effect; HTTP 200 with a page of HTML, as an HTTP proxy may answer.
     NotJson,
-    /// No effect; the process that calls is killed.
+    /// No effect; the calling process is killed.
     KillBefore,
-    /// The effect happens, then the process that calls is killed.
+    /// The effect happens, then the calling process is killed.
     KillAfter,
 }
 
-/// Names a fault that was injected.
+/// Identifies an injected fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FaultId(usize);
 
@@ -73,7 +69,7 @@ struct Injected {
 }
 
 impl Faults {
-    /// Adds a fault; it acts from the next call on.
+    /// Adds a fault, which acts from the next call on.
     pub fn inject(&self, fault: Fault) -> FaultId {
         let mut all = self.lock();
         all.push(Injected {
@@ -91,17 +87,17 @@ impl Faults {
         }
     }
 
-    /// How many calls the fault has hit so far.
+    /// How many calls the fault has hit.
     pub fn hits(&self, id: FaultId) -> u32 {
         self.lock().get(id.0).map_or(0, |injected| injected.hits)
     }
 
-    /// Takes the fault that hits this call, if any, and counts the hit.
+    /// Returns the fault that hits this call, if any, and counts the hit.
     pub fn take(&self, function: Option<&str>, operation: &str, body: &[u8]) -> Option<FaultKind> {
         let mut all = self.lock();
-        let hit = all.iter_mut().find(|injected| {
-            injected.live && matches(&injected.fault, function, operation, body)
-        })?;
+        let hit = all
+            .iter_mut()
+            .find(|injected| injected.live && injected.fault.matches(function, operation, body))?;
         hit.hits += 1;
         hit.live = match hit.fault.times {
             Times::Always => true,
@@ -110,36 +106,32 @@ impl Faults {
         Some(hit.fault.kind.clone())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Injected>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Injected>> {
         lock(&self.0)
     }
 }
 
-/// Whether the fault is meant for this call. `Count(0)` is meant for none.
-fn matches(fault: &Fault, function: Option<&str>, operation: &str, body: &[u8]) -> bool {
-    fault.times != Times::Count(0)
-        && fault.operation == operation
-        && fault
-            .function
-            .as_deref()
-            .is_none_or(|wanted| function == Some(wanted))
-        && fault
-            .application
-            .as_deref()
-            .is_none_or(|application| names(body, application))
+impl Fault {
+    /// Whether the fault is meant for a call. `Count(0)` is meant for none.
+    fn matches(&self, function: Option<&str>, operation: &str, body: &[u8]) -> bool {
+        let application = self.application.as_deref();
+        self.times != Times::Count(0)
+            && self.operation == operation
+            && (self.function.is_none() || self.function.as_deref() == function)
+            && application.is_none_or(|application| has_token(body, application))
+    }
 }
 
-/// Whether a JSON or form-encoded body names the application as a whole token.
-fn names(body: &[u8], application: &str) -> bool {
-    // A `+` stays: no name that is looked for has blanks, and `+` ends a token as well.
+/// Whether a JSON or form-encoded body has a name as a whole token.
+fn has_token(body: &[u8], name: &str) -> bool {
+    // A `+` stays: names have no blanks, and a `+` ends a token as well.
     let text = percent_decode(body).decode_utf8_lossy();
     without_escapes(&text)
         .split(|c: char| !(c.is_ascii_alphanumeric() || "_.-".contains(c)))
-        .any(|token| token == application)
+        .any(|token| token == name)
 }
 
-/// Blanks JSON's escapes, however often the JSON was nested in strings: the `n` of a line break
-/// would otherwise stick to the name behind it.
+/// Blanks JSON's escapes, at every depth of JSON in strings: else the `n` of a line break would join the name after it.
 fn without_escapes(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut escaped = false;
@@ -185,7 +177,7 @@ mod tests {
             ("Action=Publish&Subject=ordersx", false),
             ("", false),
         ] {
-            assert_eq!(names(body.as_bytes(), "orders"), expected, "{body}");
+            assert_eq!(has_token(body.as_bytes(), "orders"), expected, "{body}");
         }
     }
 
@@ -199,17 +191,10 @@ mod tests {
             (Some("record"), "UpdateItem", "orders", false),
             (Some("record"), "Publish", "payments", false),
         ] {
-            assert_eq!(
-                matches(&one, function, operation, body.as_bytes()),
-                expected
-            );
+            let matched = one.matches(function, operation, body.as_bytes());
+            assert_eq!(matched, expected);
         }
-        assert!(matches(
-            &fault(None, None, Times::Always),
-            None,
-            "Publish",
-            b""
-        ));
+        assert!(fault(None, None, Times::Always).matches(None, "Publish", b""));
     }
 
     #[test]
@@ -241,9 +226,10 @@ mod tests {
             kind: FaultKind::NotJson,
             ..fault(None, None, Times::Always)
         });
-        let kinds: Vec<_> = (0..2)
-            .filter_map(|_| faults.take(None, "Publish", b""))
-            .collect();
-        assert_eq!(kinds, [FaultKind::DropBefore, FaultKind::NotJson]);
+        let kinds = [(); 2].map(|()| faults.take(None, "Publish", b""));
+        assert_eq!(
+            kinds,
+            [Some(FaultKind::DropBefore), Some(FaultKind::NotJson)]
+        );
     }
 }

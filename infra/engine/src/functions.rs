@@ -1,12 +1,13 @@
-//! The four functions, built.
+//! The binaries of the four functions.
 
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use anyhow::{Context, Result, ensure};
 use cargo_metadata::{Message, MetadataCommand};
 use tokio::process::Command;
 
-/// The functions, each named as its crate; the state of the same name calls it.
+/// The functions, each named as its crate. The state of the same name calls it.
 pub const FUNCTIONS: [&str; 4] = [
     "create-snapshot",
     "describe-snapshot",
@@ -14,7 +15,7 @@ pub const FUNCTIONS: [&str; 4] = [
     "record-and-notify",
 ];
 
-/// The manifest of this crate, which is how cargo finds the workspace.
+/// The manifest of this crate, by which cargo finds the workspace.
 pub const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
 /// The workspace's manifest.
@@ -25,39 +26,37 @@ const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml")
 pub struct Built {
     /// One of [`FUNCTIONS`].
     pub name: String,
-    /// Where it is.
     pub binary: PathBuf,
 }
 
-/// The cargo that runs us, or else the one of the path.
+/// The cargo that runs us, or else the one in `PATH`.
 #[must_use]
 pub fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// The workspace's target folder.
-pub fn target_folder() -> Result<PathBuf, String> {
+pub fn target_folder() -> Result<PathBuf> {
     let metadata = MetadataCommand::new()
         .manifest_path(MANIFEST)
         .no_deps()
         .other_options(["--offline".to_owned()])
-        .exec()
-        .map_err(|error| format!("cargo metadata: {error}"))?;
+        .exec()?;
     Ok(metadata.target_directory.into())
 }
 
-/// Which binaries of the functions are built.
+/// How the functions are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// For the engine: with the profile of the command `local` and, as it is, with the features that the whole workspace
-    /// asks for. So what both need is compiled once.
+    /// For the engine: with the profile of the command `local` and the features that the whole workspace asks for, so that
+    /// shared dependencies are compiled once.
     Dev,
-    /// As they are deployed.
+    /// For a deployment.
     Release,
 }
 
 /// Builds the functions. Cargo shows its own progress on stderr.
-pub async fn build(profile: Profile) -> Result<Vec<Built>, String> {
+pub async fn build(profile: Profile) -> Result<Vec<Built>> {
     let mut build = cargo();
     build.args(["build", "--locked", "--manifest-path", WORKSPACE]);
     match profile {
@@ -74,10 +73,11 @@ pub async fn build(profile: Profile) -> Result<Vec<Built>, String> {
         .kill_on_drop(true)
         .output()
         .await
-        .map_err(|error| format!("cargo could not be started: {error}"))?;
-    if !output.status.success() {
-        return Err("the functions could not be built; cargo has said why above".to_owned());
-    }
+        .context("cargo could not be started")?;
+    ensure!(
+        output.status.success(),
+        "the functions could not be built; cargo has printed why"
+    );
     let built: Vec<Built> = Message::parse_stream(output.stdout.as_slice())
         .filter_map(|message| match message.ok()? {
             Message::CompilerArtifact(artifact) => Some(Built {
@@ -88,9 +88,7 @@ pub async fn build(profile: Profile) -> Result<Vec<Built>, String> {
         })
         .filter(|built| FUNCTIONS.contains(&built.name.as_str()))
         .collect();
-    if built.len() == FUNCTIONS.len() {
-        Ok(built)
-    } else {
-        Err(format!("cargo built {built:?}, not the four functions"))
-    }
+    let is_complete = built.len() == FUNCTIONS.len();
+    ensure!(is_complete, "cargo built {built:?}, not the four functions");
+    Ok(built)
 }

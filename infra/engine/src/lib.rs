@@ -1,6 +1,6 @@
 //! AWS on one machine: the deployed template on MiniStack, behind a proxy of our own.
 //!
-//! - [`engine`]: the whole, started and stopped as one.
+//! - [`Engine`]: everything, started and stopped as one.
 //! - [`ministack`]: the process of MiniStack, an emulator of AWS, and deployments on it by CloudFormation.
 //! - [`differences`]: where the local deployment differs from the template.
 //! - [`proxy`]: the one address of all services. It knows which function calls.
@@ -10,10 +10,14 @@
 //! - [`functions`]: the functions' binaries.
 //! - [`python`]: virtual environments with pinned packages.
 //!
-//! Invariants: everything listens on the loopback interface alone; a function's call that its role does not allow never
-//! reaches a service; whatever was started ends with this process.
+//! Invariants: everything listens on the loopback interface alone. A function's call that its role does not allow never
+//! reaches a service. Everything that the engine starts ends with this process.
 
-#![allow(clippy::missing_errors_doc, reason = "the errors are texts for people")]
+#![allow(
+    missing_docs,
+    clippy::missing_errors_doc,
+    reason = "the names say it, and the errors are messages for people"
+)]
 
 pub mod differences;
 pub mod engine;
@@ -27,7 +31,10 @@ pub mod python;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks, also after another thread has panicked with the lock: what stands behind it is whole between two calls.
+pub use self::engine::{Engine, EngineSettings, Names};
+
+/// Locks a mutex, even if another thread panicked while it had the lock: what our mutexes guard is valid between any two
+/// calls.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use anyhow::{Context, Error, Result, anyhow};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Response, header};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -16,42 +17,16 @@ use tokio::process::{Child, Command};
 
 use stack::{ACCOUNT, REGION, Role};
 
-/// MiniStack takes a second or two, but on a busy machine the first import also compiles.
+/// MiniStack starts in a second or two, but the first import compiles, and the machine may be busy.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
-/// Lines of the log that a failed start shows.
+/// How many lines of the log an error shows.
 const SHOWN_LINES: usize = 15;
 
 /// The Python files beside this crate's source.
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
 
-/// Serves MiniStack on a port that the system chooses and tells it on the first line of output. That
-/// leaves no moment in which another process can take the port. The process ends when its standard input
-/// ends, and that end is ours: however we die, MiniStack ends too, and so do the functions, which lose their
-/// Runtime API. `GATEWAY_PORT`, which queue URLs are made of, is the proxy's.
-const SERVE: &str = r#"
-import os, shutil, socket, sys, threading
-def end():
-    os.read(0, 1)
-    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
-    os._exit(0)
-threading.Thread(target=end, daemon=True).start()
-listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-print(listener.getsockname()[1], flush=True)
-import asyncio
-sys.path.insert(0, sys.argv[1])
-import redrive
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
-from ministack.app import app
-config = Config()
-config.bind = [f"fd://{listener.fileno()}"]
-config.keep_alive_timeout = 75
-asyncio.run(serve(app, config))
-"#;
-
-/// Headers that belong to one connection, not to the message (RFC 9110, section 7.6.1), and the
-/// length, which the HTTP client sets itself.
+/// Headers of the connection, not of the message (RFC 9110, section 7.6.1), and the length, which the HTTP client sets.
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -63,43 +38,40 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::PROXY_AUTHORIZATION,
 ];
 
-/// How MiniStack is to run.
 #[derive(Clone, Debug)]
 pub struct MiniStackSettings {
-    /// The interpreter that has MiniStack.
+    /// The Python interpreter with MiniStack.
     pub python: PathBuf,
-    /// An existing folder for `ministack.log`, and for what is gone afterwards.
+    /// An existing folder for `ministack.log` and temporary files.
     pub folder: PathBuf,
     /// The port on 127.0.0.1 that clients know.
     pub proxy_port: u16,
-    /// What the waits of executions are multiplied by; 1 leaves them as they are.
+    /// The factor for the waits of executions.
     pub wait_scale: f64,
-    /// The wait before the second attempt at an event, in seconds. The third comes after twice the wait.
+    /// The wait before the first retry of an event, in seconds. The wait before the second is twice as long.
     pub event_retry_seconds: f64,
 }
 
-/// A MiniStack process and the functions that it has started. All end with [`MiniStack::stop`], when this is
-/// dropped, and when we die.
+/// A MiniStack process and the functions that it has started. They end with [`MiniStack::stop`], when this is dropped,
+/// and when this process dies.
 #[derive(Debug)]
 pub struct MiniStack {
     process: Child,
     upstream: Upstream,
     python: PathBuf,
     log: PathBuf,
-    /// The functions' code, among others. It goes when this is dropped.
+    /// Has the functions' code, among others. Dropping it removes the folder.
     _temporary: TempDir,
 }
 
-/// What is deployed.
+/// What to deploy, as `deploy.py` reads it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Work {
     /// The stack's name.
     pub stack: String,
-    /// The template.
     pub template: Value,
-    /// The values of its parameters.
     pub parameters: BTreeMap<String, String>,
-    /// The functions, by logical id.
+    /// By logical id.
     pub functions: BTreeMap<String, Program>,
     /// The definitions of state machines, by logical id.
     pub definitions: BTreeMap<String, String>,
@@ -110,35 +82,34 @@ pub struct Work {
 pub struct Program {
     /// One of [`crate::functions::FUNCTIONS`].
     pub name: String,
-    /// Where it is.
     pub binary: PathBuf,
-    /// The function's own address of AWS.
+    /// The `AWS_ENDPOINT_URL` of this function alone.
     pub endpoint: String,
 }
 
-/// What has become of a deployment.
+/// The result of a deployment, as `deploy.py` prints it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Deployed {
     /// The stack's outputs.
     pub outputs: BTreeMap<String, String>,
     /// The physical ids of the stack's resources, by logical id.
     pub resources: BTreeMap<String, String>,
-    /// The roles of functions and state machines, by their logical ids.
+    /// The roles of functions and state machines, by the logical ids of these.
     pub roles: BTreeMap<String, Role>,
 }
 
 impl MiniStack {
-    /// Starts MiniStack. It answers a little later; until then calls wait.
-    pub async fn start(settings: &MiniStackSettings) -> Result<Self, String> {
-        let told = |error: std::io::Error| format!("{}: {error}", settings.folder.display());
+    /// Starts MiniStack. Until it answers, calls wait.
+    pub async fn start(settings: &MiniStackSettings) -> Result<Self> {
+        let folder = || settings.folder.display().to_string();
         let log = settings.folder.join("ministack.log");
-        let written = std::fs::File::create(&log).map_err(told)?;
+        let written = std::fs::File::create(&log).with_context(folder)?;
         let temporary = tempfile::Builder::new()
             .prefix("ministack-")
             .tempdir_in(&settings.folder)
-            .map_err(told)?;
+            .with_context(folder)?;
         let mut process = python(&settings.python)
-            .args(["-c", SERVE, PYTHON])
+            .arg(format!("{PYTHON}/serve.py"))
             .env("TMPDIR", temporary.path())
             .env("GATEWAY_PORT", settings.proxy_port.to_string())
             .env("MINISTACK_HOST", "127.0.0.1")
@@ -156,11 +127,11 @@ impl MiniStack {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| format!("{}: {error}", settings.python.display()))?;
+            .with_context(|| settings.python.display().to_string())?;
 
-        let started = tokio::time::timeout(START_LIMIT, port(&mut process)).await;
+        let started = tokio::time::timeout(START_LIMIT, read_port(&mut process)).await;
         let Ok(Some(port)) = started else {
-            return Err(failure(&log, "MiniStack does not start"));
+            return Err(with_log("MiniStack does not start", &log));
         };
         Ok(Self {
             process,
@@ -171,15 +142,14 @@ impl MiniStack {
         })
     }
 
-    /// Where calls to it go.
     #[must_use]
     pub fn upstream(&self) -> &Upstream {
         &self.upstream
     }
 
-    /// Deploys a stack by CloudFormation, or updates it.
-    pub async fn deploy(&self, work: &Work) -> Result<Deployed, String> {
-        let told = |error: std::io::Error| format!("{}: {error}", self.python.display());
+    /// Deploys or updates a stack by CloudFormation.
+    pub async fn deploy(&self, work: &Work) -> Result<Deployed> {
+        let interpreter = || self.python.display().to_string();
         let mut deploying = python(&self.python)
             .arg(format!("{PYTHON}/deploy.py"))
             .env("AWS_ENDPOINT_URL", &self.upstream.base)
@@ -191,22 +161,23 @@ impl MiniStack {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .map_err(told)?;
-        let input = serde_json::to_vec(work).map_err(|error| error.to_string())?;
+            .with_context(interpreter)?;
+        let input = serde_json::to_vec(work)?;
         if let Some(mut stdin) = deploying.stdin.take() {
-            // One that has failed already reads nothing, and says why.
+            // If it has failed already, its output says why.
             let _ = stdin.write_all(&input).await;
         }
-        let output = deploying.wait_with_output().await.map_err(told)?;
+        let output = deploying.wait_with_output().await;
+        let output = output.with_context(interpreter)?;
         if output.status.success() {
-            return serde_json::from_slice(&output.stdout).map_err(|error| error.to_string());
+            return Ok(serde_json::from_slice(&output.stdout)?);
         }
         let why = String::from_utf8_lossy(&output.stderr);
         let fact = format!("the stack {} is not deployed: {}", work.stack, why.trim());
-        Err(failure(&self.log, &fact))
+        Err(with_log(&fact, &self.log))
     }
 
-    /// Ends it and what it has started, and waits until it is gone.
+    /// Stops it and what it has started, and waits until it has ended.
     pub async fn stop(mut self) {
         self.kill();
         let _ = self.process.wait().await;
@@ -216,7 +187,7 @@ impl MiniStack {
     fn kill(&self) {
         let id = self.process.id().and_then(|id| i32::try_from(id).ok());
         if let Some(group) = id.and_then(Pid::from_raw) {
-            // An error means that it is gone already.
+            // An error means that it has ended already.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -228,7 +199,7 @@ impl Drop for MiniStack {
     }
 }
 
-/// An interpreter that inherits nothing but `PATH`.
+/// A Python that inherits only `PATH`.
 fn python(interpreter: &Path) -> Command {
     let mut command = Command::new(interpreter);
     command
@@ -240,20 +211,21 @@ fn python(interpreter: &Path) -> Command {
     command
 }
 
-/// The port that is served, or `None` when the process ended before it said one.
-async fn port(process: &mut Child) -> Option<u16> {
+/// The port that the process serves, or `None` if it ended before it printed one.
+async fn read_port(process: &mut Child) -> Option<u16> {
     let mut lines = BufReader::new(process.stdout.take()?).lines();
     let port = lines.next_line().await.ok()??.trim().parse().ok()?;
-    // Unread output would one day block the process.
+    // A full pipe would block the process.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     Some(port)
 }
 
-fn failure(log: &Path, fact: &str) -> String {
+/// An error with the end of MiniStack's log.
+fn with_log(fact: &str, log: &Path) -> Error {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
-    format!(
+    anyhow!(
         "{fact}\nIf Python was upgraded since the last run, delete the python-* folder beside {}. The log ends:\n{}",
         log.display(),
         last.join("\n")
@@ -268,26 +240,23 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    fn new(port: u16) -> Result<Self, String> {
+    fn new(port: u16) -> Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self {
-            client,
-            base: format!("http://127.0.0.1:{port}"),
-        })
+            .build()?;
+        let base = format!("http://127.0.0.1:{port}");
+        Ok(Self { client, base })
     }
 
-    /// Passes a request on as it is and returns the answer as it is.
+    /// Passes on a request and returns the answer.
     pub(crate) async fn forward(
         &self,
         method: Method,
         path_and_query: &str,
         headers: &HeaderMap,
         body: Vec<u8>,
-    ) -> Result<Response<Body>, reqwest::Error> {
+    ) -> Result<Response<Body>> {
         let mut sent = headers.clone();
         without_hop_by_hop(&mut sent);
         let mut received = self
@@ -301,7 +270,7 @@ impl Upstream {
         *answer.status_mut() = received.status();
         *answer.headers_mut() = std::mem::take(received.headers_mut());
         without_hop_by_hop(answer.headers_mut());
-        // A page of another origin has no business here.
+        // Pages of other origins must not read answers.
         answer
             .headers_mut()
             .remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
@@ -310,9 +279,9 @@ impl Upstream {
     }
 
     /// The lines in a log group that contain a text, each invocation's in order.
-    pub async fn log_lines(&self, group: &str, containing: &str) -> Result<Vec<String>, String> {
-        let input =
-            json!({ "logGroupName": group, "filterPattern": json!(containing).to_string() });
+    pub async fn log_lines(&self, group: &str, containing: &str) -> Result<Vec<String>> {
+        let pattern = json!(containing).to_string();
+        let input = json!({ "logGroupName": group, "filterPattern": pattern });
         let answer = self
             .client
             .post(&self.base)
@@ -322,13 +291,11 @@ impl Upstream {
             .send()
             .await
             .and_then(reqwest::Response::error_for_status)
-            .map_err(|error| format!("the log group {group}: {error}"))?;
-        let answer = answer.bytes().await.map_err(|error| error.to_string())?;
-        let answer: Value = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
+            .with_context(|| format!("the log group {group}"))?;
+        let answer: Value = serde_json::from_slice(&answer.bytes().await?)?;
         let events = answer["events"].as_array().into_iter().flatten();
-        Ok(events
-            .filter_map(|event| event["message"].as_str().map(str::to_owned))
-            .collect())
+        let messages = events.filter_map(|event| event["message"].as_str());
+        Ok(messages.map(str::to_owned).collect())
     }
 }
 

@@ -1,9 +1,8 @@
-//! The one address that clients and functions know. It knows which function calls, refuses what the function's role does
-//! not allow and what comes from elsewhere, lets faults happen, and passes the call on: to our Managed Flink, or to
-//! MiniStack.
+//! The one address of all services. The proxy knows which function calls, refuses what the function's role does not
+//! allow and what web pages send, applies faults, and passes the call on: to our Managed Flink, or to MiniStack.
 //!
-//! A function's own address is `<endpoint>/_caller/<function>/<process id>`; who calls under none of these is a client. What a
-//! function is allowed is judged, what a client does is not.
+//! A function's own address is `<endpoint>/_caller/<function>/<process id>`. Every other caller is a client. Permissions
+//! and faults apply to functions alone.
 
 mod answer;
 mod call;
@@ -12,6 +11,7 @@ mod caller;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
+use anyhow::{Context, Result};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -27,25 +27,25 @@ use self::answer::{JSON_1_1, error_of, respond, with_request_id};
 use self::call::{Call, Service, access, classify};
 pub use self::caller::CALLER;
 use self::caller::{caller, guard};
-use crate::engine::Names;
+use crate::Names;
 use crate::faults::{FaultKind, Faults};
 use crate::lock;
 use crate::ministack::Upstream;
 use crate::msf::Emulator;
 use crate::permissions::Permissions;
 
-/// No service behind the proxy takes more than Lambda's 6 MB, but a function's package may be larger.
+/// Enough for a function's package. Other requests have at most the 6 MB of Lambda.
 const BODY_LIMIT: usize = 64 * 1024 * 1024;
 /// Where a client finds the names of what is deployed.
 pub(crate) const NAMES: &str = "/_names";
 
-/// A port on 127.0.0.1 that is not served yet.
+/// A listener on 127.0.0.1 that does not serve yet.
 pub(crate) struct Bound {
     listener: TcpListener,
     port: u16,
 }
 
-/// A proxy that is served until this is dropped.
+/// A proxy, which serves until it is dropped.
 pub struct Proxy {
     services: Arc<Services>,
     server: JoinHandle<std::io::Result<()>>,
@@ -61,15 +61,14 @@ struct Services {
 }
 
 impl Bound {
-    /// Takes the port, or a free one.
-    pub(crate) async fn new(port: Option<u16>) -> Result<Self, String> {
+    /// Binds the port, or a free one.
+    pub(crate) async fn new(port: Option<u16>) -> Result<Self> {
         let wanted = port.unwrap_or(0);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).await;
-        let listener = listener.map_err(|error| {
-            format!("port {wanted} of 127.0.0.1: {error}. Another engine may be running; choose another port")
+        let listener = listener.with_context(|| {
+            format!("port {wanted} of 127.0.0.1 cannot be used (another engine may be running; choose another port)")
         })?;
-        let address = listener.local_addr().map_err(|error| error.to_string())?;
-        let port = address.port();
+        let port = listener.local_addr()?.port();
         Ok(Self { listener, port })
     }
 
@@ -77,12 +76,12 @@ impl Bound {
         self.port
     }
 
-    /// What a client sets as `AWS_ENDPOINT_URL`.
+    /// `AWS_ENDPOINT_URL` for a client.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// What a process of the function has as `AWS_ENDPOINT_URL`, without the process.
+    /// `AWS_ENDPOINT_URL` for a process of the function, without the process id.
     pub(crate) fn endpoint_of(&self, function: &str) -> String {
         format!("{}{CALLER}{function}", self.endpoint())
     }
@@ -103,7 +102,7 @@ impl Bound {
             ministack,
         });
         let app = Router::new().fallback(serve).with_state(services.clone());
-        // Without this, small answers wait 40 ms for the client's acknowledgement.
+        // Otherwise small answers wait 40 ms for the client's acknowledgement.
         let listener = self
             .listener
             .tap_io(|connection| drop(connection.set_nodelay(true)));
@@ -113,28 +112,25 @@ impl Bound {
 }
 
 impl Proxy {
-    /// Faults for tests.
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.services.faults
     }
 
-    /// What each function may do.
     #[must_use]
     pub fn permissions(&self) -> &Permissions {
         &self.services.permissions
     }
 
-    /// Managed Flink.
     #[must_use]
     pub fn emulator(&self) -> &Mutex<Emulator> {
         &self.services.emulator
     }
 
-    /// Ends it, and waits until the port is free.
+    /// Stops it and waits until the port is free.
     pub(crate) async fn stop(mut self) {
         self.server.abort();
-        // An error says that it was aborted.
+        // The error is that it was aborted.
         let _ = (&mut self.server).await;
     }
 }
@@ -147,8 +143,8 @@ impl Drop for Proxy {
 
 async fn serve(State(services): State<Arc<Services>>, request: Request) -> Response<Body> {
     let (mut head, body) = request.into_parts();
-    if let Err(foreign) = guard(services.port, &head.headers) {
-        return respond(StatusCode::FORBIDDEN, foreign, "text/plain");
+    if let Err(reason) = guard(services.port, &head.headers) {
+        return respond(StatusCode::FORBIDDEN, reason, "text/plain");
     }
     if head.uri.path() == NAMES {
         return Json(&services.names).into_response();
@@ -157,13 +153,10 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
         return respond(StatusCode::PAYLOAD_TOO_LARGE, Vec::new(), "text/plain");
     };
     let body = Vec::from(body);
-    let caller = match caller(&head.uri) {
-        Some((caller, rest)) => {
-            head.uri = rest;
-            Some(caller)
-        }
-        None => None,
-    };
+    let caller = caller(&head.uri).map(|(caller, rest)| {
+        head.uri = rest;
+        caller
+    });
     let call = classify(&head.headers, &body);
     let Some(caller) = caller else {
         return services.dispatch(&call, &head, body).await;
@@ -214,8 +207,8 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
     }
 }
 
-/// Closes the connection without an answer: the task that serves it unwinds, and the socket with it.
-/// A panic would do the same, and print.
+/// Closes the connection without an answer: the task that serves it unwinds and drops the socket. A panic would also
+/// print.
 fn drop_connection() -> ! {
     std::panic::resume_unwind(Box::new("a fault dropped the connection"))
 }
@@ -245,11 +238,11 @@ impl Services {
 
     async fn pass_on(&self, call: &Call, head: &Parts, body: Vec<u8>) -> Response<Body> {
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-        let passed = self
+        let forward = self
             .ministack
             .forward(head.method.clone(), path, &head.headers, body);
-        passed.await.unwrap_or_else(|error| {
-            let message = format!("MiniStack: {error}");
+        forward.await.unwrap_or_else(|error| {
+            let message = format!("MiniStack: {error:#}");
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             error_of(
                 call.service,

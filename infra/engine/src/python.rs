@@ -1,4 +1,4 @@
-//! Pythons of our own with pinned packages, below the target folder.
+//! Virtual environments with pinned packages, in the target folder.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -6,94 +6,90 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-/// Packages that are installed together, pinned with their hashes. A file `.in` beside each list says
-/// what it was made of, by `uv pip compile --universal --generate-hashes`.
+/// Packages that are installed together, pinned with their hashes. `uv pip compile --universal --generate-hashes` made
+/// each list from the file `.in` beside it.
 #[derive(Clone, Copy, Debug)]
 pub struct Packages {
     /// For people.
     pub name: &'static str,
-    /// The list, one package a line.
+    /// The list, in the format of pip.
     pub requirements: &'static str,
 }
 
-/// What the engine runs on, and SAM's translator.
+/// MiniStack, SAM's translator, and what `deploy.py` needs.
 pub const MINISTACK: Packages = Packages {
     name: "MiniStack",
     requirements: include_str!("../python/ministack.txt"),
 };
 
-/// What judges the emulator of Managed Flink. MiniStack needs an older one.
+/// For the tests of our Managed Flink. It is newer than the botocore that MiniStack needs.
 pub const BOTOCORE: Packages = Packages {
     name: "botocore",
     requirements: include_str!("../python/botocore.txt"),
 };
 
-/// Lines of pip's output that a failure shows.
+/// How many lines of pip's output an error shows.
 const SHOWN_LINES: usize = 15;
 
-/// How far an installation is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Packages seen so far, at most `total`.
     pub done: usize,
-    /// Packages in all.
     pub total: usize,
-    /// The package at hand; empty when all is done.
+    /// The current package; empty at the end.
     pub package: String,
 }
 
-/// Makes a virtual environment `<target>/local/python-<hash of the requirements>` and returns its
-/// interpreter, at once if it is there already.
+/// Makes a virtual environment `<target>/local/python-<hash of the requirements>`, if there is none, and returns its
+/// interpreter.
 ///
-/// A file in the environment says that it is whole, so an interrupted installation is started anew.
-/// A second process waits for the first. `progress` is called only when something is installed.
+/// A file in the environment marks it as complete, so an interrupted installation is repeated. A second process waits for
+/// the first. `progress` is called only if something is installed.
 pub async fn install(
     target: &Path,
     packages: Packages,
     progress: impl Fn(Progress),
-) -> Result<PathBuf, String> {
+) -> Result<PathBuf> {
     let folder = target.join("local");
     let home = folder.join(format!("python-{:016x}", hash(packages.requirements)));
-    let (python, whole) = (home.join("bin/python"), home.join("whole"));
-    if whole.exists() && python.exists() {
+    let (python, complete) = (home.join("bin/python"), home.join("whole"));
+    if complete.exists() && python.exists() {
         return Ok(python);
     }
 
-    fs::create_dir_all(&folder).map_err(|error| told(&folder, &error))?;
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let lock = lock(home.with_extension("lock")).await?;
-    if whole.exists() && python.exists() {
+    if complete.exists() && python.exists() {
         return Ok(python);
     }
     if home.exists() {
-        fs::remove_dir_all(&home).map_err(|error| told(&home, &error))?;
+        fs::remove_dir_all(&home).with_context(|| home.display().to_string())?;
     }
     make_venv(&home, &lock).await?;
     install_packages(&python, &home, packages, &lock, progress).await?;
-    File::create(&whole).map_err(|error| told(&whole, &error))?;
+    File::create(&complete).with_context(|| complete.display().to_string())?;
     Ok(python)
 }
 
-/// Waits for the lock. It lasts as long as the file, or a copy of it, is open anywhere.
-async fn lock(path: PathBuf) -> Result<File, String> {
+/// Waits for the lock, which lasts as long as the file, or a copy of it, is open anywhere.
+async fn lock(path: PathBuf) -> Result<File> {
     let waiting = tokio::task::spawn_blocking(move || {
-        let file = File::create(&path).map_err(|error| told(&path, &error))?;
-        file.lock().map_err(|error| told(&path, &error))?;
-        Ok(file)
+        let locked = File::create(&path).and_then(|file| file.lock().map(|()| file));
+        locked.with_context(|| path.display().to_string())
     });
-    waiting.await.map_err(|error| error.to_string())?
+    waiting.await?
 }
 
-/// The lock as a child's standard input: an orphan that goes on writing after we were killed
-/// still holds it.
-fn held_by_child(lock: &File) -> Result<Stdio, String> {
-    let copy = lock.try_clone().map_err(|error| error.to_string())?;
-    Ok(Stdio::from(copy))
+/// The lock as a child's standard input: a child that outlives us still holds it while it writes.
+fn held_by_child(lock: &File) -> Result<Stdio> {
+    Ok(lock.try_clone()?.into())
 }
 
-async fn make_venv(home: &Path, lock: &File) -> Result<(), String> {
+async fn make_venv(home: &Path, lock: &File) -> Result<()> {
     let made = Command::new("python3")
         .args(["-m", "venv"])
         .arg(home)
@@ -101,17 +97,15 @@ async fn make_venv(home: &Path, lock: &File) -> Result<(), String> {
         .kill_on_drop(true)
         .output()
         .await
-        .map_err(|error| {
-            format!("python3 does not start ({error}). Install Python 3.10 or later, on Debian and Ubuntu: apt install python3 python3-venv")
-        })?;
+        .context("python3 does not start (install Python 3.10 or later, on Debian and Ubuntu: apt install python3 python3-venv)")?;
     if made.status.success() {
         return Ok(());
     }
-    let said = [made.stdout, made.stderr].concat();
-    Err(format!(
+    let output = [made.stdout, made.stderr].concat();
+    bail!(
         "python3 cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv\n{}",
-        String::from_utf8_lossy(&said).trim_end()
-    ))
+        String::from_utf8_lossy(&output).trim_end()
+    )
 }
 
 async fn install_packages(
@@ -120,11 +114,11 @@ async fn install_packages(
     packages: Packages,
     lock: &File,
     progress: impl Fn(Progress),
-) -> Result<(), String> {
+) -> Result<()> {
     let requirements = home.join("requirements.txt");
-    fs::write(&requirements, packages.requirements).map_err(|error| told(&requirements, &error))?;
-    // `2>&1` keeps the order of pip's complaints. Byte code is left to the first import, which
-    // needs a twentieth of what pip would compile.
+    fs::write(&requirements, packages.requirements)
+        .with_context(|| requirements.display().to_string())?;
+    // `2>&1` keeps pip's messages in order. The first import compiles byte code, a twentieth of what pip would compile.
     let mut pip = Command::new("sh")
         .args(["-c", r#"exec "$0" -m pip install "$@" 2>&1"#])
         .arg(python)
@@ -140,7 +134,7 @@ async fn install_packages(
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| format!("pip does not start: {error}"))?;
+        .context("pip does not start")?;
 
     let total = pinned(packages.requirements);
     let mut done = 0;
@@ -162,13 +156,13 @@ async fn install_packages(
             }
         }
     }
-    let status = pip.wait().await.map_err(|error| error.to_string())?;
+    let status = pip.wait().await?;
     if !status.success() {
         let last = last.into_iter().collect::<Vec<_>>().join("\n");
-        return Err(format!(
-            "pip could not install {} ({status}). Check the network and pip's configuration (pip config list), then run the command again. pip said last:\n{last}",
+        bail!(
+            "pip could not install {} ({status}). Check the network and pip's configuration (pip config list), then run the command again. The end of pip's output:\n{last}",
             packages.name
-        ));
+        );
     }
     progress(Progress {
         done: total,
@@ -186,7 +180,7 @@ fn pinned(requirements: &str) -> usize {
         .count()
 }
 
-/// The package that this line of pip's output begins with.
+/// The package that pip begins with, according to a line of its output.
 fn collected(line: &str) -> Option<&str> {
     let requirement = line
         .strip_prefix("Collecting ")
@@ -194,15 +188,11 @@ fn collected(line: &str) -> Option<&str> {
     requirement.split("==").next()
 }
 
-/// Another algorithm in another Rust release costs an installation, no more.
+/// If another Rust release changes the algorithm, the packages are installed again.
 fn hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
-}
-
-fn told(path: &Path, error: &std::io::Error) -> String {
-    format!("{}: {error}", path.display())
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
-//! What `infra/template.yaml` and the state machine's definition say, for everything that is derived from them.
+//! What `infra/template.yaml` and the state machine's definition contain, for everything that is derived from them.
 //!
 //! - [`template`]: the template with its parameters, conditions and intrinsic functions resolved.
-//! - [`definition`]: the definition, filled in as a deployment does, and as a diagram.
-//! - [`stack`]: the functions, roles, rule and definition of one deployment.
+//! - [`definition`]: the definition with its substitutions, and as a diagram.
+//! - [`stack`]: the functions, roles, failure rule and definition of a deployment.
 //!
 //! Invariant: nothing here starts a process or opens a connection.
 
-#![allow(clippy::missing_errors_doc, reason = "the errors are texts for people")]
+#![allow(
+    missing_docs,
+    clippy::missing_errors_doc,
+    reason = "the names say it, and the errors are messages for people"
+)]
 
 pub mod definition;
 pub mod stack;

@@ -1,57 +1,77 @@
-//! What the template deploys, as the engine and the tests need it: functions, roles, rule, definition; and the template as
-//! it is deployed locally. Nothing of it is written here a second time.
+//! What the template deploys, as the engine and the tests need it: functions, roles, failure rule and definition. All of
+//! it is read from the template.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::definition;
+use crate::definition::{DEFINITION, fill_in};
 use crate::template::{Deployment, TEMPLATE, Template};
 
-/// The only Region. Version 1 of the aws CLI has no address of its own for SQS in it, which it would prefer to
+/// The only Region. It is one in which SQS has no legacy endpoint: version 1 of the aws CLI prefers a legacy endpoint to
 /// `AWS_ENDPOINT_URL`.
 pub const REGION: &str = "eu-central-2";
 /// The only account.
 pub const ACCOUNT: &str = "123456789012";
 
-/// As an application's name: every application. On AWS a stack is one application's.
+/// As an application's name: every application. On AWS a stack serves one application.
 pub const EVERY_APPLICATION: &str = "*";
 
 /// The stack's name.
 pub const STACK: &str = "snapshot-manager";
 
-/// What Lambda waits before it runs a failed event again: one minute, then two.
+/// The waits before Lambda's first and second retry of an event.
 pub const AWS_RETRY_DELAYS: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
 
-/// A function as the template has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionSettings {
-    /// Its environment, beside what Lambda itself sets.
+    /// Without the variables that Lambda itself sets.
     pub environment: Vec<(String, String)>,
-    /// How long an invocation may take.
     pub timeout: Duration,
-    /// How often an event that fails is tried again, at most twice.
+    /// How often a failed event is retried, at most twice.
     pub event_retries: usize,
-    /// The ARN of the queue that gets the events on which the last attempt has failed.
+    /// The ARN of the queue for events whose last attempt has failed.
     pub failure_destination: Option<String>,
 }
 
-/// What a caller may do.
+impl FunctionSettings {
+    fn read(properties: &Value) -> Result<Self> {
+        let environment = properties["Environment"]["Variables"].as_object();
+        let environment = environment.into_iter().flatten();
+        let events = &properties["EventInvokeConfig"];
+        Ok(Self {
+            environment: environment
+                .map(|(name, value)| Ok((name.clone(), scalar(value)?)))
+                .collect::<Result<_>>()?,
+            timeout: Duration::from_secs(number(&properties["Timeout"])?),
+            event_retries: match &events["MaximumRetryAttempts"] {
+                // Lambda's default.
+                Value::Null => 2,
+                retries => number(retries)?,
+            },
+            failure_destination: match &events["DestinationConfig"]["OnFailure"]["Destination"] {
+                Value::Null => None,
+                destination => Some(scalar(destination)?),
+            },
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Role {
-    /// The ARN of the role.
     pub arn: String,
-    /// Its policies' documents.
+    /// The documents of its policies.
     pub policies: Vec<Value>,
 }
 
-/// The `EventBridge` rule on "Step Functions Execution Status Change".
+/// The `EventBridge` rule for "Step Functions Execution Status Change".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailureRule {
-    /// ARNs of the state machines whose executions it matches.
+    /// The ARNs of the state machines whose executions it matches.
     pub state_machines: Vec<String>,
     /// The statuses that it matches.
     pub statuses: Vec<String>,
@@ -73,7 +93,7 @@ impl From<Template> for Stack {
 
 impl Stack {
     /// The stack of an application, or of [`EVERY_APPLICATION`].
-    pub fn of(application: &str) -> Result<Self, String> {
+    pub fn of(application: &str) -> Result<Self> {
         let deployment = Deployment {
             stack: STACK.to_owned(),
             region: REGION.to_owned(),
@@ -83,62 +103,38 @@ impl Stack {
         Template::read(TEMPLATE, deployment).map(Self)
     }
 
-    /// The template.
     #[must_use]
     pub fn template(&self) -> &Template {
         &self.0
     }
 
-    /// The only resource of a type.
-    pub fn only(&self, kind: &str) -> Result<&str, String> {
+    /// The logical id of the only resource of a type.
+    pub fn only(&self, kind: &str) -> Result<&str> {
         match self.0.of_type(kind)?.as_slice() {
             [id] => Ok(id),
-            found => Err(format!("the template has {found:?} of the type {kind}")),
+            found => bail!("the template has {found:?} of the type {kind}, not one"),
         }
     }
 
-    /// The functions by name: how Lambda runs them.
-    pub fn functions(&self) -> Result<BTreeMap<String, FunctionSettings>, String> {
-        let ids = self.0.of_type("AWS::Serverless::Function")?;
-        let functions = ids.into_iter().map(|id| {
-            let name = self.0.name_of(id)?;
-            let properties = self.0.properties(id)?;
-            let environment = properties["Environment"]["Variables"].as_object();
-            let events = &properties["EventInvokeConfig"];
-            let destination = &events["DestinationConfig"]["OnFailure"]["Destination"];
-            let settings = FunctionSettings {
-                environment: environment
-                    .into_iter()
-                    .flatten()
-                    .map(|(name, value)| Ok((name.clone(), text(id, value)?)))
-                    .collect::<Result<_, String>>()?,
-                timeout: Duration::from_secs(number(id, &properties["Timeout"])?),
-                event_retries: match &events["MaximumRetryAttempts"] {
-                    // Without a configuration of its own Lambda tries twice more.
-                    Value::Null => 2,
-                    retries => number(id, retries)?,
-                },
-                failure_destination: match destination {
-                    Value::Null => None,
-                    destination => Some(text(id, destination)?),
-                },
-            };
-            Ok((name, settings))
+    /// The settings of each function, by the function's name.
+    pub fn functions(&self) -> Result<BTreeMap<String, FunctionSettings>> {
+        let ids = self.0.of_type("AWS::Serverless::Function")?.into_iter();
+        let functions = ids.map(|id| {
+            let settings = FunctionSettings::read(&self.0.properties(id)?);
+            Ok((self.0.name_of(id)?, settings.context(id.to_owned())?))
         });
         functions.collect()
     }
 
     /// The role of each function, by the function's name.
-    pub fn function_roles(&self) -> Result<BTreeMap<String, Role>, String> {
-        let ids = self.0.of_type("AWS::Serverless::Function")?;
-        let roles = ids
-            .into_iter()
-            .map(|id| Ok((self.0.name_of(id)?, self.role_of(id)?)));
+    pub fn function_roles(&self) -> Result<BTreeMap<String, Role>> {
+        let ids = self.0.of_type("AWS::Serverless::Function")?.into_iter();
+        let roles = ids.map(|id| Ok((self.0.name_of(id)?, self.role_of(id)?)));
         roles.collect()
     }
 
-    /// The role that a function or machine names.
-    pub fn role_of(&self, id: &str) -> Result<Role, String> {
+    /// The role of a function or state machine, by its logical id.
+    pub fn role_of(&self, id: &str) -> Result<Role> {
         let properties = self.0.properties(id)?;
         let arn = properties["Role"].as_str().unwrap_or_default();
         for role in self.0.of_type("AWS::IAM::Role")? {
@@ -146,11 +142,11 @@ impl Stack {
                 return self.role(role);
             }
         }
-        Err(format!("{id} has the role {arn}, which the template lacks"))
+        bail!("{id} has the role {arn}, which is not in the template")
     }
 
-    /// A role by its logical id, with the policies that are attached to it elsewhere.
-    pub fn role(&self, id: &str) -> Result<Role, String> {
+    /// A role by its logical id, with the policies that other resources attach to it.
+    pub fn role(&self, id: &str) -> Result<Role> {
         let name = self.0.name_of(id)?;
         let properties = self.0.properties(id)?;
         let own = properties["Policies"].as_array().into_iter().flatten();
@@ -161,52 +157,37 @@ impl Stack {
                 policies.push(attached["PolicyDocument"].clone());
             }
         }
-        Ok(Role {
-            arn: self.0.arn_of(id)?,
-            policies,
-        })
+        let arn = self.0.arn_of(id)?;
+        Ok(Role { arn, policies })
     }
 
-    /// The rule on executions that do not succeed.
-    pub fn failure_rule(&self) -> Result<FailureRule, String> {
+    /// The rule for executions that do not succeed.
+    pub fn failure_rule(&self) -> Result<FailureRule> {
         let id = self.only("AWS::Events::Rule")?;
         let rule = self.0.properties(id)?;
-        let [target] = rule["Targets"].as_array().map_or(&[][..], Vec::as_slice) else {
-            return Err(format!("{id} has not exactly one target"));
+        self.read_rule(&rule).context(id.to_owned())
+    }
+
+    fn read_rule(&self, rule: &Value) -> Result<FailureRule> {
+        let Some([target]) = rule["Targets"].as_array().map(Vec::as_slice) else {
+            bail!("it does not have exactly one target");
         };
-        only_known(id, &rule, &["Description", "EventPattern", "Targets"])?;
-        only_known(
-            id,
-            &rule["EventPattern"],
-            &["source", "detail-type", "detail"],
-        )?;
-        only_known(
-            id,
-            &rule["EventPattern"]["detail"],
-            &["status", "stateMachineArn"],
-        )?;
-        only_known(
-            id,
-            target,
-            &["Id", "Arn", "RetryPolicy", "DeadLetterConfig"],
-        )?;
-        let texts = |value: &Value| -> Result<Vec<String>, String> {
-            let texts = value.as_array().into_iter().flatten();
-            texts.map(|value| text(id, value)).collect()
-        };
-        let function_arn = text(id, &target["Arn"])?;
-        let dead_letter_queue = text(id, &target["DeadLetterConfig"]["Arn"])?;
-        let detail = &rule["EventPattern"]["detail"];
+        let pattern = &rule["EventPattern"];
+        let detail = &pattern["detail"];
+        refuse_other_fields(rule, &["Description", "EventPattern", "Targets"])?;
+        refuse_other_fields(pattern, &["source", "detail-type", "detail"])?;
+        refuse_other_fields(detail, &["status", "stateMachineArn"])?;
+        refuse_other_fields(target, &["Id", "Arn", "RetryPolicy", "DeadLetterConfig"])?;
         Ok(FailureRule {
-            state_machines: texts(&detail["stateMachineArn"])?,
-            statuses: texts(&detail["status"])?,
-            function_policy: self.function_policy(&function_arn)?,
-            queue_policy: self.queue_policy(&dead_letter_queue)?,
+            state_machines: scalars(&detail["stateMachineArn"])?,
+            statuses: scalars(&detail["status"])?,
+            function_policy: self.function_policy(&scalar(&target["Arn"])?)?,
+            queue_policy: self.queue_policy(&scalar(&target["DeadLetterConfig"]["Arn"])?)?,
         })
     }
 
-    /// The resource policy that a function's permissions make.
-    fn function_policy(&self, function_arn: &str) -> Result<Value, String> {
+    /// The resource policy that a function's permissions make up.
+    fn function_policy(&self, function_arn: &str) -> Result<Value> {
         let mut statements = Vec::new();
         for id in self.0.of_type("AWS::Lambda::Permission")? {
             let permission = self.0.properties(id)?;
@@ -224,7 +205,7 @@ impl Stack {
         Ok(json!({"Version": "2012-10-17", "Statement": statements}))
     }
 
-    fn queue_policy(&self, queue_arn: &str) -> Result<Value, String> {
+    fn queue_policy(&self, queue_arn: &str) -> Result<Value> {
         let name = queue_arn.rsplit(':').next().unwrap_or_default();
         for id in self.0.of_type("AWS::SQS::QueuePolicy")? {
             let policy = self.0.properties(id)?;
@@ -237,38 +218,41 @@ impl Stack {
         Ok(json!({"Version": "2012-10-17", "Statement": []}))
     }
 
-    /// The definition as it is deployed.
-    pub fn definition(&self) -> Result<String, String> {
-        let machine = self
-            .0
-            .properties(self.only("AWS::Serverless::StateMachine")?)?;
-        let substitutions = &machine["DefinitionSubstitutions"];
-        definition::fill_in(definition::DEFINITION, |name| {
-            let value = substitutions[name].as_str().map(str::to_owned);
-            value.ok_or_else(|| format!("DefinitionSubstitutions has no {name}"))
+    /// The definition with the template's substitutions.
+    pub fn definition(&self) -> Result<String> {
+        let machine = self.only("AWS::Serverless::StateMachine")?;
+        let machine = self.0.properties(machine)?;
+        fill_in(DEFINITION, |name| {
+            let value = machine["DefinitionSubstitutions"][name].as_str();
+            let value = value.with_context(|| format!("DefinitionSubstitutions has no {name}"))?;
+            Ok(value.to_owned())
         })
     }
 }
 
-/// A text, or a number or boolean where one is wanted as text.
-fn text(id: &str, value: &Value) -> Result<String, String> {
+/// A string, or a number or boolean where the template wants a string.
+fn scalar(value: &Value) -> Result<String> {
     match value {
-        Value::String(text) => Ok(text.clone()),
+        Value::String(string) => Ok(string.clone()),
         Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
-        other => Err(format!("{id}: {other} is not understood here")),
+        other => bail!("{other} is not a string, number or boolean"),
     }
 }
 
-fn number<T: FromStr>(id: &str, value: &Value) -> Result<T, String> {
-    let number = text(id, value)?.parse();
-    number.map_err(|_| format!("{id}: {value} is no such number"))
+fn scalars(value: &Value) -> Result<Vec<String>> {
+    let values = value.as_array().into_iter().flatten();
+    values.map(scalar).collect()
 }
 
-/// Refuses what the engine would not act upon.
-fn only_known(id: &str, value: &Value, known: &[&str]) -> Result<(), String> {
-    let mut fields = value.as_object().into_iter().flatten();
-    match fields.find(|(name, _)| !known.contains(&name.as_str())) {
-        Some((name, _)) => Err(format!("{id}: {name} is not known here")),
-        None => Ok(()),
+fn number<T: FromStr>(value: &Value) -> Result<T> {
+    let number = scalar(value)?.parse::<T>().ok();
+    number.with_context(|| format!("{value} is not a number in the range"))
+}
+
+/// Refuses a field that the engine would not act on.
+fn refuse_other_fields(value: &Value, known: &[&str]) -> Result<()> {
+    for (name, _) in value.as_object().into_iter().flatten() {
+        ensure!(known.contains(&name.as_str()), "{name} is not supported");
     }
+    Ok(())
 }

@@ -11,33 +11,60 @@ use regex_lite::Regex;
 use schemars::schema_for;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stack::Role;
-use stack::Stack;
 use stack::template::{Deployment, TEMPLATE, Template};
+use stack::{ACCOUNT, REGION, STACK, Stack};
 
 /// The template with parameters beside the application's name.
 fn deployed(parameters: &[(&str, &str)]) -> Template {
     let all = [("ApplicationName", "orders")];
     let all = all.iter().chain(parameters);
-    Template::read(
-        TEMPLATE,
-        Deployment {
-            stack: "snapshot-manager".to_owned(),
-            region: "eu-central-2".to_owned(),
-            account: "123456789012".to_owned(),
-            parameters: all
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-        },
-    )
-    .unwrap()
+    let deployment = Deployment {
+        stack: STACK.to_owned(),
+        region: REGION.to_owned(),
+        account: ACCOUNT.to_owned(),
+        parameters: all
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+    };
+    Template::read(TEMPLATE, deployment).unwrap()
 }
 
-fn resources(template: &Template) -> Vec<(String, Value)> {
-    let all = template.document()["Resources"].as_object().unwrap();
-    all.iter()
-        .map(|(id, resource)| (id.clone(), resource.clone()))
-        .collect()
+fn str_of(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+/// A string, or a scalar as one.
+fn string_of(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().unwrap().iter()
+}
+
+fn names(value: &Value) -> impl Iterator<Item = &String> {
+    value.as_object().unwrap().keys()
+}
+
+/// Asserts that a value has every field that is expected. It may have others.
+#[track_caller]
+fn assert_has(what: &str, value: &Value, expected: &Value) {
+    match expected {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                assert_has(&format!("{what}.{name}"), &value[name], field);
+            }
+        }
+        other => assert_eq!(value, other, "{what}"),
+    }
+}
+
+/// As [`assert_has`], of a resource's properties.
+#[track_caller]
+fn assert_resource_has(template: &Template, id: &str, expected: &Value) {
+    assert_has(id, &template.properties(id).unwrap(), expected);
 }
 
 fn schedule(template: &Template) -> Value {
@@ -55,10 +82,10 @@ fn everything_resolves_with_the_application_alone_and_with_every_parameter_given
     ];
     for parameters in [&[][..], &given[..]] {
         let template = deployed(parameters);
-        for (id, _) in resources(&template) {
-            template.properties(&id).unwrap();
+        for id in names(&template.document()["Resources"]) {
+            template.properties(id).unwrap();
         }
-        for output in template.document()["Outputs"].as_object().unwrap().keys() {
+        for output in names(&template.document()["Outputs"]) {
             assert!(!template.output(output).unwrap().contains("${"), "{output}");
         }
     }
@@ -89,22 +116,16 @@ fn conditions_leave_out_what_is_not_wanted() {
 fn every_parameter_is_described_and_bounded_and_only_the_application_is_required() {
     for (name, parameter) in deployed(&[]).document()["Parameters"].as_object().unwrap() {
         assert!(parameter["Description"].is_string(), "{name}");
-        let default = match &parameter["Default"] {
-            Value::Null => {
-                assert_eq!(name, "ApplicationName");
-                continue;
-            }
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
+        let default = &parameter["Default"];
+        assert_eq!(default.is_null(), name == "ApplicationName", "{name}");
+        if default.is_null() {
+            continue;
+        }
+        let default = string_of(default);
         let is_allowed = if let Some(pattern) = parameter["AllowedPattern"].as_str() {
             Regex::new(pattern).unwrap().is_match(&default)
-        } else if let Some(values) = parameter["AllowedValues"].as_array() {
-            let values = values.iter().map(|value| match value {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            });
-            values.collect::<Vec<_>>().contains(&default)
+        } else if parameter["AllowedValues"].is_array() {
+            items(&parameter["AllowedValues"]).any(|value| string_of(value) == default)
         } else {
             let bound = |name: &str| parameter[name].as_i64().unwrap();
             (bound("MinValue")..=bound("MaxValue")).contains(&default.parse().unwrap())
@@ -165,12 +186,11 @@ fn a_parameter_takes_what_it_is_meant_for_and_nothing_that_breaks_out_of_it() {
         ("RecordRetentionDays", &["", "1", "400"], &["0", "-1", "x"]),
     ] {
         let pattern = &template.document()["Parameters"][name]["AllowedPattern"];
-        let pattern = Regex::new(pattern.as_str().unwrap()).unwrap();
-        for value in good {
-            assert!(pattern.is_match(value), "{name}: {value}");
-        }
-        for value in bad {
-            assert!(!pattern.is_match(value), "{name}: {value}");
+        let pattern = Regex::new(str_of(pattern)).unwrap();
+        for (values, is_allowed) in [(good, true), (bad, false)] {
+            for value in values {
+                assert_eq!(pattern.is_match(value), is_allowed, "{name}: {value}");
+            }
         }
     }
 }
@@ -223,45 +243,47 @@ fn the_schedules_input_is_a_run_input_and_the_start_command_has_the_same() {
     ] {
         let template = deployed(parameters);
         let text = schedule(&template)["Input"].clone();
-        let text = text.as_str().unwrap();
+        let text = str_of(&text);
         let input: RunInput = serde_json::from_str(text).unwrap();
         let expected: RunInput = serde_json::from_value(expected).unwrap();
         assert_eq!(input, expected);
-        let command = template.output("StartCommand").unwrap();
         let machine = template.output("StateMachineArn").unwrap();
         assert_eq!(
-            command,
+            template.output("StartCommand").unwrap(),
             format!(
-                "aws stepfunctions start-execution --region eu-central-2 --state-machine-arn {machine} --input '{text}'"
+                "aws stepfunctions start-execution --region {REGION} --state-machine-arn {machine} --input '{text}'"
             )
         );
     }
     // Every field of the run input can be set.
     let text = schedule(&deployed(&every_rule))["Input"].clone();
-    let fields: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
-    let schema = schema_for!(RunInput);
-    let retention = schema_for!(Retention);
-    for (set, schema) in [(&fields, &schema), (&fields["retention"], &retention)] {
-        let set: BTreeSet<&String> = set.as_object().unwrap().keys().collect();
-        let all = schema.get("properties").unwrap().as_object().unwrap();
-        assert_eq!(set, all.keys().collect());
+    let fields: Value = serde_json::from_str(str_of(&text)).unwrap();
+    for (set, schema) in [
+        (&fields, schema_for!(RunInput)),
+        (&fields["retention"], schema_for!(Retention)),
+    ] {
+        let all = names(schema.get("properties").unwrap());
+        assert_eq!(names(set).collect::<BTreeSet<_>>(), all.collect());
     }
 }
 
 #[test]
 fn the_schedule_starts_the_machine_and_keeps_what_it_could_not_start() {
     let template = deployed(&[]);
-    let schedule = schedule(&template);
-    assert_eq!(schedule["OmitName"], true, "a second stack has its own");
-    assert_eq!(schedule["FlexibleTimeWindow"]["Mode"], "FLEXIBLE");
     let queue = template.arn_of("ScheduleDeadLetterQueue").unwrap();
-    assert_eq!(schedule["DeadLetterConfig"]["Arn"], queue);
-    assert_eq!(
-        schedule["RoleArn"],
-        template.arn_of("ScheduleRole").unwrap()
-    );
-    let role = Stack::of("orders").unwrap().role("ScheduleRole").unwrap();
     let machine = template.arn_of("StateMachine").unwrap();
+    assert_has(
+        "Schedule",
+        &schedule(&template),
+        &json!({
+            // A name of its own for each stack.
+            "OmitName": true,
+            "FlexibleTimeWindow": { "Mode": "FLEXIBLE" },
+            "DeadLetterConfig": { "Arn": queue },
+            "RoleArn": template.arn_of("ScheduleRole").unwrap(),
+        }),
+    );
+    let role = Stack::from(template).role("ScheduleRole").unwrap();
     assert_eq!(
         role.policies[0]["Statement"],
         json!([
@@ -276,17 +298,17 @@ fn every_function_is_small_traced_logged_and_nameless_and_takes_its_environment_
     let template = deployed(&[]);
     for id in template.of_type("AWS::Serverless::Function").unwrap() {
         let function = template.properties(id).unwrap();
-        assert_eq!(function["Runtime"], "provided.al2023", "{id}");
-        assert_eq!(function["Architectures"], json!(["arm64"]), "{id}");
-        assert_eq!(function["MemorySize"], 128, "{id}");
-        assert_eq!(function["Tracing"], "Active", "{id}");
-        assert!(function.get("ReservedConcurrentExecutions").is_none());
-        let group = function["LoggingConfig"]["LogGroup"].as_str().unwrap();
-        let group = group.strip_prefix("snapshot-manager-").unwrap();
-        assert_eq!(
-            template.properties(group).unwrap()["RetentionInDays"],
-            "365"
+        assert_has(
+            id,
+            &function,
+            &json!({
+                "Runtime": "provided.al2023", "Architectures": ["arm64"], "MemorySize": 128,
+                "Tracing": "Active", "ReservedConcurrentExecutions": null
+            }),
         );
+        let group = str_of(&function["LoggingConfig"]["LogGroup"]);
+        let group = group.strip_prefix("snapshot-manager-").unwrap();
+        assert_resource_has(&template, group, &json!({ "RetentionInDays": "365" }));
         let written = &template.document()["Resources"][id];
         assert_eq!(written["Metadata"]["BuildMethod"], "rust-cargolambda");
         let environment = written["Properties"]["Environment"]["Variables"].as_object();
@@ -298,27 +320,25 @@ fn every_function_is_small_traced_logged_and_nameless_and_takes_its_environment_
 
 #[test]
 fn only_the_table_has_a_name_of_its_own() {
-    // Names by which one resource is told of another, or of a policy within its role.
-    let told = [
+    // By these, one resource refers to another, or they name a policy within its role.
+    let references = [
         "RoleName",
         "PolicyName",
         "FunctionName",
         "MetricName",
         "AttributeName",
+        "OmitName",
     ];
-    for (id, resource) in resources(&deployed(&[])) {
-        let properties = resource["Properties"].as_object().unwrap();
-        let named: Vec<&String> = properties
-            .keys()
-            .filter(|name| *name == "Name" || name.ends_with("Name"))
-            .filter(|name| !told.contains(&name.as_str()) && *name != "OmitName")
-            .collect();
-        if id == "StatusTable" {
-            assert_eq!(named, ["TableName"]);
-        } else {
-            assert!(named.is_empty(), "{id}: {named:?}");
-        }
+    let template = deployed(&[]);
+    let resources = &template.document()["Resources"];
+    let mut named = Vec::new();
+    for id in names(resources) {
+        let properties = names(&resources[id]["Properties"]);
+        let own = properties.filter(|name| name.ends_with("Name"));
+        let own = own.filter(|name| !references.contains(&name.as_str()));
+        named.extend(own.map(|name| format!("{id}.{name}")));
     }
+    assert_eq!(named, ["StatusTable.TableName"]);
 }
 
 #[test]
@@ -329,32 +349,34 @@ fn the_table_outlives_the_stack_and_is_keyed_by_the_records_attributes() {
         assert_eq!(written[policy], "Retain");
     }
     let table = template.properties("StatusTable").unwrap();
-    assert_eq!(table["TableName"], "snapshot_manager_status");
-    assert_eq!(table["BillingMode"], "PAY_PER_REQUEST");
-    assert_eq!(table["SSESpecification"]["SSEEnabled"], true);
-    let recovery = &table["PointInTimeRecoverySpecification"];
-    assert_eq!(recovery["PointInTimeRecoveryEnabled"], true);
-    assert_eq!(table["DeletionProtectionEnabled"], true);
+    assert_has(
+        "StatusTable",
+        &table,
+        &json!({
+            "TableName": "snapshot_manager_status", "BillingMode": "PAY_PER_REQUEST",
+            "SSESpecification": { "SSEEnabled": true }, "DeletionProtectionEnabled": true,
+            "PointInTimeRecoverySpecification": { "PointInTimeRecoveryEnabled": true }
+        }),
+    );
     let schema = schema_for!(AuditRecord);
     let attributes = schema.get("properties").unwrap();
-    let ttl = table["TimeToLiveSpecification"]["AttributeName"].as_str();
-    assert!(attributes.get(ttl.unwrap()).is_some());
-    for key in table["KeySchema"].as_array().unwrap() {
-        let name = key["AttributeName"].as_str().unwrap();
-        assert!(attributes.get(name).is_some(), "{name}");
+    let keys = items(&table["KeySchema"]).map(|key| &key["AttributeName"]);
+    for name in keys.chain([&table["TimeToLiveSpecification"]["AttributeName"]]) {
+        assert!(attributes.get(str_of(name)).is_some(), "{name}");
     }
 }
 
 #[test]
 fn the_machine_is_standard_and_logs_and_traces_everything() {
     let machine = deployed(&[]).properties("StateMachine").unwrap();
-    assert_eq!(machine["Type"], "STANDARD");
-    assert_eq!(machine["Tracing"]["Enabled"], true);
-    assert_eq!(machine["Logging"]["Level"], "ALL");
-    assert_eq!(machine["Logging"]["IncludeExecutionData"], true);
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let path = std::path::Path::new(path).join(machine["DefinitionUri"].as_str().unwrap());
-    let definition = std::fs::read_to_string(path).unwrap();
+    let expected = json!({
+        "Type": "STANDARD", "Tracing": { "Enabled": true },
+        "Logging": { "Level": "ALL", "IncludeExecutionData": true }
+    });
+    assert_has("StateMachine", &machine, &expected);
+    let template = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let definition = template.join(str_of(&machine["DefinitionUri"]));
+    let definition = std::fs::read_to_string(definition).unwrap();
     assert_eq!(definition, stack::definition::DEFINITION);
 }
 
@@ -362,8 +384,8 @@ fn the_machine_is_standard_and_logs_and_traces_everything() {
 fn only_the_services_that_publish_may_use_the_topics_key() {
     let template = deployed(&[]);
     let key = template.properties("TopicKey").unwrap();
-    let statements = key["KeyPolicy"]["Statement"].as_array().unwrap();
-    let principals: Vec<&Value> = statements.iter().map(|s| &s["Principal"]).collect();
+    let statements = &key["KeyPolicy"]["Statement"];
+    let principals: Vec<&Value> = items(statements).map(|it| &it["Principal"]).collect();
     assert_eq!(
         principals,
         [
@@ -371,31 +393,19 @@ fn only_the_services_that_publish_may_use_the_topics_key() {
             &json!({ "Service": "cloudwatch.amazonaws.com" }),
         ]
     );
-    let condition = &statements[1]["Condition"];
-    assert_eq!(
-        condition["StringEquals"]["aws:SourceAccount"],
-        "123456789012"
-    );
-    // And of the roles only the one that publishes.
-    let stack = Stack::of("orders").unwrap();
-    let users: Vec<&str> = template
-        .of_type("AWS::IAM::Role")
-        .unwrap()
-        .into_iter()
-        .filter(|role| {
-            let Role { policies, .. } = stack.role(role).unwrap();
-            policies
-                .iter()
-                .any(|policy| policy.to_string().contains("kms:"))
-        })
-        .collect();
+    let condition = &statements[1]["Condition"]["StringEquals"];
+    assert_eq!(condition["aws:SourceAccount"], ACCOUNT);
+    // Of the roles, only the one that publishes.
+    let stack = Stack::from(template.clone());
+    let mut users = template.of_type("AWS::IAM::Role").unwrap();
+    users.retain(|role| {
+        let policies = stack.role(role).unwrap().policies;
+        json!(policies).to_string().contains("kms:")
+    });
     assert_eq!(users, ["RecordAndNotifyRole"]);
+    let key = template.name_of("TopicKey").unwrap();
     for topic in template.of_type("AWS::SNS::Topic").unwrap() {
-        let topic = template.properties(topic).unwrap();
-        assert_eq!(
-            topic["KmsMasterKeyId"],
-            template.name_of("TopicKey").unwrap()
-        );
+        assert_resource_has(&template, topic, &json!({ "KmsMasterKeyId": key }));
     }
 }
 
@@ -404,8 +414,7 @@ fn alarmed(value: &Value, found: &mut Vec<(String, String, Vec<String>)>) {
     if let (Some(namespace), Some(name)) =
         (value["Namespace"].as_str(), value["MetricName"].as_str())
     {
-        let dimensions = value["Dimensions"].as_array().unwrap().iter();
-        let dimensions = dimensions.map(|dimension| dimension["Name"].as_str().unwrap().to_owned());
+        let dimensions = items(&value["Dimensions"]).map(|it| str_of(&it["Name"]).to_owned());
         found.push((namespace.to_owned(), name.to_owned(), dimensions.collect()));
     }
     match value {
@@ -443,17 +452,12 @@ fn every_alarm_is_on_a_metric_that_exists_says_what_to_do_and_tells_the_alarm_to
         alarmed(&alarm, &mut metrics);
         assert!(!metrics.is_empty(), "{id}");
         for (namespace, name, dimensions) in metrics {
-            assert!(
-                exists(&namespace, &name, &dimensions),
-                "{id}: {namespace} {name}"
-            );
+            let exists = exists(&namespace, &name, &dimensions);
+            assert!(exists, "{id}: {namespace} {name}");
         }
-        assert!(
-            alarm["AlarmDescription"].as_str().unwrap().len() > 80,
-            "{id}"
-        );
+        assert!(str_of(&alarm["AlarmDescription"]).len() > 80, "{id}");
         assert_eq!(alarm["AlarmActions"], topic, "{id}");
-        // What counts events is over by itself, and would say so though nothing was mended.
+        // An alarm on a count of events returns to OK by itself, though nobody has fixed anything.
         let of_events = id.starts_with("Executions") || id == "FunctionErrorsAlarm";
         let expected = if of_events { &Value::Null } else { &topic };
         assert_eq!(&alarm["OKActions"], expected, "{id}");
@@ -461,100 +465,82 @@ fn every_alarm_is_on_a_metric_that_exists_says_what_to_do_and_tells_the_alarm_to
 }
 
 #[test]
-fn silence_is_an_alarm_after_the_hours_that_the_parameter_says() {
-    let alarm = deployed(&[("MaxHoursWithoutSnapshot", "6")])
-        .properties("NoHealthyRunAlarm")
-        .unwrap();
-    assert_eq!(alarm["Period"], 3600);
-    assert_eq!(alarm["EvaluationPeriods"], "6");
-    assert_eq!(alarm["DatapointsToAlarm"], "6");
-    assert_eq!(alarm["TreatMissingData"], "breaching");
-    assert_eq!(alarm["ComparisonOperator"], "LessThanThreshold");
-    assert_eq!(alarm["Threshold"], 1);
-}
-
-#[test]
-fn the_quota_alarm_is_at_80_per_cent_of_the_parameter() {
-    let alarm = deployed(&[("SnapshotQuota", "500")])
-        .properties("SnapshotQuotaAlarm")
-        .unwrap();
-    assert_eq!(alarm["Metrics"][0]["Expression"], "100 * total / 500");
-    assert_eq!(alarm["Threshold"], 80);
+fn alarms_follow_the_parameters() {
+    assert_resource_has(
+        &deployed(&[("MaxHoursWithoutSnapshot", "6")]),
+        "NoHealthyRunAlarm",
+        &json!({
+            "Period": 3600, "EvaluationPeriods": "6", "DatapointsToAlarm": "6",
+            "TreatMissingData": "breaching", "ComparisonOperator": "LessThanThreshold",
+            "Threshold": 1
+        }),
+    );
+    let quota = deployed(&[("SnapshotQuota", "500")]);
+    let quota = quota.properties("SnapshotQuotaAlarm").unwrap();
+    assert_eq!(quota["Metrics"][0]["Expression"], "100 * total / 500");
+    assert_eq!(quota["Threshold"], 80);
 }
 
 #[test]
 fn the_dashboard_shows_metrics_that_exist_and_every_dead_letter_queue_has_an_alarm() {
     let template = deployed(&[]);
     let dashboard = template.properties("Dashboard").unwrap();
-    let body: Value = serde_json::from_str(dashboard["DashboardBody"].as_str().unwrap()).unwrap();
-    let widgets = body["widgets"].as_array().unwrap();
+    let body: Value = serde_json::from_str(str_of(&dashboard["DashboardBody"])).unwrap();
+    let of_type =
+        |kind: &'static str| items(&body["widgets"]).filter(move |widget| widget["type"] == kind);
     let mut shown = BTreeSet::new();
-    for widget in widgets.iter().filter(|widget| widget["type"] == "metric") {
+    for widget in of_type("metric") {
         let title = &widget["properties"]["title"];
-        for metric in widget["properties"]["metrics"].as_array().unwrap() {
-            let texts: Vec<String> = metric
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter_map(|part| part.as_str().map(str::to_owned))
-                .collect();
-            let [namespace, name, dimensions @ ..] = texts.as_slice() else {
+        for metric in items(&widget["properties"]["metrics"]) {
+            let strings = items(metric).filter_map(|part| part.as_str().map(str::to_owned));
+            let strings: Vec<String> = strings.collect();
+            let [namespace, name, dimensions @ ..] = strings.as_slice() else {
                 continue;
             };
             let dimensions: Vec<String> = dimensions.iter().step_by(2).cloned().collect();
-            assert!(
-                exists(namespace, name, &dimensions),
-                "{title}: {namespace} {name}"
-            );
+            let exists = exists(namespace, name, &dimensions);
+            assert!(exists, "{title}: {namespace} {name}");
             shown.insert(name.clone());
         }
     }
     for metric in METRICS.iter().chain([&RUNS]) {
-        // These two are for alarms; the dashboard has the outcomes.
+        // These two are for alarms. The dashboard has the outcomes.
         let for_alarms = ["HealthyRuns", "SnapshotTaken"].contains(&metric.name);
         assert_ne!(shown.contains(metric.name), for_alarms, "{}", metric.name);
     }
-    let logs = widgets
-        .iter()
-        .find(|widget| widget["type"] == "log")
-        .unwrap();
-    let query = logs["properties"]["query"].as_str().unwrap();
+    let logs = of_type("log").next().unwrap();
+    let query = str_of(&logs["properties"]["query"]);
     let group = template.name_of("RecordAndNotifyLogGroup").unwrap();
     assert!(query.starts_with(&format!("SOURCE '{group}' ")), "{query}");
 
-    let watched = template.of_type("AWS::CloudWatch::Alarm").unwrap();
-    let watched: BTreeSet<String> = watched
-        .into_iter()
-        .filter_map(|id| {
-            let alarm = template.properties(id).unwrap();
-            (alarm["Namespace"] == "AWS/SQS")
-                .then(|| alarm["Dimensions"][0]["Value"].as_str().unwrap().to_owned())
-        })
-        .collect();
+    let alarms = template.of_type("AWS::CloudWatch::Alarm").unwrap();
+    let alarms = alarms.iter().map(|id| template.properties(id).unwrap());
+    let watched = alarms.filter(|alarm| alarm["Namespace"] == "AWS/SQS");
+    let watched = watched.map(|alarm| str_of(&alarm["Dimensions"][0]["Value"]).to_owned());
     let queues = template.of_type("AWS::SQS::Queue").unwrap();
-    let queues = queues.into_iter().map(|id| template.name_of(id).unwrap());
-    assert_eq!(watched, queues.collect());
+    let queues = queues.iter().map(|id| template.name_of(id).unwrap());
+    assert_eq!(watched.collect::<BTreeSet<_>>(), queues.collect());
 }
 
 #[test]
-fn the_failure_rule_hears_of_every_end_that_is_no_success_and_loses_none() {
-    let rule = Stack::of("orders").unwrap().failure_rule().unwrap();
-    assert_eq!(rule.statuses, ["FAILED", "TIMED_OUT", "ABORTED"]);
+fn the_failure_rule_matches_every_end_but_success_and_loses_no_event() {
     let template = deployed(&[]);
-    assert_eq!(
-        rule.state_machines,
-        [template.arn_of("StateMachine").unwrap()]
-    );
-    let written = template.properties("FailureRule").unwrap();
-    assert_eq!(written["EventPattern"]["source"], json!(["aws.states"]));
+    let stack = Stack::from(template.clone());
+    let rule = stack.failure_rule().unwrap();
+    assert_eq!(rule.statuses, ["FAILED", "TIMED_OUT", "ABORTED"]);
+    let machine = template.arn_of("StateMachine").unwrap();
+    assert_eq!(rule.state_machines, [machine]);
     let sample = include_str!("../../../resources/events/execution-status-change.json");
     let sample: Value = serde_json::from_str(sample).unwrap();
-    assert_eq!(
-        written["EventPattern"]["detail-type"],
-        json!([sample["detail-type"]])
+    assert_eq!(sample["source"], "aws.states");
+    assert_resource_has(
+        &template,
+        "FailureRule",
+        &json!({ "EventPattern": {
+            "source": [sample["source"]], "detail-type": [sample["detail-type"]]
+        } }),
     );
-    assert_eq!(written["EventPattern"]["source"], json!([sample["source"]]));
-    let function = &Stack::of("orders").unwrap().functions().unwrap()["record-and-notify"];
+    let function = &stack.functions().unwrap()["record-and-notify"];
     assert_eq!(function.event_retries, 2);
     let queue = template.arn_of("RecordAndNotifyFailureQueue").unwrap();
     assert_eq!(function.failure_destination, Some(queue));
@@ -573,37 +559,29 @@ fn the_page_on_deployment_by_hand_says_what_the_template_says() {
     let rule = template.properties("FailureRule").unwrap();
     assert_eq!(pattern, rule["EventPattern"]);
 
-    let stack = Stack::of("orders").unwrap();
-    for (name, function) in stack.functions().unwrap() {
-        assert!(
-            PAGE.contains(&format!("[{name}](../policies/{name}.json)")),
-            "{name}"
-        );
-        let timeout = match name.as_str() {
-            "describe-snapshot" => "for describe-snapshot 40 s",
-            _ => "timeout 60 s",
+    for (name, function) in Stack::from(template.clone()).functions().unwrap() {
+        let link = format!("[{name}](../policies/{name}.json)");
+        assert!(PAGE.contains(&link), "{name}");
+        let (seconds, timeout) = match name.as_str() {
+            "describe-snapshot" => (40, "for describe-snapshot 40 s"),
+            _ => (60, "timeout 60 s"),
         };
         assert!(PAGE.contains(timeout));
-        assert_eq!(
-            function.timeout.as_secs(),
-            if name == "describe-snapshot" { 40 } else { 60 }
-        );
+        assert_eq!(function.timeout.as_secs(), seconds);
         for (variable, _) in function.environment {
-            // The third may be left out.
+            // This one may be left out.
             assert!(PAGE.contains(&format!("`{variable}`")) || variable == "RECORD_RETENTION_DAYS");
         }
     }
     let table = template.properties("StatusTable").unwrap();
-    for attribute in table["AttributeDefinitions"].as_array().unwrap() {
-        let name = attribute["AttributeName"].as_str().unwrap();
-        assert!(PAGE.contains(&format!("`{name}`")), "{name}");
-    }
-    for name in [
+    let attributes = items(&table["AttributeDefinitions"]);
+    let attributes = attributes.map(|attribute| str_of(&attribute["AttributeName"]));
+    for name in attributes.chain([
         "expires_at",
         "snapshot_manager_status",
         "HealthyRuns",
         NAMESPACE,
-    ] {
+    ]) {
         assert!(PAGE.contains(&format!("`{name}`")), "{name}");
     }
 }
@@ -628,31 +606,24 @@ struct Statement {
 
 #[test]
 fn the_policies_for_other_ways_of_deployment_are_those_of_the_template() {
-    let template = Template::read(
-        TEMPLATE,
-        Deployment {
-            stack: "snapshot-manager".to_owned(),
-            region: "<REGION>".to_owned(),
-            account: "<ACCOUNT_ID>".to_owned(),
-            parameters: [(
-                "ApplicationName".to_owned(),
-                "<APPLICATION_NAME>".to_owned(),
-            )]
-            .into(),
-        },
-    )
-    .unwrap();
-    let stack = Stack::from(template);
+    let deployment = Deployment {
+        stack: STACK.to_owned(),
+        region: "<REGION>".to_owned(),
+        account: "<ACCOUNT_ID>".to_owned(),
+        parameters: [(
+            "ApplicationName".to_owned(),
+            "<APPLICATION_NAME>".to_owned(),
+        )]
+        .into(),
+    };
+    let stack = Stack::from(Template::read(TEMPLATE, deployment).unwrap());
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../resources/policies");
     let mut written = BTreeSet::new();
     for id in stack.template().of_type("AWS::IAM::Role").unwrap() {
         let properties = stack.template().properties(id).unwrap();
-        let name = properties["Policies"][0]["PolicyName"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        let statement = stack.role(id).unwrap().policies.into_iter();
-        let statement = statement.flat_map(|policy| {
+        let name = str_of(&properties["Policies"][0]["PolicyName"]);
+        let policies = stack.role(id).unwrap().policies.into_iter();
+        let statement = policies.flat_map(|policy| {
             serde_json::from_value::<Vec<Statement>>(policy["Statement"].clone()).unwrap()
         });
         let policy = Policy {

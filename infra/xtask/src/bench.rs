@@ -12,6 +12,7 @@ use std::iter::once;
 use anyhow::Result;
 use comfy_table::CellAlignment;
 use engine::engine::Engine;
+use engine::functions::Profile;
 use local::command::prepare;
 use local::report::new_table;
 

@@ -1,5 +1,4 @@
-//! What an application is configured with, and how that is described: a request's `X` is a
-//! description's `XDescription`.
+//! The configuration of an application, and its description: `X` in a request is `XDescription` in a description.
 
 use serde_json::{Value, json};
 
@@ -43,7 +42,7 @@ impl SnapshotSetting {
             return Ok(Self::default());
         };
         let is_enabled = given.boolean("SnapshotsEnabled")?;
-        let mode = given.text("SnapshotMode", Rule::OneOf(&[LEGACY, ENHANCED]))?;
+        let mode = given.string("SnapshotMode", Rule::OneOf(&[LEGACY, ENHANCED]))?;
         Ok(Self {
             is_enabled: Some(given.required("SnapshotsEnabled", is_enabled)?),
             is_enhanced: mode.map(|mode| mode == ENHANCED),
@@ -61,7 +60,7 @@ pub(super) fn refuse_enhanced(is_enhanced: bool, runtime: &str) -> Result<()> {
 
 const METRICS_LEVELS: &[&str] = &["APPLICATION", "TASK", "OPERATOR", "PARALLELISM"];
 
-/// The sections of a `FlinkApplicationConfiguration`, and their members.
+/// The sections of `FlinkApplicationConfiguration` and their members.
 const FLINK_SECTIONS: &[(&str, &[(&str, Rule)])] = &[
     (
         "CheckpointConfiguration",
@@ -91,8 +90,7 @@ const FLINK_SECTIONS: &[(&str, &[(&str, Rule)])] = &[
     ),
 ];
 
-/// What is described when nothing was configured; the numbers are the defaults in the API
-/// reference.
+/// The description of an application without a configuration. The numbers are the defaults of the API reference.
 pub(super) fn default_configuration(runtime: &str) -> Value {
     let mut configuration = json!({
         "ApplicationSystemRollbackConfigurationDescription": { "RollbackEnabled": false },
@@ -123,7 +121,7 @@ pub(super) fn default_configuration(runtime: &str) -> Value {
     configuration
 }
 
-/// `before`, a configuration's description, after `given`: a configuration or the update of one.
+/// The description `before`, changed by `given`: a configuration, or an update of one.
 pub(super) fn described(before: &Value, given: Option<&Input>) -> Result<Value> {
     let mut after = before.clone();
     let Some(given) = given else {
@@ -160,8 +158,8 @@ pub(super) fn described(before: &Value, given: Option<&Input>) -> Result<Value> 
     }
     if let Some(encryption) = given.structure("ApplicationEncryptionConfiguration")? {
         let kinds = Rule::OneOf(&["AWS_OWNED_KEY", "CUSTOMER_MANAGED_KEY"]);
-        let kind = encryption.required_text("KeyType", kinds)?;
-        let key = encryption.text("KeyId", Rule::Text(1, 2048))?;
+        let kind = encryption.required_string("KeyType", kinds)?;
+        let key = encryption.string("KeyId", Rule::String(1, 2048))?;
         after["ApplicationEncryptionConfigurationDescription"] =
             without_nulls(json!({ "KeyType": kind, "KeyId": key }));
     }
@@ -173,28 +171,28 @@ pub(super) fn described(before: &Value, given: Option<&Input>) -> Result<Value> 
 
 fn describe_code(description: &mut Value, code: &Input) -> Result<()> {
     let kinds = Rule::OneOf(&["PLAINTEXT", "ZIPFILE"]);
-    let kind = code.text("CodeContentType", kinds)?;
+    let kind = code.string("CodeContentType", kinds)?;
     if !code.is_update() {
         code.required("CodeContentType", kind)?;
     }
-    // The description demands a type, and an update need not give one.
+    // The description requires a type. In an update it is optional.
     let kind = kind.or(description["CodeContentType"].as_str());
     description["CodeContentType"] = json!(kind.unwrap_or("ZIPFILE"));
     let Some(content) = code.structure("CodeContent")? else {
         return Ok(());
     };
     let described = &mut description["CodeContentDescription"];
-    if let Some(text) = content.text("TextContent", Rule::Text(0, 102_400))? {
+    if let Some(text) = content.string("TextContent", Rule::String(0, 102_400))? {
         *described = json!({ "TextContent": text });
     }
     if let Some(location) = content.structure("S3ContentLocation")? {
         let place = &mut described["S3ApplicationCodeLocationDescription"];
         for (member, rule, is_required) in [
             ("BucketARN", Rule::Arn, true),
-            ("FileKey", Rule::Text(1, 1024), true),
-            ("ObjectVersion", Rule::Text(0, 1024), false),
+            ("FileKey", Rule::String(1, 1024), true),
+            ("ObjectVersion", Rule::String(0, 1024), false),
         ] {
-            match location.text(member, rule)? {
+            match location.string(member, rule)? {
                 Some(value) => place[member] = json!(value),
                 None if is_required && place[member].is_null() => {
                     location.required(member, None::<&str>)?;
@@ -207,7 +205,7 @@ fn describe_code(description: &mut Value, code: &Input) -> Result<()> {
 }
 
 fn described_property_groups(given: &Input) -> Result<Option<Value>> {
-    // Its update is the one that does not follow the naming of the others.
+    // The name of this update is irregular.
     let member = if given.is_update() {
         "EnvironmentPropertyUpdates"
     } else {
@@ -221,8 +219,8 @@ fn described_property_groups(given: &Input) -> Result<Option<Value>> {
         .required("PropertyGroups", groups)?
         .into_iter()
         .map(|group| {
-            let id = group.required_text("PropertyGroupId", Rule::Name(50))?;
-            let map = group.text_map("PropertyMap", 1..=50, Rule::Text(1, 2048))?;
+            let id = group.required_string("PropertyGroupId", Rule::Name(50))?;
+            let map = group.string_map("PropertyMap", 1..=50, Rule::String(1, 2048))?;
             let map = group.required("PropertyMap", map)?;
             Ok(json!({ "PropertyGroupId": id, "PropertyMap": map }))
         })
@@ -234,7 +232,7 @@ pub(super) fn described_logging(input: &Input) -> Result<Vec<Value>> {
     let options = input.list("CloudWatchLoggingOptions", 0..=usize::MAX)?;
     (options.unwrap_or_default().iter().enumerate())
         .map(|(index, option)| {
-            let stream = option.required_text("LogStreamARN", Rule::Arn)?;
+            let stream = option.required_string("LogStreamARN", Rule::Arn)?;
             Ok(json!({
                 "CloudWatchLoggingOptionId": format!("1.{}", index + 1),
                 "LogStreamARN": stream,

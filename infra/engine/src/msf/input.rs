@@ -1,8 +1,7 @@
-//! Reads the members of a request and checks them as the service's model does.
+//! Reads the members of a request and validates them as the service's model does.
 //!
-//! A value of the wrong JSON type is a `SerializationException`; a missing, too long or ill-formed
-//! one an `InvalidArgumentException`. Both messages name the member by its path. Members that are
-//! not asked for are ignored, and `null` counts as absent.
+//! A value of the wrong JSON type is a `SerializationException`; a missing, too long or malformed value is an
+//! `InvalidArgumentException`. Both messages have the member's path. Unknown members are ignored. `null` counts as absent.
 
 use std::ops::RangeInclusive;
 
@@ -11,18 +10,17 @@ use serde_json::{Map, Value};
 
 use super::{Result, ServiceError, error};
 
-/// What the model demands of a member.
+/// What the model requires of a member.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule {
-    /// `[a-zA-Z0-9_.-]+`, 1 to this many characters.
+    /// `[a-zA-Z0-9_.-]+`, with this maximum of characters.
     Name(usize),
-    /// `arn:` and what follows, at most 2,048 characters.
+    /// `arn:.*`, at most 2,048 characters.
     Arn,
-    /// Any text with between so many and so many characters.
-    Text(usize, usize),
-    /// One of these words.
+    /// The minimum and maximum of characters.
+    String(usize, usize),
     OneOf(&'static [&'static str]),
-    /// A whole number, both ends included.
+    /// The minimum and maximum.
     Integer(i64, i64),
     Boolean,
     /// Seconds since 1970, fractions allowed.
@@ -33,8 +31,7 @@ pub(super) enum Rule {
 #[derive(Clone, Debug)]
 pub(super) struct Input<'a> {
     path: String,
-    /// `UpdateApplication` repeats the structures of `CreateApplication` with this after each
-    /// member's name.
+    /// The end of each member's name. `UpdateApplication` has the structures of `CreateApplication` with `Update` here.
     suffix: &'static str,
     members: &'a Map<String, Value>,
 }
@@ -57,7 +54,6 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The same structure, its members named with `Update` at the end.
     pub(super) fn with_update_suffix(self) -> Self {
         Self {
             suffix: "Update",
@@ -65,13 +61,11 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The same structure, its members named as they are.
     pub(super) fn without_suffix(self) -> Self {
         Self { suffix: "", ..self }
     }
 
-    /// Whether members are named with `Update` at the end: they change what is there, so that all
-    /// of them may be left out.
+    /// Whether this is an update, in which every member is optional.
     pub(super) fn is_update(&self) -> bool {
         !self.suffix.is_empty()
     }
@@ -82,7 +76,7 @@ impl<'a> Input<'a> {
             .transpose()
     }
 
-    /// The structures of a list; `length` is how many there may be.
+    /// The structures of a list with a permitted length.
     pub(super) fn list(
         &self,
         member: &str,
@@ -101,8 +95,8 @@ impl<'a> Input<'a> {
             .map(Some)
     }
 
-    /// A map of texts; `length` is how many there may be, `rule` what each has to follow.
-    pub(super) fn text_map(
+    /// A map with a permitted length, whose values follow a rule.
+    pub(super) fn string_map(
         &self,
         member: &str,
         length: RangeInclusive<usize>,
@@ -116,28 +110,28 @@ impl<'a> Input<'a> {
         };
         refuse_length(&path, entries.len(), &length)?;
         for (key, value) in entries {
-            rule.check(value)
-                .map_err(|fault| fault.at(&format!("{path}.{key}")))?;
+            let checked = rule.check(value);
+            checked.map_err(|error| with_path(&format!("{path}.{key}"), error))?;
         }
         Ok(Some(entries))
     }
 
-    /// The member as it came, once it has passed the rule.
+    /// The member, if it follows the rule.
     pub(super) fn value(&self, member: &str, rule: Rule) -> Result<Option<&'a Value>> {
         let Some(value) = self.find(member) else {
             return Ok(None);
         };
-        rule.check(value)
-            .map_err(|fault| fault.at(&self.path_of(member)))?;
+        let checked = rule.check(value);
+        checked.map_err(|error| with_path(&self.path_of(member), error))?;
         Ok(Some(value))
     }
 
-    pub(super) fn text(&self, member: &str, rule: Rule) -> Result<Option<&'a str>> {
+    pub(super) fn string(&self, member: &str, rule: Rule) -> Result<Option<&'a str>> {
         Ok(self.value(member, rule)?.and_then(Value::as_str))
     }
 
-    pub(super) fn integer(&self, member: &str, least: i64, most: i64) -> Result<Option<i64>> {
-        let found = self.value(member, Rule::Integer(least, most))?;
+    pub(super) fn integer(&self, member: &str, min: i64, max: i64) -> Result<Option<i64>> {
+        let found = self.value(member, Rule::Integer(min, max))?;
         Ok(found.and_then(Value::as_i64))
     }
 
@@ -146,8 +140,8 @@ impl<'a> Input<'a> {
         Ok(found.and_then(Value::as_bool))
     }
 
-    pub(super) fn required_text(&self, member: &str, rule: Rule) -> Result<&'a str> {
-        self.required(member, self.text(member, rule)?)
+    pub(super) fn required_string(&self, member: &str, rule: Rule) -> Result<&'a str> {
+        self.required(member, self.string(member, rule)?)
     }
 
     pub(super) fn required_timestamp(&self, member: &str) -> Result<Timestamp> {
@@ -159,7 +153,7 @@ impl<'a> Input<'a> {
         found.ok_or_else(|| invalid(format!("{} is required", self.path_of(member))))
     }
 
-    /// Refuses the member for a reason that no rule covers.
+    /// An error for a member that breaks no rule.
     pub(super) fn refusal(&self, member: &str, reason: &str) -> ServiceError {
         invalid(format!("{} {reason}", self.path_of(member)))
     }
@@ -175,61 +169,51 @@ impl<'a> Input<'a> {
     }
 }
 
-enum Fault {
-    Type(&'static str),
-    Value(String),
-}
-
-impl Fault {
-    fn at(self, path: &str) -> ServiceError {
-        match self {
-            Self::Type(expected) => serialization(format!("{path} is not {expected}")),
-            Self::Value(rule) => invalid(format!("{path} must {rule}")),
-        }
-    }
+fn with_path(path: &str, error: ServiceError) -> ServiceError {
+    let message = format!("{path} {}", error.message);
+    ServiceError { message, ..error }
 }
 
 impl Rule {
-    fn check(self, value: &Value) -> Result<(), Fault> {
+    /// The error's message lacks the path, which goes before it.
+    fn check(self, value: &Value) -> Result<()> {
         match self {
             Self::Boolean if value.is_boolean() => Ok(()),
-            Self::Boolean => Err(Fault::Type("a boolean")),
+            Self::Boolean => Err(serialization("is not a boolean")),
             Self::Timestamp if timestamp(value).is_some() => Ok(()),
-            Self::Timestamp => Err(Fault::Type("a timestamp in epoch seconds")),
-            Self::Integer(least, most) => match value.as_i64() {
-                None => Err(Fault::Type("an integer")),
-                Some(number) if (least..=most).contains(&number) => Ok(()),
-                Some(_) => Err(Fault::Value(format!("be between {least} and {most}"))),
+            Self::Timestamp => Err(serialization("is not a timestamp in epoch seconds")),
+            Self::Integer(min, max) => match value.as_i64() {
+                None => Err(serialization("is not an integer")),
+                Some(number) if (min..=max).contains(&number) => Ok(()),
+                Some(_) => Err(invalid(format!("must be between {min} and {max}"))),
             },
-            Self::Name(_) | Self::Arn | Self::Text(..) | Self::OneOf(_) => match value.as_str() {
-                None => Err(Fault::Type("a string")),
-                Some(text) => self.check_text(text),
+            Self::Name(_) | Self::Arn | Self::String(..) | Self::OneOf(_) => match value.as_str() {
+                None => Err(serialization("is not a string")),
+                Some(string) => self.check_string(string),
             },
         }
     }
 
-    fn check_text(self, text: &str) -> Result<(), Fault> {
-        let is_name_character = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        let (least, most, is_well_formed, form) = match self {
-            Self::OneOf(words) if words.contains(&text) => return Ok(()),
-            Self::OneOf(words) => {
-                return Err(Fault::Value(format!("be one of {}", words.join(", "))));
-            }
-            Self::Name(most) => {
-                let is_name = text.chars().all(is_name_character);
-                (1, most, is_name, "match [a-zA-Z0-9_.-]+")
-            }
-            Self::Arn => (1, 2048, text.starts_with("arn:"), "match arn:.*"),
-            Self::Text(least, most) => (least, most, true, ""),
-            Self::Integer(..) | Self::Boolean | Self::Timestamp => return Ok(()),
+    fn check_string(self, string: &str) -> Result<()> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        let (min, max) = match self {
+            Self::Name(max) => (1, max),
+            Self::Arn => (1, 2048),
+            Self::String(min, max) => (min, max),
+            _ => (0, usize::MAX),
         };
-        if !(least..=most).contains(&text.chars().count()) {
-            return Err(Fault::Value(format!("have {least} to {most} characters")));
+        if !(min..=max).contains(&string.chars().count()) {
+            return Err(invalid(format!("must have {min} to {max} characters")));
         }
-        if is_well_formed {
-            Ok(())
-        } else {
-            Err(Fault::Value(form.to_owned()))
+        match self {
+            Self::OneOf(words) if !words.contains(&string) => {
+                Err(invalid(format!("must be one of {}", words.join(", "))))
+            }
+            Self::Name(_) if !string.chars().all(is_name) => {
+                Err(invalid("must match [a-zA-Z0-9_.-]+"))
+            }
+            Self::Arn if !string.starts_with("arn:") => Err(invalid("must match arn:.*")),
+            _ => Ok(()),
         }
     }
 }
@@ -238,10 +222,8 @@ fn refuse_length(path: &str, entries: usize, length: &RangeInclusive<usize>) -> 
     if length.contains(&entries) {
         return Ok(());
     }
-    let (least, most) = (length.start(), length.end());
-    Err(invalid(format!(
-        "{path} must have {least} to {most} entries"
-    )))
+    let (min, max) = (length.start(), length.end());
+    Err(invalid(format!("{path} must have {min} to {max} entries")))
 }
 
 fn timestamp(value: &Value) -> Option<Timestamp> {

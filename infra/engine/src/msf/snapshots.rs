@@ -1,4 +1,4 @@
-//! The snapshots of an application: their operations, states and pages.
+//! The snapshots of an application: their operations and states.
 
 use std::collections::BTreeSet;
 
@@ -6,29 +6,65 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::applications::{APPLICATION_NAME, Application, SNAPSHOT_NAME};
+use super::behaviour::Context;
 use super::input::{Input, Rule};
+use super::paging::{page, page_by_position};
 use super::{
-    Answer, Conduct, Emulator, Result, SeededSnapshot, ServiceError, SnapshotStatus, epoch_seconds,
-    error, page, page_by_position, without_nulls, wrong_status,
+    Answer, Emulator, Result, ServiceError, epoch_seconds, error, is_same_second, without_nulls,
+    wrong_status,
 };
+
+/// The status of a snapshot. A FAILED one could not be taken, and stays listed until it is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotStatus {
+    Creating,
+    Ready,
+    Deleting,
+    Failed,
+}
+
+impl SnapshotStatus {
+    /// The value on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "CREATING",
+            Self::Ready => "READY",
+            Self::Deleting => "DELETING",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// A snapshot that exists from the beginning. It keeps its status, even CREATING, until it is deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeededSnapshot {
+    /// Unique within the application, which is not checked.
+    pub name: String,
+    pub status: SnapshotStatus,
+    /// The model allows the service to leave it out.
+    pub created_at: Option<Timestamp>,
+    /// The application's version when it was taken, from 1.
+    pub version_id: u32,
+}
 
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     number: u64,
     pub(super) name: String,
     pub(super) status: SnapshotStatus,
-    /// Since when it is like this.
+    /// When it got this status.
     since: Timestamp,
-    /// When it changes by itself, and into what; into nothing when it is being deleted.
+    /// When it changes by itself, and the new status; `None` if it is then gone.
     change: Option<(Timestamp, Option<SnapshotStatus>)>,
     created_at: Option<Timestamp>,
     version_id: u32,
-    /// The application's when it was taken; not known of a seeded one.
+    /// The application's when it was taken. A seeded snapshot has none.
     runtime: Option<String>,
 }
 
 impl Snapshot {
-    pub(super) fn seeded(number: u64, seed: SeededSnapshot) -> Self {
+    fn seeded(number: u64, seed: SeededSnapshot) -> Self {
         Self {
             number,
             name: seed.name,
@@ -41,8 +77,8 @@ impl Snapshot {
         }
     }
 
-    /// Becomes another one; what it was.
-    fn become_at(
+    /// Changes the status. Returns what the snapshot was.
+    fn change_to(
         &mut self,
         at: Timestamp,
         status: SnapshotStatus,
@@ -66,14 +102,14 @@ impl Snapshot {
     }
 }
 
-/// What a snapshot was, and until when.
+/// What a snapshot was, until a time.
 #[derive(Clone, Debug)]
 pub(super) struct Past {
     until: Timestamp,
     before: Snapshot,
 }
 
-/// How long an application's past is known, for listings that lag.
+/// How long the past is known, for listings that lag.
 const MEMORY: SignedDuration = SignedDuration::from_mins(10);
 
 impl Application {
@@ -83,7 +119,7 @@ impl Application {
         self.snapshots.retain_mut(|snapshot| match snapshot.change {
             Some((at, to)) if at <= now => {
                 let status = to.unwrap_or(snapshot.status);
-                past.push(snapshot.become_at(at, status, None));
+                past.push(snapshot.change_to(at, status, None));
                 to.is_some()
             }
             _ => true,
@@ -91,30 +127,30 @@ impl Application {
         past.retain(|past| now.duration_since(past.until) <= MEMORY);
     }
 
-    /// What a forced stop does to a snapshot that is not finished.
+    /// Fails the snapshot that is CREATING, as a forced stop does.
     pub(super) fn abort_snapshot(&mut self, now: Timestamp) {
         for snapshot in &mut self.snapshots {
             if snapshot.status == SnapshotStatus::Creating {
-                let past = snapshot.become_at(now, SnapshotStatus::Failed, None);
+                let past = snapshot.change_to(now, SnapshotStatus::Failed, None);
                 self.past.push(past);
             }
         }
     }
 
-    /// The snapshots as they were then, in the order in which they came to be.
+    /// The snapshots as they were at a time, in the order of creation.
     fn snapshots_at(&self, then: Timestamp) -> Vec<&Snapshot> {
-        let still = self.snapshots.iter();
-        let once = self.past.iter().filter(|past| then < past.until);
-        let mut all: Vec<&Snapshot> = still
-            .chain(once.map(|past| &past.before))
+        let present = self.snapshots.iter();
+        let past = self.past.iter().filter(|past| then < past.until);
+        let mut all: Vec<&Snapshot> = present
+            .chain(past.map(|past| &past.before))
             .filter(|snapshot| snapshot.since <= then)
             .collect();
         all.sort_by_key(|snapshot| snapshot.number);
         all
     }
 
-    pub(super) fn begin_snapshot(&mut self, number: u64, name: String, conduct: &Conduct) {
-        let outcome = if conduct.behaviour.snapshots_fail {
+    pub(super) fn begin_snapshot(&mut self, number: u64, name: String, context: &Context) {
+        let outcome = if context.behaviour.snapshots_fail {
             SnapshotStatus::Failed
         } else {
             SnapshotStatus::Ready
@@ -123,9 +159,9 @@ impl Application {
             number,
             name,
             status: SnapshotStatus::Creating,
-            since: conduct.now,
-            change: Some((conduct.after(conduct.lifecycle.snapshot), Some(outcome))),
-            created_at: Some(conduct.stamp),
+            since: context.now,
+            change: Some((context.after(context.lifecycle.snapshot), Some(outcome))),
+            created_at: Some(context.stamp),
             version_id: self.version_id,
             runtime: Some(self.runtime.clone()),
         });
@@ -159,15 +195,32 @@ pub(super) fn no_snapshot(application: &str, name: &str) -> ServiceError {
 }
 
 impl Emulator {
+    /// Gives an application snapshots, the oldest first: now if it exists, otherwise when it is created.
+    pub fn seed(&mut self, application: &str, snapshots: impl IntoIterator<Item = SeededSnapshot>) {
+        let waiting = self.seeds.entry(application.to_owned()).or_default();
+        waiting.extend(snapshots);
+        self.plant_seeds(application);
+    }
+
+    pub(super) fn plant_seeds(&mut self, name: &str) {
+        if let Some(application) = self.applications.get_mut(name) {
+            for seed in self.seeds.remove(name).unwrap_or_default() {
+                self.last_number += 1;
+                let snapshot = Snapshot::seeded(self.last_number, seed);
+                application.snapshots.push(snapshot);
+            }
+        }
+    }
+
     pub(super) fn create_application_snapshot(&mut self, input: &Input, now: Timestamp) -> Answer {
-        let owner = input.required_text("ApplicationName", APPLICATION_NAME)?;
-        let name = input.required_text("SnapshotName", SNAPSHOT_NAME)?;
-        let conduct = self.conduct(owner, now);
+        let owner = input.required_string("ApplicationName", APPLICATION_NAME)?;
+        let name = input.required_string("SnapshotName", SNAPSHOT_NAME)?;
+        let context = self.context(owner, now);
         let number = self.next_number();
         let application = self.application(owner)?;
         application.refuse_without_snapshots()?;
 
-        let status = conduct.status(application);
+        let status = context.status(application);
         if status == "READY" {
             let message =
                 format!("Application {owner} is READY: only a RUNNING one can take snapshots");
@@ -180,7 +233,7 @@ impl Emulator {
             let message = format!("Snapshots are disabled for application {owner}");
             return Err(error("InvalidRequestException", message));
         }
-        if conduct.behaviour.downtime {
+        if context.behaviour.downtime {
             let message = format!(
                 "Failed to take snapshot for the application {owner} at this moment. \
                  The application is currently experiencing downtime. Retry the request later."
@@ -195,29 +248,29 @@ impl Emulator {
             let message = format!("Snapshot {name} of application {owner} is CREATING");
             return Err(error("ResourceInUseException", message));
         }
-        let quota = conduct.behaviour.snapshot_quota;
+        let quota = context.behaviour.snapshot_quota;
         if application.snapshots.len() >= quota {
             let message = format!("Application {owner} has {quota} snapshots, its limit");
             return Err(error("LimitExceededException", message));
         }
-        application.begin_snapshot(number, name.to_owned(), &conduct);
+        application.begin_snapshot(number, name.to_owned(), &context);
         Ok(json!({}))
     }
 
     pub(super) fn describe_application_snapshot(&mut self, input: &Input, _: Timestamp) -> Answer {
-        let owner = input.required_text("ApplicationName", APPLICATION_NAME)?;
-        let name = input.required_text("SnapshotName", SNAPSHOT_NAME)?;
+        let owner = input.required_string("ApplicationName", APPLICATION_NAME)?;
+        let name = input.required_string("SnapshotName", SNAPSHOT_NAME)?;
         let application = self.application(owner)?;
         application.refuse_without_snapshots()?;
         Ok(json!({ "SnapshotDetails": application.find_snapshot(name)?.details() }))
     }
 
     pub(super) fn list_application_snapshots(&mut self, input: &Input, now: Timestamp) -> Answer {
-        let owner = input.required_text("ApplicationName", APPLICATION_NAME)?;
+        let owner = input.required_string("ApplicationName", APPLICATION_NAME)?;
         let limit = input.page_limit()?;
-        let token = input.text("NextToken", Rule::Text(1, 512))?;
+        let token = input.string("NextToken", Rule::String(1, 512))?;
         let expired = token.is_some() && self.expires_a_token(owner);
-        let behaviour = self.conduct(owner, now).behaviour;
+        let behaviour = self.context(owner, now).behaviour;
         let limit = limit.min(behaviour.page_limit);
         let found = self.application(owner);
         let application =
@@ -244,15 +297,14 @@ impl Emulator {
         Ok(without_nulls(answer))
     }
 
-    /// All snapshots of the application as they are, whatever its [`Behaviour`](super::Behaviour) makes of
-    /// a listing.
+    /// All snapshots of the application as they are, whatever a listing shows.
     #[must_use]
     pub fn snapshots(&mut self, application: &str, now: Timestamp) -> Vec<Value> {
         let mut since_now = self.snapshots_since(application, now, now);
         since_now.pop().unwrap_or_default()
     }
 
-    /// The same as of `then`, at most ten minutes ago, and after each change from then to now.
+    /// The same at `then`, at most ten minutes ago, and after each change since.
     #[must_use]
     pub fn snapshots_since(
         &mut self,
@@ -282,7 +334,7 @@ impl Emulator {
         expires
     }
 
-    /// Whether a deletion is within the rate: a bucket that holds a second's worth.
+    /// Whether a deletion is within the rate, by a token bucket for one second.
     fn takes_allowance(&mut self, application: &str, per_second: u32, now: Timestamp) -> bool {
         let rate = f64::from(per_second);
         let allowance = self.allowances.entry(application.to_owned());
@@ -298,11 +350,11 @@ impl Emulator {
     }
 
     pub(super) fn delete_application_snapshot(&mut self, input: &Input, now: Timestamp) -> Answer {
-        let owner = input.required_text("ApplicationName", APPLICATION_NAME)?;
-        let name = input.required_text("SnapshotName", SNAPSHOT_NAME)?;
+        let owner = input.required_string("ApplicationName", APPLICATION_NAME)?;
+        let name = input.required_string("SnapshotName", SNAPSHOT_NAME)?;
         let created_at = input.required_timestamp("SnapshotCreationTimestamp")?;
-        let conduct = self.conduct(owner, now);
-        if let Some(rate) = conduct.behaviour.deletes_per_second
+        let context = self.context(owner, now);
+        if let Some(rate) = context.behaviour.deletes_per_second
             && !self.takes_allowance(owner, rate, now)
         {
             return Err(error("ThrottlingException", "Rate exceeded"));
@@ -310,23 +362,23 @@ impl Emulator {
         let application = self.application(owner)?;
         application.refuse_without_snapshots()?;
 
-        if let Some(refusal) = conduct.behaviour.deletes_refused.get(name) {
+        if let Some(refusal) = context.behaviour.deletes_refused.get(name) {
             return Err(refusal.clone());
         }
-        if conduct.status(application) == "DELETING" {
+        if context.status(application) == "DELETING" {
             return Err(wrong_status(owner, "DELETING", "DeleteApplicationSnapshot"));
         }
         let snapshot = application.find_snapshot(name)?;
         let is_right =
-            (snapshot.created_at).is_some_and(|listed| Conduct::is_same_second(listed, created_at));
+            (snapshot.created_at).is_some_and(|listed| is_same_second(listed, created_at));
         if !is_right {
             let reason = format!("is not when snapshot {name} was created");
             return Err(input.refusal("SnapshotCreationTimestamp", &reason));
         }
         match snapshot.status {
             SnapshotStatus::Ready | SnapshotStatus::Failed => {
-                let change = Some((conduct.after(conduct.lifecycle.deleting), None));
-                let past = snapshot.become_at(now, SnapshotStatus::Deleting, change);
+                let change = Some((context.after(context.lifecycle.deleting), None));
+                let past = snapshot.change_to(now, SnapshotStatus::Deleting, change);
                 application.past.push(past);
                 Ok(json!({}))
             }

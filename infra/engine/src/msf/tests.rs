@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -17,7 +15,7 @@ const INVALID_REQUEST: &str = "InvalidRequestException";
 const QUOTA_REACHED: &str = "LimitExceededException";
 const UNSUPPORTED: &str = "UnsupportedOperationException";
 
-/// An emulator and the time at which it is called next.
+/// An emulator and the time of the next call.
 struct World {
     emulator: Emulator,
     now: Timestamp,
@@ -40,18 +38,18 @@ impl World {
     }
 
     fn create(&mut self, name: &str) {
-        self.ok("CreateApplication", application(name));
+        self.ok("CreateApplication", &application(name));
     }
 
     fn start(&mut self) {
-        self.ok("StartApplication", orders());
+        self.ok("StartApplication", &orders());
         self.lasts("STARTING", 1, "RUNNING");
     }
 
     fn delete_application(&mut self) {
         let mut doomed = orders();
         doomed["CreateTimestamp"] = self.detail()["CreateTimestamp"].take();
-        self.ok("DeleteApplication", doomed);
+        self.ok("DeleteApplication", &doomed);
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -64,15 +62,13 @@ impl World {
     }
 
     #[track_caller]
-    #[allow(clippy::needless_pass_by_value, reason = "bodies are written in place")]
-    fn ok(&mut self, operation: &str, body: Value) -> Value {
-        self.call(operation, &body).unwrap()
+    fn ok(&mut self, operation: &str, body: &Value) -> Value {
+        self.call(operation, body).unwrap()
     }
 
     #[track_caller]
-    #[allow(clippy::needless_pass_by_value, reason = "bodies are written in place")]
-    fn code(&mut self, operation: &str, body: Value) -> String {
-        let error = self.call(operation, &body).unwrap_err();
+    fn code(&mut self, operation: &str, body: &Value) -> String {
+        let error = self.call(operation, body).unwrap_err();
         assert_eq!(error.http_status, 400);
         error.code
     }
@@ -82,19 +78,19 @@ impl World {
     }
 
     fn detail(&mut self) -> Value {
-        self.ok("DescribeApplication", orders())["ApplicationDetail"].take()
+        self.ok("DescribeApplication", &orders())["ApplicationDetail"].take()
     }
 
-    /// The application's status, or the code of the refusal to describe it.
+    /// The application's status, or the code of the error.
     fn status(&mut self) -> String {
         let described = self.call("DescribeApplication", &orders());
         described.map_or_else(
             |error| error.code,
-            |answer| text(&answer["ApplicationDetail"]["ApplicationStatus"]),
+            |answer| string_of(&answer["ApplicationDetail"]["ApplicationStatus"]),
         )
     }
 
-    /// Asserts that the application has a status for that many seconds, then the other.
+    /// Asserts that the application has a status for some seconds, and then another.
     #[track_caller]
     fn lasts(&mut self, status: &str, seconds: u64, then: &str) {
         assert_eq!(self.status(), status);
@@ -119,12 +115,12 @@ impl World {
         Ok(answer["SnapshotDetails"].take())
     }
 
-    /// The snapshot's status, or the code of the refusal to describe it.
+    /// The snapshot's status, or the code of the error.
     fn snapshot_status(&mut self, name: &str) -> String {
         let described = self.describe(name);
         described.map_or_else(
             |error| error.code,
-            |details| text(&details["SnapshotStatus"]),
+            |details| string_of(&details["SnapshotStatus"]),
         )
     }
 
@@ -143,7 +139,7 @@ impl World {
         let body = json!({ "ApplicationName": "orders", "Limit": limit, "NextToken": token });
         let mut page = self.call("ListApplicationSnapshots", &body)?;
         let shown = page["SnapshotSummaries"].as_array().unwrap().iter();
-        let names = shown.map(|summary| text(&summary["SnapshotName"]));
+        let names = shown.map(|summary| string_of(&summary["SnapshotName"]));
         Ok((names.collect(), page["NextToken"].take()))
     }
 
@@ -198,7 +194,7 @@ fn snapshot(name: &str) -> Value {
     json!({ "ApplicationName": "orders", "SnapshotName": name })
 }
 
-fn text(value: &Value) -> String {
+fn string_of(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
@@ -214,7 +210,7 @@ fn an_application_starts_updates_and_stops_over_time() {
     world.start();
     world.update(json!({})).unwrap();
     world.lasts("UPDATING", 9, "RUNNING");
-    world.ok("StopApplication", orders());
+    world.ok("StopApplication", &orders());
     world.lasts("STOPPING", 9, "READY");
     world.delete_application();
     world.lasts("DELETING", 1, NOT_FOUND);
@@ -224,10 +220,10 @@ fn an_application_starts_updates_and_stops_over_time() {
 fn a_forced_stop_takes_no_snapshot_and_fails_the_one_in_progress() {
     let mut world = World::running();
     world.take("custom_1").unwrap();
-    assert_eq!(world.code("StopApplication", orders()), IN_USE);
+    assert_eq!(world.code("StopApplication", &orders()), IN_USE);
     assert_eq!(code(world.update(json!({}))), IN_USE);
     let forced = json!({ "ApplicationName": "orders", "Force": true });
-    world.ok("StopApplication", forced);
+    world.ok("StopApplication", &forced);
     assert_eq!(world.snapshot_status("custom_1"), "FAILED");
     assert_eq!(world.names(), ["custom_1"]);
     world.lasts("FORCE_STOPPING", 1, "READY");
@@ -241,7 +237,7 @@ fn the_past_stays_as_it_happened_when_a_call_comes_with_an_earlier_time() {
 }
 
 #[test]
-fn a_snapshot_is_creating_for_as_long_as_the_life_cycle_says_and_then_ready_or_failed() {
+fn a_snapshot_is_creating_for_the_time_of_the_life_cycle_and_then_ready_or_failed() {
     for (fails, outcome) in [(false, "READY"), (true, "FAILED")] {
         let mut world = World::running();
         world.behaviour().snapshots_fail = fails;
@@ -308,7 +304,7 @@ fn operations_in_the_wrong_status_are_refused() {
             body["Tags"] = json!([{ "Key": "team" }]);
             world.behaviour().status = Some(status.to_owned());
             assert_eq!(world.status(), status);
-            assert_eq!(world.code(operation, body), IN_USE, "{operation} {status}");
+            assert_eq!(world.code(operation, &body), IN_USE, "{operation} {status}");
         }
     }
 }
@@ -352,7 +348,7 @@ fn the_service_takes_snapshots_beyond_the_quota_and_they_are_listed() {
         let mut world = World::running();
         world.seed(1000);
         let body = json!({ "ApplicationName": "orders", "CurrentApplicationVersionId": 1 });
-        world.ok(operation, body);
+        world.ok(operation, &body);
         let names = world.names();
         assert_eq!(names.len(), 1001);
         assert!(names[0].starts_with("service_"), "{}", names[0]);
@@ -368,11 +364,11 @@ fn with_snapshots_disabled_the_service_takes_none() {
     let mut request = application("orders");
     request["ApplicationConfiguration"] =
         json!({ "ApplicationSnapshotConfiguration": { "SnapshotsEnabled": false } });
-    world.ok("CreateApplication", request);
+    world.ok("CreateApplication", &request);
     world.start();
     world.update(json!({})).unwrap();
     world.lasts("UPDATING", 1, "RUNNING");
-    world.ok("StopApplication", orders());
+    world.ok("StopApplication", &orders());
     world.lasts("STOPPING", 1, "READY");
     assert_eq!(world.names(), [""; 0]);
 }
@@ -408,7 +404,7 @@ fn a_deletion_needs_the_creation_timestamp_to_the_second() {
 }
 
 #[test]
-fn a_snapshot_in_the_making_or_without_a_timestamp_cannot_be_deleted() {
+fn a_snapshot_that_is_creating_or_has_no_timestamp_cannot_be_deleted() {
     let mut world = World::running();
     let mut undated = seeded(2, SnapshotStatus::Ready);
     undated.created_at = None;
@@ -421,7 +417,7 @@ fn a_snapshot_in_the_making_or_without_a_timestamp_cannot_be_deleted() {
 }
 
 #[test]
-fn a_refused_deletion_gives_the_error_that_was_asked_for() {
+fn a_refused_deletion_gives_the_configured_error() {
     let mut world = World::running();
     world.seed(2);
     let mut refusal = error("ThrottlingException", "Rate exceeded");
@@ -484,16 +480,16 @@ fn tokens_that_are_positions_skip_one_after_a_deletion_and_repeat_one_after_a_cr
 }
 
 #[test]
-fn a_listing_that_lags_shows_what_was_and_nothing_else_lags() {
+fn a_listing_that_lags_shows_the_past_and_nothing_else_lags() {
     let mut world = World::running();
     world.seed(2);
     world.behaviour().listing_lag = Duration::from_secs(2);
     let listed = |world: &mut World| {
-        let answer = world.ok("ListApplicationSnapshots", orders());
+        let answer = world.ok("ListApplicationSnapshots", &orders());
         let shown = answer["SnapshotSummaries"].as_array().unwrap().iter();
         let shown = shown.map(|one| {
-            let status = text(&one["SnapshotStatus"]);
-            format!("{} {status}", text(&one["SnapshotName"]))
+            let status = string_of(&one["SnapshotStatus"]);
+            format!("{} {status}", string_of(&one["SnapshotName"]))
         });
         shown.collect::<Vec<_>>()
     };
@@ -513,7 +509,9 @@ fn a_listing_that_lags_shows_what_was_and_nothing_else_lags() {
     let now = world.now;
     let then = now - SignedDuration::from_secs(110);
     let states = world.emulator.snapshots_since("orders", then, now);
-    let newest = states.iter().map(|all| text(&all[0]["SnapshotStatus"]));
+    let newest = states
+        .iter()
+        .map(|all| string_of(&all[0]["SnapshotStatus"]));
     let newest: Vec<_> = newest.collect();
     assert_eq!(newest.last().unwrap(), "READY");
     assert!(newest.contains(&"CREATING".to_owned()));
@@ -521,11 +519,11 @@ fn a_listing_that_lags_shows_what_was_and_nothing_else_lags() {
 }
 
 #[test]
-fn a_token_is_good_for_its_own_application_only_until_it_expires() {
+fn a_token_is_valid_for_its_own_application_alone_until_it_expires() {
     let mut world = World::running();
     world.seed(9);
     let (_, token) = world.page(4, &Value::Null).unwrap();
-    let good = text(&token);
+    let good = string_of(&token);
     for wrong in ["", "?", "0123", &good[..31], &format!("{good}0")] {
         let error = world.page(4, &json!(wrong)).unwrap_err();
         assert_eq!(error.code, INVALID, "{wrong}");
@@ -533,7 +531,7 @@ fn a_token_is_good_for_its_own_application_only_until_it_expires() {
     }
     world.create("other");
     let elsewhere = json!({ "ApplicationName": "other", "NextToken": token });
-    assert_eq!(world.code("ListApplicationSnapshots", elsewhere), INVALID);
+    assert_eq!(world.code("ListApplicationSnapshots", &elsewhere), INVALID);
 
     world.behaviour().tokens_expired = 1;
     assert!(world.page(4, &Value::Null).is_ok());
@@ -574,7 +572,7 @@ fn the_restore_configuration_is_shown_as_started_and_as_updated() {
     world.seed(1);
     assert_eq!(restore(&mut world), Value::Null);
     let start = json!({ "ApplicationName": "orders", "RunConfiguration": run(&custom) });
-    world.ok("StartApplication", start);
+    world.ok("StartApplication", &start);
     world.pass(1);
     assert_eq!(restore(&mut world), custom);
 
@@ -615,7 +613,11 @@ fn a_restore_configuration_that_cannot_be_used_is_refused() {
             json!({ "ApplicationRestoreType": kind, "SnapshotName": name, "SnapshotArn": arn });
         let run = json!({ "ApplicationRestoreConfiguration": restore });
         let start = json!({ "ApplicationName": "orders", "RunConfiguration": run });
-        assert_eq!(world.code("StartApplication", start), expected, "{restore}");
+        assert_eq!(
+            world.code("StartApplication", &start),
+            expected,
+            "{restore}"
+        );
         let update = world.update(json!({ "RunConfigurationUpdate": run }));
         assert_eq!(code(update), expected, "{restore}");
         assert_eq!(world.detail()["ApplicationVersionId"], 1);

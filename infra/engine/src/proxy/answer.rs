@@ -1,4 +1,4 @@
-//! Answers as the services write them.
+//! Answers in the protocols of the services.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode, header};
@@ -11,7 +11,7 @@ use crate::msf;
 /// The content type of Managed Flink's protocol.
 pub(super) const JSON_1_1: &str = "application/x-amz-json-1.1";
 
-/// An error as the service writes it, in the version of the protocol that the request has.
+/// An error in the service's protocol. Its content type is the request's, so that the version of the protocol is.
 pub(super) fn error_of(
     service: Service,
     status: StatusCode,
@@ -62,32 +62,28 @@ fn query_error(status: StatusCode, code: &str, message: &str) -> String {
     } else {
         "Sender"
     };
-    let text = |text: &str| {
+    let escape = |text: &str| {
         text.replace('&', "&amp;")
             .replace('<', "&lt;")
             .replace('>', "&gt;")
     };
     format!(
         "<ErrorResponse><Error><Type>{fault}</Type><Code>{}</Code><Message>{}</Message></Error><RequestId>{}</RequestId></ErrorResponse>",
-        text(code),
-        text(message),
+        escape(code),
+        escape(message),
         Uuid::new_v4()
     )
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 
     #[test]
     fn errors_of_the_query_protocol_are_escaped_xml() {
         let xml = query_error(StatusCode::SERVICE_UNAVAILABLE, "Throttling", "a < b & c");
-        assert!(
-            xml.contains(
-                "<Type>Receiver</Type><Code>Throttling</Code><Message>a &lt; b &amp; c</Message>"
-            ),
-            "{xml}"
-        );
+        let error =
+            "<Type>Receiver</Type><Code>Throttling</Code><Message>a &lt; b &amp; c</Message>";
+        assert!(xml.contains(error), "{xml}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a request calls: the service, the operation, and what IAM calls that.
+//! What a request calls: the service and the operation, and the action and resource of IAM.
 
 use axum::http::{HeaderMap, header};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use stack::ACCOUNT;
 
 use crate::permissions::Access;
 
-/// The service that a request is for, which also says how its errors are written.
+/// The service that a request is for. It decides how errors are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Flink,
@@ -55,8 +55,8 @@ fn query_action<'a>(headers: &HeaderMap, body: &'a [u8]) -> Option<&'a str> {
         .find_map(|field| field.strip_prefix("Action="))
 }
 
-/// What a call does, in IAM's words. IAM has the name for a service for which calls are signed. What
-/// names no resource here is done to all.
+/// What a call does, in IAM's terms. IAM's name of a service is the one that calls are signed for. A call without a
+/// resource is for all resources.
 pub(super) fn access(call: &Call, headers: &HeaderMap, body: &[u8]) -> Access {
     let (region, service) = signed_for(headers).unwrap_or_default();
     let input: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -80,8 +80,8 @@ pub(super) fn access(call: &Call, headers: &HeaderMap, body: &[u8]) -> Access {
     }
 }
 
-/// The partition key of the item that a call of `DynamoDB` is about, the context key `dynamodb:LeadingKeys`. The key
-/// schema is not looked at: of our table the partition key is the only text.
+/// The partition key of the item in a call of `DynamoDB`, the context key `dynamodb:LeadingKeys`. The key schema is not
+/// needed: in our table, only the partition key is a string.
 fn leading_keys(key: &Value) -> Vec<String> {
     let attributes = key.as_object().into_iter().flatten();
     attributes
@@ -98,111 +98,75 @@ fn signed_for(headers: &HeaderMap) -> Option<(&str, &str)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
+    use serde_json::json;
+
+    use super::Service::{Flink, Json, Other, Query};
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        let pairs = pairs.iter();
-        pairs
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect()
+    fn headers(name: &str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())])
     }
 
     #[test]
     fn a_request_is_classified_by_target_and_form() {
-        let form = (
-            "content-type",
-            "application/x-www-form-urlencoded; charset=utf-8",
-        );
-        let target = |target| vec![("x-amz-target", target)];
+        let flink = "KinesisAnalytics_20180523.CreateApplicationSnapshot";
+        let dynamodb = "DynamoDB_20120810.UpdateItem";
+        let target = |target: &str| headers("x-amz-target", target);
+        let form = "application/x-www-form-urlencoded; charset=utf-8";
+        let form = headers("content-type", form);
         let publish = "Version=2010-03-31&Action=Publish&Message=x";
-        for (pairs, body, service, operation) in [
-            (
-                target("KinesisAnalytics_20180523.CreateApplicationSnapshot"),
-                "",
-                Service::Flink,
-                "CreateApplicationSnapshot",
-            ),
-            (
-                target("DynamoDB_20120810.UpdateItem"),
-                "",
-                Service::Json,
-                "UpdateItem",
-            ),
-            (vec![form], publish, Service::Query, "Publish"),
-            (vec![], "Action=Publish", Service::Other, ""),
+        for (headers, body, service, operation) in [
+            (target(flink), "", Flink, "CreateApplicationSnapshot"),
+            (target(dynamodb), "", Json, "UpdateItem"),
+            (form, publish, Query, "Publish"),
+            (HeaderMap::new(), publish, Other, ""),
         ] {
-            let call = classify(&headers(&pairs), body.as_bytes());
+            let call = classify(&headers, body.as_bytes());
             let operation = operation.to_owned();
-            assert_eq!(call, Call { service, operation }, "{pairs:?}");
+            assert_eq!(call, Call { service, operation }, "{headers:?}");
         }
     }
 
-    #[test]
-    fn a_call_is_an_action_on_a_resource_in_iams_words() {
-        let signed = |service: &str| {
-            let value = format!(
-                "AWS4-HMAC-SHA256 Credential=k/20261122/r/{service}/aws4_request, SignedHeaders=host"
-            );
-            headers(&[("authorization", &value)])
+    fn access_of(service: &str, body: &str) -> Access {
+        let signature = format!(
+            "AWS4-HMAC-SHA256 Credential=k/20261122/r/{service}/aws4_request, SignedHeaders=host"
+        );
+        let call = Call {
+            service: Json,
+            operation: "Do".to_owned(),
         };
-        for (service, operation, body, resource) in [
-            (
-                "kinesisanalytics",
-                "DescribeApplication",
-                r#"{"ApplicationName":"a"}"#,
-                "arn:aws:kinesisanalytics:r:123456789012:application/a",
-            ),
-            (
-                "dynamodb",
-                "UpdateItem",
-                r#"{"TableName":"t"}"#,
-                "arn:aws:dynamodb:r:123456789012:table/t",
-            ),
-            (
-                "states",
-                "GetExecutionHistory",
-                r#"{"executionArn":"arn:e"}"#,
-                "arn:e",
-            ),
-            (
-                "sqs",
-                "SendMessage",
-                r#"{"QueueUrl":"http://x/1/q"}"#,
-                "arn:aws:sqs:r:123456789012:q",
-            ),
-            (
-                "sns",
-                "Publish",
-                "Action=Publish&TopicArn=arn%3Aaws%3Asns%3Ar%3A1%3At",
-                "arn:aws:sns:r:1:t",
-            ),
-            (
-                "kinesisanalytics",
-                "ListApplications",
-                "{}",
-                "arn:aws:kinesisanalytics:r:123456789012:*",
-            ),
-            ("other", "Do", "not JSON", "arn:aws:other:r:123456789012:*"),
+        let headers = headers("authorization", &signature);
+        access(&call, &headers, body.as_bytes())
+    }
+
+    #[test]
+    fn a_call_is_an_action_on_a_resource_in_iams_terms() {
+        let own = |service: &str, rest: &str| format!("arn:aws:{service}:r:123456789012:{rest}");
+        for (service, field, value, rest) in [
+            ("kinesisanalytics", "ApplicationName", "a", "application/a"),
+            ("kinesisanalytics", "Other", "a", "*"),
+            ("dynamodb", "TableName", "t", "table/t"),
+            ("sqs", "QueueUrl", "http://x/1/q", "q"),
+            ("other", "TableName", "t", "*"),
         ] {
-            let call = Call {
-                service: Service::Json,
-                operation: operation.to_owned(),
-            };
             let expected = Access {
-                action: format!("{service}:{operation}"),
-                resource: resource.to_owned(),
+                action: format!("{service}:Do"),
+                resource: own(service, rest),
                 leading_keys: Vec::new(),
             };
-            assert_eq!(access(&call, &signed(service), body.as_bytes()), expected);
+            let body = json!({ field: value }).to_string();
+            assert_eq!(access_of(service, &body), expected);
         }
-        let call = Call {
-            service: Service::Json,
-            operation: "UpdateItem".to_owned(),
-        };
+        let others = own("other", "*");
+        for (service, body, resource) in [
+            ("states", r#"{"executionArn":"arn:e"}"#, "arn:e"),
+            ("sns", "Action=Do&TopicArn=arn%3Aaws%3At", "arn:aws:t"),
+            ("other", "not JSON", others.as_str()),
+        ] {
+            assert_eq!(access_of(service, body).resource, resource);
+        }
         let body = r#"{"TableName":"t","Key":{"app_name":{"S":"orders"},"run":{"N":"1"}}}"#;
-        let update = access(&call, &signed("dynamodb"), body.as_bytes());
-        assert_eq!(update.leading_keys, ["orders"]);
+        assert_eq!(access_of("dynamodb", body).leading_keys, ["orders"]);
     }
 }

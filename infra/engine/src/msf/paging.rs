@@ -1,0 +1,60 @@
+//! Pages of a listing, and their tokens.
+
+use super::Result;
+use super::input::Input;
+
+impl Input<'_> {
+    /// `Limit`, 50 by default.
+    pub(super) fn page_limit(&self) -> Result<usize> {
+        let limit = self.integer("Limit", 1, 50)?;
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+        Ok(limit.unwrap_or(50))
+    }
+}
+
+/// One page of a listing, the newest first, and the token of the next page. `None` if the token is invalid.
+///
+/// The token consists of the owner's number and that of the last item shown. So it stays valid whatever is created and
+/// deleted in between, and fits the narrower of the two patterns in the model.
+pub(super) fn page<'a, T>(
+    items: impl DoubleEndedIterator<Item = &'a T>,
+    number_of: impl Fn(&T) -> u64,
+    owner: u64,
+    limit: usize,
+    token: Option<&str>,
+) -> Option<(Vec<&'a T>, Option<String>)> {
+    let before = token.map_or(Some(u64::MAX), |token| number_in(token, owner))?;
+    let mut rest = items.rev().filter(|item| number_of(item) < before);
+    let shown: Vec<_> = rest.by_ref().take(limit).collect();
+    let more = rest.next().is_some();
+    let next = shown.last().filter(|_| more);
+    let next = next.map(|last| token_with(number_of(last), owner));
+    Some((shown, next))
+}
+
+/// As [`page`], with a token that has the number of items shown so far.
+pub(super) fn page_by_position<'a, T>(
+    items: impl DoubleEndedIterator<Item = &'a T>,
+    owner: u64,
+    limit: usize,
+    token: Option<&str>,
+) -> Option<(Vec<&'a T>, Option<String>)> {
+    let from = token.map_or(Some(0), |token| number_in(token, owner))?;
+    let from = usize::try_from(from).ok()?;
+    let mut rest = items.rev().skip(from);
+    let shown: Vec<_> = rest.by_ref().take(limit).collect();
+    let next = rest.next().is_some().then(|| from + shown.len());
+    let next = next.and_then(|next| Some(token_with(u64::try_from(next).ok()?, owner)));
+    Some((shown, next))
+}
+
+fn token_with(number: u64, owner: u64) -> String {
+    format!("{owner:016x}{number:016x}")
+}
+
+fn number_in(token: &str, owner: u64) -> Option<u64> {
+    let digits = token.strip_prefix(&format!("{owner:016x}"))?;
+    let is_ours = digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let number = u64::from_str_radix(digits, 16).ok();
+    number.filter(|_| is_ours)
+}
