@@ -1,4 +1,4 @@
-//! Run inputs and answers as nobody should send them.
+//! Invalid run inputs and answers of every kind.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
@@ -9,16 +9,14 @@ use contract::{
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use testkit::hostile::{mutated, texts};
+use testkit::fixtures::{EXECUTION, SNAPSHOT, application, failures, snapshot};
+use testkit::hostile::mutated;
 use testkit::invoke;
 use testkit::replay::{Answer, Service};
 
-const NAME: &str = "custom_1795377747949";
-
 fn payload() -> Value {
     json!({
-        "execution_arn": "arn:aws:states:eu-central-1:123456789012:execution:m:n",
-        "execution_started_at": "2026-11-22T20:02:27.949Z",
+        "execution_arn": EXECUTION, "execution_started_at": "2026-11-22T20:02:27.949Z",
         "input": {
             "application_name": "orders", "mode": "RUN",
             "retention": {
@@ -30,48 +28,28 @@ fn payload() -> Value {
     })
 }
 
-fn own() -> Value {
-    json!({ "SnapshotDetails": {
-        "SnapshotName": NAME, "SnapshotStatus": "CREATING", "ApplicationVersionId": 7,
-        "SnapshotCreationTimestamp": 1_795_377_748.42
-    }})
-}
-
-fn application() -> Value {
-    json!({ "ApplicationDetail": {
-        "ApplicationARN": "a", "ApplicationName": "orders", "RuntimeEnvironment": "FLINK-1_20",
-        "ApplicationStatus": "RUNNING", "ApplicationVersionId": 3,
-        "ApplicationConfigurationDescription": {
-            "ApplicationSnapshotConfigurationDescription": { "SnapshotsEnabled": true }
-        }
-    }})
-}
-
-fn listing() -> Value {
-    json!({ "SnapshotSummaries": [
-        { "SnapshotName": "a", "SnapshotStatus": "READY", "ApplicationVersionId": 1 },
-        { "SnapshotName": "b", "SnapshotStatus": "CREATING", "ApplicationVersionId": 1 }
-    ]})
-}
-
-/// The service in some mood: what it answers to each operation, the first and every later time.
+/// What the service answers to each operation; of two answers, the first one once.
 #[derive(Clone, Debug)]
-struct Mood {
+struct Answers {
     own: [Answer; 2],
     application: [Answer; 2],
     create: Answer,
     list: Answer,
 }
 
-fn moods() -> impl Strategy<Value = Mood> {
+fn service() -> impl Strategy<Value = Answers> {
     let twice = |document: Value| [answers(document.clone()), answers(document)];
+    let own = snapshot(SNAPSHOT, "CREATING", 7, 1_795_377_748.42);
+    let configuration =
+        json!({ "ApplicationSnapshotConfigurationDescription": { "SnapshotsEnabled": true } });
+    let listed = ["READY", "CREATING"].map(|status| snapshot(status, status, 1, Value::Null));
     (
-        twice(own()),
-        twice(application()),
+        twice(json!({ "SnapshotDetails": own })),
+        twice(application("RUNNING", Some(configuration))),
         answers(json!({})),
-        answers(listing()),
+        answers(json!({ "SnapshotSummaries": listed })),
     )
-        .prop_map(|(own, application, create, list)| Mood {
+        .prop_map(|(own, application, create, list)| Answers {
             own,
             application,
             create,
@@ -80,35 +58,39 @@ fn moods() -> impl Strategy<Value = Mood> {
 }
 
 fn answers(document: Value) -> impl Strategy<Value = Answer> {
-    let code = prop_oneof![
-        4 => Just("ResourceNotFoundException".to_owned()),
-        1 => Just("LimitExceededException".to_owned()),
-        1 => Just("InvalidApplicationConfigurationException".to_owned()),
-        2 => texts(),
+    const MISSING: &str = "ResourceNotFoundException";
+    // The more often the snapshot is missing, the more calls a run makes.
+    const CODES: &[&str] = &[
+        MISSING,
+        MISSING,
+        MISSING,
+        MISSING,
+        "LimitExceededException",
+        "InvalidApplicationConfigurationException",
     ];
     prop_oneof![
         3 => Just(Answer::Ok(document.clone())),
         6 => mutated(document).prop_map(Answer::Ok),
-        5 => (400_u16..600, code, texts()).prop_map(|(status, code, message)| {
-            Answer::Refusal(status, json!({ "__type": code, "message": message }))
-        }),
-        1 => (200_u16..600, texts()).prop_map(|(status, text)| Answer::Page(status, text)),
-        1 => Just(Answer::Lost),
+        7 => failures(CODES),
     ]
 }
 
-fn create(payload: &Value, mood: Mood, now: Timestamp) -> (Option<CreateSnapshotOutput>, Service) {
-    let mut looks = [0, 0];
+fn create(
+    payload: &Value,
+    answers: Answers,
+    now: Timestamp,
+) -> (Option<CreateSnapshotOutput>, Service) {
+    let mut calls = [0, 0];
     let service = Service::answering_by(move |operation, _| {
-        let mut again = |which: usize| {
-            looks[which] += 1;
-            usize::from(looks[which] > 1)
+        let mut later = |which: usize| {
+            calls[which] += 1;
+            usize::from(calls[which] > 1)
         };
         match operation {
-            "DescribeApplicationSnapshot" => mood.own[again(0)].clone(),
-            "DescribeApplication" => mood.application[again(1)].clone(),
-            "CreateApplicationSnapshot" => mood.create.clone(),
-            _ => mood.list.clone(),
+            "DescribeApplicationSnapshot" => answers.own[later(0)].clone(),
+            "DescribeApplication" => answers.application[later(1)].clone(),
+            "CreateApplicationSnapshot" => answers.create.clone(),
+            _ => answers.list.clone(),
         }
     });
     let flink = Client::new(&service.config());
@@ -120,19 +102,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn the_worst_of_any_input_answers_and_clock_is_a_typed_error_and_what_is_handed_on_is_taken(
+    fn any_input_answers_and_clock_give_a_named_error_or_an_output_that_the_next_state_accepts(
         payload in mutated(payload()),
-        mood in moods(),
+        answers in service(),
         now in Timestamp::MIN.as_second()..=Timestamp::MAX.as_second(),
     ) {
         let now = Timestamp::from_second(now).unwrap();
-        let (output, service) = create(&payload, mood, now);
-        let creations = service
-            .sent()
-            .into_iter()
-            .filter(|(operation, _)| operation == "CreateApplicationSnapshot")
-            .count();
-        prop_assert!(creations <= 1);
+        let (output, service) = create(&payload, answers, now);
+        let sent = service.sent();
+        let creations = sent.iter().filter(|(operation, _)| operation == "CreateApplicationSnapshot");
+        prop_assert!(creations.count() <= 1);
         if let Some(output) = output {
             let next = serde_json::to_value(&output).unwrap();
             match output.snapshot_creation {

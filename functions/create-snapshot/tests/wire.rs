@@ -1,154 +1,121 @@
 //! The handler on the wire: which requests it sends, and what it makes of each answer.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on fails"
-)]
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
-use contract::{CreateSnapshotInput, CreateSnapshotOutput, ErrorName, SnapshotCreation};
-use jiff::Timestamp;
+use aws_sdk_kinesisanalyticsv2::Client;
+use contract::ErrorName::{
+    AccessDenied, ApplicationBusy, ApplicationNotFound, InvalidInput, ServiceUnavailable,
+    SnapshotLimitExceeded, SnapshotsDisabled, Throttled, Unexpected,
+};
+use contract::{CreateSnapshotInput, CreateSnapshotOutput, SnapshotCreation};
 use serde_json::{Value, json};
 use step::StepError;
-use testkit::replay::{Answer, Service};
+use testkit::fixtures::{
+    self, EXECUTION, Exchange, RUN_ID, SNAPSHOT, describe_application, describe_snapshot,
+    list_snapshots, refusals, snapshot,
+};
+use testkit::replay::Answer::{self, Error};
+use testkit::replay::Service;
 
-const NAME: &str = "custom_1795377747949";
 const NOW: &str = "2026-11-22T20:02:28.401Z";
 
-fn input(run_input: Value) -> CreateSnapshotInput {
-    CreateSnapshotInput {
-        definition: 2,
-        execution_arn: "arn:aws:states:eu-central-1:123456789012:execution:m:n".to_owned(),
-        execution_started_at: "2026-11-22T20:02:27.949465+00:00".to_owned(),
-        input: run_input,
-    }
-}
-
-type Exchange = (&'static str, Value, Answer);
-
-async fn run(
-    run_input: Value,
+/// A run with this input.
+async fn run_with(
+    input: Value,
     exchanges: impl IntoIterator<Item = Exchange>,
 ) -> Result<CreateSnapshotOutput, StepError> {
     let service = Service::expecting(exchanges);
-    let flink = aws_sdk_kinesisanalyticsv2::Client::new(&service.config());
-    let now: Timestamp = NOW.parse().unwrap();
-    let answer = create_snapshot::handle(&flink, input(run_input), now).await;
+    let flink = Client::new(&service.config());
+    let input = CreateSnapshotInput {
+        definition: 2,
+        execution_arn: EXECUTION.to_owned(),
+        execution_started_at: "2026-11-22T20:02:27.949465+00:00".to_owned(),
+        input,
+    };
+    let answer = create_snapshot::handle(&flink, input, NOW.parse().unwrap());
+    let answer = Box::pin(answer).await;
     service.assert_done();
     answer
 }
 
-fn orders() -> Value {
-    json!({ "application_name": "orders" })
+/// A run of `orders` with the default settings.
+async fn run(
+    exchanges: impl IntoIterator<Item = Exchange>,
+) -> Result<CreateSnapshotOutput, StepError> {
+    run_with(json!({ "application_name": "orders" }), exchanges).await
 }
 
-fn describe_own(answer: Answer) -> Exchange {
-    let request = json!({ "ApplicationName": "orders", "SnapshotName": NAME });
-    ("DescribeApplicationSnapshot", request, answer)
-}
-
-fn own_is_not_there() -> Exchange {
-    describe_own(Answer::Error(
-        400,
-        "ResourceNotFoundException",
-        "no such snapshot",
-    ))
+fn own_missing() -> Exchange {
+    let missing = Error(400, "ResourceNotFoundException", "no such snapshot");
+    describe_snapshot(SNAPSHOT, missing)
 }
 
 fn own(status: &str) -> Exchange {
-    describe_own(Answer::Ok(json!({ "SnapshotDetails": {
-        "SnapshotName": NAME,
-        "SnapshotStatus": status,
-        "ApplicationVersionId": 7,
-        "SnapshotCreationTimestamp": 1_795_377_748.42
-    }})))
+    let details = snapshot(SNAPSHOT, status, 7, 1_795_377_748.42);
+    describe_snapshot(SNAPSHOT, Answer::Ok(json!({ "SnapshotDetails": details })))
 }
 
-fn describe_application(answer: Answer) -> Exchange {
-    (
-        "DescribeApplication",
-        json!({ "ApplicationName": "orders" }),
-        answer,
-    )
+/// An application that has snapshots turned on or off, or does not say so.
+fn application_with(status: &str, snapshots_enabled: Option<bool>) -> Exchange {
+    let configuration = snapshots_enabled.map(|enabled| {
+        json!({ "ApplicationSnapshotConfigurationDescription": { "SnapshotsEnabled": enabled } })
+    });
+    describe_application(Answer::Ok(fixtures::application(status, configuration)))
 }
 
 fn application(status: &str) -> Exchange {
-    describe_application(Answer::Ok(json!({ "ApplicationDetail": {
-        "ApplicationARN": "arn:aws:kinesisanalytics:eu-central-1:123456789012:application/orders",
-        "ApplicationName": "orders",
-        "RuntimeEnvironment": "FLINK-1_20",
-        "ApplicationStatus": status,
-        "ApplicationVersionId": 7,
-        "ApplicationConfigurationDescription": {
-            "ApplicationSnapshotConfigurationDescription": { "SnapshotsEnabled": true }
-        }
-    }})))
+    application_with(status, Some(true))
 }
 
 fn create(answer: Answer) -> Exchange {
-    let request = json!({ "ApplicationName": "orders", "SnapshotName": NAME });
+    let request = json!({ "ApplicationName": "orders", "SnapshotName": SNAPSHOT });
     ("CreateApplicationSnapshot", request, answer)
 }
 
-fn list(token: Option<&str>, answer: Answer) -> Exchange {
-    let mut request = json!({ "ApplicationName": "orders", "Limit": 50 });
-    if let Some(token) = token {
-        request["NextToken"] = token.into();
-    }
-    ("ListApplicationSnapshots", request, answer)
-}
-
-fn nothing_listed() -> Exchange {
-    list(None, Answer::Ok(json!({ "SnapshotSummaries": [] })))
+/// Everything is ready for the snapshot, and the service answers its creation so.
+fn created(answer: Answer) -> [Exchange; 3] {
+    [own_missing(), application("RUNNING"), create(answer)]
 }
 
 #[tokio::test]
-async fn a_running_application_gets_one_snapshot_named_for_the_run() {
-    let exchanges = [
-        own_is_not_there(),
-        application("RUNNING"),
-        create(Answer::Ok(json!({}))),
-    ];
-    let output = run(orders(), exchanges).await.unwrap();
+async fn a_running_application_gets_one_snapshot_named_after_the_run() {
+    let output = run(created(Answer::Ok(json!({})))).await.unwrap();
     assert_eq!(output.snapshot_creation, SnapshotCreation::Started);
-    assert_eq!(output.run.run_id, 1_795_377_747_949);
+    assert_eq!(output.run.run_id, RUN_ID);
     assert_eq!(output.wait_seconds, 15);
     let snapshot = output.snapshot.unwrap();
-    assert_eq!(snapshot.name, NAME);
+    assert_eq!(snapshot.name, SNAPSHOT);
     assert_eq!(snapshot.accepted_at, NOW);
     assert_eq!(snapshot.created_at, None);
 }
 
 #[tokio::test]
-async fn a_snapshot_of_an_earlier_try_is_adopted_whatever_its_status_and_the_applications() {
+async fn the_snapshot_of_an_earlier_attempt_is_adopted_whatever_its_status() {
     for status in ["CREATING", "READY", "FAILED", "DELETING"] {
-        let output = run(orders(), [own(status)]).await.unwrap();
+        let output = run([own(status)]).await.unwrap();
         assert_eq!(output.snapshot_creation, SnapshotCreation::Started);
         let snapshot = output.snapshot.unwrap();
-        assert_eq!(
-            snapshot.created_at.as_deref(),
-            Some("2026-11-22T20:02:28.42Z")
-        );
+        let created_at = snapshot.created_at.as_deref();
+        assert_eq!(created_at, Some("2026-11-22T20:02:28.42Z"));
         assert_eq!(snapshot.application_version_id, Some(7));
     }
 }
 
 #[tokio::test]
-async fn the_modes_that_take_no_snapshot_call_nothing() {
+async fn the_modes_without_a_snapshot_make_no_call() {
     for mode in ["PRUNE", "PLAN"] {
-        let run_input = json!({ "application_name": "orders", "mode": mode });
-        let output = run(run_input, []).await.unwrap();
+        let input = json!({ "application_name": "orders", "mode": mode });
+        let output = run_with(input, []).await.unwrap();
         assert_eq!(output.snapshot_creation, SnapshotCreation::NotWanted);
         assert_eq!(output.snapshot, None);
     }
 }
 
 #[tokio::test]
-async fn an_application_that_does_not_run_is_skipped_with_the_reason() {
+async fn a_run_of_a_stopped_application_is_skipped_with_the_reason() {
     for status in ["READY", "STOPPING", "FORCE_STOPPING", "DELETING"] {
-        let output = run(orders(), [own_is_not_there(), application(status)])
-            .await
-            .unwrap();
+        let exchanges = [own_missing(), application(status)];
+        let output = run(exchanges).await.unwrap();
         assert_eq!(output.snapshot_creation, SnapshotCreation::Skipped);
         let reason = output.skip_reason.unwrap();
         assert!(reason.contains(&format!("orders is {status}")), "{reason}");
@@ -156,7 +123,7 @@ async fn an_application_that_does_not_run_is_skipped_with_the_reason() {
 }
 
 #[tokio::test]
-async fn an_application_in_passing_is_busy() {
+async fn an_application_in_transition_is_busy() {
     for status in [
         "STARTING",
         "UPDATING",
@@ -164,316 +131,184 @@ async fn an_application_in_passing_is_busy() {
         "MAINTENANCE",
         "SOMETHING_NEW",
     ] {
-        let error = run(orders(), [own_is_not_there(), application(status)])
-            .await
-            .unwrap_err();
-        assert_eq!(error.name, ErrorName::ApplicationBusy);
+        let exchanges = [own_missing(), application(status)];
+        let error = run(exchanges).await.unwrap_err();
+        assert_eq!(error.name, ApplicationBusy);
         assert!(error.fact.contains(status), "{}", error.fact);
     }
 }
 
 #[tokio::test]
-async fn disabled_snapshots_are_named_before_the_status_is_looked_at() {
-    let (operation, request, _) = application("READY");
-    let answer = Answer::Ok(json!({ "ApplicationDetail": {
-        "ApplicationARN": "a", "ApplicationName": "orders", "RuntimeEnvironment": "FLINK-1_20",
-        "ApplicationStatus": "READY", "ApplicationVersionId": 7,
-        "ApplicationConfigurationDescription": {
-            "ApplicationSnapshotConfigurationDescription": { "SnapshotsEnabled": false }
-        }
-    }}));
-    let error = run(orders(), [own_is_not_there(), (operation, request, answer)])
-        .await
-        .unwrap_err();
-    assert_eq!(error.name, ErrorName::SnapshotsDisabled);
+async fn disabled_snapshots_are_reported_whatever_the_status() {
+    let exchanges = [own_missing(), application_with("READY", Some(false))];
+    let error = run(exchanges).await.unwrap_err();
+    assert_eq!(error.name, SnapshotsDisabled);
 }
 
 #[tokio::test]
-async fn a_service_that_does_not_say_whether_snapshots_are_enabled_is_asked_for_one() {
-    let (operation, request, _) = application("RUNNING");
-    let answer = Answer::Ok(json!({ "ApplicationDetail": {
-        "ApplicationARN": "a", "ApplicationName": "orders", "RuntimeEnvironment": "FLINK-1_20",
-        "ApplicationStatus": "RUNNING", "ApplicationVersionId": 7
-    }}));
+async fn an_application_that_does_not_say_whether_snapshots_are_enabled_gets_one() {
     let exchanges = [
-        own_is_not_there(),
-        (operation, request, answer),
+        own_missing(),
+        application_with("RUNNING", None),
         create(Answer::Ok(json!({}))),
     ];
-    assert!(run(orders(), exchanges).await.is_ok());
+    assert!(run(exchanges).await.is_ok());
 }
 
 #[tokio::test]
 async fn an_unknown_application_is_not_found() {
-    let gone = describe_application(Answer::Error(400, "ResourceNotFoundException", "no orders"));
-    let error = run(orders(), [own_is_not_there(), gone]).await.unwrap_err();
-    assert_eq!(error.name, ErrorName::ApplicationNotFound);
-    assert_eq!(
-        error.fact,
-        "DescribeApplication: ResourceNotFoundException: no orders."
-    );
+    let missing = Error(400, "ResourceNotFoundException", "no orders");
+    let exchanges = [own_missing(), describe_application(missing)];
+    let error = run(exchanges).await.unwrap_err();
+    assert_eq!(error.name, ApplicationNotFound);
+    let fact = "DescribeApplication: ResourceNotFoundException: no orders.";
+    assert_eq!(error.fact, fact);
 }
 
 #[tokio::test]
-async fn each_refused_look_has_a_name() {
-    for (answer, name) in [
-        (
-            Answer::Error(400, "AccessDeniedException", "no"),
-            ErrorName::AccessDenied,
-        ),
-        (
-            Answer::Error(400, "ThrottlingException", "slow"),
-            ErrorName::Throttled,
-        ),
-        (
-            Answer::Error(400, "InvalidArgumentException", "bad"),
-            ErrorName::Unexpected,
-        ),
-        (
-            Answer::Error(400, "UnsupportedOperationException", "no"),
-            ErrorName::Unexpected,
-        ),
-        (
-            Answer::Error(500, "InternalFailure", "oops"),
-            ErrorName::ServiceUnavailable,
-        ),
-        (Answer::Lost, ErrorName::ServiceUnavailable),
-        (
-            Answer::Text("<html>".to_owned()),
-            ErrorName::ServiceUnavailable,
-        ),
-    ] {
-        let error = run(orders(), [describe_own(answer.clone())])
-            .await
-            .unwrap_err();
-        assert_eq!(error.name, name, "{answer:?}");
-        let exchanges = [own_is_not_there(), describe_application(answer.clone())];
-        let error = run(orders(), exchanges).await.unwrap_err();
-        assert_eq!(error.name, name, "{answer:?}");
+async fn each_refused_describe_call_has_an_error_name() {
+    let rows = [
+        (400, "AccessDeniedException", AccessDenied),
+        (400, "ThrottlingException", Throttled),
+        (400, "InvalidArgumentException", Unexpected),
+        (400, "UnsupportedOperationException", Unexpected),
+        (500, "InternalFailure", ServiceUnavailable),
+    ];
+    for (answer, name) in refusals(Error, &rows) {
+        let own = describe_snapshot(SNAPSHOT, answer.clone());
+        let application = describe_application(answer.clone());
+        for exchanges in [vec![own], vec![own_missing(), application]] {
+            let error = run(exchanges).await.unwrap_err();
+            assert_eq!(error.name, name, "{answer:?}");
+        }
     }
 }
 
 #[tokio::test]
 async fn an_answer_about_something_else_is_not_adopted() {
     for body in [json!({}), json!({ "SnapshotDetails": null })] {
-        let error = run(orders(), [describe_own(Answer::Ok(body))])
-            .await
-            .unwrap_err();
-        assert_eq!(error.name, ErrorName::Unexpected);
+        let answer = describe_snapshot(SNAPSHOT, Answer::Ok(body));
+        let error = run([answer]).await.unwrap_err();
+        assert_eq!(error.name, Unexpected);
     }
 }
 
 #[tokio::test]
-async fn each_refused_creation_has_a_name_once_nothing_else_explains_it() {
+async fn each_refused_creation_has_an_error_name_if_nothing_else_explains_it() {
+    const CONFIGURATION: &str = "InvalidApplicationConfigurationException";
     let downtime = "Failed to take snapshot for the application orders at this moment. The \
                     application is currently experiencing downtime. Please retry the request";
-    for (answer, name) in [
-        (
-            Answer::Error(400, "LimitExceededException", "1000"),
-            ErrorName::SnapshotLimitExceeded,
-        ),
-        (
-            Answer::Error(400, "ResourceInUseException", "busy"),
-            ErrorName::ApplicationBusy,
-        ),
-        (
-            Answer::Error(400, "ConcurrentModificationException", "busy"),
-            ErrorName::ApplicationBusy,
-        ),
-        (
-            Answer::Error(400, "InvalidApplicationConfigurationException", downtime),
-            ErrorName::ApplicationBusy,
-        ),
-        (
-            Answer::Error(400, "InvalidApplicationConfigurationException", "bad sink"),
-            ErrorName::Unexpected,
-        ),
-        (
-            Answer::Error(400, "ResourceNotFoundException", "gone"),
-            ErrorName::ApplicationNotFound,
-        ),
-        (
-            Answer::Error(400, "InvalidArgumentException", "bad"),
-            ErrorName::Unexpected,
-        ),
-        (
-            Answer::Error(400, "InvalidRequestException", "bad"),
-            ErrorName::Unexpected,
-        ),
-        (
-            Answer::Error(400, "UnsupportedOperationException", "no"),
-            ErrorName::Unexpected,
-        ),
-        (
-            Answer::Error(400, "AccessDeniedException", "no"),
-            ErrorName::AccessDenied,
-        ),
-        (
-            Answer::Error(400, "ThrottlingException", "slow"),
-            ErrorName::Throttled,
-        ),
-        (
-            Answer::Error(503, "ServiceUnavailable", "later"),
-            ErrorName::ServiceUnavailable,
-        ),
-        (Answer::Lost, ErrorName::ServiceUnavailable),
-    ] {
-        let exchanges = [
-            own_is_not_there(),
+    let down = (Error(400, CONFIGURATION, downtime), ApplicationBusy);
+    let rows = [
+        (400, "LimitExceededException", SnapshotLimitExceeded),
+        (400, "ResourceInUseException", ApplicationBusy),
+        (400, "ConcurrentModificationException", ApplicationBusy),
+        (400, CONFIGURATION, Unexpected),
+        (400, "ResourceNotFoundException", ApplicationNotFound),
+        (400, "InvalidArgumentException", Unexpected),
+        (400, "InvalidRequestException", Unexpected),
+        (400, "UnsupportedOperationException", Unexpected),
+        (400, "AccessDeniedException", AccessDenied),
+        (400, "ThrottlingException", Throttled),
+        (503, "ServiceUnavailable", ServiceUnavailable),
+    ];
+    for (answer, name) in refusals(Error, &rows).into_iter().chain([down]) {
+        let nothing_listed = Answer::Ok(json!({ "SnapshotSummaries": [] }));
+        let explanations = [
+            own_missing(),
             application("RUNNING"),
-            create(answer.clone()),
-            own_is_not_there(),
-            application("RUNNING"),
-            nothing_listed(),
+            list_snapshots(None, nothing_listed),
         ];
-        let error = run(orders(), exchanges).await.unwrap_err();
+        let exchanges = created(answer.clone()).into_iter().chain(explanations);
+        let error = run(exchanges).await.unwrap_err();
         assert_eq!(error.name, name, "{answer:?}");
     }
 }
 
 #[tokio::test]
 async fn a_creation_whose_answer_was_lost_is_found_and_adopted() {
-    let exchanges = [
-        own_is_not_there(),
-        application("RUNNING"),
-        create(Answer::Lost),
-        own("CREATING"),
-    ];
-    let output = run(orders(), exchanges).await.unwrap();
+    let exchanges = created(Answer::Lost).into_iter().chain([own("CREATING")]);
+    let output = run(exchanges).await.unwrap();
     assert_eq!(output.snapshot_creation, SnapshotCreation::Started);
-    assert_eq!(output.snapshot.unwrap().name, NAME);
+    assert_eq!(output.snapshot.unwrap().name, SNAPSHOT);
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_the_services_begins_no_snapshot() {
-    let exchanges = [
-        own_is_not_there(),
-        application("RUNNING"),
-        create(Answer::Text("<html>A proxy was here.</html>".to_owned())),
-        own_is_not_there(),
-        application("RUNNING"),
-        nothing_listed(),
-    ];
-    let error = run(orders(), exchanges).await.unwrap_err();
-    assert_eq!(error.name, ErrorName::ServiceUnavailable);
-}
-
-#[tokio::test]
-async fn an_application_that_stopped_just_before_the_creation_is_skipped() {
-    let exchanges = [
-        own_is_not_there(),
-        application("RUNNING"),
-        create(Answer::Error(400, "InvalidRequestException", "not running")),
-        own_is_not_there(),
-        application("STOPPING"),
-    ];
-    let output = run(orders(), exchanges).await.unwrap();
+async fn a_run_whose_application_stopped_just_before_the_creation_is_skipped() {
+    let refused = created(Error(400, "InvalidRequestException", "not running"));
+    let stopping = [own_missing(), application("STOPPING")];
+    let output = run(refused.into_iter().chain(stopping)).await.unwrap();
     assert_eq!(output.snapshot_creation, SnapshotCreation::Skipped);
 }
 
 #[tokio::test]
-async fn another_snapshot_under_way_is_busy_whichever_page_lists_it() {
-    let summary = |name: &str, status: &str| json!({ "SnapshotName": name, "SnapshotStatus": status, "ApplicationVersionId": 7 });
-    let exchanges = [
-        own_is_not_there(),
-        application("RUNNING"),
-        create(Answer::Error(
-            400,
-            "InvalidRequestException",
-            "a snapshot is under way",
-        )),
-        own_is_not_there(),
-        application("RUNNING"),
-        list(
-            None,
-            Answer::Ok(json!({
-                "SnapshotSummaries": [summary("a", "READY")], "NextToken": "t"
-            })),
-        ),
-        list(
-            Some("t"),
-            Answer::Ok(json!({ "SnapshotSummaries": [summary("b", "CREATING")] })),
-        ),
+async fn an_application_with_another_snapshot_in_progress_is_busy() {
+    let refused = created(Error(400, "InvalidRequestException", "in progress"));
+    let ready = snapshot("a", "READY", 7, Value::Null);
+    let creating = snapshot("b", "CREATING", 7, Value::Null);
+    let pages = [
+        json!({ "SnapshotSummaries": [ready], "NextToken": "t" }),
+        json!({ "SnapshotSummaries": [creating] }),
     ];
-    let error = run(orders(), exchanges).await.unwrap_err();
-    assert_eq!(error.name, ErrorName::ApplicationBusy);
-    assert!(
-        error.fact.ends_with("another snapshot, b."),
-        "{}",
-        error.fact
-    );
+    let [first, second] = pages.map(Answer::Ok);
+    let found = [
+        own_missing(),
+        application("RUNNING"),
+        list_snapshots(None, first),
+        list_snapshots(Some("t"), second),
+    ];
+    let error = run(refused.into_iter().chain(found)).await.unwrap_err();
+    assert_eq!(error.name, ApplicationBusy);
+    let fact = &error.fact;
+    assert!(fact.ends_with("another snapshot, b."), "{fact}");
 }
 
 #[tokio::test]
-async fn a_bad_input_is_named_by_its_field_and_nothing_is_called() {
-    for (run_input, place) in [
-        (json!({}), "missing field `application_name`"),
-        (json!(["orders"]), "not valid: it is not an object"),
-        (
-            json!({ "application_name": "a b" }),
-            "application_name: \"a b\" has characters other",
-        ),
-        (
-            json!({ "application_name": "" }),
-            "application_name: a name has 1 to 128 characters",
-        ),
-        (
-            json!({ "application_name": "orders", "keep_last": 3 }),
-            "keep_last: unknown field `keep_last`, expected one of",
-        ),
-        (
-            json!({ "application_name": "orders", "retention": { "keep_last": 0 } }),
-            "retention.keep_last: invalid value: integer `0`, expected a whole number from 1",
-        ),
-        (
-            json!({ "application_name": "orders", "retention": { "keep_last": -3 } }),
-            "retention.keep_last: invalid value: integer `-3`, expected a whole number from 1",
-        ),
-        (
-            json!({ "application_name": "orders", "retention": [7] }),
-            "retention: invalid type: sequence, expected an object of rules",
-        ),
-        (
-            json!({ "application_name": "orders", "retention": {} }),
-            "retention: the policy keeps nothing: give at least one of keep_last, keep_hourly, ",
-        ),
-        (
-            json!({ "application_name": "orders", "retention": { "keep_within": "7 days ago" } }),
-            "retention.keep_within: \"7 days ago\" is not a positive ISO 8601 duration, such as",
-        ),
-        (
-            json!({ "application_name": "orders", "retention": { "keep_last": 1, "keep_names": ["a b"] } }),
-            "retention.keep_names: \"a b\" is no snapshot's name",
-        ),
-        (
-            json!({
-                "application_name": "orders",
-                "retention": { "keep_daily": 1, "timezone": "Europe/Zuerich" }
-            }),
-            "retention.timezone: there is no time zone \"Europe/Zuerich\"; take a name of the IANA",
-        ),
-        (
-            json!({ "application_name": "orders", "poll_interval_seconds": 301 }),
-            "poll_interval_seconds: invalid value: integer `301`, expected a whole number from 1 \
-             to 300",
-        ),
-        (
-            json!({ "application_name": "orders", "poll_interval_seconds": "15" }),
-            "poll_interval_seconds: invalid type: string \"15\", expected a whole number from 1 \
-             to 300",
-        ),
-        (
-            json!({ "application_name": "orders", "mode": "DELETE" }),
-            "mode: unknown variant `DELETE`, expected one of `RUN`, `PRUNE`, `PLAN`",
-        ),
-    ] {
-        let error = run(run_input.clone(), []).await.unwrap_err();
-        assert_eq!(error.name, ErrorName::InvalidInput);
-        assert!(error.fact.contains(place), "{run_input}: {}", error.fact);
-        assert!(
-            error.fact.ends_with("Nothing was changed."),
-            "{}",
-            error.fact
-        );
+async fn an_invalid_input_is_refused_with_the_name_of_its_field_before_any_call() {
+    // An input, then its problem. `…` stands for the name of the application.
+    const ROWS: &str = r#"
+        {}
+            missing field `application_name`
+        ["orders"]
+            not valid: it is not an object
+        { "application_name": "a b" }
+            application_name: "a b" has characters other
+        { "application_name": "" }
+            application_name: a name has 1 to 128 characters
+        { …, "keep_last": 3 }
+            keep_last: unknown field `keep_last`, expected one of
+        { …, "retention": { "keep_last": 0 } }
+            retention.keep_last: invalid value: integer `0`, expected a whole number from 1
+        { …, "retention": { "keep_last": -3 } }
+            retention.keep_last: invalid value: integer `-3`, expected a whole number from 1
+        { …, "retention": [7] }
+            retention: invalid type: sequence, expected an object of rules
+        { …, "retention": {} }
+            retention: the policy keeps nothing: give at least one of keep_last, keep_hourly,
+        { …, "retention": { "keep_within": "7 days ago" } }
+            retention.keep_within: "7 days ago" is not a positive ISO 8601 duration, such as
+        { …, "retention": { "keep_last": 1, "keep_names": ["a b"] } }
+            retention.keep_names: "a b" is no snapshot's name
+        { …, "retention": { "keep_daily": 1, "timezone": "Europe/Zuerich" } }
+            retention.timezone: there is no time zone "Europe/Zuerich"; use a name from the IANA
+        { …, "poll_interval_seconds": 301 }
+            poll_interval_seconds: invalid value: integer `301`, expected a whole number from 1 to 300
+        { …, "poll_interval_seconds": "15" }
+            poll_interval_seconds: invalid type: string "15", expected a whole number from 1 to 300
+        { …, "mode": "DELETE" }
+            mode: unknown variant `DELETE`, expected one of `RUN`, `PRUNE`, `PLAN`
+    "#;
+    let lines: Vec<&str> = ROWS.trim().lines().map(str::trim).collect();
+    for row in lines.chunks(2) {
+        let [input, problem] = row else {
+            panic!("{row:?}")
+        };
+        let input = input.replace('…', r#""application_name": "orders""#);
+        let input = serde_json::from_str(&input).unwrap();
+        let error = run_with(input, []).await.unwrap_err();
+        assert_eq!(error.name, InvalidInput);
+        let fact = &error.fact;
+        assert!(fact.contains(problem), "{row:?}: {fact}");
+        assert!(fact.ends_with("Nothing was changed."), "{fact}");
     }
 }

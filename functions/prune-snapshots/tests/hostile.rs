@@ -1,4 +1,4 @@
-//! Payloads, listings and answers as nobody should send them.
+//! Invalid payloads, listings and answers of every kind.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
@@ -11,79 +11,60 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
+use testkit::fixtures::{self, RUN_ID, failures, own_snapshot, snapshot};
 use testkit::hostile::{mutated, texts, values};
 use testkit::invoke;
 use testkit::replay::{Answer, Service};
 
-const RUN_ID: i64 = 1_795_377_747_949;
-const RESTORE_POINT: u64 = 3;
+const RESTORE_POINT: i64 = 3;
 
-fn name(number: u64) -> String {
-    format!("custom_{:013}", RUN_ID.unsigned_abs() - number * 86_400_000)
+/// The managed snapshot that is this many days older than the run; 0 is the run's own.
+fn name(days: i64) -> String {
+    format!("custom_{}", RUN_ID - days * 86_400_000)
+}
+
+fn created(days: i64) -> i64 {
+    RUN_ID / 1_000 - days * 86_400
 }
 
 fn run(mode: &str, scope: &str) -> Value {
-    json!({
-        "run_id": RUN_ID, "definition": 2,
-        "execution_arn": "arn:aws:states:eu-central-1:123456789012:execution:m:n",
-        "input": {
-            "application_name": "orders", "mode": mode,
-            "retention": {
-                "keep_last": 1, "keep_last_versions": 1, "scope": scope,
-                "max_deletions_per_run": 1_000
-            }
+    fixtures::run(json!({
+        "mode": mode,
+        "retention": {
+            "keep_last": 1, "keep_last_versions": 1, "scope": scope, "max_deletions_per_run": 1_000
         }
-    })
+    }))
 }
 
 fn application() -> Value {
-    json!({ "ApplicationDetail": {
-        "ApplicationARN": "a", "ApplicationName": "orders", "RuntimeEnvironment": "FLINK-1_20",
-        "ApplicationStatus": "RUNNING", "ApplicationVersionId": 3,
-        "ApplicationConfigurationDescription": { "RunConfigurationDescription": {
-            "ApplicationRestoreConfigurationDescription": {
-                "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT",
-                "SnapshotName": name(RESTORE_POINT)
-            }
-        }}
-    }})
+    let configuration = json!({ "RunConfigurationDescription": {
+        "ApplicationRestoreConfigurationDescription": {
+            "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT",
+            "SnapshotName": name(RESTORE_POINT)
+        }
+    }});
+    fixtures::application("RUNNING", Some(configuration))
 }
 
-/// A snapshot as a listing has it: of few names, so that some are listed twice, and of any status and
-/// time, so that what is listed twice seldom is the same.
+/// A listed snapshot. There are few names, so that some are listed twice, and then often differ.
 fn summaries() -> impl Strategy<Value = Value> {
     let name = prop_oneof![
-        8 => (0_u64..8).prop_map(name),
+        8 => (0_i64..8).prop_map(name),
         1 => Just("before-upgrade".to_owned()),
         1 => Just("n".repeat(256)),
     ];
     let status = prop_oneof![
         6 => Just("READY".to_owned()),
-        1 => Just("CREATING".to_owned()),
-        1 => Just("DELETING".to_owned()),
-        1 => Just("FAILED".to_owned()),
+        3 => select(vec!["CREATING", "DELETING", "FAILED"]).prop_map(str::to_owned),
         1 => texts(),
     ];
     let time = prop_oneof![
-        8 => (0_i64..10).prop_map(|days| json!(RUN_ID / 1_000 - days * 86_400)),
+        8 => (0_i64..10).prop_map(|days| json!(created(days))),
         1 => select(vec![json!(1e300), json!(-1e300), json!(253_402_207_200_i64), json!(-1), json!(null)]),
     ];
-    let of = |(name, status, time, version): (String, String, Value, i64)| {
-        let mut summary = json!({
-            "SnapshotName": name, "SnapshotStatus": status, "ApplicationVersionId": version
-        });
-        if !time.is_null() {
-            summary["SnapshotCreationTimestamp"] = time;
-        }
-        summary
-    };
-    (
-        name,
-        status,
-        time,
-        prop_oneof![8 => Just(3), 1 => any::<i64>()],
-    )
-        .prop_map(of)
+    let version = prop_oneof![8 => Just(3), 1 => any::<i64>()];
+    (name, status, version, time)
+        .prop_map(|(name, status, version, time)| snapshot(&name, &status, version, time))
 }
 
 /// Pages of a listing, in any order, some of them empty.
@@ -92,36 +73,24 @@ fn listings() -> impl Strategy<Value = Vec<Value>> {
 }
 
 fn refusals() -> impl Strategy<Value = Answer> {
-    let code = prop_oneof![
-        select(vec![
-            "ResourceNotFoundException",
-            "InvalidArgumentException",
-            "ThrottlingException",
-            "ResourceInUseException",
-            "AccessDeniedException",
-            "ConcurrentModificationException",
-        ])
-        .prop_map(str::to_owned),
-        texts(),
-    ];
-    prop_oneof![
-        6 => (400_u16..600, code, texts()).prop_map(|(status, code, message)| {
-            Answer::Refusal(status, json!({ "__type": code, "message": message }))
-        }),
-        1 => (200_u16..600, texts()).prop_map(|(status, text)| Answer::Page(status, text)),
-        1 => Just(Answer::Lost),
-    ]
+    failures(&[
+        "ResourceNotFoundException",
+        "InvalidArgumentException",
+        "ThrottlingException",
+        "ResourceInUseException",
+        "AccessDeniedException",
+        "ConcurrentModificationException",
+    ])
 }
 
-/// A service that lists these pages, and answers other operations in turn.
-fn service(application: Answer, pages: Vec<Answer>, others: Vec<Answer>) -> Service {
+/// A service that lists these pages, and answers the other operations with `others` in turn.
+fn service(application: Value, pages: Vec<Answer>, others: Vec<Answer>) -> Service {
     let mut turn = 0;
     Service::answering_by(move |operation, body| match operation {
-        "DescribeApplication" => application.clone(),
+        "DescribeApplication" => Answer::Ok(application.clone()),
         "ListApplicationSnapshots" => {
-            let page = body["NextToken"]
-                .as_str()
-                .map_or(0, |token| token.parse().unwrap_or(0));
+            let token = body["NextToken"].as_str();
+            let page = token.map_or(0, |token| token.parse().unwrap_or(0));
             pages[page % pages.len()].clone()
         }
         _ => {
@@ -131,16 +100,16 @@ fn service(application: Answer, pages: Vec<Answer>, others: Vec<Answer>) -> Serv
     })
 }
 
-/// Whole pages, each with the token of the next.
+/// Pages with the token of the next one.
 fn pages(listing: &[Value]) -> Vec<Answer> {
-    let of = |(number, summaries): (usize, &Value)| {
+    let page = |(number, summaries): (usize, &Value)| {
         let mut page = json!({ "SnapshotSummaries": summaries });
         if number + 1 < listing.len() {
             page["NextToken"] = (number + 1).to_string().into();
         }
         Answer::Ok(page)
     };
-    listing.iter().enumerate().map(of).collect()
+    listing.iter().enumerate().map(page).collect()
 }
 
 fn prune(payload: &Value, service: &Service, now: Timestamp) -> Option<PruneSnapshotsOutput> {
@@ -157,21 +126,11 @@ fn times() -> impl Strategy<Value = Timestamp> {
     .prop_map(|second| Timestamp::from_second(second).unwrap())
 }
 
-fn modes() -> impl Strategy<Value = &'static str> {
-    select(vec!["RUN", "PRUNE", "PLAN"])
-}
-
-fn scopes() -> impl Strategy<Value = &'static str> {
-    select(vec!["MANAGED", "ALL"])
-}
-
-/// What may go, by what the pages say of it: of one mind, READY or FAILED, with a timestamp, in scope,
-/// and neither the newest READY one, nor the run's own, nor the restore point.
-fn may_go(listing: &[Value], scope: &str) -> BTreeSet<String> {
-    let all: Vec<&Value> = listing
-        .iter()
-        .flat_map(|page| page.as_array().unwrap())
-        .collect();
+/// What may be deleted: each snapshot whose entries agree, that is READY or FAILED, has a timestamp
+/// and is in scope, and is not the newest READY one, the run's own, or the restore point.
+fn may_be_deleted(listing: &[Value], scope: &str) -> BTreeSet<String> {
+    let pages = listing.iter().map(|page| page.as_array().unwrap());
+    let all: Vec<&Value> = pages.flatten().collect();
     let name_of = |summary: &Value| summary["SnapshotName"].as_str().unwrap().to_owned();
     let time_of = |summary: &Value| {
         let seconds = summary["SnapshotCreationTimestamp"].as_f64()?;
@@ -179,41 +138,27 @@ fn may_go(listing: &[Value], scope: &str) -> BTreeSet<String> {
             .contains(&seconds)
             .then_some(seconds)
     };
-    let judged: Vec<&Value> = all
-        .iter()
-        .copied()
-        .filter(|summary| {
-            all.iter()
-                .all(|other| name_of(other) != name_of(summary) || other == summary)
-        })
-        .collect();
-    let newest = judged
+    let agrees = |summary: &&Value| {
+        let mut others = all.iter();
+        others.all(|other| name_of(other) != name_of(summary) || other == summary)
+    };
+    let known: Vec<&Value> = all.iter().copied().filter(agrees).collect();
+    let newest = known
         .iter()
         .filter(|summary| summary["SnapshotStatus"] == "READY")
         .filter_map(|summary| Some((time_of(summary)?, name_of(summary))))
         .max_by(|a, b| a.partial_cmp(b).unwrap());
-    judged
+    let is_in_scope = |summary: &Value, name: &str| {
+        let is_managed = contract::is_managed(name);
+        (summary["SnapshotStatus"] == "READY" && (is_managed || scope == "ALL"))
+            || (summary["SnapshotStatus"] == "FAILED" && is_managed)
+    };
+    known
         .into_iter()
-        .filter(|summary| {
-            let name = name_of(summary);
-            let managed = contract::is_managed(&name);
-            (summary["SnapshotStatus"] == "READY" && (managed || scope == "ALL")
-                || summary["SnapshotStatus"] == "FAILED" && managed)
-                && time_of(summary).is_some()
-                && newest.as_ref().is_none_or(|(_, newest)| *newest != name)
-                && name != self::name(0)
-                && name != self::name(RESTORE_POINT)
-        })
+        .filter(|summary| time_of(summary).is_some() && is_in_scope(summary, &name_of(summary)))
         .map(name_of)
-        .collect()
-}
-
-fn deletions(service: &Service) -> Vec<String> {
-    service
-        .sent()
-        .into_iter()
-        .filter(|(operation, _)| operation == "DeleteApplicationSnapshot")
-        .map(|(_, body)| body["SnapshotName"].as_str().unwrap().to_owned())
+        .filter(|name| newest.as_ref().is_none_or(|(_, newest)| newest != name))
+        .filter(|name| ![self::name(0), self::name(RESTORE_POINT)].contains(name))
         .collect()
 }
 
@@ -221,23 +166,29 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn of_any_listing_nothing_is_deleted_that_cannot_be_judged_or_is_protected(
-        listing in listings(), mode in modes(), scope in scopes(), now in times(),
+    fn no_listing_makes_a_run_delete_what_is_protected_or_unclear(
+        listing in listings(),
+        mode in select(vec!["RUN", "PRUNE", "PLAN"]),
+        scope in select(vec!["MANAGED", "ALL"]),
+        now in times(),
         refusals in vec(refusals(), 1..4)
     ) {
         let mut payload = json!({ "run": run(mode, scope) });
-        let may_go = may_go(&listing, scope);
+        let may_be_deleted = may_be_deleted(&listing, scope);
         let mut answers = vec![Answer::Ok(json!({}))];
         answers.extend(refusals);
-        // As the machine does: the state again, while it says so.
+        // As the state machine does, the state is entered again while it says so.
         for _ in 0..4 {
-            let service = service(Answer::Ok(application()), pages(&listing), answers.clone());
+            let service = service(application(), pages(&listing), answers.clone());
             let Some(output) = prune(&payload, &service, now) else { break };
-            for gone in deletions(&service) {
-                prop_assert!(may_go.contains(&gone), "{} was deleted", gone);
+            for (operation, body) in service.sent() {
+                if operation == "DeleteApplicationSnapshot" {
+                    let name = body["SnapshotName"].as_str().unwrap();
+                    prop_assert!(may_be_deleted.contains(name), "{} was deleted", name);
+                }
             }
             for doomed in &output.batch {
-                prop_assert!(may_go.contains(&doomed.snapshot_name), "{:?} is to be deleted", doomed);
+                prop_assert!(may_be_deleted.contains(&doomed.snapshot_name), "{:?} is planned", doomed);
             }
             prop_assert!(mode != "PLAN" || output.batch.is_empty());
             let pruning = output.pruning;
@@ -250,12 +201,12 @@ proptest! {
     }
 
     #[test]
-    fn the_worst_of_any_payload_and_answers_is_a_typed_error_and_what_is_handed_on_is_taken(
-        payload in mutated(batch()), application in mutated(application()),
+    fn any_payload_and_answers_give_a_named_error_or_an_output_that_the_next_state_accepts(
+        payload in mutated(payload()), application in mutated(application()),
         pages in vec(mutated(page()), 1..3), others in vec(refusals(), 1..4), now in times()
     ) {
         let pages = pages.into_iter().map(Answer::Ok).collect();
-        let service = service(Answer::Ok(application), pages, others);
+        let service = service(application, pages, others);
         if let Some(output) = prune(&payload, &service, now) {
             let judged = output.verdicts.iter().map(|verdict| &verdict.snapshot_name);
             for name in judged.chain(output.batch.iter().map(|doomed| &doomed.snapshot_name)) {
@@ -268,9 +219,9 @@ proptest! {
     }
 
     #[test]
-    fn a_listing_without_an_end_ends_the_step(token in texts(), page in values()) {
+    fn an_endless_listing_fails_the_step(token in texts(), page in values()) {
         let endless = Answer::Ok(json!({ "NextToken": token, "SnapshotSummaries": [], "More": page }));
-        let service = service(Answer::Ok(application()), vec![endless], vec![Answer::Lost]);
+        let service = service(application(), vec![endless], vec![Answer::Lost]);
         let output = prune(&json!({ "run": run("PRUNE", "ALL") }), &service, Timestamp::UNIX_EPOCH);
         prop_assert!(output.is_none() || token.is_empty());
     }
@@ -280,12 +231,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn the_brake_holds_however_many_were_counted_before(
+    fn the_brake_holds_whatever_was_counted_before(
         deleted in prop_oneof![any::<u32>(), u32::MAX - 100..=u32::MAX],
         failed in prop_oneof![any::<u32>(), 0_u32..60],
     ) {
         let listing = [page()["SnapshotSummaries"].clone()];
-        let service = service(Answer::Ok(application()), pages(&listing), vec![Answer::Lost]);
+        let service = service(application(), pages(&listing), vec![Answer::Lost]);
         let payload = json!({
             "run": run("PRUNE", "ALL"),
             "progress": { "deleted_count": deleted, "failed_count": failed }
@@ -297,36 +248,23 @@ proptest! {
 }
 
 #[test]
-fn the_longest_words_of_the_service_fit_a_payload() {
+fn the_longest_names_and_messages_of_the_service_fit_a_payload() {
     let long = |number: usize| format!("{number:0>256}");
-    let batch: Vec<Value> = (0..101)
-        .map(|number| {
-            json!({
-                "snapshot_name": long(number), "created_at": "2026-11-17T20:02:28.420000076Z",
-                "application_version_id": i64::MAX, "reason": "no rule keeps it"
-            })
+    let doomed = |number| {
+        json!({
+            "snapshot_name": long(number), "created_at": "2026-11-17T20:02:28.420000076Z",
+            "application_version_id": i64::MAX, "reason": "no rule keeps it"
         })
-        .collect();
+    };
+    let batch: Vec<Value> = (0..101).map(doomed).collect();
     for character in ["\u{1}", "\"", "\\", "\u{1f980}"] {
-        let words = character.repeat(400);
-        let listing: Vec<Value> = (0..6)
-            .map(|page| {
-                (0..50)
-                    .map(|number| {
-                        json!({
-                            "SnapshotName": long(page * 50 + number), "SnapshotStatus": words,
-                            "ApplicationVersionId": i64::MAX
-                        })
-                    })
-                    .collect()
-            })
-            .collect();
-        let refused = json!({ "__type": "InvalidRequestException", "message": words });
-        let service = service(
-            Answer::Ok(application()),
-            pages(&listing),
-            vec![Answer::Refusal(400, refused)],
-        );
+        let text = character.repeat(400);
+        let summary = |number| snapshot(&long(number), &text, i64::MAX, Value::Null);
+        let page = |page: usize| -> Value { (page * 50..page * 50 + 50).map(summary).collect() };
+        let listing: Vec<Value> = (0..6).map(page).collect();
+        let refused = json!({ "__type": "InvalidRequestException", "message": text });
+        let refused = Answer::Refusal(400, refused);
+        let service = service(application(), pages(&listing), vec![refused]);
         let payload = json!({
             "run": run("PRUNE", "ALL"), "batch": batch, "planned_at": "1970-01-01T00:00:00Z"
         });
@@ -337,18 +275,14 @@ fn the_longest_words_of_the_service_fit_a_payload() {
     }
 }
 
-/// A payload in the middle of the loop, with all that it may have.
-fn batch() -> Value {
+/// A payload in the middle of the loop, with every field.
+fn payload() -> Value {
     let doomed = json!({
         "snapshot_name": name(5), "created_at": "2026-11-17T20:02:28.420000076Z",
         "application_version_id": 3, "reason": "no rule keeps it"
     });
     json!({
-        "run": run("RUN", "ALL"),
-        "snapshot": {
-            "name": name(0), "accepted_at": "2026-11-22T20:02:28.401Z",
-            "created_at": "2026-11-22T20:02:28.42Z", "application_version_id": 3, "seconds": 46
-        },
+        "run": run("RUN", "ALL"), "snapshot": own_snapshot(),
         "batch": [doomed, doomed], "planned_at": "2026-11-22T20:02:40Z",
         "progress": {
             "deleted_count": 1, "deleted": [doomed], "failed_count": 1,
@@ -359,13 +293,6 @@ fn batch() -> Value {
 }
 
 fn page() -> Value {
-    let summaries: Vec<Value> = (0..5)
-        .map(|number| {
-            json!({
-                "SnapshotName": name(number), "SnapshotStatus": "READY", "ApplicationVersionId": 3,
-                "SnapshotCreationTimestamp": RUN_ID / 1_000 - i64::try_from(number).unwrap() * 86_400
-            })
-        })
-        .collect();
+    let summaries = [0, 1, 2, 3, 4].map(|days| snapshot(&name(days), "READY", 3, created(days)));
     json!({ "SnapshotSummaries": summaries })
 }

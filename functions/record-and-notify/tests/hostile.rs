@@ -1,36 +1,25 @@
-//! Payloads, events, histories and answers as nobody should send them.
+//! Invalid payloads, events, histories and answers of every kind.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+use contract::{AuditRecord, RecordAndNotifyOutput};
 use jiff::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::{Index, select};
+use proptest::sample::Index;
 use record_and_notify::{Clients, Config};
 use serde_json::{Value, json};
+use testkit::fixtures::{self, EXECUTION, RUN_ID, failures, own_snapshot};
 use testkit::hostile::{is_plain_line, mutated, places, texts, values};
 use testkit::invoke;
 use testkit::replay::{Answer, Service};
 
-const EXECUTION: &str = "arn:aws:states:eu-central-1:123456789012:execution:snapshots:nightly";
-const RUN_ID: i64 = 1_795_377_747_949;
-const STOP: i64 = 1_795_384_991_500;
-
-/// A run that has come to its last state, with all that it may have done.
+/// A run that has come to its last state, with every field.
 fn done() -> Value {
-    let verdict = json!({
-        "snapshot_name": "custom_1795118547949", "action": "DELETE", "reasons": ["no rule keeps it"]
-    });
     json!({
-        "run": {
-            "run_id": RUN_ID, "execution_arn": EXECUTION,
-            "input": { "application_name": "orders", "retention": { "keep_last": 2 } }
-        },
+        "run": fixtures::run(json!({ "retention": { "keep_last": 2 } })),
         "skip_reason": "The application orders is READY, not RUNNING.",
-        "snapshot": {
-            "name": "custom_1795377747949", "accepted_at": "2026-11-22T20:02:28.401Z",
-            "created_at": "2026-11-22T20:02:28.42Z", "application_version_id": 7, "seconds": 46
-        },
+        "snapshot": own_snapshot(),
         "progress": {
             "deleted_count": 1,
             "deleted": [{
@@ -45,7 +34,10 @@ fn done() -> Value {
             "cause": "MAX_DELETIONS_PER_RUN", "deletions_wanted": 3, "message": "Three are held back."
         },
         "snapshots_ready": 2, "snapshots_total": 3, "newest_ready_at": "2026-11-22T20:02:28.42Z",
-        "verdicts": [verdict]
+        "verdicts": [{
+            "snapshot_name": "custom_1795118547949", "action": "DELETE",
+            "reasons": ["no rule keeps it"]
+        }]
     })
 }
 
@@ -58,14 +50,14 @@ fn event(input: &Value, cause: &Value) -> Value {
         "version": "0", "source": "aws.states",
         "detail-type": "Step Functions Execution Status Change",
         "detail": {
-            "executionArn": EXECUTION, "status": "FAILED", "startDate": RUN_ID, "stopDate": STOP,
-            "input": input.to_string(), "error": "SnapshotTimedOut", "cause": cause.to_string(),
-            "name": "nightly", "output": null
+            "executionArn": EXECUTION, "status": "FAILED", "startDate": RUN_ID,
+            "stopDate": 1_795_384_991_500_i64, "input": input.to_string(),
+            "error": "SnapshotTimedOut", "cause": cause.to_string(), "name": "nightly", "output": null
         }
     })
 }
 
-fn history(given: &Value, cause: &Value) -> Value {
+fn history(input: &Value, cause: &Value) -> Value {
     json!({ "events": [
         {
             "timestamp": 1_795_384_991.5, "type": "ExecutionFailed", "id": 9, "previousEventId": 8,
@@ -73,47 +65,37 @@ fn history(given: &Value, cause: &Value) -> Value {
         },
         {
             "timestamp": 1_795_384_991, "type": "TaskStateEntered", "id": 8, "previousEventId": 7,
-            "stateEnteredEventDetails": { "name": "PruneSnapshots", "input": given.to_string() }
+            "stateEnteredEventDetails": { "name": "PruneSnapshots", "input": input.to_string() }
         }
     ]})
 }
 
-/// What the function is given: the last state's input or an event, in each of which any text may be
-/// one that nobody should have written.
-fn payloads() -> impl Strategy<Value = Value> {
-    let run_input = mutated(json!({ "application_name": "orders", "mode": "RUN" }));
-    let events = (run_input, mutated(cause()))
-        .prop_flat_map(|(input, cause)| mutated(event(&input, &cause)));
-    prop_oneof![
-        mutated(done()),
-        with_texts(done()),
-        events,
-        with_texts(event(&json!({}), &cause()))
-    ]
-}
-
-fn histories() -> impl Strategy<Value = Value> {
-    let given = prop_oneof![mutated(done()), with_texts(done())];
-    (given, mutated(cause())).prop_flat_map(|(given, cause)| {
-        let history = history(&given, &cause);
-        prop_oneof![mutated(history.clone()), with_texts(history)]
-    })
-}
-
-/// The document with other texts in up to four places that have one.
-fn with_texts(document: Value) -> impl Strategy<Value = Value> {
-    let textual: Vec<String> = places(&document)
-        .into_iter()
-        .filter(|at| document.pointer(at).is_some_and(Value::is_string))
-        .collect();
-    vec((any::<Index>(), texts()), 1..5).prop_map(move |changes| {
-        let mut document = document.clone();
-        for (place, text) in changes {
-            let place: &String = place.get(&textual);
+/// The document with changes at any place, or with other texts in up to four places that have one.
+fn changed(document: Value) -> impl Strategy<Value = Value> {
+    let mut textual = places(&document);
+    textual.retain(|at| document.pointer(at).is_some_and(Value::is_string));
+    let changes = vec((any::<Index>(), texts()), 1..5);
+    let with_texts = (changes, Just(document.clone())).prop_map(move |(changes, mut document)| {
+        for (index, text) in changes {
+            let place: &String = index.get(&textual);
             *document.pointer_mut(place).unwrap() = text.into();
         }
         document
-    })
+    });
+    prop_oneof![mutated(document), with_texts]
+}
+
+/// The input of the last state, or an event.
+fn payloads() -> impl Strategy<Value = Value> {
+    let run_input = mutated(json!({ "application_name": "orders", "mode": "RUN" }));
+    let events = (run_input, mutated(cause()))
+        .prop_flat_map(|(input, cause)| changed(event(&input, &cause)));
+    prop_oneof![changed(done()), events]
+}
+
+fn histories() -> impl Strategy<Value = Value> {
+    (changed(done()), mutated(cause()))
+        .prop_flat_map(|(input, cause)| changed(history(&input, &cause)))
 }
 
 fn row() -> Value {
@@ -126,39 +108,37 @@ fn row() -> Value {
     }})
 }
 
+/// Refused calls; some with a row, as a failed condition answers.
 fn refusals() -> impl Strategy<Value = Answer> {
-    let code = prop_oneof![
-        select(vec![
-            "ConditionalCheckFailedException",
-            "ResourceNotFoundException",
-            "ThrottlingException"
-        ])
-        .prop_map(str::to_owned),
-        texts(),
-    ];
-    prop_oneof![
-        4 => (400_u16..600, code, texts(), values()).prop_map(|(status, code, message, item)| {
-            Answer::Refusal(status, json!({ "__type": code, "message": message, "Item": item }))
-        }),
-        1 => (200_u16..600, texts()).prop_map(|(status, text)| Answer::Page(status, text)),
-        1 => Just(Answer::Lost),
-    ]
+    let refusals = failures(&[
+        "ConditionalCheckFailedException",
+        "ResourceNotFoundException",
+        "ThrottlingException",
+    ]);
+    (refusals, values()).prop_map(|(answer, row)| match answer {
+        Answer::Refusal(status, mut body) => {
+            body["Item"] = row;
+            Answer::Refusal(status, body)
+        }
+        other => other,
+    })
 }
 
 fn of_sns() -> impl Strategy<Value = Answer> {
+    let accepted = "<PublishResponse><PublishResult><MessageId>m-1</MessageId></PublishResult>\
+                    </PublishResponse>";
+    let error = |(status, code, message): (u16, String, String)| {
+        let error = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+        Answer::Page(status, format!("<ErrorResponse>{error}</ErrorResponse>"))
+    };
     prop_oneof![
-        3 => Just(Answer::Text(
-            "<PublishResponse><PublishResult><MessageId>m-1</MessageId></PublishResult></PublishResponse>".to_owned()
-        )),
-        2 => (200_u16..600, texts(), texts()).prop_map(|(status, code, message)| Answer::Page(
-            status,
-            format!("<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>")
-        )),
+        3 => Just(Answer::Text(accepted.to_owned())),
+        2 => (200_u16..600, texts(), texts()).prop_map(error),
         1 => Just(Answer::Lost),
     ]
 }
 
-/// Invokes the function and holds what it has written and announced to what always holds.
+/// Invokes the function, and checks what it writes, announces and answers.
 fn run(payload: &Value, history: Answer, update: Answer, publish: Answer, now: Timestamp) {
     let service = Service::answering_by(move |operation, _| match operation {
         "GetExecutionHistory" => history.clone(),
@@ -183,43 +163,36 @@ fn run(payload: &Value, history: Answer, update: Answer, publish: Answer, now: T
     }
     if let Ok(output) = answer {
         let output = serde_json::to_value(output).unwrap();
-        serde_json::from_value::<contract::RecordAndNotifyOutput>(output).unwrap();
+        serde_json::from_value::<RecordAndNotifyOutput>(output).unwrap();
     }
 }
 
-/// No text from outside begins a line of the subject, the SMS or the mail.
+/// No text from outside begins a line of the subject, the SMS or the e-mail.
 fn assert_announcement(body: &Value) {
     let text = |name: &str| body[name].as_str().unwrap().to_owned();
     let subject = text("Subject");
     assert!(is_plain_line(&subject), "{subject:?}");
     assert!((1..100).contains(&subject.chars().count()), "{subject}");
     let message: Value = serde_json::from_str(&text("Message")).unwrap();
-    let record: Value = serde_json::from_str(message["default"].as_str().unwrap()).unwrap();
-    serde_json::from_value::<contract::AuditRecord>(record.clone()).unwrap();
+    let record = message["default"].as_str().unwrap();
+    let record: AuditRecord = serde_json::from_str(record).unwrap();
     let sms = message["sms"].as_str().unwrap();
     assert!(is_plain_line(sms) && sms.chars().count() <= 140, "{sms:?}");
-    let mail = message["email"].as_str().unwrap();
-    for line in mail.split('\n') {
+    let email = message["email"].as_str().unwrap();
+    for line in email.split('\n') {
         assert!(is_plain_line(line), "{line:?}");
     }
-    let begun = |begin: &str| {
-        mail.split('\n')
-            .filter(|line| line.starts_with(begin))
-            .count()
-    };
-    assert_eq!(begun("Execution: "), 1, "{mail}");
-    assert_eq!(begun("Record: "), 1, "{mail}");
-    // Nine paragraphs with a line between any two, of which one has a line more, and the failures.
-    let failures = record["snapshots_failed_to_be_deleted"]
-        .as_array()
-        .map_or(0, Vec::len);
-    assert!(
-        mail.split('\n').count() <= 9 + 8 + 1 + failures.min(10),
-        "{mail}"
-    );
+    for start in ["Execution: ", "Record: "] {
+        let lines = email.split('\n').filter(|line| line.starts_with(start));
+        assert_eq!(lines.count(), 1, "{email}");
+    }
+    // Nine paragraphs with a line between any two, one of them with a second line and the failures.
+    let failures = record.snapshots_failed_to_be_deleted;
+    let most = 9 + 8 + 1 + failures.map_or(0, |failures| failures.len().min(10));
+    assert!(email.split('\n').count() <= most, "{email}");
 }
 
-/// What the line of metrics is made of is plain, as the console of the table shows it.
+/// The texts that the line of metrics takes from the row are plain.
 fn assert_row(body: &Value) {
     for name in [
         ":execution_arn",
@@ -242,7 +215,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn no_text_of_a_payload_or_history_forges_a_line_of_what_is_announced_recorded_or_logged(
+    fn no_text_of_a_payload_or_history_forges_a_line_of_a_message_a_row_or_the_log(
         payload in payloads(), history in histories(), now in times()
     ) {
         let published = Answer::Text("<PublishResponse/>".to_owned());
@@ -250,7 +223,7 @@ proptest! {
     }
 
     #[test]
-    fn the_worst_of_any_answers_is_a_typed_error(
+    fn any_answers_give_a_named_error_or_an_output(
         payload in payloads(),
         history in prop_oneof![histories().prop_map(Answer::Ok), refusals()],
         update in prop_oneof![mutated(row()).prop_map(Answer::Ok), refusals()],

@@ -12,6 +12,7 @@
     reason = "a panic is a failed test"
 )]
 
+pub mod fixtures;
 pub mod hostile;
 mod invocation;
 pub mod replay;

@@ -1,0 +1,15 @@
+//! The plan.
+//!
+//! - `rules`: what each rule keeps.
+//! - `calendar`: periods in time zones, over clock changes, and over a year of runs.
+//! - `protection`: what no rule decides on.
+//! - `laws`: what holds for every listing and policy.
+//! - `support`: listings, policies and verdicts.
+
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
+mod calendar;
+mod laws;
+mod protection;
+mod rules;
+mod support;

@@ -1,0 +1,109 @@
+//! What each rule keeps.
+
+use serde_json::json;
+
+use crate::support::{NOW, kept_by_rule};
+
+#[test]
+fn each_rule_keeps_the_newest_of_its_periods() {
+    // A policy, and what it keeps. `keep_within` keeps what is strictly newer than its start.
+    const TABLE: &str = r#"
+        { "keep_last": 2 }
+        2026-11-22T19:50:00Z last 1 of 2
+        2026-11-22T19:10:00Z last 2 of 2
+
+        { "keep_hourly": 3 }
+        2026-11-22T19:50:00Z hourly 2026-11-22 19:00
+        2026-11-22T18:30:00Z hourly 2026-11-22 18:00
+        2026-11-21T23:59:59Z hourly 2026-11-21 23:00
+
+        { "keep_daily": 3 }
+        2026-11-22T19:50:00Z daily 2026-11-22
+        2026-11-21T23:59:59Z daily 2026-11-21
+        2026-11-15T12:00:00Z daily 2026-11-15
+
+        { "keep_weekly": 9 }
+        2026-11-22T19:50:00Z weekly 2026-W47
+        2026-11-15T12:00:00Z weekly 2026-W46
+        2026-10-31T12:00:00Z weekly 2026-W44
+        2025-12-31T12:00:00Z weekly 2026-W01
+        2021-01-03T12:00:00Z weekly 2020-W53
+
+        { "keep_monthly": 2 }
+        2026-11-22T19:50:00Z monthly 2026-11
+        2026-10-31T12:00:00Z monthly 2026-10
+
+        { "keep_yearly": 9 }
+        2026-11-22T19:50:00Z yearly 2026
+        2025-12-31T12:00:00Z yearly 2025
+        2021-01-03T12:00:00Z yearly 2021
+
+        { "keep_within": "PT40M" }
+        2026-11-22T19:50:00Z within PT40M
+
+        { "keep_within": "PT41M" }
+        2026-11-22T19:50:00Z within PT41M
+        2026-11-22T19:10:00Z within PT41M
+    "#;
+    let times = [
+        "2026-11-22T19:50:00Z",
+        "2026-11-22T19:10:00Z",
+        "2026-11-22T18:30:00Z",
+        "2026-11-21T23:59:59Z",
+        "2026-11-21T00:00:00Z",
+        // A Sunday, and the Monday before it.
+        "2026-11-15T12:00:00Z",
+        "2026-11-09T12:00:00Z",
+        "2026-10-31T12:00:00Z",
+        "2025-12-31T12:00:00Z",
+        // In the ISO week 53 of 2020.
+        "2021-01-03T12:00:00Z",
+    ];
+    for row in TABLE.trim().split("\n\n") {
+        let mut lines = row.lines().map(str::trim);
+        let policy = lines.next().unwrap();
+        let kept = kept_by_rule(&times, serde_json::from_str(policy).unwrap(), NOW);
+        assert_eq!(kept, lines.collect::<Vec<_>>(), "{policy}");
+    }
+}
+
+#[test]
+fn a_snapshot_that_several_rules_keep_has_all_their_reasons() {
+    let policy = json!({
+        "keep_last": 1, "keep_hourly": 1, "keep_daily": 1, "keep_weekly": 1,
+        "keep_monthly": 1, "keep_yearly": 1, "keep_within": "P1D"
+    });
+    let kept = kept_by_rule(&["2026-11-22T19:50:00Z"], policy, NOW);
+    let reasons = "last 1 of 1, hourly 2026-11-22 19:00, daily 2026-11-22, weekly 2026-W47, \
+                   monthly 2026-11, yearly 2026, within P1D";
+    assert_eq!(kept, [format!("2026-11-22T19:50:00Z {reasons}")]);
+}
+
+#[test]
+fn a_window_starts_at_the_newest_snapshot_that_is_not_in_the_future() {
+    let times = [
+        "2026-11-23T20:00:00Z",
+        "2026-11-20T12:00:00Z",
+        "2026-11-19T13:00:00Z",
+        "2026-11-19T11:00:00Z",
+    ];
+    let kept = kept_by_rule(&times, json!({ "keep_within": "P1D" }), NOW);
+    let expected = [0, 1, 2].map(|place| format!("{} within P1D", times[place]));
+    assert_eq!(kept, expected);
+    // If all are in the future, or the window is longer than the calendar, everything is kept.
+    for (within, now) in [("P1D", "2020-01-01T00:00:00Z"), ("P15000Y", NOW)] {
+        let kept = kept_by_rule(&times, json!({ "keep_within": within }), now);
+        assert_eq!(kept.len(), 4, "{within}");
+    }
+}
+
+#[test]
+fn a_month_before_the_31st_is_the_last_day_of_the_month_before() {
+    let times = [
+        "2026-03-31T12:00:00Z",
+        "2026-02-28T12:00:01Z",
+        "2026-02-28T12:00:00Z",
+    ];
+    let kept = kept_by_rule(&times, json!({ "keep_within": "P1M" }), NOW);
+    assert_eq!(kept.len(), 2, "{kept:?}");
+}

@@ -1,0 +1,19 @@
+//! The handler on the wire: which requests it sends, and what it makes of each answer.
+//!
+//! - `batch`: what becomes of each snapshot of a batch, and how it is counted.
+//! - `retry`: what is throttled, unconfirmed or refused, and when it is tried again.
+//! - `plan_age`: batches that start too late.
+//! - `own_snapshot`: the run's own snapshot is gone, not listed, or overtaken by a later run.
+//! - `gate`: what holds deletions back.
+//! - `listing`: pages, refused calls, and the largest payloads.
+//! - `support`: inputs, calls and answers.
+
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
+mod batch;
+mod gate;
+mod listing;
+mod own_snapshot;
+mod plan_age;
+mod retry;
+mod support;

@@ -1,0 +1,102 @@
+//! The run's own snapshot is gone, not listed, or overtaken by a later run.
+
+use contract::HeldBackCause::{LeftToLaterRun, SnapshotNotReady};
+use contract::Pruning::{Continue, Done, Wait};
+use serde_json::{Value, json};
+use testkit::fixtures::{self, RUN_ID};
+
+use crate::support::{
+    created, first_entry, found, gone, held_back, input, listed, listed_as, name, next,
+    of_the_first_definition, prune, ready, running, snapshot,
+};
+
+#[tokio::test]
+async fn the_loss_of_the_own_snapshot_is_a_problem_even_if_nothing_was_to_be_deleted() {
+    for (others, wanted) in [(vec![], 0), (vec![1], 0), (vec![1, 2], 1)] {
+        for (by_name, message) in [
+            (gone(0), "was READY and now is gone"),
+            (found(0, "DELETING"), "was READY and now is DELETING"),
+            (found(0, "FAILED"), "was READY and now is FAILED"),
+        ] {
+            let exchanges = [running(), ready(others.clone()), by_name];
+            let output = prune(first_entry(), exchanges).await;
+            assert_eq!(output.pruning, Done);
+            assert_eq!(held_back(&output), Some((SnapshotNotReady, wanted)));
+            let held = output.held_back.unwrap();
+            assert!(held.message.contains(message), "{}", held.message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_own_snapshot_is_no_problem_if_a_later_run_has_one() {
+    let soon = RUN_ID / 1_000 + 61;
+    let later = |created: Value, status| fixtures::snapshot(&name(-1), status, 3, created);
+    for (newer, is_later_run) in [
+        (later(json!(soon), "READY"), true),
+        (later(json!(soon), "CREATING"), false),
+        // Created before the own one, or in the future: not by a later run.
+        (later(created(1), "READY"), false),
+        (later(created(-2), "READY"), false),
+        (fixtures::snapshot("by-hand", "READY", 3, created(0)), false),
+    ] {
+        for old in [vec![], vec![snapshot(3, "READY"), snapshot(4, "READY")]] {
+            let expected = match (is_later_run, old.is_empty()) {
+                (true, true) => None,
+                (true, false) => Some(LeftToLaterRun),
+                (false, _) => Some(SnapshotNotReady),
+            };
+            let listing = listed(old.into_iter().chain([newer.clone()]));
+            let output = prune(first_entry(), [running(), listing, gone(0)]).await;
+            let cause = output.held_back.map(|held_back| held_back.cause);
+            assert_eq!(cause, expected, "{newer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_waits_a_minute_for_a_listing_that_lacks_its_own_snapshot() {
+    let own_creating = listed_as([(0, "CREATING"), (3, "READY")]);
+    for listing in [ready([2, 3]), own_creating] {
+        let exchanges = [running(), listing, found(0, "READY")];
+        let output = prune(first_entry(), exchanges).await;
+        assert_eq!(output.pruning, Wait);
+        assert_eq!(output.held_back, None);
+        let since = output.progress.waiting_since.clone().unwrap();
+        assert!(since.starts_with("2026-11-22T20:03:30"), "{since}");
+        let waiting = next(output);
+
+        let output = prune(waiting.clone(), [running(), ready([0, 2, 3])]).await;
+        assert_eq!(output.pruning, Continue);
+        assert_eq!(output.progress.waiting_since, None);
+
+        let mut too_long = waiting;
+        too_long["progress"]["waiting_since"] = "2026-11-22T20:02:30Z".into();
+        let exchanges = [running(), ready([2, 3]), found(0, "READY")];
+        let output = prune(too_long, exchanges).await;
+        assert_eq!(output.pruning, Done);
+        assert_eq!(output.held_back.unwrap().cause, SnapshotNotReady);
+    }
+}
+
+#[tokio::test]
+async fn a_run_of_the_first_definition_does_not_wait_for_the_listing() {
+    let input = of_the_first_definition(first_entry());
+    let output = prune(input, [running(), ready([3]), found(0, "READY")]).await;
+    assert_eq!(output.pruning, Done);
+    assert_eq!(output.held_back.unwrap().cause, SnapshotNotReady);
+}
+
+#[tokio::test]
+async fn an_own_snapshot_without_a_creation_timestamp_closes_the_gate() {
+    let own = fixtures::snapshot(&name(0), "READY", 3, Value::Null);
+    let listing = || listed([own.clone(), snapshot(2, "READY"), snapshot(3, "READY")]);
+    let output = prune(first_entry(), [running(), listing()]).await;
+    let held_back = output.held_back.unwrap();
+    assert_eq!(held_back.cause, SnapshotNotReady);
+    let message = held_back.message;
+    assert!(message.contains("without a creation time"), "{message}");
+
+    let nothing_to_delete = prune(input("RUN", 9, 25), [running(), listing()]).await;
+    assert_eq!(nothing_to_delete.held_back, None);
+}

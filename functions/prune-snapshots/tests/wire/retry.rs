@@ -1,0 +1,175 @@
+//! What is throttled, unconfirmed or refused, and when it is tried again.
+
+use contract::Pruning::{Continue, Done, Wait};
+use serde_json::json;
+use testkit::replay::Answer::{self, Error};
+
+use crate::support::{
+    application, batch_names, delete, deleted, deleting, describe, doomed, found, gone, name, next,
+    of_the_first_definition, prune, ready, refused, result, running, throttled,
+};
+
+#[tokio::test]
+async fn a_deletion_that_keeps_failing_is_tried_in_two_batches_and_then_has_failed() {
+    let busy = || delete(3, Error(400, "ResourceInUseException", "in use"));
+    let exchanges = || [running(), busy(), found(3, "READY"), ready([0, 3])];
+    let output = prune(deleting(&[3]), exchanges()).await;
+    assert_eq!(result(&output), (Continue, 0, 0));
+    assert_eq!(batch_names(&output), [name(3)]);
+    assert!(output.batch[0].tried);
+
+    let output = prune(next(output), exchanges()).await;
+    assert_eq!(result(&output), (Done, 0, 1));
+    let failed = &output.progress.failed[0];
+    assert_eq!(failed.snapshot_name, name(3));
+    let reason = "DeleteApplicationSnapshot: ResourceInUseException: in use.";
+    assert_eq!(failed.reason, reason);
+}
+
+#[tokio::test]
+async fn a_throttled_deletion_goes_into_the_next_batch_and_a_throttled_batch_waits_ever_longer() {
+    let exchanges = [running(), throttled(3), deleted(2), ready([0, 3])];
+    let output = prune(deleting(&[3, 2]), exchanges).await;
+    assert_eq!(result(&output), (Continue, 1, 0));
+    assert_eq!(batch_names(&output), [name(3)]);
+
+    let mut input = deleting(&[3]);
+    for wait in [15, 30, 60, 120, 240] {
+        let output = prune(input, [running(), throttled(3), ready([0, 3])]).await;
+        assert_eq!((output.pruning, output.wait_seconds), (Wait, wait));
+        // After the wait it is planned again.
+        let output = prune(next(output), [running(), ready([0, 3])]).await;
+        assert_eq!(result(&output), (Continue, 0, 0));
+        input = next(output);
+    }
+    let mut partly_throttled = input.clone();
+    let output = prune(input, [running(), throttled(3), ready([0, 3])]).await;
+    assert_eq!(result(&output), (Done, 0, 1));
+    let failed = &output.progress.failed[0];
+    assert!(failed.reason.contains("ThrottlingException"), "{failed:?}");
+
+    let batch = partly_throttled["batch"].as_array_mut().unwrap();
+    batch.push(doomed(2));
+    let exchanges = [running(), throttled(3), deleted(2), ready([0, 3])];
+    let output = prune(partly_throttled, exchanges).await;
+    assert_eq!(output.pruning, Continue);
+    assert_eq!(output.progress.throttled_batches, 0);
+}
+
+#[tokio::test]
+async fn what_an_earlier_delivery_deleted_counts_although_the_repeat_was_throttled() {
+    // The first delivery deleted it, and the listing lags.
+    let exchanges = [running(), throttled(3), ready([0, 3])];
+    let output = prune(deleting(&[3]), exchanges).await;
+    assert_eq!(output.pruning, Wait);
+    assert_eq!(batch_names(&output), [name(3)]);
+    assert_eq!(output.planned_at, None);
+    let output = prune(next(output), [running(), ready([0]), gone(3)]).await;
+    assert_eq!(output.pruning, Done);
+    assert_eq!(output.progress.deleted_count, 1);
+}
+
+#[tokio::test]
+async fn a_describe_call_that_is_throttled_after_a_refusal_fails_no_deletion() {
+    let slow = || describe(3, Error(400, "ThrottlingException", "slow"));
+    let mut progress = json!({});
+    for other in [2, 4, 5] {
+        let mut input = deleting(&[3, other]);
+        input["progress"] = progress;
+        let exchanges = [running(), refused(3), slow(), deleted(other), ready([0, 3])];
+        let output = prune(input, exchanges).await;
+        assert_eq!(batch_names(&output), [name(3)]);
+        assert_eq!(output.progress.failed_count, 0);
+        progress = next(output)["progress"].take();
+    }
+}
+
+#[tokio::test]
+async fn an_accepted_deletion_that_is_still_listed_is_tried_once_more_after_a_wait() {
+    for answer in [
+        Answer::Ok(json!({})),
+        Answer::Text("<html>A proxy was here.</html>".to_owned()),
+        Error(400, "ResourceNotFoundException", "no"),
+    ] {
+        let exchanges = || [running(), delete(3, answer.clone()), ready([0, 3])];
+        let waiting = prune(deleting(&[3]), exchanges()).await;
+        assert_eq!(result(&waiting), (Wait, 0, 0));
+        assert_eq!(waiting.wait_seconds, 15);
+        assert_eq!(batch_names(&waiting), [name(3)]);
+        assert_eq!(waiting.planned_at, None);
+        let waiting = next(waiting);
+
+        // Gone after the wait.
+        let after_wait = [running(), ready([0]), gone(3)];
+        let output = prune(waiting.clone(), after_wait).await;
+        assert_eq!(result(&output), (Done, 1, 0));
+
+        // Still listed: the new plan deletes it again.
+        let output = prune(waiting, [running(), ready([0, 3])]).await;
+        assert_eq!(output.pruning, Continue);
+        assert!(output.batch[0].tried);
+        let again = next(output);
+        for (by_name, expected) in [
+            // A listing that lags fails no deletion.
+            (found(3, "DELETING"), (Done, 1, 0)),
+            // A service that lists it and says that it is gone is not believed.
+            (gone(3), (Done, 0, 1)),
+            (found(3, "READY"), (Done, 0, 1)),
+        ] {
+            let exchanges = exchanges().into_iter().chain([by_name]);
+            let output = prune(again.clone(), exchanges).await;
+            assert_eq!(result(&output), expected);
+            if let Some(failed) = output.progress.failed.first() {
+                let reason = format!("{} is still listed after its deletion.", name(3));
+                assert_eq!(failed.reason, reason);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_execution_of_the_first_definition_is_not_told_to_wait() {
+    let input = of_the_first_definition(deleting(&[3]));
+    let output = prune(input, [running(), deleted(3), ready([0, 3])]).await;
+    assert_eq!(output.pruning, Continue);
+    assert_eq!((output.planned_at, output.batch.len()), (None, 1));
+}
+
+#[tokio::test]
+async fn a_refused_snapshot_that_is_not_listed_is_described_before_it_is_counted() {
+    let refusal = || vec![refused(3), found(3, "READY")];
+    let throttling = || vec![throttled(3)];
+    let unavailable = describe(3, Error(503, "Unavailable", "later"));
+    for (deletion, by_name, expected) in [
+        (throttling(), gone(3), (Done, 1, 0)),
+        (throttling(), found(3, "DELETING"), (Done, 1, 0)),
+        (throttling(), found(3, "READY"), (Wait, 0, 0)),
+        (throttling(), unavailable, (Wait, 0, 0)),
+        (refusal(), gone(3), (Done, 1, 0)),
+        (refusal(), found(3, "READY"), (Done, 0, 1)),
+    ] {
+        let case = format!("{by_name:?}");
+        let listed = [ready([0]), by_name];
+        let exchanges = [running()].into_iter().chain(deletion).chain(listed);
+        let output = prune(deleting(&[3]), exchanges).await;
+        assert_eq!(result(&output), expected, "{case}");
+        if output.pruning == Wait {
+            // After the wait the listing still lacks it: it may exist all the same.
+            let exchanges = [running(), ready([0]), found(3, "READY")];
+            let output = prune(next(output), exchanges).await;
+            assert_eq!(result(&output), (Done, 0, 1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unconfirmed_deletion_has_failed_if_the_gate_closes_before_its_second_attempt() {
+    let mut input = deleting(&[3]);
+    input["progress"] = json!({ "unanswered": [name(3)] });
+    let output = prune(input, [application("STOPPING", None), ready([0, 3])]).await;
+    assert_eq!(result(&output), (Done, 0, 1));
+    let failed = &output.progress.failed[0];
+    assert_eq!(failed.snapshot_name, name(3));
+    let reason = "The deletion was not confirmed and is not retried. The snapshot may still be deleted.";
+    assert_eq!(failed.reason, reason);
+}
