@@ -1,9 +1,10 @@
-//! Everything behind the functions: the services, the executions and what is known of them.
+//! What stands behind the functions: the services, the executions, and what is known about them.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use engine::msf::Emulator;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -11,22 +12,22 @@ use crate::clock::Clock;
 use crate::executions::Execution;
 use crate::fault_plan::FaultPlan;
 use crate::invariants::Invariants;
-use crate::services::Services;
+use crate::services::{APPLICATION, Services};
 use crate::transport::Invocation;
 
-/// Everything behind the functions.
 pub struct Backend {
     pub clock: Clock,
     pub services: Mutex<Services>,
     pub fault_plan: Mutex<FaultPlan>,
+    /// By ARN.
     pub executions: Mutex<BTreeMap<String, Execution>>,
-    /// Events that the failure rule's target has failed on three times.
+    /// Failure events on which all three attempts have failed.
     pub undelivered: Mutex<Vec<Value>>,
     pub invariants: Mutex<Invariants>,
-    /// What record-and-notify has printed.
-    pub printed: Mutex<Vec<Value>>,
-    /// The invocation that began last: whose a call is, for who sees only the call.
-    pub last: Mutex<Option<Arc<Invocation>>>,
+    /// The lines of metrics that record-and-notify has printed.
+    pub metrics: Mutex<Vec<Value>>,
+    /// The invocation that began last. A server takes it for the caller, which a socket does not name.
+    pub last_invocation: Mutex<Option<Arc<Invocation>>>,
 }
 
 impl Debug for Backend {
@@ -35,21 +36,22 @@ impl Debug for Backend {
     }
 }
 
+/// Locks, unless a thread has panicked with the lock: a panic ends the course.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
 }
 
 impl Backend {
-    pub fn new(clock: Clock, services: Services, fault_plan: FaultPlan) -> Arc<Self> {
+    pub fn new(clock: Clock, flink: Emulator, fault_plan: FaultPlan) -> Arc<Self> {
         Arc::new(Self {
             clock,
-            services: Mutex::new(services),
+            services: Mutex::new(Services::new(flink)),
             fault_plan: Mutex::new(fault_plan),
             executions: Mutex::default(),
             undelivered: Mutex::default(),
             invariants: Mutex::default(),
-            printed: Mutex::default(),
-            last: Mutex::default(),
+            metrics: Mutex::default(),
+            last_invocation: Mutex::default(),
         })
     }
 
@@ -57,28 +59,37 @@ impl Backend {
         self.clock.now()
     }
 
-    /// Adds to the trace.
-    pub fn tell(&self, what: &str) {
-        lock(&self.invariants).tell(self.now(), what);
+    /// Adds a line to the trace.
+    pub fn log(&self, what: &str) {
+        lock(&self.invariants).log(self.now(), what);
     }
 
-    /// Remembers the variant.
-    pub fn cover_variant(&self, what: &impl Debug) {
-        let what = format!("{what:?}");
-        let end = what.find(|c: char| !c.is_alphanumeric());
-        self.cover(&what[..end.unwrap_or(what.len())]);
+    /// Adds a name to the coverage.
+    pub(crate) fn cover(&self, what: &str) {
+        lock(&self.invariants).cover(what);
     }
 
-    pub(crate) fn cover(&self, thing: &str) {
-        lock(&self.invariants).coverage.insert(thing.to_owned());
+    /// Adds the name of an enum's variant to the coverage.
+    pub(crate) fn cover_variant(&self, variant: &impl Debug) {
+        let variant = format!("{variant:?}");
+        let end = variant.find(|c: char| !c.is_alphanumeric());
+        self.cover(&variant[..end.unwrap_or(variant.len())]);
     }
 
-    /// A call of somebody else, for the application.
-    pub fn call(&self, operation: &str, body: &Value) -> Result<Value, String> {
-        let (status, answer) = lock(&self.services).answer(operation, body, self.now());
+    /// A call to Managed Flink about the application, made by anybody but a function.
+    pub fn call(&self, operation: &str, mut request: Value) -> Result<Value, String> {
+        request["ApplicationName"] = APPLICATION.into();
+        let (status, answer) = lock(&self.services).answer(operation, &request, self.now());
         match status {
             200 => Ok(serde_json::from_str(&answer).unwrap()),
             _ => Err(answer),
         }
+    }
+
+    /// All snapshots of the application as they are now, the newest first.
+    pub fn snapshots(&self) -> Vec<Value> {
+        lock(&self.services)
+            .flink
+            .snapshots(APPLICATION, self.now())
     }
 }

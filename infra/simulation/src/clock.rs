@@ -6,31 +6,31 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// The time: that of the runtime, from a given one on. Who sleeps either waits on the runtime's clock, which
-/// a paused runtime winds on, or winds this one on itself.
+/// A clock that begins at a given time. A sleep either waits for the runtime's clock or moves this clock forward at
+/// once.
 #[derive(Debug)]
 pub struct Clock {
-    from: Timestamp,
-    started: Instant,
-    /// Milliseconds that were skipped; `None` when nothing is.
+    start: Timestamp,
+    created: Instant,
+    /// The milliseconds of all sleeps so far; `None` if sleeps wait for the runtime's clock.
     skipped: Option<AtomicU64>,
 }
 
 impl Clock {
-    /// On the runtime's clock, which should be paused.
-    pub fn of_the_runtime(from: Timestamp) -> Self {
+    /// Follows the runtime's clock, for use with [`in_virtual_time`].
+    pub fn of_runtime(start: Timestamp) -> Self {
         Self {
-            from,
-            started: Instant::now(),
+            start,
+            created: Instant::now(),
             skipped: None,
         }
     }
 
-    /// On the real clock, without the waits of the machine.
-    pub fn that_skips(from: Timestamp) -> Self {
+    /// Follows the real clock, but no sleep takes time.
+    pub fn skipping(start: Timestamp) -> Self {
         Self {
             skipped: Some(AtomicU64::new(0)),
-            ..Self::of_the_runtime(from)
+            ..Self::of_runtime(start)
         }
     }
 
@@ -38,9 +38,9 @@ impl Clock {
         let skipped = self
             .skipped
             .as_ref()
-            .map_or(0, |ms| ms.load(Ordering::SeqCst));
-        let passed = self.started.elapsed() + Duration::from_millis(skipped);
-        self.from + SignedDuration::try_from(passed).unwrap()
+            .map_or(0, |milliseconds| milliseconds.load(Ordering::SeqCst));
+        let passed = self.created.elapsed() + Duration::from_millis(skipped);
+        self.start + SignedDuration::try_from(passed).unwrap()
     }
 
     pub async fn sleep(&self, duration: Duration) {
@@ -51,4 +51,14 @@ impl Clock {
             tokio::time::sleep(duration).await;
         }
     }
+}
+
+/// Runs a future on a paused runtime: when every task waits, the clock jumps to the next timer.
+pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(future)
 }

@@ -1,38 +1,56 @@
-//! An execution, how it stands, and how it has ended.
+//! An execution, its status, and how it has ended.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use stack::{ACCOUNT, REGION};
 use tokio::sync::Notify;
 
 use crate::follower::Follower;
 use crate::transport::Listing;
 
-/// How an execution stands.
+/// The ARN of the execution of that name.
+pub fn arn(name: &str) -> String {
+    format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:snapshot-manager:{name}")
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
     Running,
+    /// With its output.
     Succeeded(Value),
+    /// With error and cause.
     Failed(String, String),
     TimedOut,
     Aborted,
 }
 
-/// One end of an execution.
+impl Status {
+    /// The name of the status in an event, if it is a failure.
+    pub fn failure(&self) -> Option<&'static str> {
+        match self {
+            Self::Running | Self::Succeeded(_) => None,
+            Self::Failed(..) => Some("FAILED"),
+            Self::TimedOut => Some("TIMED_OUT"),
+            Self::Aborted => Some("ABORTED"),
+        }
+    }
+}
+
+/// One end of an execution. An execution has as many ends as it was started and redriven.
 #[derive(Clone, Debug)]
 pub struct End {
     /// How often the execution had been redriven before.
     pub redrives: u64,
     pub status: Status,
     pub at: Timestamp,
-    /// It was in its last state.
     pub in_last_state: bool,
-    /// Its event has no count of redrives.
-    pub is_bare: bool,
+    /// Its event has no redrive count.
+    pub without_count: bool,
     /// When its event was first handled.
     pub handled: Option<Timestamp>,
-    /// When the execution was redriven since.
+    /// When the execution was redriven from it.
     pub redriven: Option<Timestamp>,
 }
 
@@ -40,48 +58,74 @@ impl End {
     pub fn is_success(&self) -> bool {
         matches!(self.status, Status::Succeeded(_))
     }
+
+    /// Whether record-and-notify knows of it.
+    pub fn is_reported(&self) -> bool {
+        self.is_success() || self.handled.is_some()
+    }
+
+    /// Whether the place of this end among the others has to be guessed from times.
+    pub fn has_uncertain_place(&self) -> bool {
+        self.without_count && self.redrives > 0
+    }
 }
 
-/// One execution.
 #[derive(Debug)]
 pub struct Execution {
     pub started: Timestamp,
     pub input: Value,
     pub follower: Follower,
     pub status: Status,
-    /// How it has ended so far.
     pub ends: Vec<End>,
-    /// The listing that the data at hand was made from.
-    pub rests_on: Option<Arc<Listing>>,
-    /// How often it was redriven, and when last.
+    /// The listing from which the current state's input was planned.
+    pub planned_from: Option<Arc<Listing>>,
     pub redrives: u64,
+    /// When it was last redriven.
     pub redriven: Option<Timestamp>,
-    /// How it ends when it is stopped.
-    pub stopped: Status,
+    /// The status that it gets when [`Self::stop`] is notified.
+    pub stop_status: Status,
     pub stop: Arc<Notify>,
 }
 
 impl Execution {
-    /// The detail of its event, if it has ended otherwise than well.
-    pub fn event_detail(&self, arn: &str, stopped: Timestamp, is_bare: bool) -> Option<Value> {
-        let status = match &self.status {
-            Status::Failed(..) => "FAILED",
-            Status::TimedOut => "TIMED_OUT",
-            Status::Aborted => "ABORTED",
-            Status::Running | Status::Succeeded(_) => return None,
-        };
+    pub fn new(started: Timestamp, follower: Follower, input: &Value) -> Self {
+        Self {
+            started,
+            input: input.clone(),
+            follower,
+            status: Status::Running,
+            ends: Vec::new(),
+            planned_from: None,
+            redrives: 0,
+            redriven: None,
+            stop_status: Status::Aborted,
+            stop: Arc::new(Notify::new()),
+        }
+    }
+
+    /// The event of its last end, unless that was a success.
+    pub fn failure_event(&self, arn: &str) -> Option<Value> {
+        let end = self.ends.last()?;
         let mut detail = json!({
-            "executionArn": arn, "status": status, "input": self.input.to_string(),
-            "startDate": self.started.as_millisecond(), "stopDate": stopped.as_millisecond(),
+            "executionArn": arn, "status": end.status.failure()?, "input": self.input.to_string(),
+            "startDate": self.started.as_millisecond(), "stopDate": end.at.as_millisecond(),
         });
-        if !is_bare {
+        if !end.without_count {
             detail["redriveCount"] = self.redrives.into();
             detail["redriveDate"] = self.redriven.map(Timestamp::as_millisecond).into();
         }
-        Some(detail)
+        if let Status::Failed(error, cause) = &end.status {
+            detail["error"] = error.as_str().into();
+            detail["cause"] = cause.as_str().into();
+        }
+        Some(json!({
+            "detail-type": "Step Functions Execution Status Change",
+            "source": "aws.states",
+            "detail": detail,
+        }))
     }
 
-    /// The event of one of its ends was handled.
+    /// Notes that an event of this execution was handled.
     pub fn was_handled(&mut self, event: &Value, now: Timestamp) {
         for end in &mut self.ends {
             if event["detail"]["stopDate"] == end.at.as_millisecond() {

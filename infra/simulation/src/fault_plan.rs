@@ -1,4 +1,4 @@
-//! What goes wrong between the parts, and how long things take.
+//! Everything that can go wrong in a course, and how long things take.
 
 use std::time::Duration;
 
@@ -9,73 +9,74 @@ use serde_json::Value;
 use crate::executions::Status;
 use crate::transport::Invocation;
 
-/// How the state machine's invocation of a function goes.
+/// How Lambda carries out an invocation of a function by the state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
     Once,
-    /// Not at all; this error.
+    /// The function does not run. The invocation fails with this error.
     Refused(String),
-    /// The function has run; this error.
+    /// The function runs. The invocation fails with this error all the same.
     AnswerLost(String),
-    /// The function runs on; this error, so much after the invocation.
+    /// The invocation fails with this error after this time. The function continues to run.
     Abandoned(String, Duration),
-    /// The function has no more time than this.
+    /// The function is ended after this time.
     Freezes(Duration),
-    /// One after the other.
+    /// The function runs a second time after the first.
     Twice,
+    /// The function runs twice at the same time.
     TwiceAtOnce,
 }
 
-/// How a function's process begins.
+/// How a function's process starts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Start {
-    /// From the invocation to the handler. The handler runs whatever becomes of who has invoked it meanwhile.
+    /// The time from the invocation to the handler. The handler runs even if nobody waits for it any more.
     pub takes: Duration,
-    /// How far its clock is ahead of the true time; negative: behind.
+    /// How far the function's clock is ahead of the true time; negative if it is behind.
     pub clock_ahead: SignedDuration,
 }
 
-/// What somebody does when an execution is about to enter a state.
+/// What a person does when an execution is about to enter a state.
 #[derive(Clone, Debug)]
-pub enum Plot {
+pub enum Interference {
     /// Deletes the run's own snapshot.
     DeletesOwn,
-    /// Ends the execution after that time, if it still runs then.
+    /// Ends the execution after this time with this status, if it is still running then.
     Stops(Duration, Status),
 }
 
-/// Which release has written a payload.
+/// The release that another release's payload comes from.
 #[derive(Clone, Copy, Debug)]
 pub enum Release {
     Newer,
     Older,
 }
 
-/// What is decided of each call.
+/// By invocation and operation: the latency of the call, and its fault.
 type Calls = Box<dyn FnMut(&Invocation, &str) -> (Duration, Option<FaultKind>) + Send>;
 
-/// What is plotted at the entry of a state.
-pub type Plots = Box<dyn FnMut(&str) -> Option<Plot> + Send>;
+/// By the state that an execution is about to enter.
+pub type Interferences = Box<dyn FnMut(&str) -> Option<Interference> + Send>;
 
-/// What becomes of what a state of an execution hands on.
-pub type HandedOn = Box<dyn FnMut(&str, &Value) -> Option<(Release, Value)> + Send>;
+/// By execution and payload: the payload that another release would pass on instead.
+pub type OtherRelease = Box<dyn FnMut(&str, &Value) -> Option<(Release, Value)> + Send>;
 
-/// What goes wrong, and how long things take.
+/// Decides what goes wrong. Each field is asked whenever its question comes up.
 pub struct FaultPlan {
-    /// For a call of a function: its latency, and what happens to it.
     pub call: Calls,
+    /// By function.
     pub delivery: Box<dyn FnMut(&str) -> Delivery + Send>,
     pub start: Box<dyn FnMut() -> Start + Send>,
-    /// As of how long ago a listing of snapshots is.
+    /// How old a listing of snapshots is.
     pub listing_lag: Box<dyn FnMut() -> Duration + Send>,
-    /// How long after the end of an execution each delivery of its event comes. None: the event is lost.
+    /// How long after the end of an execution its event arrives, one entry for each delivery. An event without
+    /// deliveries is lost.
     pub events: Box<dyn FnMut() -> Vec<Duration> + Send>,
-    /// Whether an event has no count of redrives.
-    pub bare_event: Box<dyn FnMut() -> bool + Send>,
-    /// What happens to an execution that is about to enter a state.
-    pub plots: Plots,
-    pub handed_on: HandedOn,
-    /// A part of the backoff, 0 to 1.
+    /// Whether an event has no redrive count.
+    pub event_without_count: Box<dyn FnMut() -> bool + Send>,
+    pub interference: Interferences,
+    pub other_release: OtherRelease,
+    /// The part of a backoff that the state machine waits, 0 to 1.
     pub jitter: Box<dyn FnMut() -> f64 + Send>,
 }
 
@@ -87,10 +88,27 @@ impl FaultPlan {
             start: Box::new(Start::default),
             listing_lag: Box::new(|| Duration::ZERO),
             events: Box::new(|| vec![Duration::from_secs(1)]),
-            bare_event: Box::new(|| false),
-            plots: Box::new(|_| None),
-            handed_on: Box::new(|_, _| None),
+            event_without_count: Box::new(|| false),
+            interference: Box::new(|_| None),
+            other_release: Box::new(|_, _| None),
             jitter: Box::new(|| 0.5),
         }
+    }
+
+    /// Ends all faults. Slow starts, clocks that are off, listings that lag and other releases are no faults: they stay.
+    pub fn end_faults(&mut self) {
+        let before = std::mem::replace(self, Self::none());
+        self.start = before.start;
+        self.listing_lag = before.listing_lag;
+        self.other_release = before.other_release;
+    }
+}
+
+/// The fault that a service answers a call with this error.
+pub fn error(code: &str, status: u16, message: &str) -> FaultKind {
+    FaultKind::Error {
+        code: code.to_owned(),
+        message: message.to_owned(),
+        status,
     }
 }

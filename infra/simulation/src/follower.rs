@@ -1,27 +1,26 @@
-//! Goes through the definition as Step Functions does, without time and without calls: whoever drives it
-//! waits, invokes and answers. It knows what the definition uses and refuses the rest. `held_to_ministack` holds it
-//! to MiniStack.
+//! Interprets the definition as Step Functions does, without a clock and without calls: the caller waits and invokes,
+//! and tells the follower the results. It interprets what the definition uses, and panics at anything else. The
+//! end-to-end tests compare it with MiniStack.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-/// An execution on its way through the definition.
+/// An execution at one of the definition's states.
 #[derive(Clone, Debug)]
 pub struct Follower {
     definition: Value,
-    /// `$$`.
+    /// The context object, `$$`.
     context: Value,
-    /// The state at hand, and its input.
-    state: String,
-    data: Value,
-    /// How often each of the state's retriers has been used.
+    pub state: String,
+    /// The input of the state.
+    pub data: Value,
+    /// How often each of the state's retriers was used.
     retried: Vec<u64>,
-    /// What was entered and left, in order.
     pub passed: Vec<Passed>,
 }
 
-/// A state was entered with an input, or left with an output.
+/// A state that was entered with its input, or left with its output.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Passed {
     Entered(String, Value),
@@ -31,23 +30,22 @@ pub enum Passed {
 /// What an execution does next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// Invoke the function of that ARN; the answer goes to [`Follower::answered`] or
-    /// [`Follower::failed`].
+    /// Invoke the function of this ARN. The result goes to [`Follower::answered`] or [`Follower::failed`].
     Invoke {
         function: String,
         payload: Value,
         within: Duration,
     },
-    /// Wait; then [`Follower::waited`].
+    /// Wait, then call [`Follower::waited`].
     Wait(Duration),
-    /// Enter the next state.
+    /// Call [`Follower::enter`].
     On,
-    /// It has succeeded with this output.
+    /// The execution has succeeded with this output.
     End(Value),
 }
 
 impl Follower {
-    /// An execution of a definition without `${}`. `context` is `$$`, without its count of redrives.
+    /// An execution at the first state. The definition has no `${}` left, the context object no redrive count yet.
     pub fn new(definition: Value, mut context: Value, input: Value) -> Self {
         context["Execution"]["RedriveCount"] = 0.into();
         let state = text(&definition["StartAt"]).to_owned();
@@ -61,33 +59,17 @@ impl Follower {
         }
     }
 
-    /// The state at hand.
-    pub fn state(&self) -> &str {
-        &self.state
-    }
-
-    /// The input of the state at hand.
-    pub fn data(&self) -> &Value {
-        &self.data
-    }
-
-    /// It is redriven from the state at hand.
+    /// The execution is redriven from the state.
     pub fn redriven(&mut self) {
         let count = &mut self.context["Execution"]["RedriveCount"];
         *count = (count.as_u64().unwrap() + 1).into();
     }
 
-    /// Gives the state at hand another input.
-    pub fn set_data(&mut self, data: Value) {
-        self.data = data;
-    }
-
-    /// Enters the state at hand.
     pub fn enter(&mut self) -> Next {
         self.passed
             .push(Passed::Entered(self.state.clone(), self.data.clone()));
         self.retried = vec![0; self.retriers().len()];
-        let state = self.at_hand();
+        let state = self.current();
         match text(&state["Type"]) {
             "Task" => self.task(),
             "Wait" => {
@@ -99,17 +81,17 @@ impl Follower {
                 let rule = rules.iter().find(|rule| {
                     pick(&self.data, text(&rule["Variable"])) == &rule["StringEquals"]
                 });
-                let rule = rule.unwrap_or_else(|| panic!("{} has no way", self.state));
+                let rule = rule.unwrap_or_else(|| panic!("no rule of {} matches", self.state));
                 let next = text(&rule["Next"]).to_owned();
                 self.leave(self.data.clone(), next)
             }
-            other => panic!("a {other} is not followed"),
+            other => panic!("a {other} is not interpreted"),
         }
     }
 
-    /// The invocation of the Task at hand, anew after a failure that is retried.
+    /// The invocation of the Task, the first one or a retry.
     pub fn task(&self) -> Next {
-        let state = self.at_hand();
+        let state = self.current();
         assert_eq!(state["Resource"], "arn:aws:states:::lambda:invoke");
         Next::Invoke {
             function: text(&state["Parameters"]["FunctionName"]).to_owned(),
@@ -121,19 +103,17 @@ impl Follower {
         }
     }
 
-    /// The wait is over.
     pub fn waited(&mut self) -> Next {
         self.go_on(self.data.clone())
     }
 
-    /// The function has answered.
+    /// The function has returned this payload.
     pub fn answered(&mut self, payload: Value) -> Next {
-        assert_eq!(self.at_hand()["OutputPath"], "$.Payload");
+        assert_eq!(self.current()["OutputPath"], "$.Payload");
         self.go_on(payload)
     }
 
-    /// The Task has failed: how long to wait before it is tried again, jitter aside, or `None` if the execution
-    /// fails here.
+    /// The Task has failed. Returns the longest wait before its retry, or `None` if the execution fails.
     pub fn failed(&mut self, error: &str) -> Option<Duration> {
         let retriers = self.retriers().to_vec();
         let place = retriers.iter().position(|retrier| {
@@ -155,18 +135,19 @@ impl Follower {
         ))
     }
 
-    fn at_hand(&self) -> &Value {
+    /// The definition of the state.
+    fn current(&self) -> &Value {
         &self.definition["States"][&self.state]
     }
 
     fn retriers(&self) -> &[Value] {
-        self.at_hand()["Retry"]
+        self.current()["Retry"]
             .as_array()
             .map_or(&[], Vec::as_slice)
     }
 
     fn go_on(&mut self, output: Value) -> Next {
-        let state = self.at_hand();
+        let state = self.current();
         if state["End"] == true {
             self.passed
                 .push(Passed::Left(self.state.clone(), output.clone()));
@@ -183,7 +164,7 @@ impl Follower {
         Next::On
     }
 
-    /// A template of parameters with its paths filled in.
+    /// A template of parameters with the values at its paths.
     fn filled(&self, template: &Value) -> Value {
         let Value::Object(fields) = template else {
             return template.clone();
@@ -203,7 +184,7 @@ impl Follower {
     }
 }
 
-/// What a path of the form `$` or `$.a.b` points at.
+/// The value at a path like `$` or `$.a.b`.
 fn pick<'a>(data: &'a Value, path: &str) -> &'a Value {
     let path = path.strip_prefix('$').unwrap();
     let pointer = path.replace('.', "/");

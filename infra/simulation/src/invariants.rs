@@ -1,4 +1,14 @@
-//! What must never happen, looked at while it would happen.
+//! The promises that hold at every call. They are written without the functions' code, from what the services and the
+//! executions show.
+//!
+//! - A run creates only its own snapshot.
+//! - A deletion is planned at most a minute before. The listing of the plan and the last look at the application allow
+//!   it: `promise_broken_by_plan` lists what they must not show.
+//! - A deletion does not do what was wrong in every state since its plan: `promise_broken_in_truth`.
+//! - The brake holds over the whole run.
+//! - No run waits for an application that is ROLLED_BACK.
+//!
+//! [`judge`](crate::judge) has the promises that hold when the runs have ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -10,42 +20,57 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::backend::lock;
-use crate::services::{Answer, Services};
+use crate::lambda::Failure;
+use crate::services::{APPLICATION, Services, name, own_name};
 use crate::transport::{Invocation, Listing};
 
-/// Sees every call. What it finds wrong is in `violations`.
+/// The most that the clocks of two invocations differ by.
+const MAX_CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_secs(2);
+
+/// How long a plan is valid: a minute by the functions' clocks.
+const PLAN_VALIDITY: SignedDuration = SignedDuration::from_secs(62);
+
+/// The most that a listing lags.
+pub const MAX_LAG: SignedDuration = SignedDuration::from_secs(2);
+
+/// The brake of a policy that does not set it.
+const DEFAULT_BRAKE: u64 = 25;
+
+/// Sees every invocation and every call.
 #[derive(Debug, Default)]
 pub struct Invariants {
     pub violations: Vec<String>,
-    /// How often the service has accepted a snapshot of that name.
-    pub created: BTreeMap<String, usize>,
-    /// How often one of that name was deleted.
-    pub removed: BTreeMap<String, usize>,
-    /// By execution: the snapshots that its own Delete has deleted, and whose it was; late if nobody waited for the
-    /// answer any more.
-    pub deleted: BTreeMap<String, BTreeMap<String, (Arc<Invocation>, bool)>>,
-    /// By execution: those that were in a batch of it.
+    /// What happened in this course, by name.
+    pub coverage: BTreeSet<String>,
+    /// Everything that happened, in order.
+    pub trace: String,
+    /// By snapshot: how often the service has accepted its creation.
+    pub creations: BTreeMap<String, usize>,
+    /// By snapshot: how often the service has accepted its deletion.
+    pub deletions: BTreeMap<String, usize>,
+    /// By execution: the snapshots that were in its batches.
     pub planned: BTreeMap<String, BTreeSet<String>>,
+    /// By execution and snapshot: the invocation that has deleted it, and whether the deletion took effect when the
+    /// invocation no longer waited for it.
+    pub deleted: BTreeMap<String, BTreeMap<String, (Arc<Invocation>, bool)>>,
     /// The invocations of record-and-notify.
     recordings: Vec<Arc<Invocation>>,
-    /// By execution: how many of them are under way.
-    recording: BTreeMap<String, u32>,
-    /// What the snapshots were since the plan that the Delete at hand rests on.
-    since: Vec<Vec<Value>>,
-    /// What this course has come across.
-    pub coverage: BTreeSet<String>,
-    /// All that happened, in order.
-    pub trace: String,
+    /// By execution: how many of them are in progress.
+    in_progress: BTreeMap<String, u32>,
 }
 
 impl Invariants {
-    /// Adds to the trace.
-    pub fn tell(&mut self, now: Timestamp, what: &str) {
+    /// Adds a line to the trace.
+    pub fn log(&mut self, now: Timestamp, what: &str) {
         let _ = writeln!(self.trace, "{now:.3} {what}");
     }
 
-    /// How often an invocation of record-and-notify for this execution has lost an answer, its mark or its process,
-    /// or has run beside another one.
+    pub fn cover(&mut self, what: &str) {
+        self.coverage.insert(what.to_owned());
+    }
+
+    /// How often an invocation of record-and-notify for this execution has lost an answer, its mark or its process, or
+    /// has run beside another one.
     pub fn disturbances(&self, execution: &str) -> usize {
         let all = self.recordings.iter();
         all.filter(|invocation| invocation.execution == execution)
@@ -53,341 +78,282 @@ impl Invariants {
             .sum()
     }
 
-    pub fn begun(&mut self, invocation: &Arc<Invocation>) {
+    pub fn invocation_began(&mut self, invocation: &Arc<Invocation>) {
+        let execution = &invocation.execution;
         if invocation.function == "record-and-notify" {
             self.recordings.push(invocation.clone());
-            let recording = self.recording.entry(invocation.execution.clone());
-            let recording = recording.or_default();
-            invocation
-                .disturbances
-                .fetch_add(usize::from(*recording > 0), Ordering::SeqCst);
-            *recording += 1;
+            let in_progress = self.in_progress.entry(execution.clone()).or_default();
+            if *in_progress > 0 {
+                invocation.disturb();
+            }
+            *in_progress += 1;
         }
-        let mut batch = invocation.given["batch"].as_array().into_iter().flatten();
-        let age = age_of_plan(invocation).filter(|_| batch.clone().next().is_some());
-        if age.is_some_and(|age| age > GOOD_FOR) {
-            self.coverage.insert("a batch of an old plan".to_owned());
+        let batch = invocation.state_input["batch"].as_array();
+        if batch.is_some_and(|batch| !batch.is_empty()) && is_plan_too_old(invocation) {
+            self.cover("a batch of an old plan");
         }
-        for doomed in batch.by_ref() {
-            let planned = self.planned.entry(invocation.execution.clone());
-            planned.or_default().insert(text(&doomed["snapshot_name"]));
+        for snapshot in batch.into_iter().flatten() {
+            let planned = self.planned.entry(execution.clone()).or_default();
+            planned.insert(text(&snapshot["snapshot_name"]));
         }
     }
 
     /// A function sends a call.
-    pub fn sent(&mut self, invocation: &Invocation, operation: &str, body: &Value) {
-        let run = &invocation.given["run"];
+    pub fn call_sent(&mut self, invocation: &Invocation, operation: &str, body: &Value) {
         if operation == "CreateApplicationSnapshot" {
             let started = text(&invocation.payload["execution_started_at"]);
             let started: Timestamp = started.parse().unwrap();
-            if body["SnapshotName"] != format!("custom_{}", started.as_millisecond()) {
-                self.violations
-                    .push(format!("created a foreign name: {body}"));
+            if body["SnapshotName"] != own_name(&started.as_millisecond().into()) {
+                let violation = format!("a run creates only its own snapshot: {body}");
+                self.violations.push(violation);
             }
-        }
-        if operation != "DeleteApplicationSnapshot" {
-            return;
-        }
-        let name = text(&body["SnapshotName"]);
-        let learned = lock(&invocation.learned).application.clone();
-        let wrong = match (&invocation.rests_on, learned) {
-            (Some(listing), Some(application)) => why_not(&name, body, run, listing, &application)
-                .or_else(|| {
-                    let age = age_of_plan(invocation).filter(|age| *age > GOOD_FOR);
-                    age.map(|age| format!("by a plan of {} s ago", age.as_secs()))
-                }),
-            _ => Some("without a plan or a look at the application".to_owned()),
-        };
-        if let Some(wrong) = wrong {
-            self.violations.push(format!("deleted {name}, {wrong}"));
+        } else if operation == "DeleteApplicationSnapshot" {
+            let application = lock(&invocation.learned).application.clone();
+            let broken = match (&invocation.planned_from, application) {
+                _ if is_plan_too_old(invocation) => Some("no plan is older than a minute"),
+                (Some(listing), Some(application)) => {
+                    let run = &invocation.state_input["run"];
+                    promise_broken_by_plan(body, run, listing, &application)
+                }
+                _ => Some("a function plans, and looks at the application, before it deletes"),
+            };
+            self.deletion_breaks(broken, body);
         }
     }
 
-    /// A call of a function is about to have its effect.
-    pub fn before(
-        &mut self,
-        invocation: &Invocation,
-        operation: &str,
-        body: &Value,
-        services: &mut Services,
-        now: Timestamp,
-    ) {
-        if operation == "DeleteApplicationSnapshot" {
-            // What has come to be so later than this the plan need not know.
-            let asked = invocation.rests_on.as_ref().map(|listing| listing.asked);
-            let oldest = invocation.began - GOOD_FOR;
-            let since = asked.map_or(oldest, |asked| asked.max(oldest)) - MOST_LAG;
-            let application = text(&body["ApplicationName"]);
-            self.since = services.flink.snapshots_since(&application, since, now);
-        }
-    }
-
-    /// A call of a function has had its effect; its execution may have ended before.
-    pub fn after(
+    /// A call of a function has succeeded, in the given states since its plan. `timing` says whether its execution had
+    /// ended before, and whether the function no longer waited for the answer.
+    pub fn call_took_effect(
         &mut self,
         invocation: &Arc<Invocation>,
         operation: &str,
         body: &Value,
-        (status, _): &Answer,
-        (ended, late): (bool, bool),
+        states: &[Vec<Value>],
+        (has_ended, is_late): (bool, bool),
     ) {
-        if *status != 200 {
-            return;
-        }
-        let name = || text(&body["SnapshotName"]);
-        match operation {
-            "CreateApplicationSnapshot" => *self.created.entry(name()).or_default() += 1,
-            "DeleteApplicationSnapshot" => {
-                *self.removed.entry(name()).or_default() += 1;
-                let run = &invocation.given["run"];
-                // What comes after the end of its execution nobody can have counted.
-                if !ended {
-                    let deleted = self.deleted.entry(invocation.execution.clone());
-                    let deleted = deleted.or_default();
-                    deleted.insert(name(), (invocation.clone(), late));
-                    let counted = deleted.values().filter(|(_, late)| !late).count();
-                    let brake = run["input"]["retention"]["max_deletions_per_run"].as_u64();
-                    if counted as u64 > brake.unwrap_or(DEFAULT_BRAKE) {
-                        let violation = format!("{counted} deletions, the brake is {brake:?}");
-                        self.violations.push(violation);
-                    }
-                }
-                let listing = invocation.rests_on.as_deref();
-                if let Some(wrong) = why_never(&name(), run, &self.since, listing) {
-                    self.violations.push(format!("deleted {}, {wrong}", name()));
+        let snapshot = || name(body).to_owned();
+        if operation == "CreateApplicationSnapshot" {
+            *self.creations.entry(snapshot()).or_default() += 1;
+        } else if operation == "DeleteApplicationSnapshot" {
+            *self.deletions.entry(snapshot()).or_default() += 1;
+            let run = &invocation.state_input["run"];
+            // No run can count what is deleted after its end.
+            if !has_ended {
+                let deleted = self.deleted.entry(invocation.execution.clone());
+                let deleted = deleted.or_default();
+                deleted.insert(snapshot(), (invocation.clone(), is_late));
+                let count = deleted.values().filter(|(_, is_late)| !is_late).count();
+                let brake = run["input"]["retention"]["max_deletions_per_run"].as_u64();
+                if count as u64 > brake.unwrap_or(DEFAULT_BRAKE) {
+                    let violation = format!("the brake {brake:?} holds: {count} deletions");
+                    self.violations.push(violation);
                 }
             }
-            _ => {}
+            let listing = invocation.planned_from.as_deref();
+            let broken = promise_broken_in_truth(name(body), run, states, listing);
+            self.deletion_breaks(broken, body);
         }
     }
 
-    /// An invocation has ended.
-    pub fn ended(&mut self, invocation: &Invocation, ended: &Result<Value, (String, String)>) {
+    fn deletion_breaks(&mut self, promise: Option<&str>, body: &Value) {
+        let name = name(body);
+        let violation = promise.map(|promise| format!("{promise}: {name} is deleted"));
+        self.violations.extend(violation);
+    }
+
+    pub fn invocation_ended(&mut self, invocation: &Invocation, ended: &Result<Value, Failure>) {
         if invocation.function == "record-and-notify" {
-            *self.recording.get_mut(&invocation.execution).unwrap() -= 1;
+            *self.in_progress.get_mut(&invocation.execution).unwrap() -= 1;
         }
         match ended {
             Ok(output) => {
-                let held_back = output["held_back"]["cause"].as_str();
                 let waits = output["pruning"]
                     .as_str()
                     .filter(|pruning| *pruning == "WAIT");
-                let seen = [held_back, output["recorded"].as_str(), waits];
+                let held_back = output["held_back"]["cause"].as_str();
+                let mut batch = output["batch"].as_array().into_iter().flatten();
+                let is_unanswered = batch.any(|snapshot| snapshot["tried"] == true);
+                let unanswered = is_unanswered.then_some("no answer to a deletion");
+                let seen = [waits, held_back, output["recorded"].as_str(), unanswered];
                 self.coverage
                     .extend(seen.into_iter().flatten().map(str::to_owned));
-                let mut batch = output["batch"].as_array().into_iter().flatten();
-                let unanswered = batch.any(|doomed| doomed["tried"] == true);
-                self.coverage
-                    .extend(unanswered.then(|| "no answer to a deletion".to_owned()));
             }
-            Err((error, _)) => {
-                self.coverage.insert(error.clone());
-            }
+            Err((error, _)) => self.cover(error),
         }
-        if invocation.function == "create-snapshot" {
-            let learned = lock(&invocation.learned);
-            let status = learned.application.as_ref();
-            let status = status.map(|application| &application["ApplicationStatus"]);
-            if status.is_some_and(|status| status == "ROLLED_BACK") {
-                self.coverage.insert("ROLLED_BACK".to_owned());
-                let waited = match ended {
-                    Ok(output) => output["snapshot_creation"] == "BUSY",
-                    Err((error, _)) => error == "ApplicationBusy",
-                };
-                if waited {
-                    let violation = "waited for an application that is ROLLED_BACK";
-                    self.violations.push(violation.to_owned());
-                }
+        let application = lock(&invocation.learned).application.clone();
+        let is_rolled_back = application.is_some_and(|it| it["ApplicationStatus"] == "ROLLED_BACK");
+        if invocation.function == "create-snapshot" && is_rolled_back {
+            self.cover("ROLLED_BACK");
+            let waits = match ended {
+                Ok(output) => output["snapshot_creation"] == "BUSY",
+                Err((error, _)) => error == "ApplicationBusy",
+            };
+            if waits {
+                let violation = "no run waits for an application that is ROLLED_BACK";
+                self.violations.push(violation.to_owned());
             }
         }
     }
 }
 
-/// The most that the clocks of two invocations differ by.
-const CLOCKS: SignedDuration = SignedDuration::from_secs(2);
-
-/// How long a plan is good for: a minute, by two clocks.
-const GOOD_FOR: SignedDuration = SignedDuration::from_secs(62);
-
-/// The most that a listing lags.
-pub const MOST_LAG: SignedDuration = SignedDuration::from_secs(2);
-
-/// The brake of a policy that names none.
-const DEFAULT_BRAKE: u64 = 25;
-
-/// How old the plan of its batch was when an invocation began.
-fn age_of_plan(invocation: &Invocation) -> Option<SignedDuration> {
-    let listing = invocation.rests_on.as_ref()?;
-    Some(invocation.began.duration_since(listing.answered_at))
+/// Whether the batch of an invocation was planned too long ago when the invocation began.
+fn is_plan_too_old(invocation: &Invocation) -> bool {
+    let listing = invocation.planned_from.as_ref();
+    listing.is_some_and(|it| invocation.began.duration_since(it.received) > PLAN_VALIDITY)
 }
 
-/// All snapshots of the application.
-pub fn list(services: &mut Services, application: &str, now: Timestamp) -> Vec<Value> {
-    services.flink.snapshots(application, now)
+/// All snapshots in every state from the plan of a deletion to now. The plan need not know of later changes.
+pub fn states_since_plan(
+    invocation: &Invocation,
+    operation: &str,
+    services: &mut Services,
+    now: Timestamp,
+) -> Vec<Vec<Value>> {
+    if operation != "DeleteApplicationSnapshot" {
+        return Vec::new();
+    }
+    let oldest = invocation.began - PLAN_VALIDITY;
+    let requested = invocation.planned_from.as_ref().map(|it| it.requested);
+    let since = requested.map_or(oldest, |requested| requested.max(oldest)) - MAX_LAG;
+    services.flink.snapshots_since(APPLICATION, since, now)
 }
 
-fn key(snapshot: &Value) -> Option<(i64, String)> {
+/// A snapshot's timestamp in milliseconds, if it has one, and name. This is the order of snapshots.
+fn key(snapshot: &Value) -> Option<(i64, &str)> {
     #[allow(clippy::cast_possible_truncation, reason = "milliseconds")]
     let at = (snapshot["SnapshotCreationTimestamp"].as_f64()? * 1_000.0).round() as i64;
-    Some((at, text(&snapshot["SnapshotName"])))
+    Some((at, name(snapshot)))
 }
 
-/// READY ones with a timestamp, the newest first.
+/// The READY snapshots with a timestamp, the newest first.
 fn ready(snapshots: &[Value]) -> Vec<&Value> {
     let ready = snapshots.iter().filter(|s| s["SnapshotStatus"] == "READY");
     let mut ready: Vec<&Value> = ready.filter(|snapshot| key(snapshot).is_some()).collect();
-    ready.sort_by_key(|snapshot| std::cmp::Reverse(key(snapshot)));
+    ready.sort_by(|one, other| key(other).cmp(&key(one)));
     ready
 }
 
-/// Why nobody may delete that snapshot, if so: what the policy, the listing that the plan was made from, and the last
-/// look at the application say.
-fn why_not(
-    name: &str,
+/// The first promise that a deletion breaks, as far as the listing of its plan and the function's last look at the
+/// application show.
+fn promise_broken_by_plan(
     request: &Value,
     run: &Value,
     listing: &Listing,
     application: &Value,
-) -> Option<String> {
-    let listed = &listing.snapshots;
-    let no = |why: &str| Some(why.to_owned());
-    let policy = &run["input"]["retention"];
-    let own = format!("custom_{}", run["run_id"]);
+) -> Option<&'static str> {
+    let (mode, policy) = (&run["input"]["mode"], &run["input"]["retention"]);
+    let (deleted, own) = (name(request), own_name(&run["run_id"]));
     let configuration = &application["ApplicationConfigurationDescription"];
-    let restore = &configuration["RunConfigurationDescription"]["ApplicationRestoreConfigurationDescription"]
+    let restore_point = &configuration["RunConfigurationDescription"]["ApplicationRestoreConfigurationDescription"]
         ["SnapshotName"];
-    if application["ApplicationStatus"] != "RUNNING" {
-        return no("though the application was not RUNNING");
-    }
-    if restore == name {
-        return no("its restore point");
-    }
-    if run["input"]["mode"] == "PLAN" {
-        return no("in a PLAN");
-    }
-    if name == own {
-        return no("its own");
-    }
-    let pins = policy["keep_names"].as_array().unwrap();
-    if pins.iter().any(|pin| pin == name) {
-        return no("which is pinned");
-    }
-    let Some(snapshot) = listed.iter().find(|s| s["SnapshotName"] == name) else {
-        return no("which was not listed");
+    let mut pinned = policy["keep_names"].as_array().unwrap().iter();
+    let is_deleted = |other: &&Value| name(other) == deleted;
+    let Some(snapshot) = listing.snapshots.iter().find(is_deleted) else {
+        return Some("only what is listed is deleted");
     };
     let Some((created_at, _)) = key(snapshot) else {
-        return no("which has no timestamp");
+        return Some("what has no timestamp is kept");
     };
-    let sent = request["SnapshotCreationTimestamp"].as_f64().unwrap();
-    let as_listed = snapshot["SnapshotCreationTimestamp"].as_f64().unwrap();
-    if (sent - as_listed).abs() > 1e-6 {
-        return no("with another timestamp");
-    }
-    let in_scope = |snapshot: &Value| {
-        policy["scope"] == "ALL" || is_managed(snapshot["SnapshotName"].as_str().unwrap())
-    };
-    if !in_scope(snapshot) {
-        return no("which is not managed");
-    }
-    let ready = ready(listed);
-    if run["input"]["mode"] == "RUN" {
-        if !ready.iter().any(|snapshot| snapshot["SnapshotName"] == own) {
-            return no("without a READY snapshot of its own");
-        }
-        if let Some(later) = later_run(run, &ready, listing.began - CLOCKS) {
-            return Some(format!("though the later run's {later} was READY"));
-        }
-    }
-    match snapshot["SnapshotStatus"].as_str().unwrap() {
-        "READY" => {}
-        "FAILED" => {
-            let age = listing.answered_at.as_millisecond() - created_at;
-            // By a clock that may be ahead.
-            let young = age <= 24 * 3_600_000 - 2_000;
-            let foreign = !is_managed(name);
-            return (young || foreign).then(|| "which has failed and is to stay".to_owned());
-        }
-        other => return Some(format!("which was {other}")),
-    }
-    if ready
-        .first()
-        .is_some_and(|newest| newest["SnapshotName"] == name)
-    {
-        return no("the newest READY one");
-    }
-    let mut versions: BTreeMap<i64, &Value> = BTreeMap::new();
+    let is_failed = snapshot["SnapshotStatus"] == "FAILED";
+    let age = listing.received.as_millisecond() - created_at;
+    let timestamp = |it: &Value| it["SnapshotCreationTimestamp"].as_f64().unwrap();
+    let is_in_scope = |it: &Value| policy["scope"] == "ALL" || is_managed(name(it));
+    let ready = ready(&listing.snapshots);
+    let latest = listing.began - MAX_CLOCK_DIFFERENCE;
+    let mut newest_of_version: BTreeMap<i64, &str> = BTreeMap::new();
     for snapshot in &ready {
         let version = snapshot["ApplicationVersionId"].as_i64().unwrap();
-        versions.entry(version).or_insert(&snapshot["SnapshotName"]);
+        newest_of_version.entry(version).or_insert(name(snapshot));
     }
-    let most = usize::try_from(policy["keep_last_versions"].as_u64().unwrap()).unwrap();
-    if versions
-        .values()
-        .rev()
-        .take(most)
-        .any(|newest| *newest == name)
+    let versions = usize::try_from(policy["keep_last_versions"].as_u64().unwrap()).unwrap();
+    let mut last_versions = newest_of_version.values().rev().take(versions);
+    let newer = ready.iter().filter(|other| key(other) > key(snapshot));
+    let newer = newer.filter(|other| is_in_scope(other)).count() as u64;
+    Some(if application["ApplicationStatus"] != "RUNNING" {
+        "nothing is deleted unless the application is RUNNING"
+    } else if mode == "PLAN" {
+        "a PLAN deletes nothing"
+    } else if restore_point == deleted {
+        "the restore point is kept"
+    } else if deleted == own {
+        "a run keeps its own snapshot"
+    } else if pinned.any(|pin| pin == deleted) {
+        "a pinned snapshot is kept"
+    } else if !is_in_scope(snapshot) {
+        "only managed snapshots are deleted, unless the scope is ALL"
+    } else if (timestamp(request) - timestamp(snapshot)).abs() > 1e-6 {
+        "the timestamp is sent as it is listed"
+    } else if mode == "RUN" && ready.iter().all(|it| name(it) != own) {
+        "a RUN deletes nothing unless its own snapshot is READY"
+    } else if mode == "RUN" && later_run(run, &ready, latest).is_some() {
+        "a RUN deletes nothing if a later run's snapshot is READY"
+    } else if is_failed && !is_managed(deleted) {
+        "a FAILED snapshot that is not managed is kept"
+    } else if is_failed && age <= 24 * 3_600_000 - 2_000 {
+        // The clock may be ahead.
+        "a FAILED snapshot is kept for a day"
+    } else if is_failed {
+        return None;
+    } else if snapshot["SnapshotStatus"] != "READY" {
+        "a snapshot that is CREATING or DELETING is kept"
+    } else if ready.first().is_some_and(is_deleted) {
+        "the newest READY snapshot is kept"
+    } else if last_versions.any(|newest| *newest == deleted) {
+        "the newest READY snapshot of each of the last versions is kept"
+    } else if policy["keep_last"]
+        .as_u64()
+        .is_some_and(|keep| newer < keep)
     {
-        return no("which a rollback needs");
-    }
-    if let Some(last) = policy["keep_last"].as_u64() {
-        let newer = ready
-            .iter()
-            .filter(|other| in_scope(other) && key(other) > key(snapshot));
-        if (newer.count() as u64) < last {
-            return no("one of the last");
-        }
-    }
-    None
+        "the last READY snapshots are kept"
+    } else {
+        return None;
+    })
 }
 
-/// The READY snapshot of a run that began later and took it after this run's own, if its timestamp is not after
-/// `now`.
-fn later_run(run: &Value, ready: &[&Value], now: Timestamp) -> Option<String> {
-    let own = format!("custom_{}", run["run_id"]);
-    let (own_at, _) = key(ready.iter().find(|s| s["SnapshotName"] == own)?)?;
-    let later = ready.iter().filter_map(|snapshot| key(snapshot));
-    let mut later = later.filter(|(at, name)| {
-        is_managed(name) && *name > own && *at > own_at && *at <= now.as_millisecond()
-    });
-    later.next().map(|(_, name)| name)
-}
-
-/// Why nobody may ever delete that snapshot, if so: what all states since the plan have in common.
-fn why_never(
-    name: &str,
+/// The first promise that a deletion breaks in every state since its plan.
+fn promise_broken_in_truth(
+    deleted: &str,
     run: &Value,
     states: &[Vec<Value>],
     listing: Option<&Listing>,
-) -> Option<String> {
-    let always = |is_so: &dyn Fn(&[&Value]) -> bool| {
-        !states.is_empty() && states.iter().all(|all| is_so(&ready(all)))
+) -> Option<&'static str> {
+    let own = own_name(&run["run_id"]);
+    let is_run = run["input"]["mode"] == "RUN";
+    let spares_others = is_run || run["input"]["retention"]["scope"] != "ALL";
+    let always = |holds: &dyn Fn(&[&Value]) -> bool| {
+        !states.is_empty() && states.iter().all(|all| holds(&ready(all)))
     };
-    let is_managed = |s: &Value| is_managed(s["SnapshotName"].as_str().unwrap());
-    let is_first = |first: Option<&&Value>| first.is_some_and(|s| s["SnapshotName"] == name);
-    let of_runs = run["input"]["mode"] == "RUN" || run["input"]["retention"]["scope"] != "ALL";
-    if always(&|ready| is_first(ready.first())) {
-        return Some("the newest READY one".to_owned());
-    }
-    if of_runs && always(&|ready| is_first(ready.iter().find(|s| is_managed(s)))) {
-        return Some("the newest READY managed one".to_owned());
-    }
-    if run["input"]["mode"] != "RUN" {
+    let is_deleted = |newest: Option<&&Value>| newest.is_some_and(|it| name(it) == deleted);
+    let is_listed = |later: &str| {
+        listing.is_none_or(|listing| listing.snapshots.iter().any(|it| name(it) == later))
+    };
+    let latest = listing.map_or(Timestamp::MAX, |it| it.began - MAX_CLOCK_DIFFERENCE);
+    Some(if always(&|ready| is_deleted(ready.first())) {
+        "the newest READY snapshot is kept"
+    } else if spares_others
+        && always(&|ready| is_deleted(ready.iter().find(|it| is_managed(name(it)))))
+    {
+        "the newest READY managed snapshot is kept"
+    } else if is_run && always(&|ready| ready.iter().all(|it| name(it) != own)) {
+        "a RUN deletes nothing unless its own snapshot is READY"
+    } else if is_run && always(&|ready| later_run(run, ready, latest).is_some_and(is_listed)) {
+        // A page that has shifted may have hidden an unlisted one from the plan.
+        "a RUN deletes nothing if a later run's snapshot is READY"
+    } else {
         return None;
-    }
-    let own = format!("custom_{}", run["run_id"]);
-    if always(&|ready| !ready.iter().any(|s| s["SnapshotName"] == own)) {
-        return Some("while its own was not READY".to_owned());
-    }
-    // A page that has shifted may have hidden it from the plan.
-    let shown = |name: &str| {
-        listing.is_none_or(|listing| listing.snapshots.iter().any(|s| s["SnapshotName"] == name))
-    };
-    let later = |ready: &[&Value]| {
-        let latest = listing.map_or(Timestamp::MAX, |listing| listing.began - CLOCKS);
-        later_run(run, ready, latest)
-    };
-    let is_later = |ready: &[&Value]| later(ready).is_some_and(|name| shown(&name));
-    always(&is_later).then(|| "while a later run's was READY".to_owned())
+    })
+}
+
+/// The snapshot of a run that began later than this one, if it was created after this run's own and not after
+/// `latest`.
+fn later_run<'a>(run: &Value, ready: &[&'a Value], latest: Timestamp) -> Option<&'a str> {
+    let own = own_name(&run["run_id"]);
+    let (own_at, _) = key(ready.iter().find(|snapshot| name(snapshot) == own)?)?;
+    let mut later = ready.iter().copied().filter_map(key);
+    let (_, name) = later.find(|(at, name)| {
+        is_managed(name) && *name > own.as_str() && *at > own_at && *at <= latest.as_millisecond()
+    })?;
+    Some(name)
 }
 
 fn text(value: &Value) -> String {

@@ -1,388 +1,336 @@
-//! What is held against a course when it is over.
+//! The promises that hold when the runs have ended.
+//!
+//! Of each run:
+//! - Its execution ends.
+//! - It has exactly one record, under its own run id, unless it failed and its event was lost.
+//! - A failure has a documented error, or one of AWS's that the state retries.
+//! - The record says how the execution ended last: the outcome, or state, error and time of the failure.
+//! - The record counts each deletion of the run once, and nothing that the run did not plan or that still exists.
+//! - A run whose snapshot was lost does not succeed.
+//! - Each end that is reported is announced and has a line of metrics, unless a later end was recorded before.
+//! - Nothing is announced or measured more often than it ended and was disturbed.
+//!
+//! Of the course, when each failed run has been cured:
+//! - Every event was handled.
+//! - No snapshot was created twice, unless it was deleted in between.
+//! - No run has failed with an error that a redrive cures.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use contract::{ErrorName, NextStep, is_managed};
-use serde_json::{Map, Value, json};
+use contract::{NextStep, is_managed};
+use serde_json::{Map, Value};
 
 use crate::backend::lock;
 use crate::executions::{End, Execution, Status};
-use crate::invariants::{Invariants, list};
-use crate::services::{Services, plain};
-use crate::simulation::{APPLICATION, Course};
-use crate::state_machine::of_aws;
+use crate::invariants::Invariants;
+use crate::lambda::documented;
+use crate::services::{Services, name, names, own_name, plain};
+use crate::state_machine::aws_errors;
 use crate::transport::Listing;
 use crate::world::World;
 
-/// What is wrong after all.
-pub fn judge(world: &World) -> Course {
+/// The violations of the whole course.
+pub fn judge(world: &World) -> Vec<String> {
     let mut violations = judge_runs(world);
     let backend = &world.backend;
     let invariants = lock(&backend.invariants);
     violations.extend(invariants.violations.clone());
     if !lock(&backend.undelivered).is_empty() {
-        violations.push("an event is not handled even by its replay".to_owned());
+        violations.push("not even the replay of an event is handled".to_owned());
     }
-    // A redrive of the first step takes it anew when another run has deleted it meanwhile.
-    for (name, times) in &invariants.created {
-        if *times > 1 + invariants.removed.get(name).copied().unwrap_or(0) {
+    for (name, times) in &invariants.creations {
+        // A redrive of the first state creates the snapshot again if another run has deleted it.
+        if *times > 1 + invariants.deletions.get(name).copied().unwrap_or(0) {
             violations.push(format!("{name} was created {times} times"));
         }
     }
     for (arn, execution) in lock(&backend.executions).iter() {
         if let Status::Failed(error, _) = &execution.status
-            && cure_of(error) == Some(NextStep::Redrive)
+            && documented(error).is_some_and(|error| error.next_step() == NextStep::Redrive)
         {
-            violations.push(format!("{arn} failed with {error} after all was well"));
+            violations.push(format!("{arn} failed with {error} after the faults ended"));
         }
     }
-    Course {
-        violations,
-        coverage: invariants.coverage.clone(),
-        trace: invariants.trace.clone(),
-    }
+    violations
 }
 
-/// What is wrong with the runs that have ended, those aside whose events could not be handled yet.
+/// The violations of the runs, except those that have an event that could not be handled.
 pub fn judge_runs(world: &World) -> Vec<String> {
     let backend = &world.backend;
-    let mut services = lock(&backend.services);
-    let there = list(&mut services, APPLICATION, backend.now());
+    let mut existing = backend.snapshots();
+    existing.retain(|snapshot| snapshot["SnapshotStatus"] != "DELETING");
     let mut judge = Judge {
-        services: &services,
+        services: &lock(&backend.services),
         invariants: &mut lock(&backend.invariants),
-        printed: &lock(&backend.printed),
-        there: there
-            .iter()
-            .filter(|snapshot| snapshot["SnapshotStatus"] != "DELETING")
-            .map(|snapshot| snapshot["SnapshotName"].as_str().unwrap())
-            .collect(),
+        metrics: &lock(&backend.metrics),
+        existing: names(&existing),
     };
     let undelivered = lock(&backend.undelivered);
     let executions = lock(&backend.executions);
-    let told = executions.iter().filter(|(arn, _)| {
+    let handled = executions.iter().filter(|(arn, _)| {
         let mut waiting = undelivered.iter();
         waiting.all(|event| event["detail"]["executionArn"] != arn.as_str())
     });
-    told.flat_map(|(arn, execution)| {
+    let mut violations = Vec::new();
+    for (arn, execution) in handled {
         let wrong = judge.run(arn, execution);
-        wrong.into_iter().map(move |what| format!("{arn} {what}"))
-    })
-    .collect()
+        violations.extend(wrong.into_iter().map(|what| format!("{arn} {what}")));
+    }
+    violations
 }
 
-/// What the cure of an error is, if it is one of ours.
-fn cure_of(error: &str) -> Option<NextStep> {
-    let ours = ErrorName::ALL
-        .into_iter()
-        .find(|name| name.as_str() == error);
-    ours.map(ErrorName::next_step)
-}
-
-/// All that a run is held against.
+/// What the runs are compared with.
 struct Judge<'a> {
     services: &'a Services,
     invariants: &'a mut Invariants,
-    printed: &'a [Value],
-    /// The names of the snapshots that there are.
-    there: Vec<&'a str>,
+    metrics: &'a [Value],
+    /// The names of the snapshots that exist.
+    existing: Vec<String>,
 }
 
 impl Judge<'_> {
     fn run(&mut self, arn: &str, execution: &Execution) -> Vec<String> {
+        let last = match execution.ends.last() {
+            Some(last) if execution.status != Status::Running => last,
+            _ => return vec!["has not ended".to_owned()],
+        };
         let rows = self.services.table.values().map(plain);
         let rows: Vec<Map<String, Value>> =
             rows.filter(|row| row["execution_arn"] == arn).collect();
-        let Some(last) = execution.ends.last() else {
-            return vec!["has no end".to_owned()];
-        };
-        if execution.status == Status::Running {
-            return vec!["has no end".to_owned()];
-        }
-        let heard_of = execution.ends.iter().any(End::is_heard_of);
         let row = match rows.as_slice() {
             [row] => row,
-            [] if !heard_of => return Vec::new(),
+            [] if !execution.ends.iter().any(End::is_reported) => return Vec::new(),
             _ => return vec![format!("has {} records: {rows:?}", rows.len())],
         };
         let mut wrong = Vec::new();
         if row["snapshot_manager_run_id"] != execution.started.as_millisecond() {
-            wrong.push("has a record of another run id".to_owned());
+            wrong.push("has a record with another run id".to_owned());
         }
         if let Status::Failed(error, _) = &last.status
-            && cure_of(error).is_none()
-            && !of_aws(execution.follower.state()).contains(error)
+            && documented(error).is_none()
+            && !aws_errors(&execution.follower.state).contains(error)
         {
-            wrong.push(format!("failed with {error}"));
+            wrong.push(format!("failed with {error}, which is not documented"));
         }
-        // The place of an event without a count among the ends after redrives is for clocks to say.
-        let is_uncertain = execution
-            .ends
-            .iter()
-            .any(|end| end.is_bare && end.redrives > 0);
-        if !last.is_heard_of() || is_uncertain && !last.is_success() {
-            self.cover_variant("an end that nobody hears of");
-            self.announcements_in_number(arn, execution, &mut wrong);
-            return wrong;
+        // Without a redrive count, clocks decide which end is later.
+        let is_uncertain = execution.ends.iter().any(End::has_uncertain_place);
+        if !last.is_reported() || is_uncertain && !last.is_success() {
+            self.invariants.cover("an end that nobody hears of");
+        } else {
+            let (outcome, is_silent) = match last.status.failure() {
+                Some(outcome) => {
+                    compare_failure(execution, last, row, &mut wrong);
+                    (outcome, false)
+                }
+                None => self.compare_success(arn, execution, row, &mut wrong),
+            };
+            self.invariants.cover(outcome);
+            if row["outcome"] != outcome {
+                let recorded = &row["outcome"];
+                wrong.push(format!("ended {outcome}, recorded is {recorded}"));
+            }
+            self.compare_announcements(arn, execution, (outcome, is_silent), &mut wrong);
         }
-        let (outcome, silent) = match &last.status {
-            Status::Running => unreachable!("it has ended"),
-            Status::Succeeded(_) => self.success(arn, execution, row, &mut wrong),
-            Status::Failed(..) => ("FAILED", false),
-            Status::TimedOut => ("TIMED_OUT", false),
-            Status::Aborted => ("ABORTED", false),
-        };
-        self.cover_variant(outcome);
-        if row["outcome"] != outcome {
-            wrong.push(format!("was {outcome}, recorded is {}", row["outcome"]));
-        }
-        if !last.is_success() {
-            failure(execution, last, row, &mut wrong);
-        }
-        self.announcements(arn, execution, (outcome, silent), &mut wrong);
-        self.announcements_in_number(arn, execution, &mut wrong);
+        self.count_announcements(arn, execution, &mut wrong);
         wrong
     }
 
-    fn cover_variant(&mut self, what: &str) {
-        self.invariants.coverage.insert(what.to_owned());
-    }
-
-    /// The outcome of a run that came to its last state, and whether nobody wants to hear of it.
-    fn success(
+    /// Compares the record with the input of the last state. Returns the outcome, and whether it is not to be
+    /// announced.
+    fn compare_success(
         &self,
         arn: &str,
         execution: &Execution,
         row: &Map<String, Value>,
         wrong: &mut Vec<String>,
     ) -> (&'static str, bool) {
-        let given = self.services.histories[arn].iter().rev().find_map(|event| {
+        let input = self.services.histories[arn].iter().rev().find_map(|event| {
             let entered = &event["stateEnteredEventDetails"];
             (entered["name"] == "RecordAndNotify").then(|| entered["input"].as_str())?
         });
-        let given: Value = serde_json::from_str(given.unwrap()).unwrap();
-        let outcome = outcome(&given);
-        wrong.extend(miscounted(&given, row, self.invariants, arn, &self.there));
+        let input: Value = serde_json::from_str(input.unwrap()).unwrap();
+        let run = &input["run"];
+        let outcome = outcome(&input);
+        wrong.extend(self.miscounted(arn, &input, row));
         if row.contains_key("failed_state") || row.contains_key("error_name") {
-            wrong.push("has succeeded, and its record has an error".to_owned());
+            wrong.push("has succeeded, but its record has an error".to_owned());
         }
-        let taken = given["snapshot"]["seconds"].is_u64() && given["run"]["input"]["mode"] == "RUN";
+        let has_snapshot = input["snapshot"]["seconds"].is_u64() && run["input"]["mode"] == "RUN";
         if outcome == "SUCCEEDED"
-            && taken
-            && let Some(listing) = &execution.rests_on
-            && is_lost(&given["run"], listing)
+            && has_snapshot
+            && let Some(listing) = &execution.planned_from
+            && is_lost(&own_name(&run["run_id"]), listing)
         {
-            wrong.push("has succeeded, and its snapshot is gone".to_owned());
+            wrong.push("has succeeded, but its snapshot is lost".to_owned());
         }
-        let problems = given["run"]["input"]["notify_on"] == "PROBLEMS";
-        (outcome, problems && outcome != "PRUNE_INCOMPLETE")
+        let announces_problems = run["input"]["notify_on"] == "PROBLEMS";
+        (outcome, announces_problems && outcome != "PRUNE_INCOMPLETE")
     }
 
-    /// What was announced of an execution, in order.
-    fn about(&self, arn: &str) -> Vec<&Value> {
-        let all = self.services.published.iter().map(|told| &told.record);
+    /// The announcements of an execution, in order.
+    fn announced(&self, arn: &str) -> Vec<&Value> {
+        let all = self.services.published.iter().map(|it| &it.record);
         all.filter(|record| record["execution_arn"] == arn)
             .collect()
     }
 
-    /// Whether what was announced is how it ended.
-    fn announcements(
+    fn compare_announcements(
         &mut self,
         arn: &str,
         execution: &Execution,
-        (outcome, silent): (&str, bool),
+        (outcome, is_silent): (&str, bool),
         wrong: &mut Vec<String>,
     ) {
-        let about = self.about(arn);
-        let all: Vec<&Value> = about.iter().map(|record| &record["outcome"]).collect();
-        // What runs at the same time, or is lost on its way, comes in any order.
+        let records = self.announced(arn);
+        let outcomes: Vec<&Value> = records.iter().map(|record| &record["outcome"]).collect();
+        // A disturbed announcement comes in any order.
         let is_orderly = self.invariants.disturbances(arn) == 0;
-        let is_told = if is_orderly {
-            all.last().is_some_and(|last| **last == outcome)
+        let is_announced = if is_orderly {
+            outcomes.last().is_some_and(|last| **last == outcome)
         } else {
-            all.iter().any(|told| **told == outcome)
+            outcomes.iter().any(|other| **other == outcome)
         };
-        let bad = ["FAILED", "TIMED_OUT", "ABORTED"];
-        let bad_is_told = all.iter().any(|told| bad.iter().any(|bad| *told == bad));
-        let is_wrong = if silent {
-            is_told && is_orderly && !bad_is_told
+        let failures = ["FAILED", "TIMED_OUT", "ABORTED"];
+        let has_failure = outcomes
+            .iter()
+            .any(|other| failures.iter().any(|failure| *other == failure));
+        let is_wrong = if is_silent {
+            is_announced && is_orderly && !has_failure
         } else {
-            !is_told
+            !is_announced
         };
         if is_wrong {
-            wrong.push(format!("was {outcome}, announced is {all:?}"));
+            wrong.push(format!("ended {outcome}, announced is {outcomes:?}"));
         }
         for (place, end) in execution.ends.iter().enumerate() {
-            let alone = end
+            let is_in_time = end
                 .redriven
                 .is_none_or(|redriven| end.handled.is_some_and(|handled| handled < redriven));
-            let is_certain = end.handled.is_some() && !(end.is_bare && end.redrives > 0);
-            let mut told = about.iter();
-            if alone
-                && is_certain
-                && told.all(|record| record["finished_at"] != end.at.as_millisecond())
-            {
-                wrong.push(format!("its end {place} is not announced, but {all:?}"));
+            let is_certain = end.handled.is_some() && !end.has_uncertain_place();
+            let at = end.at.as_millisecond();
+            if is_in_time && is_certain && records.iter().all(|it| it["finished_at"] != at) {
+                wrong.push(format!("did not announce end {place}, but {outcomes:?}"));
             }
         }
         let is_late = |end: &End| end.handled > end.redriven && end.redriven.is_some();
-        let met = [
-            (
-                execution.ends.iter().any(is_late),
-                "a later end before the event of an earlier one",
-            ),
-            (
-                bad_is_told && is_told && !silent && !bad.contains(&outcome),
-                "a last announcement of a redrive's success",
-            ),
-        ];
-        for (is_met, what) in met {
-            if is_met {
-                self.cover_variant(what);
-            }
+        if execution.ends.iter().any(is_late) {
+            let covered = "a later end before the event of an earlier one";
+            self.invariants.cover(covered);
+        }
+        if has_failure && is_announced && !is_silent && !failures.contains(&outcome) {
+            let covered = "a last announcement of a redrive's success";
+            self.invariants.cover(covered);
         }
     }
 
-    /// Whether there are as many announcements and lines of metrics as ends, disturbances aside.
-    fn announcements_in_number(&self, arn: &str, execution: &Execution, wrong: &mut Vec<String>) {
+    fn count_announcements(&self, arn: &str, execution: &Execution, wrong: &mut Vec<String>) {
         let ends = execution.ends.len();
-        let cut_off = execution
-            .ends
-            .iter()
-            .filter(|end| end.in_last_state && !end.is_success());
+        let cut_off = execution.ends.iter();
+        let cut_off = cut_off.filter(|end| end.in_last_state && !end.is_success());
         let disturbances = self.invariants.disturbances(arn) + cut_off.count();
-        let told = self.about(arn).len();
-        if told > ends + disturbances {
+        let announced = self.announced(arn).len();
+        let lines = self.metrics.iter();
+        let measured = lines.filter(|line| line["ExecutionArn"] == arn).count();
+        if announced.max(measured) > ends + disturbances {
             wrong.push(format!(
-                "has {ends} ends, {disturbances} disturbances, announced are {told}"
+                "has {ends} ends and {disturbances} disturbances, but is announced {announced} times, measured {measured} times"
             ));
         }
-        let printed = self.printed.iter();
-        let printed = printed.filter(|line| line["ExecutionArn"] == arn).count();
-        if printed > ends + disturbances {
-            wrong.push(format!(
-                "has {ends} ends, {disturbances} disturbances, metrics are {printed}"
-            ));
-        }
-        if printed == 0 && execution.ends.iter().any(End::is_heard_of) {
+        if measured == 0 && execution.ends.iter().any(End::is_reported) {
             wrong.push("has no metrics".to_owned());
         }
     }
-}
 
-impl End {
-    /// Whether anybody can know of it.
-    fn is_heard_of(&self) -> bool {
-        self.is_success() || self.handled.is_some()
+    /// Whether the record counts anything but what this run has deleted: each deletion of its calls once, and nothing
+    /// that it did not plan or that still exists.
+    fn miscounted(&self, arn: &str, input: &Value, row: &Map<String, Value>) -> Option<String> {
+        if input["run"]["input"]["mode"] == "PLAN" || input["progress"].is_null() {
+            return None;
+        }
+        let Some(count) = row.get("snapshots_deleted_count").and_then(Value::as_u64) else {
+            return Some("counts no deletions".to_owned());
+        };
+        let listed = |attribute: &str| -> BTreeSet<&str> {
+            let entries = row[attribute].as_array().unwrap().iter();
+            entries
+                .map(|entry| entry["snapshot_name"].as_str().unwrap())
+                .collect()
+        };
+        let deleted = listed("snapshots_deleted");
+        let failed = listed("snapshots_failed_to_be_deleted");
+        let none = BTreeSet::default();
+        let planned = self.invariants.planned.get(arn).unwrap_or(&none);
+        let own = self.invariants.deleted.get(arn).into_iter().flatten();
+        let missing = own.filter(|(name, (invocation, is_late))| {
+            // Nobody knows of the late effect of a call whose invocation was lost.
+            let is_known = !is_late || invocation.is_used.load(Ordering::SeqCst);
+            is_known && !deleted.contains(name.as_str()) && !failed.contains(name.as_str())
+        });
+        let missing: Vec<&String> = missing.map(|(name, _)| name).collect();
+        let creations = |name: &str| self.invariants.creations.get(name).copied().unwrap_or(0);
+        let foreign = deleted.iter().filter(|&&name| {
+            let exists = self.existing.iter().any(|existing| existing == name);
+            !planned.contains(name) || exists && creations(name) <= 1
+        });
+        let foreign: Vec<&&str> = foreign.collect();
+        let is_right = missing.is_empty() && foreign.is_empty() && count == deleted.len() as u64;
+        (!is_right).then(|| {
+            format!(
+                "counts {count} deletions; deleted and not recorded: {missing:?}; recorded, but not planned or not gone: {foreign:?}"
+            )
+        })
     }
 }
 
-/// Whether the record is of the end that it was.
-fn failure(execution: &Execution, last: &End, row: &Map<String, Value>, wrong: &mut Vec<String>) {
+/// Compares the record with the failure that the execution ended with.
+fn compare_failure(
+    execution: &Execution,
+    last: &End,
+    row: &Map<String, Value>,
+    wrong: &mut Vec<String>,
+) {
     if let Status::Failed(error, _) = &last.status
-        && row.get("error_name") != Some(&json!(error))
+        && row.get("error_name").is_none_or(|name| name != error)
     {
         let recorded = row.get("error_name");
         wrong.push(format!("failed with {error}, recorded is {recorded:?}"));
     }
-    let state = row.get("failed_state");
-    if state != Some(&json!(execution.follower.state())) {
-        wrong.push(format!("failed elsewhere than at {state:?}"));
+    let (state, recorded) = (&execution.follower.state, row.get("failed_state"));
+    if recorded.is_none_or(|recorded| recorded != state) {
+        wrong.push(format!("failed at {state}, recorded is {recorded:?}"));
     }
-    let at = last.at.as_millisecond();
-    if row["finished_at"] != at {
-        wrong.push(format!("ended at {at}, recorded is {}", row["finished_at"]));
+    let (at, recorded) = (last.at.as_millisecond(), &row["finished_at"]);
+    if *recorded != at {
+        wrong.push(format!("ended at {at}, recorded is {recorded}"));
     }
 }
 
-/// Whether the run's own snapshot is not there any more, as far as the last listing shows and in truth, and no later
-/// run has one.
-fn is_lost(run: &Value, listing: &Listing) -> bool {
-    let own = format!("custom_{}", run["run_id"]);
-    let name = |snapshot: &Value| snapshot["SnapshotName"].as_str().unwrap().to_owned();
+/// Whether a run's own snapshot is gone, both in the last listing and in truth, and no later run's is listed.
+fn is_lost(own: &str, listing: &Listing) -> bool {
     let is_gone = |all: &[Value]| {
         let mut left = all.iter().filter(|s| s["SnapshotStatus"] != "DELETING");
         left.all(|snapshot| name(snapshot) != own)
     };
-    let mut later = listing
-        .snapshots
-        .iter()
-        .filter(|s| s["SnapshotStatus"] == "READY");
+    let ready = listing.snapshots.iter();
+    let mut ready = ready.filter(|snapshot| snapshot["SnapshotStatus"] == "READY");
     is_gone(&listing.snapshots)
         && is_gone(&listing.truth)
-        && !later.any(|snapshot| is_managed(&name(snapshot)) && name(snapshot) > own)
+        && !ready.any(|snapshot| is_managed(name(snapshot)) && name(snapshot) > own)
 }
 
-/// How a run has ended that came to its last state with this.
-fn outcome(given: &Value) -> &'static str {
-    let held_back = given["held_back"]["cause"].as_str();
-    if given["run"]["input"]["mode"] == "PLAN" {
+/// The outcome of a run whose last state has this input.
+fn outcome(input: &Value) -> &'static str {
+    let held_back = input["held_back"]["cause"].as_str();
+    if input["run"]["input"]["mode"] == "PLAN" {
         "PLANNED"
-    } else if given["skip_reason"].is_string() {
+    } else if input["skip_reason"].is_string() {
         "SKIPPED"
-    } else if given["progress"]["failed_count"] != 0
+    } else if input["progress"]["failed_count"] != 0
         || held_back.is_some_and(|cause| cause != "LEFT_TO_LATER_RUN")
     {
         "PRUNE_INCOMPLETE"
     } else {
         "SUCCEEDED"
-    }
-}
-
-/// Whether the record counts what was deleted: all that this run's calls have deleted, each once, and nothing that
-/// it has not planned to or that is still there.
-fn miscounted(
-    given: &Value,
-    row: &Map<String, Value>,
-    invariants: &Invariants,
-    arn: &str,
-    there: &[&str],
-) -> Option<String> {
-    if given["run"]["input"]["mode"] == "PLAN" || given["progress"].is_null() {
-        return None;
-    }
-    let names = |list: &Value| -> Vec<String> {
-        let entries = list.as_array().unwrap().iter();
-        entries
-            .map(|entry| entry["snapshot_name"].as_str().unwrap().to_owned())
-            .collect()
-    };
-    let counted = row.get("snapshots_deleted_count").and_then(Value::as_u64);
-    let Some(counted) = counted.and_then(|counted| usize::try_from(counted).ok()) else {
-        return Some("counts no deletions".to_owned());
-    };
-    let (deleted, failed) = (
-        names(&row["snapshots_deleted"]),
-        names(&row["snapshots_failed_to_be_deleted"]),
-    );
-    let none = BTreeSet::default();
-    let planned = invariants.planned.get(arn).unwrap_or(&none);
-    let own = invariants.deleted.get(arn).into_iter().flatten();
-    let missing: Vec<&String> = own
-        .filter(|(name, (invocation, late))| {
-            // Of a late effect of a try that was lost nobody knows.
-            let is_known = !late || invocation.heard.load(Ordering::SeqCst);
-            is_known && !deleted.contains(name) && !failed.contains(name)
-        })
-        .map(|(name, _)| name)
-        .collect();
-    let foreign: Vec<&String> = deleted
-        .iter()
-        .filter(|name| {
-            let taken_anew = invariants
-                .created
-                .get(*name)
-                .is_some_and(|times| *times > 1);
-            !planned.contains(*name) || there.contains(&name.as_str()) && !taken_anew
-        })
-        .collect();
-    let once: BTreeSet<&String> = deleted.iter().collect();
-    if missing.is_empty() && foreign.is_empty() && counted == once.len() {
-        None
-    } else {
-        Some(format!(
-            "{counted} counted, {missing:?} deleted and not recorded, {foreign:?} recorded and not planned or not gone"
-        ))
     }
 }

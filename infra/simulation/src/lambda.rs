@@ -1,14 +1,14 @@
-//! Lambda: the real handlers as functions, invoked by the state machine and by events.
+//! Lambda: runs the real handlers, for the state machine and for events.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use contract::ErrorName;
 use record_and_notify::Config;
 use serde_json::{Value, json};
-use stack::{EVERY_APPLICATION, FunctionSettings, Stack};
+use stack::{AWS_RETRY_DELAYS, EVERY_APPLICATION, FunctionSettings, Stack};
 use tokio::sync::Notify;
 
 use crate::backend::lock;
@@ -16,16 +16,13 @@ use crate::fault_plan::Delivery;
 use crate::transport::{INVOCATION, Invocation};
 use crate::world::World;
 
-/// What Lambda waits before it runs a failed event again.
-const EVENT_RETRIES: [Duration; 2] = stack::AWS_RETRY_DELAYS;
-
-/// What passes between states, in bytes (256 KiB, quotas of Step Functions).
-const STATE_DATA_LIMIT: usize = 262_144;
+/// The most bytes that a state passes on (256 KiB), a quota of Step Functions.
+const MAX_STATE_DATA: usize = 262_144;
 
 static FUNCTIONS: LazyLock<BTreeMap<String, FunctionSettings>> =
     LazyLock::new(|| Stack::of(EVERY_APPLICATION).unwrap().functions().unwrap());
 
-/// The environment of record-and-notify in the template.
+/// The environment that the template gives record-and-notify.
 pub static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     let environment = &FUNCTIONS["record-and-notify"].environment;
     let variable = |name: &str| {
@@ -35,10 +32,13 @@ pub static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     Config::from_vars(variable).unwrap()
 });
 
-/// What has run, and its answer.
-type Ran = (Arc<Invocation>, Value);
+/// Error and cause, as a state machine has them.
+pub type Failure = (String, String);
 
-/// The names of the errors that a function fails with.
+/// An invocation and its answer.
+type Answered = (Arc<Invocation>, Value);
+
+/// The errors that a function documents.
 pub fn errors_of(function: &str) -> &'static [ErrorName] {
     match function {
         "create-snapshot" => &create_snapshot::ERRORS,
@@ -49,26 +49,32 @@ pub fn errors_of(function: &str) -> &'static [ErrorName] {
     }
 }
 
+/// The error of that name, if any function documents it.
+pub fn documented(error: &str) -> Option<ErrorName> {
+    let mut all = ErrorName::ALL.into_iter();
+    all.find(|name| name.as_str() == error)
+}
+
 impl World {
-    /// Runs a function once, for `limit` at most: its answer with the invocation, or its error and cause as a state
-    /// machine has them.
-    pub async fn run_function(
+    /// Runs a function once, for at most `limit` or the function's own timeout.
+    async fn run_function(
         &self,
         function: &str,
         execution: &str,
         payload: &Value,
         limit: Duration,
-    ) -> Result<Ran, (String, String)> {
+    ) -> Result<Answered, Failure> {
         let start = (lock(&self.backend.fault_plan).start)();
         let is_event = payload["detail-type"].is_string();
-        let (given, rests_on, leg) = self.with(execution, |execution| {
-            let given = (!is_event).then(|| execution.follower.data().clone());
-            let rests_on = execution.rests_on.clone().filter(|_| !is_event);
-            (given.unwrap_or_default(), rests_on, execution.ends.len())
+        let (state_input, planned_from, ends) = self.with(execution, |execution| {
+            let state_input = (!is_event).then(|| execution.follower.data.clone());
+            let planned_from = execution.planned_from.clone().filter(|_| !is_event);
+            let ends = execution.ends.len();
+            (state_input.unwrap_or_default(), planned_from, ends)
         });
         let (function, execution) = (function.to_owned(), execution.to_owned());
         let (world, payload) = (self.clone(), payload.clone());
-        // It goes on, whatever becomes of who has invoked it.
+        // A task of its own: it continues when nobody waits for the invocation any more.
         let ended = tokio::spawn(async move {
             if !start.takes.is_zero() {
                 tokio::time::sleep(start.takes).await;
@@ -78,21 +84,21 @@ impl World {
                 function,
                 execution,
                 payload,
-                given,
-                rests_on,
+                state_input,
+                planned_from,
                 began,
                 clock: began + start.clock_ahead,
                 disturbances: AtomicUsize::new(0),
-                heard: AtomicBool::new(false),
+                is_used: AtomicBool::new(false),
                 kill: Notify::new(),
                 learned: Mutex::default(),
             });
-            let ends = world.with(&invocation.execution, |execution| execution.ends.len());
-            if !is_event && ends > leg {
+            let ends_now = world.with(&invocation.execution, |execution| execution.ends.len());
+            if !is_event && ends_now > ends {
                 world.backend.cover("a start after the end");
             }
-            lock(&world.backend.invariants).begun(&invocation);
-            *lock(&world.backend.last) = Some(invocation.clone());
+            lock(&world.backend.invariants).invocation_began(&invocation);
+            *lock(&world.backend.last_invocation) = Some(invocation.clone());
             let limit = limit.min(FUNCTIONS[&invocation.function].timeout);
             let handler = INVOCATION.scope(invocation.clone(), world.handle(&invocation));
             let ended = tokio::select! {
@@ -101,18 +107,14 @@ impl World {
                     Err(("Runtime.ExitError".to_owned(), "signal: killed".to_owned()))
                 }
                 ended = tokio::time::timeout(limit, handler) => ended.unwrap_or_else(|_| {
-                    invocation.disturbances.fetch_add(1, Ordering::SeqCst);
+                    invocation.disturb();
                     let cause = format!("Task timed out after {limit:?}");
                     Err(("Sandbox.Timedout".to_owned(), cause))
                 }),
             };
-            lock(&world.backend.invariants).ended(&invocation, &ended);
-            let Invocation {
-                function,
-                execution,
-                ..
-            } = &*invocation;
-            world.backend.tell(&match &ended {
+            lock(&world.backend.invariants).invocation_ended(&invocation, &ended);
+            let (execution, function) = (&invocation.execution, &invocation.function);
+            world.backend.log(&match &ended {
                 Ok(_) => format!("{execution} {function} has ended"),
                 Err((error, cause)) => format!("{execution} {function} {error} {cause}"),
             });
@@ -124,7 +126,7 @@ impl World {
         }
     }
 
-    async fn handle(&self, invocation: &Invocation) -> Result<Value, (String, String)> {
+    async fn handle(&self, invocation: &Invocation) -> Result<Value, Failure> {
         let now = invocation.clock;
         let (flink, payload) = (&self.flink, &invocation.payload);
         macro_rules! answer {
@@ -141,7 +143,7 @@ impl World {
             "record-and-notify" => {
                 let config = lock(&self.config).clone();
                 let print = |line: &str| {
-                    lock(&self.backend.printed).push(serde_json::from_str(line).unwrap());
+                    lock(&self.backend.metrics).push(serde_json::from_str(line).unwrap());
                 };
                 let (clients, config) = (&self.clients, &config);
                 answer!(|input| record_and_notify::handle(clients, config, input, now, print))
@@ -149,7 +151,7 @@ impl World {
             other => panic!("no function {other}"),
         };
         match answer {
-            Ok(output) if output.to_string().len() > STATE_DATA_LIMIT => Err((
+            Ok(output) if output.to_string().len() > MAX_STATE_DATA => Err((
                 "States.DataLimitExceeded".to_owned(),
                 format!("{} bytes", output.to_string().len()),
             )),
@@ -157,7 +159,8 @@ impl World {
             Err(error) => {
                 let names = errors_of(&invocation.function);
                 if !names.iter().any(|name| name.as_str() == error.error_type) {
-                    let violation = format!("{}: {}", invocation.function, error.error_type);
+                    let function = &invocation.function;
+                    let violation = format!("{function} does not document {}", error.error_type);
                     lock(&self.backend.invariants).violations.push(violation);
                 }
                 let cause = json!({
@@ -168,21 +171,21 @@ impl World {
         }
     }
 
+    /// The state machine's invocation of a function.
     pub(crate) async fn invoke(
         &self,
         function: &str,
         execution: &str,
         payload: &Value,
         within: Duration,
-    ) -> Result<Ran, (String, String)> {
+    ) -> Result<Answered, Failure> {
         let run = || self.run_function(function, execution, payload, Duration::MAX);
         let error = |name: &str| Err((name.to_owned(), "Lambda says so".to_owned()));
         let delivery = (lock(&self.backend.fault_plan).delivery)(function);
-        let clock = &self.backend.clock;
         if delivery != Delivery::Once {
             self.backend.cover_variant(&delivery);
             self.backend
-                .tell(&format!("{execution} {function} is delivered {delivery:?}"));
+                .log(&format!("{execution} {function} is delivered {delivery:?}"));
         }
         let answer = async {
             match delivery {
@@ -196,7 +199,7 @@ impl World {
                     tokio::select! {
                         biased;
                         _ = run() => (),
-                        () = clock.sleep(after) => (),
+                        () = self.backend.clock.sleep(after) => (),
                     }
                     error(&name)
                 }
@@ -221,24 +224,24 @@ impl World {
             .unwrap_or_else(|_| error("States.Timeout"))
     }
 
-    /// Lambda's asynchronous invocation: up to three tries, then the failure destination; the last error and its
-    /// cause, if it comes to that.
-    pub async fn deliver(&self, arn: &str, event: &Value) -> Option<(String, String)> {
-        let mut waits = EVENT_RETRIES.into_iter();
+    /// Delivers an event to record-and-notify, which has three attempts. The failure destination then keeps the event.
+    /// Returns the last failure in that case.
+    pub async fn deliver(&self, arn: &str, event: &Value) -> Option<Failure> {
+        let mut delays = AWS_RETRY_DELAYS.into_iter();
         loop {
             let answer = self
                 .run_function("record-and-notify", arn, event, Duration::MAX)
                 .await;
-            match (answer, waits.next()) {
+            match (answer, delays.next()) {
                 (Ok(_), _) => {
                     let now = self.backend.now();
                     self.with(arn, |execution| execution.was_handled(event, now));
                     return None;
                 }
-                (Err(_), Some(wait)) => self.backend.clock.sleep(wait).await,
-                (Err(error), None) => {
+                (Err(_), Some(delay)) => self.backend.clock.sleep(delay).await,
+                (Err(failure), None) => {
                     lock(&self.backend.undelivered).push(event.clone());
-                    return Some(error);
+                    return Some(failure);
                 }
             }
         }

@@ -1,21 +1,24 @@
-//! The functions in virtual time: the real handlers and the real SDK in this process, and everything around them in
-//! memory.
+//! The functions in virtual time: the real handlers and the real SDK in one process, with AWS around them in memory.
 //!
-//! - [`clock`]: the clock of a course.
-//! - [`backend`]: everything behind the functions.
-//! - [`world`]: functions, clients, and executions that somebody starts, stops and redrives.
-//! - [`lambda`]: Lambda, with the real handlers.
-//! - [`state_machine`]: Step Functions, and the events of executions that do not succeed.
-//! - [`follower`]: Step Functions' way through the definition.
-//! - [`executions`]: the executions and their histories.
-//! - [`transport`]: the transport between the SDK and the services.
-//! - [`services`]: DynamoDB, SNS and Managed Flink.
-//! - [`fault_plan`]: what goes wrong, and when.
+//! How a course is made of a seed:
+//! - [`seed`]: what a seed decides.
+//! - [`course`]: a course from its seed to its violations.
+//!
+//! What is injected:
+//! - [`fault_plan`]: everything that can go wrong.
 //! - [`releases`]: payloads as older and newer releases write them.
-//! - [`invariants`]: what must hold whenever a call is made.
-//! - [`judge`]: what must hold at the end.
-//! - [`course`]: a course made of a seed.
-//! - [`simulation`]: a course from its beginning to its judgement.
+//!
+//! What must hold:
+//! - [`invariants`]: the promises that hold at every call.
+//! - [`judge`]: the promises that hold when the runs have ended.
+//!
+//! What it happens in:
+//! - [`world`]: the functions' clients and settings. It stands on [`backend`], which has everything else, and
+//!   [`clock`], its time.
+//! - [`state_machine`]: Step Functions and EventBridge, with [`executions`] and their histories, and the [`follower`] of
+//!   the definition.
+//! - [`lambda`]: Lambda, with the real handlers.
+//! - [`transport`]: the calls on their way to the [`services`], which are DynamoDB, SNS and Managed Flink.
 //!
 //! Invariant: a course depends on its seed alone.
 
@@ -26,7 +29,7 @@
     clippy::must_use_candidate,
     missing_docs,
     clippy::missing_errors_doc,
-    reason = "what cannot go on fails the test, and the parts are named for what they are"
+    reason = "a panic fails the test, and a name that says everything needs no more words"
 )]
 
 pub mod backend;
@@ -39,8 +42,8 @@ pub mod invariants;
 pub mod judge;
 pub mod lambda;
 pub mod releases;
+pub mod seed;
 pub mod services;
-pub mod simulation;
 pub mod state_machine;
 pub mod transport;
 pub mod world;

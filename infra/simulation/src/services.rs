@@ -1,19 +1,22 @@
-//! The services in memory: Managed Flink, and what the functions call of DynamoDB, SNS and Step
-//! Functions. An answer is a function of the calls so far and of the time given with this one.
+//! The services in memory: Managed Flink, and what the functions call of DynamoDB, SNS and Step Functions. An answer
+//! depends on the calls so far and on the time that is passed with this one.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use engine::msf::{Emulator, error_body};
-use jiff::Timestamp;
+use engine::msf::{Behaviour, Emulator, Lifecycle, SeededSnapshot, SnapshotStatus, error_body};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
+use stack::{ACCOUNT, REGION};
 
-/// One account.
+/// The only application.
+pub const APPLICATION: &str = "orders";
+
 pub struct Services {
     pub flink: Emulator,
-    /// The table: a row's attributes as DynamoDB writes them, by application and run id.
+    /// The rows of the table as DynamoDB writes them, by application and run id.
     pub table: BTreeMap<(String, i64), Map<String, Value>>,
-    /// What the topic has accepted, in order.
+    /// The messages that the topic has accepted, in order.
     pub published: Vec<Published>,
     /// The history of each execution, by its ARN.
     pub histories: BTreeMap<String, Vec<Value>>,
@@ -25,6 +28,63 @@ pub struct Published {
     pub subject: String,
     /// The `default` text, which is the record.
     pub record: Value,
+}
+
+/// Managed Flink with one application, which was started an hour before `now` and has these snapshots, the oldest
+/// first.
+pub fn application(
+    now: Timestamp,
+    behaviour: Behaviour,
+    snapshots_enabled: bool,
+    snapshots: impl IntoIterator<Item = SeededSnapshot>,
+) -> Emulator {
+    let mut flink = Emulator::new(REGION, ACCOUNT, Lifecycle::default());
+    *flink.behaviour(APPLICATION) = behaviour;
+    let create = json!({
+        "ApplicationName": APPLICATION, "RuntimeEnvironment": "FLINK-1_20",
+        "ServiceExecutionRole": "arn:aws:iam::123456789012:role/flink",
+        "ApplicationConfiguration": {
+            "ApplicationSnapshotConfiguration": { "SnapshotsEnabled": snapshots_enabled }
+        },
+    });
+    let start = json!({ "ApplicationName": APPLICATION });
+    let earlier = now - SignedDuration::from_hours(1);
+    for (operation, request) in [("CreateApplication", create), ("StartApplication", start)] {
+        flink
+            .call(operation, request.to_string().as_bytes(), earlier)
+            .unwrap();
+    }
+    flink.seed(APPLICATION, snapshots);
+    flink
+}
+
+/// A snapshot of the application's first version.
+pub fn seeded(name: &str, status: SnapshotStatus, created_at: Timestamp) -> SeededSnapshot {
+    SeededSnapshot {
+        name: name.to_owned(),
+        status,
+        created_at: Some(created_at),
+        version_id: 1,
+    }
+}
+
+/// The name of a run's own snapshot.
+pub fn own_name(run_id: &Value) -> String {
+    format!("custom_{run_id}")
+}
+
+/// The name of a listed snapshot.
+pub fn name(snapshot: &Value) -> &str {
+    snapshot["SnapshotName"].as_str().unwrap()
+}
+
+pub fn names(snapshots: &[Value]) -> Vec<String> {
+    snapshots.iter().map(|s| name(s).to_owned()).collect()
+}
+
+/// Whether a call of `UpdateItem` only marks a record as announced.
+pub fn is_mark(body: &Value) -> bool {
+    body["ExpressionAttributeValues"][":outcome"].is_null()
 }
 
 /// An HTTP answer: status and body.
@@ -40,7 +100,7 @@ impl Services {
         }
     }
 
-    /// Carries a call out. `body` is as [`testkit::replay::read`] has it.
+    /// Carries out a call. `body` is as [`testkit::replay::read`] returns it.
     pub fn answer(&mut self, operation: &str, body: &Value, now: Timestamp) -> Answer {
         match operation {
             "UpdateItem" => self.update_item(body),
@@ -48,24 +108,20 @@ impl Services {
             "GetExecutionHistory" => self.history(body),
             _ => match self.flink.call(operation, body.to_string().as_bytes(), now) {
                 Ok(answer) => (200, answer.to_string()),
-                Err(refusal) => error(
-                    operation,
-                    refusal.http_status,
-                    &refusal.code,
-                    &refusal.message,
-                ),
+                Err(refused) => {
+                    let (status, code) = (refused.http_status, &refused.code);
+                    error(operation, status, code, &refused.message)
+                }
             },
         }
     }
 
     fn update_item(&mut self, request: &Value) -> Answer {
         let key = request["Key"].as_object().unwrap();
-        let number = key["snapshot_manager_run_id"]["N"].as_str().unwrap();
-        let place = (
-            key["app_name"]["S"].as_str().unwrap().to_owned(),
-            number.parse().unwrap(),
-        );
-        let row = self.table.get(&place);
+        let application = key["app_name"]["S"].as_str().unwrap();
+        let run_id = key["snapshot_manager_run_id"]["N"].as_str().unwrap();
+        let key_values = (application.to_owned(), run_id.parse().unwrap());
+        let row = self.table.get(&key_values);
         let condition = request["ConditionExpression"].as_str();
         if !condition.is_none_or(|condition| Expression::new(condition, request, row).holds()) {
             let mut body = json!({
@@ -78,42 +134,35 @@ impl Services {
             return (400, body.to_string());
         }
         let before = row.cloned();
-        let row = self.table.entry(place).or_insert_with(|| key.clone());
+        let row = self.table.entry(key_values).or_insert_with(|| key.clone());
         update(row, request);
-        match (request["ReturnValues"].as_str(), before) {
-            (Some("ALL_NEW"), _) => (200, json!({ "Attributes": row }).to_string()),
-            (Some("ALL_OLD"), Some(row)) => (200, json!({ "Attributes": row }).to_string()),
-            _ => (200, "{}".to_owned()),
-        }
+        let answer = match (request["ReturnValues"].as_str(), before) {
+            (Some("ALL_NEW"), _) => json!({ "Attributes": row }),
+            (Some("ALL_OLD"), Some(before)) => json!({ "Attributes": before }),
+            _ => json!({}),
+        };
+        (200, answer.to_string())
     }
 
     fn publish(&mut self, request: &Value) -> Answer {
         let subject = request["Subject"].as_str().unwrap().to_owned();
-        let plain = subject.chars().all(|c| !c.is_control());
-        if subject.chars().count() >= 100 || !plain {
+        if subject.chars().count() >= 100 || subject.chars().any(char::is_control) {
             return error("Publish", 400, "InvalidParameter", "Subject");
         }
         let message: Value = serde_json::from_str(request["Message"].as_str().unwrap()).unwrap();
         let record = serde_json::from_str(message["default"].as_str().unwrap()).unwrap();
         self.published.push(Published { subject, record });
         let id = self.published.len();
-        (
-            200,
-            format!(
-                "<PublishResponse><PublishResult><MessageId>m-{id}</MessageId></PublishResult></PublishResponse>"
-            ),
-        )
+        let id = format!("<MessageId>m-{id}</MessageId>");
+        let result = format!("<PublishResult>{id}</PublishResult>");
+        (200, format!("<PublishResponse>{result}</PublishResponse>"))
     }
 
     fn history(&self, request: &Value) -> Answer {
         let arn = request["executionArn"].as_str().unwrap();
         let Some(events) = self.histories.get(arn) else {
-            return error(
-                "GetExecutionHistory",
-                400,
-                "ExecutionDoesNotExist",
-                "no such execution",
-            );
+            let code = "ExecutionDoesNotExist";
+            return error("GetExecutionHistory", 400, code, "no such execution");
         };
         assert_eq!(request["reverseOrder"], true);
         let from: usize = request["nextToken"]
@@ -129,20 +178,17 @@ impl Services {
     }
 }
 
-/// An error as the operation's service writes it.
+/// An error in the format of the operation's service.
 pub fn error(operation: &str, status: u16, code: &str, message: &str) -> Answer {
-    if operation == "Publish" {
-        return (
-            status,
-            format!(
-                "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
-            ),
-        );
+    if operation != "Publish" {
+        return (status, error_body(code, message).to_string());
     }
-    (status, error_body(code, message).to_string())
+    let fields = format!("<Type>Sender</Type><Code>{code}</Code><Message>{message}</Message>");
+    let error = format!("<ErrorResponse><Error>{fields}</Error></ErrorResponse>");
+    (status, error)
 }
 
-/// A condition: comparisons, `IN`, `attribute_exists` and `attribute_not_exists`, joined by NOT, AND and OR, in
+/// A condition of DynamoDB: comparisons, `IN`, `attribute_exists` and `attribute_not_exists`, with NOT, AND, OR and
 /// parentheses.
 struct Expression<'a> {
     tokens: Vec<String>,
@@ -202,9 +248,9 @@ impl<'a> Expression<'a> {
         for (function, wanted) in [("attribute_exists", true), ("attribute_not_exists", false)] {
             if self.is_next(function) {
                 assert!(self.is_next("("));
-                let is_there = self.operand().is_some();
+                let exists = self.operand().is_some();
                 assert!(self.is_next(")"));
-                return is_there == wanted;
+                return exists == wanted;
             }
         }
         let left = self.operand();
@@ -219,7 +265,7 @@ impl<'a> Expression<'a> {
             return left.is_some() && among.contains(&left);
         }
         let right = self.operand();
-        // What is not there equals nothing, and no order holds of it.
+        // A missing attribute equals nothing, and is neither less nor greater than anything.
         let (Some(left), Some(right)) = (left, right) else {
             return operator == "<>";
         };
@@ -234,13 +280,13 @@ impl<'a> Expression<'a> {
         }
     }
 
-    /// A value of the request, or what the row has at a path such as `notified.outcome`.
+    /// A value of the request, or the row's value at a path such as `notified.outcome`.
     fn operand(&mut self) -> Option<Value> {
         let token = self.take();
         if token.starts_with(':') {
-            let given = value(self.request, &token);
-            assert!(!given.is_null(), "no value {token}");
-            return Some(given);
+            let value = value(self.request, &token);
+            assert!(!value.is_null(), "no value {token}");
+            return Some(value);
         }
         let mut names = token.split('.');
         let mut found = self.row?.get(&attribute(self.request, names.next()?))?;
@@ -251,9 +297,9 @@ impl<'a> Expression<'a> {
     }
 
     fn is_next(&mut self, token: &str) -> bool {
-        let is = self.tokens.get(self.at).is_some_and(|next| next == token);
-        self.at += usize::from(is);
-        is
+        let is_next = self.tokens.get(self.at).is_some_and(|next| next == token);
+        self.at += usize::from(is_next);
+        is_next
     }
 
     fn take(&mut self) -> String {
@@ -271,7 +317,7 @@ fn order(left: &Value, right: &Value) -> Option<Ordering> {
     }
 }
 
-/// An attribute's name, behind its placeholder if it has one.
+/// The name of an attribute, which the expression may have a placeholder for.
 fn attribute(request: &Value, name: &str) -> String {
     let named = request["ExpressionAttributeNames"][name].as_str();
     assert!(named.is_some() || !name.starts_with('#'), "no name {name}");
@@ -299,31 +345,8 @@ fn update(row: &mut Map<String, Value>, request: &Value) {
 
 /// A row as plain JSON.
 pub fn plain(row: &Map<String, Value>) -> Map<String, Value> {
-    let attribute = |value: &Value| -> Value {
-        let item: serde_dynamo::AttributeValue = attribute_value(value);
-        serde_dynamo::from_attribute_value(item).unwrap()
-    };
-    row.iter()
-        .map(|(name, value)| (name.clone(), attribute(value)))
-        .collect()
-}
-
-fn attribute_value(value: &Value) -> serde_dynamo::AttributeValue {
-    use serde_dynamo::AttributeValue as Attribute;
-    let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
-    match (kind.as_str(), value) {
-        ("S", Value::String(text)) => Attribute::S(text.clone()),
-        ("N", Value::String(text)) => Attribute::N(text.clone()),
-        ("BOOL", Value::Bool(value)) => Attribute::Bool(*value),
-        ("L", Value::Array(values)) => Attribute::L(values.iter().map(attribute_value).collect()),
-        ("M", Value::Object(values)) => Attribute::M(
-            values
-                .iter()
-                .map(|(name, value)| (name.clone(), attribute_value(value)))
-                .collect(),
-        ),
-        _ => panic!("{kind} is not emulated"),
-    }
+    let item: serde_dynamo::Item = serde_json::from_value(json!(row)).unwrap();
+    serde_dynamo::from_item(item).unwrap()
 }
 
 #[test]

@@ -1,114 +1,140 @@
-//! Step Functions: an execution on its way through the definition, and the event of its end.
+//! Step Functions and EventBridge: executions are started, stopped and redriven, have histories, and raise an event
+//! when they fail.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use contract::ErrorName;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use stack::{EVERY_APPLICATION, Stack};
 
 use crate::backend::lock;
-use crate::executions::{End, Status};
-use crate::fault_plan::{Plot, Release};
-use crate::follower::Next;
+use crate::executions::{End, Execution, Status};
+use crate::fault_plan::{Interference, Release};
+use crate::follower::{Follower, Next, Passed};
+use crate::lambda::documented;
+use crate::services::own_name;
 use crate::transport::Invocation;
 use crate::world::World;
 
-/// Events in the history of an execution, quotas of Step Functions.
-const MOST_EVENTS: usize = 25_000;
+/// The most events in the history of an execution, a quota of Step Functions.
+const MAX_EVENTS: usize = 25_000;
 
-/// The state machine of the template.
+/// The definition of the template's state machine.
 pub static DEFINITION: LazyLock<Value> = LazyLock::new(|| {
     let stack = Stack::of(EVERY_APPLICATION).unwrap();
     serde_json::from_str(&stack.definition().unwrap()).unwrap()
 });
 
-/// The errors of AWS's own that a Task retries.
-pub fn of_aws(state: &str) -> BTreeSet<String> {
+/// The errors that the Task retries and no function raises: those of Lambda and Step Functions.
+pub fn aws_errors(state: &str) -> BTreeSet<String> {
     let retriers = DEFINITION["States"][state]["Retry"].as_array().unwrap();
-    let names = retriers
+    retriers
         .iter()
-        .flat_map(|r| r["ErrorEquals"].as_array().unwrap());
-    names
+        .flat_map(|retrier| retrier["ErrorEquals"].as_array().unwrap())
         .map(|name| name.as_str().unwrap().to_owned())
-        .filter(|name| ErrorName::ALL.into_iter().all(|ours| ours.as_str() != name))
+        .filter(|name| documented(name).is_none())
         .collect()
 }
 
 impl World {
-    /// An execution from where it stands to its end; the event of that, if it did not succeed, which comes
-    /// when [`FaultPlan::events`] says.
-    pub async fn go(&self, arn: &str) -> Option<Value> {
-        let (stop, most) = self.with(arn, |execution| {
-            let most = DEFINITION["TimeoutSeconds"].as_u64().unwrap();
-            (execution.stop.clone(), Duration::from_secs(most))
+    /// Starts an execution. [`Self::go`] brings it to its end.
+    pub fn begin(&self, arn: &str, input: &Value) {
+        let started = self.backend.now().as_millisecond();
+        let started = Timestamp::from_millisecond(started).unwrap();
+        let context = json!({ "Execution": { "Id": arn, "StartTime": format!("{started:.3}") } });
+        let follower = Follower::new(DEFINITION.clone(), context, input.clone());
+        let execution = Execution::new(started, follower, input);
+        lock(&self.backend.executions).insert(arn.to_owned(), execution);
+        let details = json!({ "input": input.to_string() });
+        self.record(arn, "ExecutionStarted", &details);
+    }
+
+    /// Redrives an execution that has failed. [`Self::go`] brings it to its end.
+    pub fn redrive(&self, arn: &str) {
+        let now = self.backend.now();
+        let count = self.with(arn, |execution| {
+            assert!(execution.status.failure().is_some());
+            execution.status = Status::Running;
+            execution.redrives += 1;
+            execution.redriven = Some(now);
+            execution.ends.last_mut().unwrap().redriven = Some(now);
+            execution.follower.redriven();
+            execution.redrives
         });
+        let details = json!({ "redriveCount": count });
+        self.record(arn, "ExecutionRedriven", &details);
+    }
+
+    /// Ends a running execution with this status.
+    pub fn stop(&self, arn: &str, status: Status) {
+        self.with(arn, |execution| {
+            execution.stop_status = status;
+            execution.stop.notify_one();
+        });
+    }
+
+    /// The same after some time, if the execution is still running then.
+    pub fn stop_after(&self, arn: &str, after: Duration, status: Status) {
+        let (world, arn) = (self.clone(), arn.to_owned());
+        tokio::spawn(async move {
+            world.backend.clock.sleep(after).await;
+            if world.status(&arn) == Status::Running {
+                world.stop(&arn, status);
+            }
+        });
+    }
+
+    /// Executes from the current state to the end of the execution. Returns the event of a failure, which is also
+    /// delivered when the fault plan says.
+    pub async fn go(&self, arn: &str) -> Option<Value> {
+        let limit = Duration::from_secs(DEFINITION["TimeoutSeconds"].as_u64().unwrap());
+        let stop = self.with(arn, |execution| execution.stop.clone());
         let status = tokio::select! {
             biased;
-            () = stop.notified() => self.with(arn, |execution| execution.stopped.clone()),
-            status = tokio::time::timeout(most, self.follow(arn)) => {
+            () = stop.notified() => self.with(arn, |execution| execution.stop_status.clone()),
+            status = tokio::time::timeout(limit, self.follow(arn)) => {
                 status.unwrap_or(Status::TimedOut)
             }
         };
-        self.flush(arn);
-        let (kind, name, details) = match &status {
+        self.record_states(arn);
+        let (kind, details) = match &status {
             Status::Succeeded(output) => (
                 "ExecutionSucceeded",
-                "executionSucceededEventDetails",
                 json!({ "output": output.to_string() }),
             ),
-            Status::Failed(error, cause) => (
-                "ExecutionFailed",
-                "executionFailedEventDetails",
-                json!({ "error": error, "cause": cause }),
-            ),
-            Status::TimedOut => (
-                "ExecutionTimedOut",
-                "executionTimedOutEventDetails",
-                json!({}),
-            ),
-            Status::Aborted => (
-                "ExecutionAborted",
-                "executionAbortedEventDetails",
-                json!({}),
-            ),
+            Status::Failed(error, cause) => {
+                ("ExecutionFailed", json!({ "error": error, "cause": cause }))
+            }
+            Status::TimedOut => ("ExecutionTimedOut", json!({})),
+            Status::Aborted => ("ExecutionAborted", json!({})),
             Status::Running => unreachable!("it has ended"),
         };
-        lock(&self.backend.invariants)
-            .coverage
-            .insert(kind.to_owned());
-        let at = self.note(arn, kind, name, &details);
-        let is_bare = (lock(&self.backend.fault_plan).bare_event)();
-        let (detail, in_last_state) = self.with(arn, |execution| {
+        self.backend.cover(kind);
+        let at = self.record(arn, kind, &details);
+        let without_count = (lock(&self.backend.fault_plan).event_without_count)();
+        let (event, in_last_state) = self.with(arn, |execution| {
             execution.status = status.clone();
-            let in_last_state = execution.follower.state() == "RecordAndNotify";
+            let in_last_state = execution.follower.state == "RecordAndNotify";
             execution.ends.push(End {
                 redrives: execution.redrives,
                 status: status.clone(),
                 at,
                 in_last_state,
-                is_bare,
+                without_count,
                 handled: None,
                 redriven: None,
             });
-            (execution.event_detail(arn, at, is_bare), in_last_state)
+            (execution.failure_event(arn), in_last_state)
         });
-        let mut event = json!({
-            "detail-type": "Step Functions Execution Status Change",
-            "source": "aws.states",
-            "detail": detail?,
-        });
+        let event = event?;
         if in_last_state && matches!(status, Status::Aborted | Status::TimedOut) {
             self.backend.cover("a last state that was cut off");
         }
-        if is_bare {
+        if without_count {
             self.backend.cover("an event without redriveCount");
-        }
-        if let Status::Failed(error, cause) = status {
-            event["detail"]["error"] = error.into();
-            event["detail"]["cause"] = cause.into();
         }
         let deliveries = (lock(&self.backend.fault_plan).events)();
         if deliveries.is_empty() {
@@ -127,8 +153,8 @@ impl World {
     async fn follow(&self, arn: &str) -> Status {
         let mut next = Next::On;
         loop {
-            self.flush(arn);
-            if lock(&self.backend.services).histories[arn].len() >= MOST_EVENTS {
+            self.record_states(arn);
+            if lock(&self.backend.services).histories[arn].len() >= MAX_EVENTS {
                 let cause = "too many events in the history";
                 return Status::Failed("States.Runtime".to_owned(), cause.to_owned());
             }
@@ -136,11 +162,11 @@ impl World {
                 Next::End(output) => return Status::Succeeded(output),
                 Next::On => {
                     let halt = lock(&self.halt).clone();
-                    let state = self.with(arn, |execution| execution.follower.state().to_owned());
+                    let state = self.with(arn, |execution| execution.follower.state.clone());
                     match halt {
                         Some((halted, status)) if halted == state => return status,
                         _ => {
-                            self.plot(arn, &state);
+                            self.interfere(arn, &state);
                             self.with(arn, |execution| execution.follower.enter())
                         }
                     }
@@ -156,10 +182,10 @@ impl World {
                 } => {
                     let function = function.rsplit(':').next().unwrap();
                     match self.invoke(function, arn, &payload, within).await {
-                        Ok((invocation, output)) => self.go_on(arn, &invocation, output),
+                        Ok((invocation, output)) => self.answer(arn, &invocation, output),
                         Err((error, cause)) => {
                             let details = json!({ "error": error, "cause": cause });
-                            self.note(arn, "TaskFailed", "taskFailedEventDetails", &details);
+                            self.record(arn, "TaskFailed", &details);
                             let retry = self.with(arn, |e| e.follower.failed(&error));
                             let Some(backoff) = retry else {
                                 return Status::Failed(error, cause);
@@ -174,17 +200,17 @@ impl World {
         }
     }
 
-    /// Goes on with the answer of an invocation.
-    fn go_on(&self, arn: &str, invocation: &Invocation, output: Value) -> Next {
-        invocation.heard.store(true, Ordering::SeqCst);
-        let handed_on = (lock(&self.backend.fault_plan).handed_on)(arn, &output);
-        let output = match handed_on {
+    /// Continues the execution with the answer of an invocation, or with what another release would have passed on.
+    fn answer(&self, arn: &str, invocation: &Invocation, output: Value) -> Next {
+        invocation.is_used.store(true, Ordering::SeqCst);
+        let other_release = (lock(&self.backend.fault_plan).other_release)(arn, &output);
+        let output = match other_release {
             Some((release, payload)) if invocation.function != "record-and-notify" => {
                 self.backend.cover(match release {
                     Release::Newer => "a payload of a newer release",
                     Release::Older => "a payload of an older release",
                 });
-                self.backend.tell(&format!("{arn} hands on {release:?}"));
+                self.backend.log(&format!("{arn} hands on {release:?}"));
                 payload
             }
             _ => output,
@@ -192,57 +218,79 @@ impl World {
         self.with(arn, |execution| {
             if invocation.function == "prune-snapshots" {
                 let listing = lock(&invocation.learned).listing.clone();
-                execution.rests_on = Some(Arc::new(listing));
+                execution.planned_from = Some(Arc::new(listing));
             }
             execution.follower.answered(output)
         })
     }
 
-    /// What somebody does before the execution enters that state.
-    fn plot(&self, arn: &str, next: &str) {
-        let plot = (lock(&self.backend.fault_plan).plots)(next);
-        match plot {
+    /// Does what the fault plan says when the execution is about to enter a state.
+    fn interfere(&self, arn: &str, state: &str) {
+        let interference = (lock(&self.backend.fault_plan).interference)(state);
+        match interference {
             None => {}
-            Some(Plot::DeletesOwn) => {
-                let input = self.with(arn, |execution| execution.input.clone());
-                let application = &input["application_name"];
+            Some(Interference::Stops(after, status)) => self.stop_after(arn, after, status),
+            Some(Interference::DeletesOwn) => {
                 let started = self.with(arn, |execution| execution.started);
-                let own = format!("custom_{}", started.as_millisecond());
-                let now = self.backend.now();
-                let all = lock(&self.backend.services)
-                    .flink
-                    .snapshots(application.as_str().unwrap_or_default(), now);
-                let Some(own) = all.iter().find(|snapshot| snapshot["SnapshotName"] == own) else {
+                let name = own_name(&started.as_millisecond().into());
+                let snapshots = self.backend.snapshots();
+                let Some(own) = snapshots.iter().find(|s| s["SnapshotName"] == name) else {
                     return;
                 };
-                let delete = json!({
-                    "ApplicationName": application, "SnapshotName": own["SnapshotName"],
+                let request = json!({
+                    "SnapshotName": name,
                     "SnapshotCreationTimestamp": own["SnapshotCreationTimestamp"],
                 });
                 if self
                     .backend
-                    .call("DeleteApplicationSnapshot", &delete)
+                    .call("DeleteApplicationSnapshot", request)
                     .is_ok()
                 {
-                    let name = own["SnapshotName"].as_str().unwrap().to_owned();
-                    self.backend.tell(&format!("somebody deletes {name}"));
-                    *lock(&self.backend.invariants)
-                        .removed
-                        .entry(name)
-                        .or_default() += 1;
+                    self.backend.log(&format!("somebody deletes {name}"));
                     self.backend
                         .cover("a snapshot of one's own that is deleted by hand");
+                    let mut invariants = lock(&self.backend.invariants);
+                    *invariants.deletions.entry(name).or_default() += 1;
                 }
             }
-            Some(Plot::Stops(after, status)) => {
-                let (world, arn) = (self.clone(), arn.to_owned());
-                tokio::spawn(async move {
-                    world.backend.clock.sleep(after).await;
-                    if world.status(&arn) == Status::Running {
-                        world.stop(&arn, status);
-                    }
-                });
-            }
         }
+    }
+
+    /// Adds the states that were entered and left to the history.
+    fn record_states(&self, arn: &str) {
+        let passed = self.with(arn, |execution| {
+            std::mem::take(&mut execution.follower.passed)
+        });
+        for passed in passed {
+            let (state, verb, data, value) = match &passed {
+                Passed::Entered(state, input) => (state, "Entered", "input", input),
+                Passed::Left(state, output) => (state, "Exited", "output", output),
+            };
+            let kind = DEFINITION["States"][state]["Type"].as_str().unwrap();
+            let details = json!({ "name": state, data: value.to_string() });
+            self.record(arn, &format!("{kind}State{verb}"), &details);
+        }
+    }
+
+    /// Adds an event to the history. Returns its time, in whole milliseconds.
+    fn record(&self, arn: &str, kind: &str, details: &Value) -> Timestamp {
+        let now = self.backend.now();
+        self.backend
+            .log(&format!("{arn} {kind} {}", details["name"]));
+        // `TaskStateEntered` has `stateEnteredEventDetails`, `TaskFailed` has `taskFailedEventDetails`.
+        let key = match kind.split_once("State") {
+            Some((_, verb)) => format!("state{verb}EventDetails"),
+            None => format!("{}{}EventDetails", kind[..1].to_lowercase(), &kind[1..]),
+        };
+        let mut services = lock(&self.backend.services);
+        let history = services.histories.entry(arn.to_owned()).or_default();
+        let milliseconds = now.as_millisecond();
+        #[allow(clippy::cast_precision_loss, reason = "of 41 bits none is lost")]
+        let timestamp = milliseconds as f64 / 1_000.0;
+        history.push(json!({
+            "id": history.len() + 1, "previousEventId": history.len(), "timestamp": timestamp,
+            "type": kind, key: details,
+        }));
+        Timestamp::from_millisecond(milliseconds).unwrap()
     }
 }

@@ -1,4 +1,4 @@
-//! A function's calls on their way to the services and back, and what each invocation has learned.
+//! Calls on their way from a function to the services and back, and what each invocation has learned from them.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,52 +17,60 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::backend::{Backend, lock};
 use crate::executions::Status;
-use crate::services::{Answer, error};
+use crate::invariants::states_since_plan;
+use crate::services::{Answer, error, is_mark, name};
 
-/// How long the functions wait for an answer.
+/// The functions do not wait longer than this for an answer.
 const PATIENCE: Duration = Duration::from_secs(9);
 
 /// One invocation of a function.
 #[derive(Debug)]
 pub struct Invocation {
     pub function: String,
-    /// The ARN of the execution that it is for.
+    /// The ARN of its execution.
     pub execution: String,
     pub payload: Value,
-    /// What the state was entered with; `null` for an event.
-    pub given: Value,
-    /// The listing that `given` was made from, if it was.
-    pub rests_on: Option<Arc<Listing>>,
+    /// The input of the state; `null` for an event.
+    pub state_input: Value,
+    /// The listing from which the state's input was planned, if it was.
+    pub planned_from: Option<Arc<Listing>>,
     /// When its handler began.
     pub began: Timestamp,
-    /// The same by its own clock.
+    /// The same by the function's own clock.
     pub clock: Timestamp,
-    /// How often an answer, or its process, was lost.
+    /// How often an answer or the process was lost. Each may lead to one more announcement.
     pub disturbances: AtomicUsize,
-    /// Whether the execution went on with its answer.
-    pub heard: AtomicBool,
+    /// Whether the execution continued with its answer.
+    pub is_used: AtomicBool,
     pub kill: Notify,
-    /// What it has learned so far.
     pub learned: Mutex<Learned>,
 }
 
-/// The last answers that an invocation was given.
+impl Invocation {
+    pub fn disturb(&self) {
+        self.disturbances.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// The last answers that an invocation has received.
 #[derive(Clone, Debug, Default)]
 pub struct Learned {
+    /// The last `ApplicationDetail`.
     pub application: Option<Value>,
     pub listing: Listing,
 }
 
-/// The pages of a listing that were answered.
+/// A listing as far as its pages were received.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
-    /// When the handler began that has asked for it.
+    /// When the handler began that requested it.
     pub began: Timestamp,
-    /// When the first page was asked for, and the last one answered.
-    pub asked: Timestamp,
-    pub answered_at: Timestamp,
+    /// When the first page was requested.
+    pub requested: Timestamp,
+    /// When the last page was received.
+    pub received: Timestamp,
     pub snapshots: Vec<Value>,
-    /// All snapshots as they were when the first page was asked for.
+    /// All snapshots as they were when the first page was received.
     pub truth: Vec<Value>,
 }
 
@@ -80,78 +88,44 @@ impl HttpConnector for Transport {
         let target = request.headers().get("x-amz-target");
         let (operation, body) = testkit::replay::read(target, request.body().bytes().unwrap());
         let invocation = INVOCATION.with(Arc::clone);
-        lock(&backend.invariants).sent(&invocation, &operation, &body);
-        let (latency, kind) = (lock(&backend.fault_plan).call)(&invocation, &operation);
-        if let Some(kind) = &kind {
-            backend.cover_variant(kind);
-            backend.tell(&format!("{operation} meets {kind:?}"));
-            // Without its mark an announcement is not known to a repeat.
-            let marks = operation == "UpdateItem"
-                && body["ExpressionAttributeValues"][":outcome"].is_null();
-            invocation
-                .disturbances
-                .fetch_add(usize::from(marks), Ordering::SeqCst);
+        lock(&backend.invariants).call_sent(&invocation, &operation, &body);
+        let (latency, fault) = (lock(&backend.fault_plan).call)(&invocation, &operation);
+        if let Some(fault) = &fault {
+            backend.cover_variant(fault);
+            backend.log(&format!("{operation} meets {fault:?}"));
+            // A repeat cannot know of an announcement without its mark.
+            if operation == "UpdateItem" && is_mark(&body) {
+                invocation.disturb();
+            }
         }
         HttpConnectorFuture::new(async move {
             backend
-                .travel(invocation, operation, body, latency, kind)
+                .travel(invocation, operation, body, latency, fault)
                 .await
         })
     }
 }
 
 impl Backend {
-    /// The effect of a function's call, and its answer.
-    fn carry_out(
-        &self,
-        invocation: &Arc<Invocation>,
-        operation: &str,
-        body: &Value,
-        late: bool,
-    ) -> Answer {
-        let now = self.now();
-        let ended = lock(&self.executions)
-            .get(&invocation.execution)
-            .is_some_and(|execution| execution.status != Status::Running);
-        let mut services = lock(&self.services);
-        if operation == "ListApplicationSnapshots" {
-            let application = body["ApplicationName"].as_str().unwrap();
-            let lag = (lock(&self.fault_plan).listing_lag)();
-            services.flink.behaviour(application).listing_lag = lag;
-        }
-        lock(&self.invariants).before(invocation, operation, body, &mut services, now);
-        let answer = services.answer(operation, body, now);
-        let end = (ended, late);
-        lock(&self.invariants).after(invocation, operation, body, &answer, end);
-        drop(services);
-        let run = invocation.execution.rsplit(':').next().unwrap();
-        self.tell(&format!(
-            "{run} {operation} {} {}",
-            answer.0, body["SnapshotName"]
-        ));
-        answer
-    }
-
-    /// A call on its way there and backend.
+    /// A call on its way to the service and back, each of which takes `latency`.
     pub async fn travel(
         self: Arc<Self>,
         invocation: Arc<Invocation>,
         operation: String,
         body: Value,
         latency: Duration,
-        kind: Option<FaultKind>,
+        fault: Option<FaultKind>,
     ) -> Result<HttpResponse, ConnectorError> {
         let sent = self.now();
         let lost = || Err(ConnectorError::io("connection reset".into()));
-        let harm = || invocation.disturbances.fetch_add(1, Ordering::SeqCst);
         let request = body.clone();
-        let late = match &kind {
+        let delay = match &fault {
             Some(FaultKind::Delay(delay)) => *delay,
             _ => Duration::ZERO,
         };
-        let answer = match &kind {
+        let answer = match &fault {
             Some(FaultKind::KillBefore) => {
-                harm();
+                invocation.disturb();
                 invocation.kill.notify_one();
                 return std::future::pending().await;
             }
@@ -159,10 +133,10 @@ impl Backend {
                 tokio::time::sleep(latency).await;
                 return lost();
             }
-            Some(FaultKind::NotJson) => (
-                200,
-                "<html><body>A proxy was here.</body></html>".to_owned(),
-            ),
+            Some(FaultKind::NotJson) => {
+                let page = "<html><body>A proxy was here.</body></html>";
+                (200, page.to_owned())
+            }
             Some(FaultKind::Error {
                 code,
                 message,
@@ -172,28 +146,28 @@ impl Backend {
                 error(&operation, *status, code, message)
             }
             _ => {
-                // What has been sent comes, whatever becomes of who has sent it.
-                let (reply, answered) = oneshot::channel();
+                // A task of its own: what was sent arrives, even if the function has ended.
+                let (reply, answer) = oneshot::channel();
                 let (backend, invocation) = (self.clone(), invocation.clone());
                 let operation = operation.clone();
-                if !late.is_zero() {
-                    harm();
+                if !delay.is_zero() {
+                    invocation.disturb();
                 }
                 tokio::spawn(async move {
-                    tokio::time::sleep(latency + late).await;
-                    let late = late > PATIENCE;
-                    drop(reply.send(backend.carry_out(&invocation, &operation, &body, late)));
+                    tokio::time::sleep(latency + delay).await;
+                    let is_late = delay > PATIENCE;
+                    drop(reply.send(backend.carry_out(&invocation, &operation, &body, is_late)));
                 });
-                answered.await.unwrap()
+                answer.await.unwrap()
             }
         };
-        match kind {
+        match fault {
             Some(FaultKind::DropAfter) => {
-                harm();
+                invocation.disturb();
                 lost()
             }
             Some(FaultKind::KillAfter) => {
-                harm();
+                invocation.disturb();
                 invocation.kill.notify_one();
                 std::future::pending().await
             }
@@ -202,7 +176,7 @@ impl Backend {
                 self.learn(&invocation, &operation, &request, sent, &answer);
                 let (status, body) = answer;
                 let answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
-                Ok(match kind {
+                Ok(match fault {
                     Some(FaultKind::NotJson) => answer,
                     _ => testkit::replay::of_the_service(answer),
                 })
@@ -210,7 +184,40 @@ impl Backend {
         }
     }
 
-    /// A function has an answer to what it sent at `sent`.
+    /// The effect of a function's call, and its answer. `is_late`: the function no longer waits for it.
+    fn carry_out(
+        &self,
+        invocation: &Arc<Invocation>,
+        operation: &str,
+        body: &Value,
+        is_late: bool,
+    ) -> Answer {
+        let now = self.now();
+        let has_ended = lock(&self.executions)
+            .get(&invocation.execution)
+            .is_some_and(|execution| execution.status != Status::Running);
+        let mut services = lock(&self.services);
+        if operation == "ListApplicationSnapshots" {
+            let application = body["ApplicationName"].as_str().unwrap();
+            let lag = (lock(&self.fault_plan).listing_lag)();
+            services.flink.behaviour(application).listing_lag = lag;
+        }
+        let states = states_since_plan(invocation, operation, &mut services, now);
+        let answer = services.answer(operation, body, now);
+        if answer.0 == 200 {
+            let timing = (has_ended, is_late);
+            lock(&self.invariants).call_took_effect(invocation, operation, body, &states, timing);
+        }
+        drop(services);
+        let run = invocation.execution.rsplit(':').next().unwrap();
+        self.log(&format!(
+            "{run} {operation} {} {}",
+            answer.0, body["SnapshotName"]
+        ));
+        answer
+    }
+
+    /// The function has received the answer to a request that it sent at `sent`.
     fn learn(
         &self,
         invocation: &Invocation,
@@ -229,44 +236,37 @@ impl Backend {
         if operation == "DescribeApplication" {
             learned.application = Some(answer["ApplicationDetail"].clone());
         } else if operation == "ListApplicationSnapshots" {
-            let now = self.now();
             let listing = &mut learned.listing;
             if request["NextToken"].is_null() {
-                let application = request["ApplicationName"].as_str().unwrap();
                 *listing = Listing {
                     began: invocation.began,
-                    asked: sent,
-                    truth: lock(&self.services).flink.snapshots(application, now),
+                    requested: sent,
+                    truth: self.snapshots(),
                     ..Listing::default()
                 };
             }
             let page = answer["SnapshotSummaries"].as_array().cloned();
             listing.snapshots.extend(page.unwrap_or_default());
-            listing.answered_at = now;
-            if answer["NextToken"].is_null() {
-                let difference = listing.differs_from_the_truth();
-                lock(&self.invariants)
-                    .coverage
-                    .extend(difference.map(str::to_owned));
+            listing.received = self.now();
+            if answer["NextToken"].is_null()
+                && let Some(difference) = listing.difference_from_truth()
+            {
+                self.cover(difference);
             }
         }
     }
 }
 
 impl Listing {
-    /// How a whole listing differs from what there is, if it does.
-    fn differs_from_the_truth(&self) -> Option<&'static str> {
-        let name = |snapshot: &Value| snapshot["SnapshotName"].as_str().unwrap().to_owned();
-        let listed: BTreeSet<String> = self.snapshots.iter().map(name).collect();
-        let there: BTreeSet<String> = self.truth.iter().map(name).collect();
-        let hidden = self
-            .truth
-            .iter()
-            .skip(1)
-            .any(|s| !listed.contains(&name(s)));
-        if listed.len() < self.snapshots.len() || hidden {
+    /// How a complete listing differs from what exists, if it does.
+    fn difference_from_truth(&self) -> Option<&'static str> {
+        let listed: BTreeSet<&str> = self.snapshots.iter().map(name).collect();
+        let existing: BTreeSet<&str> = self.truth.iter().map(name).collect();
+        let mut all_but_newest = self.truth.iter().skip(1);
+        let is_hidden = all_but_newest.any(|snapshot| !listed.contains(name(snapshot)));
+        if listed.len() < self.snapshots.len() || is_hidden {
             Some("a snapshot that is never shown, or twice")
-        } else if listed != there || self.snapshots != self.truth {
+        } else if listed != existing || self.snapshots != self.truth {
             Some("a listing that lags")
         } else {
             None
@@ -274,6 +274,7 @@ impl Listing {
     }
 }
 
+/// The clock of the course, for the SDK.
 #[derive(Debug)]
 pub struct Time(pub Arc<Backend>);
 

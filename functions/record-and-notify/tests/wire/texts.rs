@@ -127,7 +127,10 @@ async fn a_failure_comes_with_one_remedy_and_one_command() {
     let too_long = lambda_cause("Throttled", &"x".repeat(5_000));
     let help = "See aws stepfunctions help".to_owned();
     let throttled = format!("{} Command: {redrive}", ErrorName::Throttled.instructions());
-    let invalid = format!("{} Command: {start}", ErrorName::InvalidInput.instructions());
+    let invalid = format!(
+        "{} Command: {start}",
+        ErrorName::InvalidInput.instructions()
+    );
     let not_ours = format!("Once the cause is gone, redrive it: {redrive}");
     for (error, cause, remedy) in [
         // The message of one of our errors has the remedy, unless it is missing or too long.

@@ -1,6 +1,5 @@
-//! Every fault at every call, once and always, over sockets and the SDK's own connections. The rows are made of
-//! what the functions say that they call and of the errors in AWS's own models, the results are
-//! `resources/docs/faults.md`.
+//! Every fault at every call, once and always, over sockets. The calls are those of each function's `IAM_ACTIONS`, the
+//! errors are those in AWS's models. The results are `resources/docs/faults.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -20,13 +19,13 @@ use axum::http::{HeaderMap, Response};
 use axum::serve::ListenerExt;
 use contract::{ErrorName, RunInput};
 use engine::faults::{Fault, FaultKind, Faults, Times};
-use engine::msf::{Behaviour, Emulator, Lifecycle, SeededSnapshot, SnapshotStatus};
+use engine::msf::{Behaviour, Lifecycle, SnapshotStatus};
 use engine::{functions, python};
 use expect_test::expect_file;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use stack::{ACCOUNT, REGION};
+use stack::REGION;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::runtime::Runtime;
@@ -34,117 +33,110 @@ use tokio::sync::Semaphore;
 
 use simulation::backend::{Backend, lock};
 use simulation::clock::Clock;
-use simulation::executions::Status;
-use simulation::fault_plan::FaultPlan;
-use simulation::invariants::list;
-use simulation::services::{Services, plain};
+use simulation::executions::{Status, arn};
+use simulation::fault_plan::{FaultPlan, error};
+use simulation::lambda::{Failure, documented};
+use simulation::services::{APPLICATION, application, is_mark, name, own_name, plain, seeded};
 use simulation::transport::Invocation;
 use simulation::world::World;
 
-/// How many cells are under way at once, those aside that mostly wait.
+/// How many cells run at once, beside those that mostly wait.
 const AT_ONCE: usize = 8;
 
-/// How long the SDK waits for an answer where one does not come. Elsewhere it waits for however slow a machine.
+/// How long the SDK waits for an answer that never comes. For others it waits as long as a slow machine needs.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-const APPLICATION: &str = "orders";
-const RUN: &str = "arn:aws:states:eu-central-1:123456789012:execution:snapshot-manager:run";
-const FROM: &str = "2026-01-01T00:00:00Z";
+const START: &str = "2026-01-01T00:00:00Z";
 
-/// The snapshots that a run deletes, of the five that are there.
-const DOOMED: [&str; 3] = [
+/// The existing snapshots that a run deletes.
+const DELETED: [&str; 3] = [
     "custom_1000000000001",
     "custom_1000000000002",
     "custom_1000000000003",
 ];
 
-/// Those that it keeps, beside its own.
+/// The existing snapshots that it keeps.
 const KEPT: [&str; 2] = ["custom_1000000000004", "custom_1000000000005"];
 
-/// What a function is: a state, or the target of the failure rule.
+/// What invokes a function: a state, or the event of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     State(&'static str),
     OnEvent,
 }
 
-/// Every function with its roles and its calls.
-const ROWS: [(&str, &[Role], &[&str]); 4] = [
-    (
-        "create-snapshot",
-        &[Role::State("CreateSnapshot")],
-        &create_snapshot::IAM_ACTIONS,
-    ),
-    (
-        "describe-snapshot",
-        &[Role::State("DescribeSnapshot")],
-        &describe_snapshot::IAM_ACTIONS,
-    ),
-    (
-        "prune-snapshots",
-        &[Role::State("PruneSnapshots")],
-        &prune_snapshots::IAM_ACTIONS,
-    ),
-    (
-        "record-and-notify",
-        &[Role::State("RecordAndNotify"), Role::OnEvent],
-        &record_and_notify::IAM_ACTIONS,
-    ),
+const ROLES: [(&str, Role); 5] = [
+    ("create-snapshot", Role::State("CreateSnapshot")),
+    ("describe-snapshot", Role::State("DescribeSnapshot")),
+    ("prune-snapshots", Role::State("PruneSnapshots")),
+    ("record-and-notify", Role::State("RecordAndNotify")),
+    ("record-and-notify", Role::OnEvent),
 ];
 
-/// Calls of an operation that mean something else than its first one. [`call_of`] tells them apart.
-const OTHER_CALLS: [(&str, &str); 4] = [
+/// The IAM actions of the calls that a function makes.
+fn actions_of(function: &str) -> &'static [&'static str] {
+    match function {
+        "create-snapshot" => &create_snapshot::IAM_ACTIONS,
+        "describe-snapshot" => &describe_snapshot::IAM_ACTIONS,
+        "prune-snapshots" => &prune_snapshots::IAM_ACTIONS,
+        "record-and-notify" => &record_and_notify::IAM_ACTIONS,
+        other => panic!("no function {other}"),
+    }
+}
+
+/// Tells from the body of a call, and from whether its invocation has requested a snapshot, what the call is for.
+type Purpose = fn(&Value, bool) -> bool;
+
+/// By function: the calls of an operation that have another purpose than its first call.
+const OTHER_CALLS: [(&str, &str, Purpose); 4] = [
     (
         "create-snapshot",
         "DescribeApplicationSnapshot, after a refused create",
+        |_, created| created,
     ),
     (
         "create-snapshot",
         "DescribeApplication, after a refused create",
+        |_, created| created,
     ),
-    ("prune-snapshots", "ListApplicationSnapshots, a later page"),
+    (
+        "prune-snapshots",
+        "ListApplicationSnapshots, a later page",
+        |body, _| body["NextToken"].is_string(),
+    ),
     (
         "record-and-notify",
         "UpdateItem, the mark of the announcement",
+        |body, _| is_mark(body),
     ),
 ];
 
-/// The name under which a call has rows. `created` says that the invocation has asked for a snapshot.
+/// The other calls of an operation.
+fn other_calls(function: &str, operation: &str) -> impl Iterator<Item = (&'static str, Purpose)> {
+    let calls = OTHER_CALLS.into_iter().filter(move |(whose, call, _)| {
+        *whose == function && call.split(", ").next() == Some(operation)
+    });
+    calls.map(|(_, call, purpose)| (call, purpose))
+}
+
+/// The call's name in the table.
 fn call_of(function: &str, operation: &str, body: &Value, created: bool) -> String {
-    let when = match (function, operation) {
-        ("create-snapshot", "DescribeApplicationSnapshot" | "DescribeApplication") if created => {
-            ", after a refused create"
-        }
-        ("prune-snapshots", "ListApplicationSnapshots") if body["NextToken"].is_string() => {
-            ", a later page"
-        }
-        ("record-and-notify", "UpdateItem")
-            if body["ExpressionAttributeValues"][":told"].is_object() =>
-        {
-            ", the mark of the announcement"
-        }
-        _ => "",
-    };
-    format!("{operation}{when}")
+    let other = other_calls(function, operation).find(|(_, purpose)| purpose(body, created));
+    other.map_or(operation, |(call, _)| call).to_owned()
 }
 
 /// The calls of a function that have rows, with their IAM actions.
-fn calls_of(function: &str, actions: &[&'static str]) -> Vec<(String, &'static str)> {
-    let operation = |action: &'static str| action.split_once(':').unwrap().1;
-    let calls = actions.iter().flat_map(|action| {
-        let first = operation(action).to_owned();
-        let others = OTHER_CALLS.iter().filter(move |(whose, call)| {
-            *whose == function && call.split(", ").next() == Some(operation(action))
-        });
-        let others = others.map(|(_, call)| (*call).to_owned());
-        std::iter::once(first)
-            .chain(others)
-            .map(|call| (call, *action))
-    });
-    calls.collect()
+fn calls_of(function: &str) -> Vec<(&'static str, &'static str)> {
+    let mut calls = Vec::new();
+    for &action in actions_of(function) {
+        let (_, operation) = action.split_once(':').unwrap();
+        calls.push((operation, action));
+        calls.extend(other_calls(function, operation).map(|(call, _)| (call, action)));
+    }
+    calls
 }
 
-/// An error as botocore's model of the service has it.
+/// An error in botocore's model of a service.
 #[derive(Clone, Debug, Deserialize)]
 struct Modelled {
     code: String,
@@ -170,62 +162,51 @@ def errors(action):
 
 print(json.dumps({action: list(errors(action)) for action in sys.argv[1:]}))
 ";
-    let actions: BTreeSet<&str> = ROWS
+    let actions: BTreeSet<&str> = ROLES
         .iter()
-        .flat_map(|(_, _, actions)| actions.iter().copied())
+        .flat_map(|(function, _)| actions_of(function).iter().copied())
         .collect();
     let target = functions::target_folder().unwrap();
     let python = python::install(&target, python::BOTOCORE, |_| ())
         .await
         .unwrap();
-    let said = Command::new(python)
-        .args(["-c", ASK_BOTOCORE])
-        .args(actions)
-        .output()
-        .await
-        .unwrap();
-    let complained = String::from_utf8_lossy(&said.stderr);
-    assert!(said.status.success(), "{complained}");
-    serde_json::from_slice(&said.stdout).unwrap()
+    let mut command = Command::new(python);
+    command.args(["-c", ASK_BOTOCORE]).args(actions);
+    let output = command.output().await.unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// What is done to a call, in the words of the table.
+/// The faults of a call, by their names in the table.
 fn faults(action: &str, modelled: &[Modelled]) -> Vec<(String, FaultKind)> {
-    let error = |code: &str, status, message: &str| FaultKind::Error {
-        code: code.to_owned(),
-        message: message.to_owned(),
-        status,
-    };
     let (throttled, denied) = match action {
         "sns:Publish" => ("Throttling", ("AuthorizationError", 403)),
         _ => ("ThrottlingException", ("AccessDeniedException", 400)),
     };
-    let coded = modelled
-        .iter()
-        .map(|modelled| (modelled.code.as_str(), modelled.status))
-        .chain([
-            denied,
-            (throttled, 400),
-            ("SomethingNewException", 400),
-            ("InternalFailure", 500),
-            ("ServiceUnavailable", 503),
-        ]);
+    let is_flink = action.starts_with("kinesisanalytics:");
+    let modelled = modelled.iter().map(|it| (it.code.as_str(), it.status));
+    let errors = modelled.chain([
+        denied,
+        (throttled, 400),
+        ("SomethingNewException", 400),
+        ("InternalFailure", 500),
+        ("ServiceUnavailable", 503),
+    ]);
     let mut all: Vec<(String, FaultKind)> = Vec::new();
-    for (code, status) in coded {
+    for (code, status) in errors {
         let label = format!("`{code}`");
         if all.iter().all(|(other, _)| *other != label) {
             all.push((label, error(code, status, "It was made up.")));
         }
-        // Two codes of the Flink service mean something else with these words.
-        let words = match (action.split(':').next(), code) {
-            (Some("kinesisanalytics"), "InvalidArgumentException") => "does not exist",
-            (Some("kinesisanalytics"), "InvalidApplicationConfigurationException") => {
-                "experiencing downtime"
-            }
+        // Two codes of the Flink service have another meaning with this message.
+        let message = match code {
+            "InvalidArgumentException" if is_flink => "does not exist",
+            "InvalidApplicationConfigurationException" if is_flink => "experiencing downtime",
             _ => continue,
         };
-        let label = format!("`{code}` (\"{words}\")");
-        all.push((label, error(code, status, &format!("orders: {words}"))));
+        let label = format!("`{code}` (\"{message}\")");
+        all.push((label, error(code, status, &format!("orders: {message}"))));
     }
     let others = [
         ("no answer", FaultKind::Delay(Duration::from_hours(1))),
@@ -233,24 +214,23 @@ fn faults(action: &str, modelled: &[Modelled]) -> Vec<(String, FaultKind)> {
         ("connection lost after the effect", FaultKind::DropAfter),
         ("HTML in the place of an answer", FaultKind::NotJson),
     ];
-    let others = others.map(|(label, kind)| (label.to_owned(), kind));
-    all.extend(others);
+    all.extend(others.map(|(label, fault)| (label.to_owned(), fault)));
     all
 }
 
-/// A run, or the event of a run that has failed, and what goes wrong.
+/// One fault at one call of a run, or of the event of a run that has failed.
 #[derive(Clone, Debug)]
 struct Cell {
     function: &'static str,
     role: Role,
-    call: String,
+    call: &'static str,
     fault: String,
     kind: FaultKind,
     times: Times,
 }
 
 impl Cell {
-    /// Whether the application is taking another snapshot when the run begins.
+    /// Whether the application takes another snapshot when the run begins.
     fn is_refused_a_snapshot(&self) -> bool {
         self.function == "create-snapshot"
             && (self.call == "ListApplicationSnapshots" || self.call.contains("refused create"))
@@ -275,10 +255,10 @@ impl Cell {
 struct Socket {
     backend: Arc<Backend>,
     faults: Faults,
-    /// The last invocation that has asked for a snapshot.
+    /// The last invocation that has requested a snapshot.
     creator: Mutex<Option<Arc<Invocation>>>,
-    /// Function and call of what has no row.
-    rowless: Mutex<BTreeSet<String>>,
+    /// The calls without a row.
+    without_row: Mutex<BTreeSet<String>>,
 }
 
 async fn serve(
@@ -289,8 +269,8 @@ async fn serve(
     let target = headers.get("x-amz-target");
     let target = target.map(|target| target.to_str().unwrap());
     let (operation, body) = testkit::replay::read(target, &body);
-    let invocation = lock(&socket.backend.last).clone().unwrap();
-    lock(&socket.backend.invariants).sent(&invocation, &operation, &body);
+    let invocation = lock(&socket.backend.last_invocation).clone().unwrap();
+    lock(&socket.backend.invariants).call_sent(&invocation, &operation, &body);
     let function = invocation.function.as_str();
     let creator = lock(&socket.creator).clone();
     let created = creator.is_some_and(|creator| Arc::ptr_eq(&creator, &invocation));
@@ -298,15 +278,13 @@ async fn serve(
     if operation == "CreateApplicationSnapshot" {
         *lock(&socket.creator) = Some(invocation.clone());
     }
-    let (_, _, actions) = ROWS.iter().find(|row| row.0 == function).unwrap();
-    let mut calls = calls_of(function, actions).into_iter();
-    if !calls.any(|(known, _)| known == call) {
-        lock(&socket.rowless).insert(format!("{function}: {call}"));
+    if calls_of(function).iter().all(|(known, _)| *known != call) {
+        lock(&socket.without_row).insert(format!("{function}: {call}"));
     }
-    let kind = socket.faults.take(Some(function), &call, b"");
+    let fault = socket.faults.take(Some(function), &call, b"");
     let backend = socket.backend.clone();
-    let way = backend.travel(invocation, operation, body, Duration::ZERO, kind);
-    match way.await {
+    let answer = backend.travel(invocation, operation, body, Duration::ZERO, fault);
+    match answer.await {
         Ok(answer) => {
             let mut response = Response::builder().status(answer.status().as_u16());
             for (name, value) in answer.headers() {
@@ -315,12 +293,12 @@ async fn serve(
             let body = answer.body().bytes().unwrap().to_vec();
             response.body(Body::from(body)).unwrap()
         }
-        // The task that serves the connection unwinds, and the socket with it.
+        // A panic ends the task that serves the connection, and so closes the socket.
         Err(_) => std::panic::resume_unwind(Box::new("the connection is lost")),
     }
 }
 
-/// The functions' own configuration with that endpoint, in a hurry to try again.
+/// The functions' configuration, with this endpoint and without long backoffs.
 fn config(endpoint: String, patience: Duration) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(patience);
     SdkConfig::builder()
@@ -339,11 +317,10 @@ fn config(endpoint: String, patience: Duration) -> SdkConfig {
         .build()
 }
 
-/// An application that runs, with five snapshots.
-fn services(cell: &Cell) -> Services {
-    let from: Timestamp = FROM.parse().unwrap();
-    let mut flink = Emulator::new(REGION, ACCOUNT, Lifecycle::default());
-    *flink.behaviour(APPLICATION) = Behaviour {
+/// The backend of a cell: an application with five snapshots.
+fn backend(cell: &Cell) -> Arc<Backend> {
+    let start: Timestamp = START.parse().unwrap();
+    let behaviour = Behaviour {
         lifecycle: Some(Lifecycle {
             snapshot: Duration::from_mins(1),
             ..Lifecycle::default()
@@ -351,56 +328,38 @@ fn services(cell: &Cell) -> Services {
         page_limit: 4,
         ..Behaviour::default()
     };
-    let create = json!({
-        "ApplicationName": APPLICATION, "RuntimeEnvironment": "FLINK-1_20",
-        "ServiceExecutionRole": "arn:aws:iam::123456789012:role/flink",
+    let existing = DELETED.iter().chain(&KEPT).zip((1..10).rev());
+    let existing = existing.map(|(name, age)| {
+        let created_at = start - SignedDuration::from_hours(age);
+        seeded(name, SnapshotStatus::Ready, created_at)
     });
-    let application = json!({ "ApplicationName": APPLICATION });
-    let earlier = from - SignedDuration::from_hours(1);
-    for (operation, request, at) in [
-        ("CreateApplication", &create, earlier),
-        ("StartApplication", &application, earlier),
-        ("DescribeApplication", &application, from),
-    ] {
-        let request = request.to_string();
-        flink.call(operation, request.as_bytes(), at).unwrap();
+    let mut flink = application(start, behaviour, true, existing);
+    if cell.is_refused_a_snapshot() && cell.times == Times::Always {
+        // A seeded snapshot keeps its status.
+        let created_at = start - SignedDuration::from_hours(1);
+        let by_hand = seeded("by-hand", SnapshotStatus::Creating, created_at);
+        flink.seed(APPLICATION, [by_hand]);
     }
-    let seeded = |name: &str, status, age| SeededSnapshot {
-        name: name.to_owned(),
-        status,
-        created_at: Some(from - SignedDuration::from_hours(age)),
-        version_id: 1,
-    };
-    let ages = (1..10).rev();
-    let all = DOOMED.iter().chain(&KEPT).zip(ages);
-    let all = all.map(|(name, age)| seeded(name, SnapshotStatus::Ready, age));
-    flink.seed(APPLICATION, all);
-    if cell.is_refused_a_snapshot() {
-        if cell.times == Times::Always {
-            let endless = seeded("by-hand", SnapshotStatus::Creating, 1);
-            flink.seed(APPLICATION, [endless]);
-        } else {
-            let by_hand = json!({ "ApplicationName": APPLICATION, "SnapshotName": "by-hand" });
-            let (operation, by_hand) = ("CreateApplicationSnapshot", by_hand.to_string());
-            flink.call(operation, by_hand.as_bytes(), from).unwrap();
-        }
-    }
-    Services::new(flink)
-}
-
-/// What becomes of the cell, in the words of the table.
-async fn play(cell: &Cell) -> String {
     let fault_plan = FaultPlan {
         events: Box::new(Vec::new),
         ..FaultPlan::none()
     };
-    let clock = Clock::that_skips(FROM.parse().unwrap());
-    let backend = Backend::new(clock, services(cell), fault_plan);
+    let backend = Backend::new(Clock::skipping(start), flink, fault_plan);
+    if cell.is_refused_a_snapshot() && cell.times != Times::Always {
+        let by_hand = json!({ "SnapshotName": "by-hand" });
+        backend.call("CreateApplicationSnapshot", by_hand).unwrap();
+    }
+    backend
+}
+
+/// The result of a cell, as it is in the table.
+async fn play(cell: &Cell) -> String {
+    let backend = backend(cell);
     let socket = Arc::new(Socket {
         backend: backend.clone(),
         faults: Faults::default(),
         creator: Mutex::default(),
-        rowless: Mutex::default(),
+        without_row: Mutex::default(),
     });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -413,40 +372,36 @@ async fn play(cell: &Cell) -> String {
     };
     let world = World::new(backend.clone(), &config(endpoint, patience));
 
-    let mut input = json!({
-        "application_name": APPLICATION, "retention": { "keep_last": 3 }
-    });
-    if cell.role == Role::OnEvent {
-        input["application_name"] = "not-there".into();
-    }
-    world.begin(RUN, &input);
+    let name = match cell.role {
+        Role::State(_) => APPLICATION,
+        Role::OnEvent => "not-there",
+    };
+    let input = json!({ "application_name": name, "retention": { "keep_last": 3 } });
+    let arn = arn("run");
+    world.begin(&arn, &input);
     if cell.is_refused_a_deletion() {
-        let refused = FaultKind::Error {
-            code: "ResourceInUseException".to_owned(),
-            message: "It is in use.".to_owned(),
-            status: 400,
-        };
+        let refused = error("ResourceInUseException", 400, "It is in use.");
         let refused = cell.fault("DeleteApplicationSnapshot", refused);
         socket.faults.inject(refused);
     }
-    let inject = || {
-        let fault = cell.fault(&cell.call, cell.kind.clone());
-        socket.faults.inject(fault)
-    };
+    let fault = cell.fault(cell.call, cell.kind.clone());
     let (result, fault) = match cell.role {
-        Role::State(place) => {
-            let fault = inject();
-            let event = world.go(RUN).await;
-            let result = match world.status(RUN) {
+        Role::State(state) => {
+            let fault = socket.faults.inject(fault);
+            let event = world.go(&arn).await;
+            let result = match world.status(&arn) {
                 Status::Succeeded(_) => succeeded(&world),
                 Status::Failed(error, cause) => {
-                    let failed = failed(&error, &cause, &input, None);
+                    let failed = failed(&error, &cause, |name| {
+                        let input = RunInput::deserialize(&input).unwrap();
+                        name.command(&arn, Some(&input))
+                    });
                     let announced = lock(&backend.services).published.len();
                     socket.faults.clear(fault);
-                    assert_eq!(world.deliver(RUN, &event.unwrap()).await, None);
+                    assert_eq!(world.deliver(&arn, &event.unwrap()).await, None);
                     let row = row(&world).unwrap();
                     assert_eq!(row["outcome"], "FAILED");
-                    assert_eq!(row["failed_state"], place);
+                    assert_eq!(row["failed_state"], state);
                     assert_eq!(row["error_name"], error);
                     format!("{failed}{}", times_announced(announced))
                 }
@@ -455,19 +410,22 @@ async fn play(cell: &Cell) -> String {
             (result, fault)
         }
         Role::OnEvent => {
-            let event = world.go(RUN).await.unwrap();
-            let fault = inject();
-            let given_up = world.deliver(RUN, &event).await;
-            (handled(&world, given_up, &input), fault)
+            let event = world.go(&arn).await.unwrap();
+            let fault = socket.faults.inject(fault);
+            let failure = world.deliver(&arn, &event).await;
+            (handled(&world, failure), fault)
         }
     };
     assert!(socket.faults.hits(fault) > 0, "there was no such call");
     server.abort();
-    let rowless = lock(&socket.rowless);
-    assert!(rowless.is_empty(), "calls without a row: {rowless:?}");
+    let without_row = lock(&socket.without_row);
+    assert!(
+        without_row.is_empty(),
+        "calls without a row: {without_row:?}"
+    );
     let invariants = lock(&backend.invariants);
     assert_eq!(invariants.violations, [""; 0]);
-    let created: usize = invariants.created.values().sum();
+    let created: usize = invariants.creations.values().sum();
     assert!(created <= 1, "{created} snapshots created");
     result
 }
@@ -487,38 +445,35 @@ fn times_announced(times: usize) -> String {
     }
 }
 
-/// A run that has succeeded: its own snapshot is there, its record says what is deleted and what is not, it was
-/// announced.
+/// The result of a run that has succeeded. Its snapshot exists, its record says what was deleted and what was not, and
+/// it was announced.
 fn succeeded(world: &World) -> String {
     let row = row(world).unwrap();
-    let now = world.backend.now();
-    let mut services = lock(&world.backend.services);
-    let all = list(&mut services, APPLICATION, now);
-    let status = |name: &str| {
-        let snapshot = all.iter().find(|snapshot| snapshot["SnapshotName"] == name);
+    let snapshots = world.backend.snapshots();
+    let status = |wanted: &str| {
+        let snapshot = snapshots.iter().find(|snapshot| name(snapshot) == wanted);
         snapshot.map(|snapshot| snapshot["SnapshotStatus"].as_str().unwrap())
     };
-    let own = format!("custom_{}", row["snapshot_manager_run_id"]);
+    let own = own_name(&row["snapshot_manager_run_id"]);
     assert_eq!(row["new_snapshot_name"], own);
     for name in [own.as_str()].into_iter().chain(KEPT) {
         assert_eq!(status(name), Some("READY"), "{name}");
     }
-    let names = |list: &str| -> Vec<&str> {
-        let entries = row[list].as_array().unwrap().iter();
-        let mut names: Vec<&str> = entries
-            .map(|entry| {
-                assert_ne!(entry["reason"], "");
-                entry["snapshot_name"].as_str().unwrap()
-            })
-            .collect();
+    let listed = |attribute: &str| -> Vec<&str> {
+        let entries = row[attribute].as_array().unwrap().iter();
+        let names = entries.map(|entry| {
+            assert_ne!(entry["reason"], "");
+            entry["snapshot_name"].as_str().unwrap()
+        });
+        let mut names: Vec<&str> = names.collect();
         names.sort_unstable();
         names
     };
-    let (left, deleted): (Vec<&str>, Vec<&str>) = DOOMED
+    let (left, deleted): (Vec<&str>, Vec<&str>) = DELETED
         .iter()
         .partition(|name| status(name) == Some("READY"));
-    assert_eq!(names("snapshots_deleted"), deleted);
-    assert_eq!(names("snapshots_failed_to_be_deleted"), left);
+    assert_eq!(listed("snapshots_deleted"), deleted);
+    assert_eq!(listed("snapshots_failed_to_be_deleted"), left);
     assert_eq!(row["snapshots_deleted_count"], deleted.len());
     assert_eq!(row["snapshots_failed_to_be_deleted_count"], left.len());
     let (outcome, mut result) = match left.len() {
@@ -529,15 +484,10 @@ fn succeeded(world: &World) -> String {
         ),
     };
     assert_eq!(row["outcome"], outcome);
-    let published = services.published.iter();
-    assert!(
-        published
-            .clone()
-            .all(|told| told.record["outcome"] == outcome)
-    );
-    assert_ne!(published.len(), 0);
-    if published.len() > 1 {
-        result += &times_announced(published.len());
+    let announced = announced(world, outcome);
+    assert_ne!(announced, 0);
+    if announced > 1 {
+        result += &times_announced(announced);
     }
     if !row.contains_key("notified") {
         result += ", not marked as announced";
@@ -545,30 +495,29 @@ fn succeeded(world: &World) -> String {
     result
 }
 
-/// An execution, or an event, that was failed on: the error has a documented name, and its message the cure.
-fn failed(error: &str, cause: &str, input: &Value, event: Option<&str>) -> String {
-    let name = ErrorName::ALL
-        .into_iter()
-        .find(|name| name.as_str() == error)
-        .unwrap_or_else(|| panic!("{error} is not documented"));
+/// How often the run was announced, each time with this outcome.
+fn announced(world: &World, outcome: &str) -> usize {
+    let services = lock(&world.backend.services);
+    for message in &services.published {
+        assert_eq!(message.record["outcome"], outcome);
+    }
+    services.published.len()
+}
+
+/// The result of a failed execution or event. The error is documented, and its message has the remedy and the next step.
+fn failed(error: &str, cause: &str, next_step: impl FnOnce(ErrorName) -> String) -> String {
+    let name = documented(error).unwrap_or_else(|| panic!("{error} is not documented"));
     let cause: Value = serde_json::from_str(cause).unwrap();
     let message = cause["errorMessage"].as_str().unwrap();
-    let input = RunInput::deserialize(input).unwrap();
-    let command = name.command(RUN, Some(&input));
-    let way_on = event.unwrap_or(&command);
     assert!(message.contains(name.instructions()), "{message}");
-    assert!(message.contains(way_on), "{message}");
+    assert!(message.contains(&next_step(name)), "{message}");
     format!("`FAILED`: `{name}`")
 }
 
-/// What has become of the event of a run that has failed.
-fn handled(world: &World, given_up: Option<(String, String)>, input: &Value) -> String {
+/// The result of the event of a run that has failed. `failure` is that of the third attempt.
+fn handled(world: &World, failure: Option<Failure>) -> String {
     let row = row(world);
-    let services = lock(&world.backend.services);
-    let announced = services.published.len();
-    for told in &services.published {
-        assert_eq!(told.record["outcome"], "FAILED");
-    }
+    let announced = announced(world, "FAILED");
     let mut result = match &row {
         None => "not recorded".to_owned(),
         Some(row) => {
@@ -576,8 +525,8 @@ fn handled(world: &World, given_up: Option<(String, String)>, input: &Value) -> 
             assert_eq!(row["error_name"], "ApplicationNotFound");
             match row.get("failed_state") {
                 None => "recorded without its state".to_owned(),
-                Some(place) => {
-                    assert_eq!(place, "CreateSnapshot");
+                Some(state) => {
+                    assert_eq!(state, "CreateSnapshot");
                     "recorded".to_owned()
                 }
             }
@@ -587,17 +536,13 @@ fn handled(world: &World, given_up: Option<(String, String)>, input: &Value) -> 
     if announced > 0 && !row.unwrap().contains_key("notified") {
         result += ", not marked as announced";
     }
-    match given_up {
-        None => {
-            assert_ne!(announced, 0);
-            result
-        }
-        Some((error, cause)) => {
-            assert_eq!(lock(&world.backend.undelivered).len(), 1);
-            let failed = failed(&error, &cause, input, Some("replay the event"));
-            format!("{failed}, the event is kept; {result}")
-        }
-    }
+    let Some((error, cause)) = failure else {
+        assert_ne!(announced, 0);
+        return result;
+    };
+    assert_eq!(lock(&world.backend.undelivered).len(), 1);
+    let failed = failed(&error, &cause, |_| "replay the event".to_owned());
+    format!("{failed}, the event is kept; {result}")
 }
 
 const INTRODUCTION: &str = "\
@@ -635,29 +580,27 @@ sockets. If the page differs from what they do, the test fails.
 
 #[test]
 fn every_fault_at_every_call_is_retried_or_named() {
-    assert_eq!(ROWS.map(|row| row.0), functions::FUNCTIONS);
+    let mut functions = ROLES.map(|(function, _)| function).to_vec();
+    functions.dedup();
+    assert_eq!(functions, functions::FUNCTIONS);
     let runtime = Runtime::new().unwrap();
     let modelled = runtime.block_on(modelled());
     let mut cells = Vec::new();
-    for (function, roles, actions) in ROWS {
-        for role in roles {
-            for (call, action) in calls_of(function, actions) {
-                // The last state reads no history.
-                if *role == Role::State("RecordAndNotify") && call == "GetExecutionHistory" {
-                    continue;
-                }
-                for (fault, kind) in faults(action, &modelled[action]) {
-                    for times in [Times::Count(1), Times::Always] {
-                        cells.push(Cell {
-                            function,
-                            role: *role,
-                            call: call.clone(),
-                            fault: fault.clone(),
-                            kind: kind.clone(),
-                            times,
-                        });
-                    }
-                }
+    for (function, role) in ROLES {
+        for (call, action) in calls_of(function) {
+            // The last state reads no history.
+            if role == Role::State("RecordAndNotify") && call == "GetExecutionHistory" {
+                continue;
+            }
+            for (fault, kind) in faults(action, &modelled[action]) {
+                cells.extend([Times::Count(1), Times::Always].map(|times| Cell {
+                    function,
+                    role,
+                    call,
+                    fault: fault.clone(),
+                    kind: kind.clone(),
+                    times,
+                }));
             }
         }
     }
@@ -694,26 +637,24 @@ fn every_fault_at_every_call_is_retried_or_named() {
     .assert_eq(&page(&cells, &results));
 }
 
-/// The results as tables: faults with the same results share a row.
+/// The results as tables. Faults with the same results share a row.
 fn page(cells: &[Cell], results: &[String]) -> String {
     let mut rows: Vec<(Role, &str, &[String], Vec<&str>)> = Vec::new();
     for (cell, results) in cells.chunks(2).zip(results.chunks(2)) {
-        let Cell {
-            role, call, fault, ..
-        } = &cell[0];
+        let (role, call, fault) = (cell[0].role, cell[0].call, cell[0].fault.as_str());
         let same = rows
             .iter_mut()
-            .find(|row| row.0 == *role && row.1 == call && row.2 == results);
+            .find(|row| (row.0, row.1, row.2) == (role, call, results));
         match same {
             Some(row) => row.3.push(fault),
-            None => rows.push((*role, call, results, vec![fault])),
+            None => rows.push((role, call, results, vec![fault])),
         }
     }
     let mut page = INTRODUCTION.to_owned();
-    let mut at_hand = None;
+    let mut last_role = None;
     for (role, call, results, faults) in rows {
-        if at_hand != Some(role) {
-            at_hand = Some(role);
+        if last_role != Some(role) {
+            last_role = Some(role);
             let title = match role {
                 Role::State(state) => state,
                 Role::OnEvent => "RecordAndNotify, on the event of a run that has failed",

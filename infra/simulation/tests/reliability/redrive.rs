@@ -1,59 +1,56 @@
-//! Every state is failed with every error that it can fail with; the cause is cleared; what the message says is
-//! done. A redrive then comes to the same end as a run that nothing has happened to.
+//! Every state fails with every error that it can fail with. Then the cause is cleared, and the remedy in the message
+//! is followed. A redrive comes to the same end as a run without a failure.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use contract::{ErrorName, NextStep, RunInput};
 use engine::faults::FaultKind;
 use engine::functions::FUNCTIONS;
-use engine::msf::{Behaviour, Emulator, Lifecycle, SeededSnapshot, SnapshotStatus};
+use engine::msf::{Behaviour, Lifecycle, SnapshotStatus};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
-use stack::{ACCOUNT, REGION};
 
 use simulation::backend::{Backend, lock};
-use simulation::clock::Clock;
-use simulation::executions::Status;
-use simulation::fault_plan::{Delivery, FaultPlan};
-use simulation::invariants::list;
+use simulation::clock::{Clock, in_virtual_time};
+use simulation::course::enable_snapshots;
+use simulation::executions::{Status, arn};
+use simulation::fault_plan::{Delivery, FaultPlan, error};
 use simulation::lambda::{CONFIG, errors_of};
-use simulation::services::{Services, plain};
-use simulation::state_machine::{DEFINITION, of_aws};
+use simulation::services::{APPLICATION, application, own_name, plain, seeded};
+use simulation::state_machine::{DEFINITION, aws_errors};
 use simulation::world::World;
 
-const APPLICATION: &str = "orders";
+const NOT_FOUND: &str = "ResourceNotFoundException";
 
-/// What is in the way.
+/// Why a state fails.
 #[derive(Clone, Debug)]
 enum Cause {
     /// Calls of this operation are answered with this code and status.
     Code(&'static str, &'static str, u16),
     /// Invocations fail with this error.
     Invocation(String),
-    /// The application is created with snapshots turned off.
+    /// The application is created with snapshots disabled.
     SnapshotsDisabled,
-    /// A snapshot takes two hours; the run waits for a minute.
+    /// A snapshot takes two hours. The run waits for a minute.
     SlowSnapshot,
     SnapshotsFail,
     FullQuota,
-    /// The run's input has a field too many.
+    /// The run's input has an unknown field.
     BadInput,
-    /// The payload names a time zone that today's code does not know.
+    /// The payload has a time zone that the code does not know.
     ForgottenTimeZone,
-    /// The row is another execution's.
+    /// Another execution has written the row.
     ForeignRow,
     /// `TABLE_NAME` is not set.
     NoEnvironment,
-    /// The machine ends it with this status before the state is entered.
+    /// The execution ends with this status when it is about to enter the state.
     Before(Status),
-    /// The same, while the state is under way.
+    /// The execution ends with this status in the state.
     During(Status),
 }
 
-/// What makes that function fail with that error, each way for itself.
+/// Each way in which the function's error can come about.
 fn causes(function: &str, error: ErrorName) -> Vec<Cause> {
     let operations: &[&'static str] = match function {
         "create-snapshot" => &[
@@ -71,6 +68,7 @@ fn causes(function: &str, error: ErrorName) -> Vec<Cause> {
             .map(|operation| Cause::Code(operation, code, status))
             .collect()
     };
+    let not_found = |operation| vec![Cause::Code(operation, NOT_FOUND, 400)];
     match error {
         ErrorName::ApplicationBusy => codes("ResourceInUseException", 400),
         ErrorName::Throttled => codes("ThrottlingException", 400),
@@ -79,137 +77,121 @@ fn causes(function: &str, error: ErrorName) -> Vec<Cause> {
         ErrorName::Unexpected => codes("SomethingNewException", 400),
         ErrorName::InvalidInput if function == "create-snapshot" => vec![Cause::BadInput],
         ErrorName::InvalidInput => vec![Cause::ForgottenTimeZone],
-        ErrorName::ApplicationNotFound => {
-            let code = "ResourceNotFoundException";
-            vec![Cause::Code("DescribeApplication", code, 400)]
-        }
+        ErrorName::ApplicationNotFound => not_found("DescribeApplication"),
         ErrorName::SnapshotsDisabled => vec![Cause::SnapshotsDisabled],
         ErrorName::SnapshotLimitExceeded => vec![Cause::FullQuota],
         ErrorName::SnapshotFailed => vec![Cause::SnapshotsFail],
         ErrorName::SnapshotTimedOut => vec![Cause::SlowSnapshot],
-        ErrorName::SnapshotNotFound => {
-            let code = "ResourceNotFoundException";
-            vec![Cause::Code("DescribeApplicationSnapshot", code, 400)]
-        }
-        ErrorName::TableNotFound => {
-            vec![Cause::Code("UpdateItem", "ResourceNotFoundException", 400)]
-        }
+        ErrorName::SnapshotNotFound => not_found("DescribeApplicationSnapshot"),
+        ErrorName::TableNotFound => not_found("UpdateItem"),
         ErrorName::TopicNotFound => vec![Cause::Code("Publish", "NotFound", 404)],
         ErrorName::RecordConflict => vec![Cause::ForeignRow],
         ErrorName::Misconfigured => vec![Cause::NoEnvironment],
     }
 }
 
+/// Every Task with each error of this kind, and each cause of it.
+fn failures(cure: NextStep) -> Vec<(&'static str, ErrorName, Cause)> {
+    let mut all = Vec::new();
+    for (state, function) in tasks() {
+        for error in errors_of(&function).iter().copied() {
+            if error.next_step() == cure {
+                let causes = causes(&function, error).into_iter();
+                all.extend(causes.map(|cause| (state, error, cause)));
+            }
+        }
+    }
+    all
+}
+
 /// Snapshots and their statuses, the record, and the last notification.
 type End = (Vec<String>, Map<String, Value>, Value);
 
-/// One run of an application with four snapshots, of which two go.
+/// One run of an application with four snapshots, of which two are to be deleted.
 struct Scene {
     world: World,
     arn: String,
-    cause: Option<Cause>,
-    state: String,
-    /// Whether calls or invocations are in the way.
-    on: Arc<AtomicBool>,
+    state: &'static str,
+    cause: Cause,
 }
 
 impl Scene {
-    /// A scene with `cause` in the way of the state.
-    fn new(at: &str, cause: Option<Cause>) -> Self {
-        let from: Timestamp = "2026-11-22T20:02:27.949Z".parse().unwrap();
-        let on = Arc::new(AtomicBool::new(true));
-        let function = function_of(at).unwrap_or_default();
-        let mut fault_plan = fault_plan(&function, cause.clone(), on.clone());
-        if at == "WaitBeforePruning" {
-            // What is deleted is listed for a while.
-            fault_plan.listing_lag = Box::new(|| Duration::from_secs(2));
+    fn new(state: &'static str, cause: &Cause) -> Self {
+        let now: Timestamp = "2026-11-22T20:02:27.949Z".parse().unwrap();
+        let old = (1..=4).rev().map(|days| {
+            let created_at = now - SignedDuration::from_hours(24 * days);
+            let name = own_name(&created_at.as_millisecond().into());
+            seeded(&name, SnapshotStatus::Ready, created_at)
+        });
+        let enabled = !matches!(cause, Cause::SnapshotsDisabled);
+        let flink = application(now, behaviour(Some(cause)), enabled, old);
+        let plan = fault_plan(state, Some(cause));
+        let world = World::without_sockets(Backend::new(Clock::of_runtime(now), flink, plan));
+        if let Cause::NoEnvironment = cause {
+            let missing = "The function's environment: TABLE_NAME is not set.";
+            *lock(&world.config) = Err(missing.to_owned());
         }
-        let services = Services::new(application(from, cause.as_ref()));
-        let backend = Backend::new(Clock::of_the_runtime(from), services, fault_plan);
-        let world = World::without_sockets(backend);
-        match &cause {
-            Some(Cause::NoEnvironment) => {
-                *lock(&world.config) =
-                    Err("The function's environment: TABLE_NAME is not set.".to_owned());
-            }
-            Some(Cause::Before(status)) => {
-                *lock(&world.halt) = Some((at.to_owned(), status.clone()));
-            }
-            _ => {}
+        if let Cause::Before(status) = cause {
+            *lock(&world.halt) = Some((state.to_owned(), status.clone()));
         }
         Self {
             world,
             arn: arn("run"),
-            cause,
-            state: at.to_owned(),
-            on,
+            state,
+            cause: cause.clone(),
         }
     }
 
-    /// The cause is gone.
+    /// Clears the cause.
     async fn clear(&self) {
-        self.on.store(false, Ordering::SeqCst);
-        *lock(&self.world.halt) = None;
         let backend = &self.world.backend;
-        match &self.cause {
-            Some(Cause::SnapshotsDisabled) => {
-                let update = json!({
-                    "ApplicationName": APPLICATION, "CurrentApplicationVersionId": 1,
-                    "ApplicationConfigurationUpdate": {
-                        "ApplicationSnapshotConfigurationUpdate": { "SnapshotsEnabledUpdate": true }
-                    },
-                });
-                backend.call("UpdateApplication", &update).unwrap();
-            }
-            Some(Cause::SlowSnapshot | Cause::SnapshotsFail | Cause::FullQuota) => {
-                *lock(&backend.services).flink.behaviour(APPLICATION) = behaviour();
-            }
-            Some(Cause::NoEnvironment) => {
-                *lock(&self.world.config) = Ok(CONFIG.clone());
-            }
-            _ => {}
+        *lock(&backend.fault_plan) = fault_plan(self.state, None);
+        *lock(&backend.services).flink.behaviour(APPLICATION) = behaviour(None);
+        *lock(&self.world.config) = Ok(CONFIG.clone());
+        *lock(&self.world.halt) = None;
+        if let Cause::SnapshotsDisabled = self.cause {
+            enable_snapshots(backend, true).unwrap();
         }
-        // An update, or a slow snapshot, has its end.
+        // An update, or a slow snapshot, ends.
         tokio::time::sleep(Duration::from_hours(3)).await;
     }
 
     async fn run(&self) {
+        let (world, arn) = (&self.world, &self.arn);
         let mut input = input();
         match self.cause {
-            Some(Cause::BadInput) => input["keep_last"] = 3.into(),
-            Some(Cause::SlowSnapshot) => input["ready_timeout_seconds"] = 60.into(),
+            Cause::BadInput => input["keep_last"] = 3.into(),
+            Cause::SlowSnapshot => input["ready_timeout_seconds"] = 60.into(),
             _ => {}
         }
-        self.world.begin(&self.arn, &input);
+        world.begin(arn, &input);
         match &self.cause {
-            Some(Cause::ForgottenTimeZone) => {
-                // Such a payload comes from a release that did know it.
-                let halted = ("PruneSnapshots".to_owned(), Status::Aborted);
-                *lock(&self.world.halt) = Some(halted);
-                self.world.go(&self.arn).await;
-                *lock(&self.world.halt) = None;
-                self.world.with(&self.arn, |execution| {
-                    let mut payload = execution.follower.data().clone();
-                    payload["run"]["input"]["retention"]["timezone"] = "Mars/Base".into();
-                    execution.follower.set_data(payload);
+            Cause::ForgottenTimeZone => {
+                // A release that knows the time zone has passed on the payload.
+                *lock(&world.halt) = Some(("PruneSnapshots".to_owned(), Status::Aborted));
+                world.go(arn).await;
+                *lock(&world.halt) = None;
+                world.with(arn, |execution| {
+                    let policy = &mut execution.follower.data["run"]["input"]["retention"];
+                    policy["timezone"] = "Mars/Base".into();
                 });
-                self.world.redrive(&self.arn);
+                world.redrive(arn);
             }
-            Some(Cause::ForeignRow) => {
-                let started = self.world.with(&self.arn, |execution| execution.started);
+            Cause::ForeignRow => {
+                let started = world.with(arn, |execution| execution.started);
                 let key = (APPLICATION.to_owned(), started.as_millisecond());
                 let row = json!({
                     "app_name": { "S": APPLICATION },
                     "execution_arn": { "S": "arn:of:another" }, "finished_at": { "N": "0" },
                 });
                 let row = row.as_object().unwrap().clone();
-                lock(&self.world.backend.services).table.insert(key, row);
+                lock(&world.backend.services).table.insert(key, row);
             }
-            Some(Cause::During(status)) => {
-                let (world, arn) = (self.world.clone(), self.arn.clone());
-                let (held, status) = (self.state.clone(), status.clone());
+            Cause::During(status) => {
+                let (world, arn) = (world.clone(), arn.clone());
+                let (state, status) = (self.state, status.clone());
                 tokio::spawn(async move {
-                    while world.with(&arn, |e| e.follower.state() != held) {
+                    while world.with(&arn, |execution| execution.follower.state != state) {
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
                     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -218,30 +200,29 @@ impl Scene {
             }
             _ => {}
         }
-        self.world.go(&self.arn).await;
-        // The event is told, and what was cut off has ended.
+        self.finish(arn).await;
+    }
+
+    /// Brings an execution to its end, and waits until its event is handled and every invocation has ended.
+    async fn finish(&self, arn: &str) {
+        self.world.go(arn).await;
         tokio::time::sleep(Duration::from_hours(1)).await;
     }
 
-    /// What the service, the table and the subscribers have in the end; times and ids of messages aside.
+    /// What the service, the table and the subscribers have in the end, without times and message ids.
     fn end(&self, arn: &str) -> End {
         let backend = &self.world.backend;
-        let now = backend.now();
-        let mut services = lock(&backend.services);
-        let all = list(&mut services, APPLICATION, now);
-        let mut snapshots: Vec<String> = all
+        let snapshots = backend.snapshots();
+        let mut snapshots: Vec<String> = snapshots
             .iter()
             .map(|s| format!("{} {}", s["SnapshotName"], s["SnapshotStatus"]))
             .collect();
         snapshots.sort();
-        let rows = services.table.values().map(plain);
-        let mut rows: Vec<_> = rows.filter(|row| row["execution_arn"] == arn).collect();
-        assert_eq!(rows.len(), 1, "{rows:?}");
         let timeless = |mut row: Map<String, Value>| {
             for varies in ["finished_at", "snapshot_seconds", "notified", "expires_at"] {
                 row.remove(varies);
             }
-            // A snapshot that was begun later is dated later.
+            // A snapshot that was begun later has a later timestamp.
             let created_at = row.remove("new_snapshot_create_time");
             let newest = row.remove("newest_ready_snapshot_create_time");
             assert!(
@@ -250,109 +231,85 @@ impl Scene {
             );
             row
         };
-        let about = services.published.iter().rev();
-        let mut about = about.filter(|published| published.record["execution_arn"] == arn);
-        let last = about.next().unwrap();
-        let told = timeless(last.record.as_object().unwrap().clone());
-        (
-            snapshots,
-            timeless(rows.remove(0)),
-            json!([last.subject, told]),
-        )
+        let services = lock(&backend.services);
+        let rows = services.table.values().map(plain);
+        let mut rows: Vec<_> = rows.filter(|row| row["execution_arn"] == arn).collect();
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        let mut published = services.published.iter();
+        let last = published.rfind(|message| message.record["execution_arn"] == arn);
+        let last = last.unwrap();
+        let record = timeless(last.record.as_object().unwrap().clone());
+        let notification = json!([last.subject, record]);
+        (snapshots, timeless(rows.remove(0)), notification)
     }
-}
-
-fn arn(name: &str) -> String {
-    format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:snapshot-manager:{name}")
 }
 
 fn input() -> Value {
     json!({ "application_name": APPLICATION, "retention": { "keep_last": 3 } })
 }
 
-fn behaviour() -> Behaviour {
-    Behaviour {
+fn behaviour(cause: Option<&Cause>) -> Behaviour {
+    let snapshot = match cause {
+        Some(Cause::SlowSnapshot) => Duration::from_hours(2),
+        _ => Duration::from_secs(20),
+    };
+    let mut behaviour = Behaviour {
         lifecycle: Some(Lifecycle {
-            snapshot: Duration::from_secs(20),
+            snapshot,
             ..Lifecycle::default()
         }),
-        ..Behaviour::default()
-    }
-}
-
-fn application(now: Timestamp, cause: Option<&Cause>) -> Emulator {
-    let mut flink = Emulator::new(REGION, ACCOUNT, Lifecycle::default());
-    let behaviour = Behaviour {
         snapshots_fail: matches!(cause, Some(Cause::SnapshotsFail)),
-        snapshot_quota: if matches!(cause, Some(Cause::FullQuota)) {
-            4
-        } else {
-            1_000
-        },
-        ..behaviour()
+        ..Behaviour::default()
     };
-    *flink.behaviour(APPLICATION) = behaviour;
-    if let Some(Cause::SlowSnapshot) = cause {
-        let lifecycle = flink.behaviour(APPLICATION).lifecycle.as_mut().unwrap();
-        lifecycle.snapshot = Duration::from_hours(2);
+    if let Some(Cause::FullQuota) = cause {
+        behaviour.snapshot_quota = 4;
     }
-    let enabled = !matches!(cause, Some(Cause::SnapshotsDisabled));
-    let create = json!({
-        "ApplicationName": APPLICATION, "RuntimeEnvironment": "FLINK-1_20",
-        "ServiceExecutionRole": "arn:aws:iam::123456789012:role/flink",
-        "ApplicationConfiguration": {
-            "ApplicationSnapshotConfiguration": { "SnapshotsEnabled": enabled }
-        },
-    });
-    let earlier = now - SignedDuration::from_hours(1);
-    let start = json!({ "ApplicationName": APPLICATION });
-    for (operation, body) in [("CreateApplication", create), ("StartApplication", start)] {
-        flink
-            .call(operation, body.to_string().as_bytes(), earlier)
-            .unwrap();
-    }
-    let old = (1..=4).rev().map(|days| {
-        let created_at = now - SignedDuration::from_hours(24 * days);
-        SeededSnapshot {
-            name: format!("custom_{}", created_at.as_millisecond()),
-            status: SnapshotStatus::Ready,
-            created_at: Some(created_at),
-            version_id: 1,
-        }
-    });
-    flink.seed(APPLICATION, old);
-    flink
+    behaviour
 }
 
-fn fault_plan(function: &str, cause: Option<Cause>, on: Arc<AtomicBool>) -> FaultPlan {
-    let (calling, invoked) = (function.to_owned(), function.to_owned());
-    let (cause, of_invocation, still) = (cause.clone(), cause, on.clone());
-    FaultPlan {
-        call: Box::new(move |invocation, called| {
-            let hit = on.load(Ordering::SeqCst) && invocation.function == calling;
-            let kind = match &cause {
-                Some(Cause::Code(operation, code, status)) if hit && *operation == called => {
-                    Some(FaultKind::Error {
-                        code: (*code).to_owned(),
-                        message: "said the service".to_owned(),
-                        status: *status,
-                    })
-                }
-                Some(Cause::During(_)) if hit => Some(FaultKind::DropBefore),
-                _ => None,
-            };
-            (Duration::from_millis(20), kind)
-        }),
-        delivery: Box::new(move |function| match &of_invocation {
-            Some(Cause::Invocation(name))
-                if still.load(Ordering::SeqCst) && function == invoked =>
-            {
-                Delivery::Refused(name.clone())
-            }
-            _ => Delivery::Once,
-        }),
-        ..FaultPlan::none()
+fn fault_plan(state: &str, cause: Option<&Cause>) -> FaultPlan {
+    let mut plan = FaultPlan::none();
+    if state == "WaitBeforePruning" {
+        // What was deleted is still listed, so that there is something to wait for.
+        plan.listing_lag = Box::new(|| Duration::from_secs(2));
     }
+    let function = function_of(state).unwrap_or_default();
+    match cause.cloned() {
+        Some(Cause::Invocation(name)) => {
+            plan.delivery = Box::new(move |invoked| {
+                if invoked == function {
+                    Delivery::Refused(name.clone())
+                } else {
+                    Delivery::Once
+                }
+            });
+        }
+        Some(cause @ (Cause::Code(..) | Cause::During(_))) => {
+            plan.call = Box::new(move |invocation, called| {
+                let fault = match cause {
+                    _ if invocation.function != function => None,
+                    Cause::Code(operation, code, status) => {
+                        (operation == called).then(|| error(code, status, "said the service"))
+                    }
+                    _ => Some(FaultKind::DropBefore),
+                };
+                (Duration::from_millis(20), fault)
+            });
+        }
+        _ => {}
+    }
+    plan
+}
+
+/// All states of the definition.
+fn states() -> impl Iterator<Item = &'static str> {
+    let states = DEFINITION["States"].as_object().unwrap();
+    states.keys().map(String::as_str)
+}
+
+/// The Tasks, with their functions.
+fn tasks() -> impl Iterator<Item = (&'static str, String)> {
+    states().filter_map(|state| Some((state, function_of(state)?)))
 }
 
 /// The function of a Task.
@@ -362,108 +319,78 @@ fn function_of(state: &str) -> Option<String> {
     Some(function.to_owned())
 }
 
-/// All states of the definition.
-fn states() -> Vec<String> {
-    let states = DEFINITION["States"].as_object().unwrap();
-    states.keys().cloned().collect()
-}
-
-fn in_virtual_time<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-        .block_on(test)
-}
-
-/// A failed run and what its message says.
-async fn failed(state: &str, cause: &Cause) -> (Scene, Status) {
-    let scene = Scene::new(state, Some(cause.clone()));
+/// A run that has failed in this state, and its status.
+async fn failed(state: &'static str, cause: &Cause) -> (Scene, Status) {
+    let scene = Scene::new(state, cause);
     scene.run().await;
     let status = scene.world.status(&scene.arn);
-    let at = scene
-        .world
-        .with(&scene.arn, |e| e.follower.state().to_owned());
-    assert_eq!(at, state, "{cause:?}: {status:?}");
+    scene.world.with(&scene.arn, |execution| {
+        assert_eq!(execution.follower.state, state, "{cause:?}: {status:?}");
+    });
     (scene, status)
 }
 
-/// A run that has failed with that error, and its message, which has the cure.
-async fn failed_as(state: &str, error: ErrorName, cause: &Cause) -> (Scene, String) {
+/// A run that has failed with this error, and its message, which has the remedy.
+async fn failed_with(state: &'static str, error: ErrorName, cause: &Cause) -> (Scene, String) {
     let (scene, status) = failed(state, cause).await;
-    let Status::Failed(name, told) = status else {
+    let Status::Failed(name, details) = status else {
         panic!("{cause:?}: {status:?}");
     };
     assert_eq!(name, error.as_str(), "{state} {cause:?}");
-    let told: Value = serde_json::from_str(&told).unwrap();
-    let message = told["errorMessage"].as_str().unwrap();
+    let details: Value = serde_json::from_str(&details).unwrap();
+    let message = details["errorMessage"].as_str().unwrap();
     assert!(message.contains(error.instructions()), "{message}");
     (scene, message.to_owned())
 }
 
-/// The end of a run that the same cause was cleared for before it began.
-async fn undisturbed(state: &str, cause: &Cause) -> End {
-    let scene = Scene::new(state, Some(cause.clone()));
+/// The end of a run whose cause of failure was cleared before it began.
+async fn undisturbed(state: &'static str, cause: &Cause) -> End {
+    let scene = Scene::new(state, cause);
     scene.clear().await;
     scene.world.begin(&scene.arn, &input());
-    scene.world.go(&scene.arn).await;
-    tokio::time::sleep(Duration::from_hours(1)).await;
-    assert!(
-        matches!(scene.world.status(&scene.arn), Status::Succeeded(_)),
-        "{cause:?}"
-    );
+    scene.finish(&scene.arn).await;
+    let status = scene.world.status(&scene.arn);
+    assert!(matches!(status, Status::Succeeded(_)), "{cause:?}");
     scene.end(&scene.arn)
 }
 
-/// Redrives a run whose cause is cleared, and holds its end to that of an undisturbed one, names aside that
-/// have its start in them.
+/// Clears the cause, redrives the run, and compares its end with that of an undisturbed run, except for names that
+/// contain its start.
 async fn assert_redriven(scene: &Scene, cause: &Cause) {
     scene.clear().await;
     scene.world.redrive(&scene.arn);
-    scene.world.go(&scene.arn).await;
-    tokio::time::sleep(Duration::from_hours(1)).await;
-    let status = scene.world.status(&scene.arn);
+    scene.finish(&scene.arn).await;
+    let (state, status) = (scene.state, scene.world.status(&scene.arn));
     assert!(
         matches!(status, Status::Succeeded(_)),
         "{cause:?}: {status:?}"
     );
-    let undisturbed = undisturbed(&scene.state, cause).await;
+    let undisturbed = undisturbed(state, cause).await;
     let end = scene.end(&scene.arn);
-    assert_eq!(end.1["redrive_count"], 1, "{} {cause:?}", scene.state);
-    let text = |(snapshots, row, told): &End| {
+    assert_eq!(end.1["redrive_count"], 1, "{state} {cause:?}");
+    let text = |(snapshots, row, notification): &End| {
         let id = row["snapshot_manager_run_id"].to_string();
-        let text = format!("{snapshots:#?}\n{row:#?}\n{told:#}").replace(&id, "RUN_ID");
+        let text = format!("{snapshots:#?}\n{row:#?}\n{notification:#}").replace(&id, "RUN_ID");
         let lines = text.lines().filter(|line| !line.contains("redrive_count"));
         lines.collect::<Vec<_>>().join("\n")
     };
-    assert_eq!(text(&end), text(&undisturbed), "{} {cause:?}", scene.state);
+    assert_eq!(text(&end), text(&undisturbed), "{state} {cause:?}");
     assert_eq!(lock(&scene.world.backend.invariants).violations, [""; 0]);
 }
 
 #[test]
 fn whatever_a_redrive_cures_is_cured_in_every_state_and_leaves_no_trace() {
     in_virtual_time(async {
-        for state in states() {
-            let Some(function) = function_of(&state) else {
-                continue;
-            };
-            for error in errors_of(&function) {
-                if error.next_step() != NextStep::Redrive {
-                    continue;
-                }
-                for cause in causes(&function, *error) {
-                    let (scene, message) = failed_as(&state, *error, &cause).await;
-                    assert!(
-                        message.ends_with(&error.command(&scene.arn, None)),
-                        "{message}"
-                    );
-                    assert_redriven(&scene, &cause).await;
-                }
-            }
-            for name in of_aws(&state) {
+        for (state, error, cause) in failures(NextStep::Redrive) {
+            let (scene, message) = failed_with(state, error, &cause).await;
+            let command = error.command(&scene.arn, None);
+            assert!(message.ends_with(&command), "{message}");
+            assert_redriven(&scene, &cause).await;
+        }
+        for (state, _) in tasks() {
+            for name in aws_errors(state) {
                 let cause = Cause::Invocation(name.clone());
-                let (scene, status) = failed(&state, &cause).await;
+                let (scene, status) = failed(state, &cause).await;
                 assert!(matches!(status, Status::Failed(error, _) if error == name));
                 assert_redriven(&scene, &cause).await;
             }
@@ -475,12 +402,12 @@ fn whatever_a_redrive_cures_is_cured_in_every_state_and_leaves_no_trace() {
 fn an_execution_that_was_stopped_or_took_too_long_is_redriven_from_any_state() {
     in_virtual_time(async {
         for state in states() {
-            let takes_time = DEFINITION["States"][&state]["Type"] != "Choice";
+            let takes_time = DEFINITION["States"][state]["Type"] != "Choice";
             for ended in [Status::Aborted, Status::TimedOut] {
                 let mut causes = vec![Cause::Before(ended.clone())];
                 causes.extend(takes_time.then(|| Cause::During(ended.clone())));
                 for cause in causes {
-                    let (scene, status) = failed(&state, &cause).await;
+                    let (scene, status) = failed(state, &cause).await;
                     assert_eq!(status, ended, "{state} {cause:?}");
                     assert_redriven(&scene, &cause).await;
                 }
@@ -492,38 +419,36 @@ fn an_execution_that_was_stopped_or_took_too_long_is_redriven_from_any_state() {
 #[test]
 fn what_a_redrive_does_not_cure_the_messages_command_does() {
     in_virtual_time(async {
-        for state in states() {
-            let Some(function) = function_of(&state) else {
-                continue;
-            };
-            for error in errors_of(&function) {
-                if error.next_step() != NextStep::NewExecution {
-                    continue;
-                }
-                for cause in causes(&function, *error) {
-                    let (scene, message) = failed_as(&state, *error, &cause).await;
-                    let given: Option<RunInput> = serde_json::from_value(input()).ok();
-                    let command = error.command(&scene.arn, given.as_ref());
-                    assert!(message.ends_with(&command), "{message}\n{command}");
+        for (state, error, cause) in failures(NextStep::NewExecution) {
+            let (scene, message) = failed_with(state, error, &cause).await;
+            let given: Option<RunInput> = serde_json::from_value(input()).ok();
+            let command = error.command(&scene.arn, given.as_ref());
+            assert!(message.ends_with(&command), "{message}\n{command}");
 
-                    // A full quota is made room in; other causes are cleared first.
-                    if !matches!(cause, Cause::FullQuota) {
-                        scene.clear().await;
-                    }
-                    let (_, asked) = command.split_once("--input '").unwrap();
-                    let asked = asked.strip_suffix('\'').unwrap();
-                    let asked = serde_json::from_str(asked).unwrap_or_else(|_| input());
-                    let new = arn("new");
-                    scene.world.begin(&new, &asked);
-                    scene.world.go(&new).await;
-                    tokio::time::sleep(Duration::from_hours(1)).await;
-                    let (_, row, told) = scene.end(&new);
-                    assert_eq!(row["outcome"], "SUCCEEDED", "{state} {cause:?}");
-                    assert_eq!(told[0], "orders: SUCCEEDED");
-                    assert_eq!(row["snapshots_ready"], 3, "{state} {cause:?}");
-                    assert_eq!(lock(&scene.world.backend.invariants).violations, [""; 0]);
-                }
+            // A full quota is cleared by the executions themselves: a plan, then a PRUNE that acknowledges its number.
+            if !matches!(cause, Cause::FullQuota) {
+                scene.clear().await;
             }
+            let (_, asked) = command.split_once("--input '").unwrap();
+            let asked = asked.strip_suffix('\'').unwrap();
+            let mut asked: Value = serde_json::from_str(asked).unwrap_or_else(|_| input());
+            let mut new = arn("new");
+            scene.world.begin(&new, &asked);
+            scene.finish(&new).await;
+            if matches!(cause, Cause::FullQuota) {
+                let (_, row, _) = scene.end(&new);
+                assert_eq!(row["outcome"], "PLANNED");
+                asked["mode"] = "PRUNE".into();
+                asked["retention"]["max_deletions_per_run"] = row["deletions_planned"].clone();
+                new = arn("prune");
+                scene.world.begin(&new, &asked);
+                scene.finish(&new).await;
+            }
+            let (_, row, notification) = scene.end(&new);
+            assert_eq!(row["outcome"], "SUCCEEDED", "{state} {cause:?}");
+            assert_eq!(notification[0], "orders: SUCCEEDED");
+            assert_eq!(row["snapshots_ready"], 3, "{state} {cause:?}");
+            assert_eq!(lock(&scene.world.backend.invariants).violations, [""; 0]);
         }
     });
 }
