@@ -57,16 +57,16 @@ pub enum Profile {
 
 /// Builds the functions. Cargo shows its own progress on stderr.
 pub async fn build(profile: Profile) -> Result<Vec<Built>> {
-    let mut build = cargo();
-    build.args(["build", "--locked", "--manifest-path", WORKSPACE]);
+    let mut command = cargo();
+    command.args(["build", "--locked", "--manifest-path", WORKSPACE]);
     match profile {
-        Profile::Dev => build.args(FUNCTIONS.iter().flat_map(|name| ["--bin", name])),
+        Profile::Dev => command.args(FUNCTIONS.iter().flat_map(|name| ["--bin", name])),
         Profile::Release => {
-            build.arg("--release");
-            build.args(FUNCTIONS.iter().flat_map(|name| ["--package", name]))
+            command.arg("--release");
+            command.args(FUNCTIONS.iter().flat_map(|name| ["--package", name]))
         }
     };
-    let output = build
+    let output = command
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

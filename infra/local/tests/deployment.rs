@@ -24,7 +24,7 @@ const DEFINITION_0_1_0: &str =
 /// The same deployment of another stack, with another value of one parameter.
 fn with(work: &Work, stack: &str, parameter: &str, value: &str) -> Work {
     let mut work = work.clone();
-    work.stack = stack.to_owned();
+    stack.clone_into(&mut work.stack);
     let (parameter, value) = (parameter.to_owned(), value.to_owned());
     work.parameters.insert(parameter, value);
     work

@@ -6,7 +6,7 @@
 //!   it: `promise_broken_by_plan` lists what they must not show.
 //! - A deletion does not do what was wrong in every state since its plan: `promise_broken_in_truth`.
 //! - The brake holds over the whole run.
-//! - No run waits for an application that is ROLLED_BACK.
+//! - No run waits for an application that is `ROLLED_BACK`.
 //!
 //! [`judge`](crate::judge) has the promises that hold when the runs have ended.
 

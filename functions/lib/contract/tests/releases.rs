@@ -34,7 +34,7 @@ fn payloads() -> Vec<Payload> {
     let events = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../resources/events");
     let (releases, samples): (Vec<PathBuf>, Vec<PathBuf>) =
         entries(&events).into_iter().partition(|path| path.is_dir());
-    let released = releases.iter().flat_map(|release| entries(release));
+    let of_releases = releases.iter().flat_map(|release| entries(release));
     let read = |path: PathBuf| {
         let below = path.strip_prefix(&events).unwrap();
         let name = below.file_name().unwrap().to_str().unwrap();
@@ -51,7 +51,7 @@ fn payloads() -> Vec<Payload> {
             value,
         }
     };
-    samples.into_iter().chain(released).map(read).collect()
+    samples.into_iter().chain(of_releases).map(read).collect()
 }
 
 /// What is in the directory, by name.

@@ -44,9 +44,12 @@ struct Exchange {
     answer: Answer,
 }
 
+/// From an operation and its request to the answer.
+type AnswerFunction = dyn FnMut(&str, &Value) -> Answer + Send;
+
 enum Script {
     Exchanges(VecDeque<Exchange>),
-    Function(Box<dyn FnMut(&str, &Value) -> Answer + Send>),
+    Function(Box<AnswerFunction>),
 }
 
 struct State {

@@ -40,16 +40,16 @@ async fn a_failure_is_recorded_as_far_as_it_is_known() {
         (error, "(unknown)", Some("error_name")),
         (cause, "(unknown)", Some("error_message")),
     ] {
-        let case = details.to_string();
+        let given = details.to_string();
         // The history says only that the execution ended.
         let history = [ended(0, "Failed", json!({}))];
         let run = invoke(event("FAILED", details), announced_after(&history)).await;
         let row = run.row();
-        assert_eq!(row["app_name"], application, "{case}");
+        assert_eq!(row["app_name"], application, "{given}");
         let mut expected: Vec<&str> = KNOWN.into_iter().chain(more).collect();
         expected.sort_unstable();
-        assert_eq!(names(&row), expected, "{case}");
-        assert_eq!(run.published_record(), row, "{case}");
+        assert_eq!(names(&row), expected, "{given}");
+        assert_eq!(run.published_record(), row, "{given}");
     }
 }
 
