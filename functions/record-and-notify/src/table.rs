@@ -68,13 +68,19 @@ pub(crate) async fn write(
 /// What is later does not depend on a clock. An execution ends once after each redrive, so the redrive count
 /// orders its ends. Within one redrive, the event of Step Functions is later than what the last state wrote,
 /// because a state can still write after its execution was stopped. Where a redrive count is not known, as in
-/// the rows and executions of release 0.1.0, the times are compared.
+/// the rows and executions of release 0.1.0, the times are compared. But an event whose redrive count neither it
+/// nor the history tells does not overwrite a row that has one: its attempt fails, and the event is not lost.
 fn unless_later(
     mut update: UpdateItemFluentBuilder,
     record: &AuditRecord,
 ) -> UpdateItemFluentBuilder {
     let not_later = if record.redrive_count.is_none() {
-        "finished_at <= :finished_at".to_owned()
+        let by_time = "finished_at <= :finished_at";
+        if record.outcome.is_failed_execution() {
+            format!("attribute_not_exists(redrive_count) AND {by_time}")
+        } else {
+            by_time.to_owned()
+        }
     } else {
         let same_redrive = if record.outcome.is_failed_execution() {
             "redrive_count = :redrive_count"

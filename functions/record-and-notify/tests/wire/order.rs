@@ -14,7 +14,9 @@ use crate::invocation::{
     announced, announced_after, answers_to, condition_failed, config, handle, invoke, invoke_with,
     marked, notified, published,
 };
-use crate::requests::{BY_THE_CLOCK, EVENT_MAY_WRITE, STATE_MAY_WRITE, condition};
+use crate::requests::{
+    BY_THE_CLOCK, EVENT_MAY_WRITE, STATE_MAY_WRITE, UNCOUNTED_MAY_WRITE, condition,
+};
 
 /// The row of this execution after this end, with these marks.
 fn row_after(outcome: &str, finished_at: i64, marks: Value) -> Value {
@@ -34,7 +36,7 @@ async fn the_redrive_count_and_the_writer_decide_what_is_later() {
         (redriven_state(3, &skipped()), Some("3"), STATE_MAY_WRITE),
         (redriven_event(0), Some("0"), EVENT_MAY_WRITE),
         (redriven_event(2), Some("2"), EVENT_MAY_WRITE),
-        (uncounted_event(), None, BY_THE_CLOCK),
+        (uncounted_event(), None, UNCOUNTED_MAY_WRITE),
     ] {
         let answers = answers_to(&input, announced());
         let run = invoke(input, answers).await;

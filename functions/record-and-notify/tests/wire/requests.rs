@@ -24,6 +24,9 @@ pub(crate) const EVENT_MAY_WRITE: &str = "redrive_count < :redrive_count \
      OR (attribute_not_exists(redrive_count) AND finished_at <= :finished_at)";
 /// If the redrive count is unknown, the clock decides.
 pub(crate) const BY_THE_CLOCK: &str = "finished_at <= :finished_at";
+/// Of an event whose redrive count nobody tells.
+pub(crate) const UNCOUNTED_MAY_WRITE: &str =
+    "attribute_not_exists(redrive_count) AND finished_at <= :finished_at";
 
 pub(crate) fn condition(may_write: &str) -> String {
     format!("attribute_not_exists(app_name) OR (execution_arn = :execution_arn AND ({may_write}))")
