@@ -68,8 +68,9 @@ pub(crate) async fn write(
 /// What is later does not depend on a clock. An execution ends once after each redrive, so the redrive count
 /// orders its ends. Within one redrive, the event of Step Functions is later than what the last state wrote,
 /// because a state can still write after its execution was stopped. Where a redrive count is not known, as in
-/// the rows and executions of release 0.1.0, the times are compared. But an event whose redrive count neither it
-/// nor the history tells does not overwrite a row that has one: its attempt fails, and the event is not lost.
+/// the rows and executions of release 0.1.0, the times are compared. An event of unknown redrive count never
+/// overwrites a row that has a count. Its count is unknown because the history could not be read, which fails the
+/// attempt, so Lambda keeps the event.
 fn unless_later(
     mut update: UpdateItemFluentBuilder,
     record: &AuditRecord,

@@ -1,5 +1,5 @@
-//! The promises that hold at every call. They are written without the functions' code, from what the services and the
-//! executions show.
+//! The promises that hold at every call. They use no code of the functions but `is_managed`, and judge by what the
+//! services and the executions show.
 //!
 //! - A run creates only its own snapshot.
 //! - A deletion is planned at most a minute before. The listing of the plan and the last look at the application allow
