@@ -2,7 +2,6 @@
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::config::retry::RetryConfig;
-use aws_sdk_kinesisanalyticsv2::operation::RequestId;
 use aws_sdk_kinesisanalyticsv2::types::{ApplicationDetail, SnapshotDetails, SnapshotStatus};
 use contract::{
     CreateSnapshotInput, CreateSnapshotOutput, ErrorName, Mode, Run, RunInput, RunSnapshot,
@@ -10,7 +9,7 @@ use contract::{
 };
 use flink::Lookup;
 use jiff::Timestamp;
-use step::{CallError, CallErrorKind, StepError};
+use step::{CallError, StepError};
 
 use crate::application::{Readiness, readiness};
 use crate::error;
@@ -143,14 +142,7 @@ async fn create(flink: &Client, run: &Run, snapshot_name: &str) -> Result<(), Ca
         .send()
         .await
         .map_err(|error| CallError::of("CreateApplicationSnapshot", &error))?;
-    // The response is empty, so the SDK accepts any page, for example one from a proxy.
-    if response.request_id().is_none() {
-        return Err(CallError {
-            kind: CallErrorKind::Lost,
-            message: "CreateApplicationSnapshot: the response is not from the service".to_owned(),
-        });
-    }
-    Ok(())
+    flink::check_origin("CreateApplicationSnapshot", &response)
 }
 
 /// The name of a snapshot that is CREATING, if there is one.

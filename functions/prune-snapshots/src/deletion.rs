@@ -124,11 +124,13 @@ async fn delete(flink: &Client, application: &str, doomed: &DoomedSnapshot) -> F
         .config_override(Config::builder().retry_config(RetryConfig::disabled()))
         .send()
         .await;
-    let Err(error) = response else {
+    let response = response
+        .map_err(|error| CallError::of("DeleteApplicationSnapshot", &error))
+        .and_then(|response| flink::check_origin("DeleteApplicationSnapshot", &response));
+    let Err(call_error) = response else {
         tracing::info!(deleted = name, reason = doomed.reason, "snapshot deleted");
         return Fate::Accepted;
     };
-    let call_error = CallError::of("DeleteApplicationSnapshot", &error);
     tracing::warn!(not_deleted = name, error = %call_error.message, "deletion failed");
     if flink::is_not_found(&call_error) {
         return Fate::Accepted;
@@ -139,7 +141,7 @@ async fn delete(flink: &Client, application: &str, doomed: &DoomedSnapshot) -> F
         return Fate::Throttled(error);
     }
     // The service refuses to delete a snapshot whose deletion an earlier attempt has started.
-    match presence(flink, application, name).await {
+    match presence(flink, application, doomed).await {
         Ok(Presence::Gone | Presence::Deleting) => Fate::Accepted,
         Ok(_) if error_name.is_retryable() => Fate::Unconfirmed(error),
         Ok(_) => Fate::Refused(error),

@@ -1,12 +1,13 @@
 //! Whether each snapshot of a batch still exists after its deletion, by the listing or by name.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::types::SnapshotStatus;
 use contract::DoomedSnapshot;
 use flink::Lookup;
 use futures::StreamExt;
+use jiff::{SignedDuration, Timestamp};
 use retention::{Snapshot, Status};
 use step::StepError;
 
@@ -14,6 +15,10 @@ use crate::deletion::Fate;
 
 /// How many lookups by name run concurrently.
 const CONCURRENT_LOOKUPS: usize = 8;
+
+/// A snapshot that was created later than another of the same name, by more than this, is a different one.
+/// Two responses may round the time of one snapshot differently.
+const MAX_ROUNDING: SignedDuration = SignedDuration::from_secs(1);
 
 /// A snapshot of a batch after its deletion.
 #[derive(Debug)]
@@ -66,6 +71,9 @@ pub(crate) enum Presence {
 
 /// Checks each snapshot of the batch in the listing, and by name where the listing is not conclusive.
 /// `fates` are in the order of the batch.
+///
+/// A snapshot that has the name but was created later is another one: the redrive of an earlier run takes its
+/// snapshot again if it has been deleted.
 pub(crate) async fn check(
     flink: &Client,
     application: &str,
@@ -73,79 +81,76 @@ pub(crate) async fn check(
     fates: Vec<Fate>,
     listing: &[Snapshot],
 ) -> Vec<Sighting> {
-    let listed: HashMap<&str, &Status> = listing
+    let by_name: HashMap<&str, &Snapshot> = listing
         .iter()
-        .map(|snapshot| (snapshot.name.as_str(), &snapshot.status))
+        .map(|snapshot| (snapshot.name.as_str(), snapshot))
         .collect();
-    let to_look_up: BTreeSet<String> = batch
-        .iter()
-        .zip(&fates)
-        .filter(|(doomed, fate)| {
-            let status = listed.get(doomed.snapshot_name.as_str());
-            let is_deleting = status.is_some_and(|status| **status == Status::Deleting);
-            !is_deleting && needs_lookup(fate, status.is_some(), doomed.tried)
-        })
-        .map(|(doomed, _)| doomed.snapshot_name.clone())
-        .collect();
-    let by_name = look_up_all(flink, application, to_look_up).await;
-    batch
+    let checks: Vec<_> = batch
         .into_iter()
         .zip(fates)
         .map(|(snapshot, fate)| {
-            let name = snapshot.snapshot_name.as_str();
-            let seen = Seen::of(listed.get(name).copied(), by_name.get(name).copied());
-            Sighting {
-                snapshot,
-                fate,
-                seen,
+            let listed = by_name.get(snapshot.snapshot_name.as_str());
+            let listed = listed.filter(|listed| !is_another(&snapshot, listed.created_at));
+            let status = listed.map(|listed| &listed.status);
+            async move {
+                let by_name = if needs_lookup(&fate, status, snapshot.tried) {
+                    let presence = presence(flink, application, &snapshot).await;
+                    // The error is in the log.
+                    Some(presence.unwrap_or(Presence::Unknown))
+                } else {
+                    None
+                };
+                let seen = Seen::of(status, by_name);
+                Sighting {
+                    snapshot,
+                    fate,
+                    seen,
+                }
             }
         })
-        .collect()
-}
-
-/// Whether the listing is not conclusive. After an accepted deletion, a snapshot that is not listed is gone,
-/// and one that is still listed after the second attempt is looked up. After any other fate, a snapshot that
-/// is not listed is looked up.
-fn needs_lookup(fate: &Fate, is_listed: bool, is_second_attempt: bool) -> bool {
-    match fate {
-        Fate::Accepted => is_listed && is_second_attempt,
-        _ => !is_listed,
-    }
-}
-
-async fn look_up_all(
-    flink: &Client,
-    application: &str,
-    names: BTreeSet<String>,
-) -> HashMap<String, Presence> {
-    let lookups: Vec<_> = names
-        .into_iter()
-        .map(|name| look_up(flink, application, name))
         .collect();
-    futures::stream::iter(lookups)
+    futures::stream::iter(checks)
         .buffered(CONCURRENT_LOOKUPS)
         .collect()
         .await
 }
 
-async fn look_up(flink: &Client, application: &str, name: String) -> (String, Presence) {
-    let presence = presence(flink, application, &name).await;
-    // The error is in the log.
-    (name, presence.unwrap_or(Presence::Unknown))
+/// Whether the listing is not conclusive. After an accepted deletion, a snapshot that is not listed is gone,
+/// and one that is still listed after the second attempt is looked up. After any other fate, a snapshot that
+/// is not listed is looked up.
+fn needs_lookup(fate: &Fate, listed: Option<&Status>, is_second_attempt: bool) -> bool {
+    match (fate, listed) {
+        (_, Some(Status::Deleting)) => false,
+        (Fate::Accepted, listed) => listed.is_some() && is_second_attempt,
+        (_, listed) => listed.is_none(),
+    }
 }
 
 /// Looks the snapshot up by name.
 pub(crate) async fn presence(
     flink: &Client,
     application: &str,
-    snapshot_name: &str,
+    doomed: &DoomedSnapshot,
 ) -> Result<Presence, StepError> {
-    let lookup = flink::describe_snapshot(flink, application, snapshot_name).await?;
-    Ok(match lookup {
-        Lookup::NotFound(_) => Presence::Gone,
-        Lookup::Found(details) if details.snapshot_status == SnapshotStatus::Deleting => {
-            Presence::Deleting
-        }
-        Lookup::Found(_) => Presence::Exists,
+    let lookup = flink::describe_snapshot(flink, application, &doomed.snapshot_name).await?;
+    let Lookup::Found(details) = lookup else {
+        return Ok(Presence::Gone);
+    };
+    let created_at = details.snapshot_creation_timestamp.as_ref();
+    Ok(if is_another(doomed, created_at.and_then(step::timestamp)) {
+        Presence::Gone
+    } else if details.snapshot_status == SnapshotStatus::Deleting {
+        Presence::Deleting
+    } else {
+        Presence::Exists
     })
+}
+
+/// Whether the snapshot that has the name now, and was created at this time, is not the one that was to be
+/// deleted.
+fn is_another(doomed: &DoomedSnapshot, created_at: Option<Timestamp>) -> bool {
+    let doomed_at: Option<Timestamp> = doomed.created_at.parse().ok();
+    doomed_at
+        .zip(created_at)
+        .is_some_and(|(doomed_at, created_at)| created_at.duration_since(doomed_at) > MAX_ROUNDING)
 }

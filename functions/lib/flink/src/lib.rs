@@ -1,15 +1,17 @@
 //! Calls of Managed Flink that several functions make, and what its errors mean.
 //!
 //! - [`describe_application`] and [`describe_snapshot`]: one call each.
+//! - [`check_origin`]: whether a response without content is from the service.
 //! - [`error_name`], [`is_not_found`] and [`step_error`]: what the errors of this service mean.
 //!
 //! Invariant: a response about something else is an error. The SDK fills in missing fields, so a page from a proxy
 //! would otherwise pass for a response of the service.
 
 use aws_sdk_kinesisanalyticsv2::Client;
+use aws_sdk_kinesisanalyticsv2::operation::RequestId;
 use aws_sdk_kinesisanalyticsv2::types::{ApplicationDetail, SnapshotDetails};
 use contract::ErrorName;
-use step::{CallError, StepError};
+use step::{CallError, CallErrorKind, StepError};
 
 /// What `DescribeApplicationSnapshot` says about a snapshot.
 #[derive(Clone, Debug)]
@@ -75,6 +77,21 @@ pub async fn describe_snapshot(
     }
 }
 
+/// Checks that a response without content is from the service, which gives each response a request id. The SDK
+/// reads nothing of such a response, so it accepts any page.
+///
+/// # Errors
+/// Returns an error of the kind [`CallErrorKind::Lost`], since the service may have carried out the call.
+pub fn check_origin(operation: &str, response: &impl RequestId) -> Result<(), CallError> {
+    if response.request_id().is_some() {
+        return Ok(());
+    }
+    Err(CallError {
+        kind: CallErrorKind::Lost,
+        message: format!("{operation}: the response is not from the service"),
+    })
+}
+
 /// The name of an error of this service. Some of its codes mean that the application is busy.
 #[must_use]
 pub fn error_name(error: &CallError) -> ErrorName {
@@ -115,8 +132,6 @@ pub fn step_error(error: CallError, not_found: ErrorName) -> StepError {
 
 #[cfg(test)]
 mod tests {
-    use step::CallErrorKind;
-
     use super::*;
 
     fn error(code: &str, message: &str) -> CallError {

@@ -5,8 +5,9 @@ use serde_json::json;
 use testkit::replay::Answer::{self, Error};
 
 use crate::support::{
-    application, batch_names, delete, deleted, deleting, describe, doomed, found, gone, name, next,
-    of_the_first_definition, prune, ready, refused, result, running, throttled,
+    application, batch_names, created, delete, deleted, deleting, describe, doomed, found, gone,
+    listed, name, next, of_the_first_definition, prune, ready, refused, result, running, snapshot,
+    throttled,
 };
 
 #[tokio::test]
@@ -88,7 +89,6 @@ async fn a_describe_call_that_is_throttled_after_a_refusal_fails_no_deletion() {
 async fn an_accepted_deletion_that_is_still_listed_is_tried_once_more_after_a_wait() {
     for answer in [
         Answer::Ok(json!({})),
-        Answer::Text("<html>A proxy was here.</html>".to_owned()),
         Error(400, "ResourceNotFoundException", "no"),
     ] {
         let exchanges = || [running(), delete(3, answer.clone()), ready([0, 3])];
@@ -125,6 +125,58 @@ async fn an_accepted_deletion_that_is_still_listed_is_tried_once_more_after_a_wa
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_page_of_a_proxy_is_no_accepted_deletion() {
+    let page = Answer::Text("<html>A proxy was here.</html>".to_owned());
+    for (by_name, expected) in [
+        // The snapshot still exists, although no page of the listing has it.
+        (found(3, "READY"), (Wait, 0, 0)),
+        (found(3, "DELETING"), (Done, 1, 0)),
+        (gone(3), (Done, 1, 0)),
+    ] {
+        let deletion = [running(), delete(3, page.clone()), by_name.clone()];
+        let is_accepted = expected.1 == 1;
+        let again = (!is_accepted).then_some(by_name);
+        let exchanges = deletion.into_iter().chain([ready([0])]).chain(again);
+        assert_eq!(result(&prune(deleting(&[3]), exchanges).await), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_newer_snapshot_of_the_same_name_is_not_the_one_that_was_deleted() {
+    // The redrive of an earlier run took its snapshot again.
+    let newer = |seconds: u32| {
+        let mut newer = snapshot(3, "READY");
+        newer["SnapshotCreationTimestamp"] =
+            (created(3).as_f64().unwrap() + f64::from(seconds)).into();
+        newer
+    };
+    let described = |seconds| {
+        let details = json!({ "SnapshotDetails": newer(seconds) });
+        describe(3, Answer::Ok(details))
+    };
+    let with_newer = |seconds| listed([snapshot(0, "READY"), newer(seconds)]);
+
+    let again = [running(), deleted(3), with_newer(3_600)];
+    let output = prune(deleting(&[3]), again).await;
+    assert_eq!(result(&output), (Done, 1, 0));
+
+    // Of an old plan, so nothing is deleted.
+    let mut old = deleting(&[3]);
+    old["planned_at"] = "2026-11-22T05:00:00Z".into();
+    for (seconds, deleted_count) in [(3_600, 1), (1, 0)] {
+        let by_name = (deleted_count == 1).then(|| described(seconds));
+        let exchanges = [running(), with_newer(seconds)].into_iter().chain(by_name);
+        let output = prune(old.clone(), exchanges).await;
+        assert_eq!(output.progress.deleted_count, deleted_count);
+    }
+
+    // Refused, because the timestamp is not that of the newer one.
+    let exchanges = [running(), refused(3), described(3_600), with_newer(3_600)];
+    let output = prune(deleting(&[3]), exchanges).await;
+    assert_eq!(result(&output), (Done, 1, 0));
 }
 
 #[tokio::test]
