@@ -99,7 +99,7 @@ fn a_function_that_hangs_in_any_of_its_calls_is_killed_by_lambda_and_called_agai
         for function in FUNCTIONS {
             // Less than the SDK's 10 s for an attempt: the function is not to give up by itself.
             let path = format!("{}/configuration", engine.deployed_name(function).unwrap());
-            lambda(&engine, Method::PUT, &path, &json!({ "Timeout": 4 })).await;
+            lambda(&engine, Method::PUT, &path, &json!({ "Timeout": 9 })).await;
         }
         engine
     });
