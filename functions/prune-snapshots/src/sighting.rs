@@ -137,13 +137,15 @@ pub(crate) async fn presence(
         return Ok(Presence::Gone);
     };
     let created_at = details.snapshot_creation_timestamp.as_ref();
-    Ok(if is_another(doomed, created_at.and_then(step::timestamp)) {
-        Presence::Gone
-    } else if details.snapshot_status == SnapshotStatus::Deleting {
-        Presence::Deleting
-    } else {
-        Presence::Exists
-    })
+    Ok(
+        if is_another(doomed, created_at.and_then(step::timestamp)) {
+            Presence::Gone
+        } else if details.snapshot_status == SnapshotStatus::Deleting {
+            Presence::Deleting
+        } else {
+            Presence::Exists
+        },
+    )
 }
 
 /// Whether the snapshot that has the name now, and was created at this time, is not the one that was to be

@@ -331,7 +331,10 @@ fn a_snapshot_of_an_encrypted_application_needs_each_right_on_its_key() {
         }
         // The key of another application, and the key used by another service.
         for (from, to) in [
-            ("analytics:arn\":\"arn:aws:", "analytics:arn\":\"arn:aws-cn:"),
+            (
+                "analytics:arn\":\"arn:aws:",
+                "analytics:arn\":\"arn:aws-cn:",
+            ),
             ("kinesisanalytics.eu", "s3.eu"),
         ] {
             let policies = json!(role.policies).to_string();
