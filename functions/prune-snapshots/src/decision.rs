@@ -131,7 +131,7 @@ fn can_still_wait(since: Option<&str>, now: Timestamp) -> bool {
 }
 
 /// Why the plan is not carried out, if it is not. If the plan wants nothing, the only possible reason is
-/// that the run's own snapshot is missing.
+/// that something is wrong with the run's own snapshot.
 fn hold(
     application: &Application,
     run: &Run,
@@ -144,8 +144,8 @@ fn hold(
         return (wanted > 0).then(|| gate::policy_gate(run).or_else(brake))?;
     }
     let own_snapshot_gate = match standing {
-        Standing::Missing(hold) | Standing::NotListedYet(hold) => return Some(hold),
-        Standing::LeftToLaterRun(hold) | Standing::WithoutCreationTime(hold) => Some(hold),
+        Standing::Unusable(hold) | Standing::NotListedYet(hold) => return Some(hold),
+        Standing::LeftToLaterRun(hold) => Some(hold),
         Standing::Newest => None,
     };
     if wanted == 0 {

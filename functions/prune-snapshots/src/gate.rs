@@ -28,10 +28,9 @@ pub(crate) enum Standing {
     LeftToLaterRun(Hold),
     /// It is READY, but the listing does not show that yet.
     NotListedYet(Hold),
-    /// It is READY, but the listing has no creation time to compare with.
-    WithoutCreationTime(Hold),
-    /// It is not READY or does not exist. A problem even if the plan wants nothing.
-    Missing(Hold),
+    /// It is not READY, does not exist, or is listed without a creation time. A problem even if the plan wants
+    /// nothing.
+    Unusable(Hold),
 }
 
 /// Why the application's state allows no deletion now, if that is so.
@@ -97,20 +96,20 @@ pub(crate) fn standing(
     }
     match (listed, &own.described) {
         (Some(_), _) if created_at.is_some() => Standing::Newest,
-        (Some(_), _) => Standing::WithoutCreationTime(not_ready(format!(
+        (Some(_), _) => Standing::Unusable(not_ready(format!(
             "This run's snapshot {name} is listed without a creation time, so it cannot be compared \
-             with the others. The next run prunes."
+             with the others. The next run prunes if its own snapshot has one."
         ))),
         (None, Some(DescribedStatus::Ready)) => Standing::NotListedYet(not_ready(format!(
             "This run's snapshot {name} is READY, but the listing does not show it. The next run \
              prunes."
         ))),
-        (None, Some(DescribedStatus::NotReady(status))) => Standing::Missing(not_ready(format!(
+        (None, Some(DescribedStatus::NotReady(status))) => Standing::Unusable(not_ready(format!(
             "This run's snapshot {name} was READY and now is {status}: somebody, or another program, \
              deleted it. Find out who deletes snapshots (CloudTrail has DeleteApplicationSnapshot). \
              The next run prunes."
         ))),
-        (None, None) => Standing::Missing(not_ready(format!(
+        (None, None) => Standing::Unusable(not_ready(format!(
             "This run's snapshot {name} is not READY in the listing. The next run prunes."
         ))),
     }
@@ -130,7 +129,7 @@ fn left_to_later_run(later: &str) -> Standing {
     })
 }
 
-/// The name of a READY snapshot that a later run took, no earlier than `created_at`.
+/// The name of a READY snapshot that a later run took, after `created_at` and not in the future.
 fn later_run<'a>(
     run: &Run,
     created_at: Timestamp,
@@ -142,7 +141,7 @@ fn later_run<'a>(
             && managed_run_id(&snapshot.name).is_some_and(|id| id > run.run_id)
             && snapshot
                 .created_at
-                .is_some_and(|at| at >= created_at && at.duration_since(now) < MAX_CLOCK_SKEW)
+                .is_some_and(|at| at > created_at && at.duration_since(now) < MAX_CLOCK_SKEW)
     };
     let later = listing.iter().find(is_later);
     later.map(|snapshot| snapshot.name.as_str())

@@ -17,6 +17,7 @@ use crate::own_snapshot::{self, DescribedStatus};
 use crate::payload::{to_count, truncate_verdicts};
 use crate::progress::count;
 use crate::sighting;
+use crate::warnings;
 
 /// Runs one pass: deletes the batch of the input, lists what is left, counts, and plans the next batch. The
 /// first pass has no batch, so it only plans.
@@ -68,6 +69,10 @@ pub async fn handle(
         Next::CheckAgain => (check_again(&run), tally.take_unsettled(), None),
         Next::Done => (Pruning::Done, Vec::new(), None),
     };
+    let warnings = match pruning {
+        Pruning::Continue | Pruning::Wait => Vec::new(),
+        Pruning::Done => warnings::lost_snapshots(&listing, &application, &run.input.retention),
+    };
     let mut progress = tally.into_progress(&next_batch);
     let is_listing_behind = own.is_some_and(|own| own.described == Some(DescribedStatus::Ready));
     progress.waiting_since = (pruning == Pruning::Wait && is_listing_behind)
@@ -101,6 +106,7 @@ pub async fn handle(
             Pruning::Continue | Pruning::Wait => Vec::new(),
             Pruning::Done => truncate_verdicts(decision.verdicts),
         },
+        warnings,
     })
 }
 

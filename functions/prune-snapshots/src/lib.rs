@@ -20,6 +20,7 @@ mod own_snapshot;
 mod payload;
 mod progress;
 mod sighting;
+mod warnings;
 
 use contract::ErrorName;
 

@@ -19,8 +19,11 @@ const MAX_LISTED_VERDICTS: usize = 200;
 /// a dozen reasons each would otherwise fill it.
 const MAX_VERDICTS_BYTES: usize = 100_000;
 
-/// The longest reason of a failed deletion, in bytes of JSON.
-const MAX_REASON_BYTES: usize = 300;
+/// The most warnings that the payload and the record list.
+pub(crate) const MAX_LISTED_WARNINGS: usize = 20;
+
+/// The longest warning, or reason of a failed deletion, in bytes of JSON.
+const MAX_SENTENCE_BYTES: usize = 300;
 
 /// The beginning of a fact, as one line.
 pub(crate) fn truncate_reason(fact: &str) -> String {
@@ -30,7 +33,7 @@ pub(crate) fn truncate_reason(fact: &str) -> String {
             '"' | '\\' => 2,
             other => other.len_utf8(),
         };
-        bytes <= MAX_REASON_BYTES
+        bytes <= MAX_SENTENCE_BYTES
     };
     single_line(fact).chars().take_while(fits).collect()
 }

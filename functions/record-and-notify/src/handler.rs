@@ -1,4 +1,4 @@
-//! The path from the input through the calls to the output: write, publish, mark.
+//! The path from the input through the calls to the output: write, announce, mark.
 
 use contract::{
     AuditRecord, ExecutionStatusChange, NotifyOn, RecordAndNotifyInput, RecordAndNotifyOutput,
@@ -11,11 +11,11 @@ use step::StepError;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::failure::{FailureDetails, failure_details};
-use crate::row::Reported;
+use crate::row::Mark;
 use crate::table::{self, Written};
 use crate::{error, metrics, record, topic};
 
-/// Writes the audit record of a run, publishes it, and marks it as published, in this order.
+/// Writes the audit record of a run, announces it, and marks it as announced, in this order.
 ///
 /// `input` is a [`RecordAndNotifyInput`] from the state machine, a bare [`RunSummary`] from the definition of
 /// release 0.1.0, or an [`ExecutionStatusChange`] from the EventBridge rule. `print` gets the line of metrics.
@@ -60,19 +60,18 @@ pub async fn handle(
 
     let written = table::write(&clients.dynamodb, &config.table_name, &record).await?;
     let (recorded, message_id) = match written {
-        Written::Now(reported) => {
+        Written::Now(mark) => {
             let message_id =
-                publish_and_mark(clients, config, &record, reported, notify_on, print).await?;
+                announce_and_mark(clients, config, &record, mark, notify_on, print).await?;
             (Recorded::Written, message_id)
         }
         Written::Superseded(later) => {
-            // The invocation that wrote the later record may have ended before it published it.
+            // The invocation that wrote the later record may have ended before it announced it.
             if let Some(later) = later
-                && later.reported == Reported::NotYet
+                && matches!(later.mark, Mark::FailureAnnounced | Mark::Absent)
             {
-                let record = &later.record;
-                publish_and_mark(clients, config, record, Reported::NotYet, notify_on, print)
-                    .await?;
+                let table::LaterRecord { record, mark } = *later;
+                announce_and_mark(clients, config, &record, mark, notify_on, print).await?;
             }
             (Recorded::Superseded, None)
         }
@@ -129,30 +128,34 @@ async fn failed_execution(sfn: &aws_sdk_sfn::Client, input: &Value) -> Result<En
     })
 }
 
-/// Publishes the record if the run is one to announce, prints its metrics, and marks it, unless its row says
-/// that this is done. Returns the message id of the notification.
-async fn publish_and_mark(
+/// Announces the record if the run is one to announce, prints its metrics, and marks it, unless `mark` says
+/// that this is done. Returns the message id of the announcement.
+async fn announce_and_mark(
     clients: &Clients,
     config: &Config,
     record: &AuditRecord,
-    reported: Reported,
+    mark: Mark,
     notify_on: NotifyOn,
     print: impl Fn(&str),
 ) -> Result<Option<String>, StepError> {
-    let is_silent = notify_on == NotifyOn::Problems && !record.outcome.is_problem();
-    let message_id = match reported {
-        Reported::Published(message_id) => return Ok(Some(message_id)),
-        Reported::Measured if is_silent => return Ok(None),
+    // Who heard of a failure also hears that it is over.
+    let is_silent = notify_on == NotifyOn::Problems
+        && !record.outcome.is_problem()
+        && record.warnings.is_empty()
+        && mark != Mark::FailureAnnounced;
+    let message_id = match mark {
+        Mark::Announced(message_id) => return Ok(Some(message_id)),
+        Mark::Printed if is_silent => return Ok(None),
         _ if is_silent => None,
-        _ => Some(topic::publish(&clients.sns, &config.topic_arn, record).await?),
+        _ => Some(topic::announce(&clients.sns, &config.topic_arn, record).await?),
     };
-    // Before the mark, because a marked record is not reported again: its metrics would be lost.
+    // Before the mark, because nothing is printed for a marked record: its metrics would be lost.
     print(&metrics::embedded(record).to_string());
     let table_name = &config.table_name;
     let marked = table::mark(&clients.dynamodb, table_name, record, message_id.as_deref()).await;
     // An error here would repeat the step, and with it the notification.
     if let Err(error) = marked {
-        tracing::error!(error = error.fact, "reported, but the record is not marked");
+        tracing::error!(error = error.fact, "the record is not marked");
     }
     Ok(message_id)
 }

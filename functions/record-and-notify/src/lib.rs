@@ -1,4 +1,5 @@
-//! Writes the audit record of a run, then publishes it, then marks it as published.
+//! Writes the audit record of a run, then announces it, then marks it as announced. A record is *announced* when
+//! the topic has accepted its message.
 //!
 //! As the last state of the state machine, the function gets what the run has done. As the target of the
 //! rule on "Step Functions Execution Status Change", it gets the event of an execution that failed, timed
@@ -7,7 +8,7 @@
 //! A record is written only if the row is new, or if it belongs to the same execution and is not later. So a
 //! late or duplicate event overwrites nothing, and is not announced.
 //!
-//! The [`metrics`] of each run go to the log, even if its input asks for no notification.
+//! The [`metrics`] of each run are *printed* to the log, even if its input asks for no announcement.
 //!
 //! # Errors
 //! Returns one of [`ERRORS`].

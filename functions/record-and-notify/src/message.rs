@@ -12,6 +12,9 @@ const MAX_SUBJECT: usize = 99;
 /// One text message.
 const MAX_SMS: usize = 140;
 
+/// A shortened subject has at least this much of the application's name.
+const SHORTEST_NAME: usize = 20;
+
 /// The most failed deletions that an e-mail lists.
 const MAX_LISTED_FAILED: usize = 10;
 
@@ -24,28 +27,38 @@ pub(crate) struct Message {
 }
 
 pub(crate) fn message(record: &AuditRecord) -> Message {
-    let headline = headline(record);
     Message {
-        subject: truncate(&headline, MAX_SUBJECT),
+        subject: headline(record, MAX_SUBJECT),
         body: json!({
             "default": json!(record).to_string(),
-            "email": email(record, &headline),
-            "sms": truncate(&headline, MAX_SMS),
+            "email": email(record, &headline(record, usize::MAX)),
+            "sms": headline(record, MAX_SMS),
         })
         .to_string(),
     }
 }
 
-/// The application, the outcome, and where it failed.
-fn headline(record: &AuditRecord) -> String {
-    let mut headline = format!("{}: {}", record.app_name, record.outcome.as_str());
+/// The application, the outcome, where it failed, and whether it has warnings, in at most `max_length` characters.
+/// If they are too long, the application's name is shortened first, and never the outcome.
+fn headline(record: &AuditRecord, max_length: usize) -> String {
+    let mut end = format!(": {}", record.outcome.as_str());
     if let Some(state) = &record.failed_state {
-        let _ = write!(headline, " at {state}");
+        let _ = write!(end, " at {state}");
     }
     if let Some(error) = &record.error_name {
-        let _ = write!(headline, " with {error}");
+        let _ = write!(end, " with {error}");
     }
-    headline
+    match record.warnings.len() {
+        0 => (),
+        1 => end += ", 1 warning",
+        count => {
+            let _ = write!(end, ", {count} warnings");
+        }
+    }
+    let name_length = record.app_name.chars().count();
+    let end = truncate(&end, max_length - name_length.min(SHORTEST_NAME));
+    let name = truncate(&record.app_name, max_length - end.chars().count());
+    name + &end
 }
 
 fn truncate(text: &str, max_length: usize) -> String {
@@ -62,12 +75,13 @@ fn email(record: &AuditRecord, headline: &str) -> String {
     let labelled = |label: &str, text: Option<&String>| Some(vec![format!("{label}: {}", text?)]);
     let held_back = record.held_back.as_ref().map(|held| &held.message);
     let console_link = console_link(&record.execution_arn);
-    let paragraphs: [Option<Vec<String>>; 9] = [
+    let paragraphs: [Option<Vec<String>>; 10] = [
         Some(vec![headline.to_owned()]),
         labelled("Skipped", record.skip_reason.as_ref()),
         snapshot(record).map(|line| vec![line]),
         deletions(record),
         labelled("Held back", held_back),
+        warnings(record),
         labelled("Cause", record.error_message.as_ref()),
         remedy(record).map(|line| vec![line]),
         Some(vec![format!("Execution: {console_link}")]),
@@ -97,6 +111,12 @@ fn snapshot(record: &AuditRecord) -> Option<String> {
         Some(seconds) => format!("Snapshot {name}{version} was READY within {seconds} s."),
         None => format!("Snapshot {name}{version} was started, but the run did not see it READY."),
     })
+}
+
+fn warnings(record: &AuditRecord) -> Option<Vec<String>> {
+    let lines = record.warnings.iter();
+    let lines: Vec<String> = lines.map(|warning| format!("Warning: {warning}")).collect();
+    (!lines.is_empty()).then_some(lines)
 }
 
 fn deletions(record: &AuditRecord) -> Option<Vec<String>> {

@@ -29,7 +29,7 @@ pub const RUNS: Metric = Metric {
 };
 
 /// The other metrics. A metric whose value the record does not have is left out.
-pub const METRICS: [Metric; 8] = [
+pub const METRICS: [Metric; 9] = [
     Metric {
         name: "HealthyRuns",
         unit: "Count",
@@ -86,6 +86,16 @@ pub const METRICS: [Metric; 8] = [
         unit: "Count",
         meaning: "Snapshots that the run could not delete.",
         value: |record| if_completed(record, record.snapshots_failed_to_be_deleted_count?.into()),
+    },
+    Metric {
+        name: "Warnings",
+        unit: "Count",
+        meaning: "Warnings of the run, at most 20. 0 if it has looked and has none.",
+        value: |record| {
+            // Without a listing, nobody has looked.
+            record.snapshots_total?;
+            if_completed(record, i64::try_from(record.warnings.len()).ok()?)
+        },
     },
 ];
 
@@ -225,6 +235,25 @@ mod tests {
         let line = embedded(&record(&pruning));
         assert_eq!(line["SnapshotTaken"], 0);
         assert!(line.get("SnapshotsDeleted").is_none());
+    }
+
+    #[test]
+    fn warnings_are_counted_if_the_run_has_looked_for_them() {
+        for (fields, count) in [
+            (json!({ "snapshots_total": 8 }), json!(0)),
+            (
+                json!({ "snapshots_total": 8, "warnings": ["One.", "Two."] }),
+                json!(2),
+            ),
+            (json!({ "outcome": "SKIPPED" }), Value::Null),
+            (
+                json!({ "outcome": "FAILED", "snapshots_total": 8, "warnings": ["One."] }),
+                Value::Null,
+            ),
+        ] {
+            let line = embedded(&record(&fields));
+            assert_eq!(line["Warnings"], count, "{fields}");
+        }
     }
 
     #[test]

@@ -148,6 +148,7 @@ fn required_fields(
         snapshots_failed_to_be_deleted: None,
         snapshots_failed_to_be_deleted_count: None,
         held_back: None,
+        warnings: Vec::new(),
         snapshots_ready: None,
         snapshots_total: None,
         newest_ready_snapshot_create_time: None,
@@ -173,6 +174,8 @@ fn add_summary(record: &mut AuditRecord, summary: RunSummary) {
         record.snapshot_seconds = snapshot.seconds;
     }
     record.held_back = summary.held_back;
+    let warnings = summary.warnings.iter();
+    record.warnings = warnings.map(|warning| single_line(warning)).collect();
     record.snapshots_ready = summary.snapshots_ready;
     record.snapshots_total = summary.snapshots_total;
     record.newest_ready_snapshot_create_time = summary.newest_ready_at;

@@ -9,33 +9,36 @@ use serde_json::{Map, Value};
 /// A row's attributes by name.
 pub(crate) type Row = HashMap<String, AttributeValue>;
 
-/// The attributes that mark what was reported. A write of the record keeps them.
+/// The attributes that mark what was announced and printed. A write of the record keeps them.
 pub(crate) const MARKS: [&str; 2] = ["measured", "notified"];
 
-/// How far a record was reported, by the marks of its row.
+/// What a row's marks say about a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Reported {
-    /// It was published under this message id, and its metrics are in the log.
-    Published(String),
-    /// Its metrics are in the log.
-    Measured,
-    /// Nothing, as far as the row says.
-    NotYet,
+pub(crate) enum Mark {
+    /// It was announced under this message id, and its metrics are printed.
+    Announced(String),
+    /// It was not announced, but an earlier failure of its execution was.
+    FailureAnnounced,
+    /// Its metrics are printed. It was not to be announced.
+    Printed,
+    /// Nothing.
+    Absent,
 }
 
-/// How far the record was reported.
-pub(crate) fn reported(row: &Row, record: &AuditRecord) -> Reported {
+/// What the row's marks say about the record.
+pub(crate) fn mark(row: &Row, record: &AuditRecord) -> Mark {
     let notified = row.get("notified").and_then(read_notified);
-    let measured = string(row, "measured").and_then(parse_outcome);
+    let printed = string(row, "measured").and_then(parse_outcome);
     match notified {
-        Some(notified) if is_about(&notified, record) => Reported::Published(notified.message_id),
-        _ if measured == Some(record.outcome) => Reported::Measured,
-        _ => Reported::NotYet,
+        Some(notified) if is_about(&notified, record) => Mark::Announced(notified.message_id),
+        Some(notified) if notified.outcome.is_failed_execution() => Mark::FailureAnnounced,
+        _ if printed == Some(record.outcome) => Mark::Printed,
+        _ => Mark::Absent,
     }
 }
 
-/// Whether the notification is about this record. An execution succeeds only once, but can fail once after
-/// each redrive.
+/// Whether the mark is about this record. An execution succeeds only once, but can fail once after each
+/// redrive.
 fn is_about(notified: &Notified, record: &AuditRecord) -> bool {
     let is_success = !record.outcome.is_failed_execution();
     notified.outcome == record.outcome && (is_success || notified.finished_at == record.finished_at)

@@ -1,4 +1,4 @@
-//! The two updates of a row: the record, and the mark of what was reported.
+//! The two updates of a row: the record, and the mark that it was announced.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -10,13 +10,13 @@ use contract::{AuditRecord, Notified, Outcome};
 use step::{CallError, StepError};
 
 use crate::error;
-use crate::row::{self, MARKS, Reported, Row};
+use crate::row::{self, MARKS, Mark, Row};
 
 /// The result of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
-    /// The row has the record now. It was reported this far before.
-    Now(Reported),
+    /// The row has the record now, and had this mark before.
+    Now(Mark),
     /// The row has a later record of this execution. `None` if that record cannot be read.
     Superseded(Option<Box<LaterRecord>>),
 }
@@ -25,7 +25,7 @@ pub(crate) enum Written {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LaterRecord {
     pub(crate) record: AuditRecord,
-    pub(crate) reported: Reported,
+    pub(crate) mark: Mark,
 }
 
 /// Writes the record, unless the row belongs to another execution or has a later record of this one. Removes
@@ -49,7 +49,7 @@ pub(crate) async fn write(
     match response {
         Ok(updated) => {
             let row = updated.attributes.unwrap_or_default();
-            Ok(Written::Now(row::reported(&row, record)))
+            Ok(Written::Now(row::mark(&row, record)))
         }
         Err(error) => match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
@@ -113,14 +113,14 @@ fn not_written(row: &Row, record: &AuditRecord) -> Result<Written, StepError> {
         return Err(error::record_conflict(record, owner));
     }
     let later = row::read_record(row).map(|record| {
-        let reported = row::reported(row, &record);
-        Box::new(LaterRecord { record, reported })
+        let mark = row::mark(row, &record);
+        Box::new(LaterRecord { record, mark })
     });
     Ok(Written::Superseded(later))
 }
 
-/// Marks the record as published under `message_id`, or as measured if there is none. Does nothing if the row
-/// has another record by now.
+/// Marks the record as announced under `message_id`, or, if there is none, its metrics as printed. Does nothing
+/// if the row has another record by now.
 pub(crate) async fn mark(
     dynamodb: &Client,
     table_name: &str,
@@ -129,7 +129,7 @@ pub(crate) async fn mark(
 ) -> Result<(), StepError> {
     let (expression, value) = match message_id {
         None => (
-            "SET measured = :told",
+            "SET measured = :mark",
             AttributeValue::S(record.outcome.as_str().to_owned()),
         ),
         Some(message_id) => {
@@ -140,13 +140,13 @@ pub(crate) async fn mark(
             };
             let notified = serde_dynamo::to_attribute_value(notified)
                 .map_err(|error| StepError::unexpected(format!("The mark: {error}.")))?;
-            ("SET notified = :told", notified)
+            ("SET notified = :mark", notified)
         }
     };
     let response = update_row(dynamodb, table_name, record)
         .update_expression(expression)
         .condition_expression("execution_arn = :execution_arn AND finished_at = :finished_at")
-        .expression_attribute_values(":told", value)
+        .expression_attribute_values(":mark", value)
         .expression_attribute_values(
             ":execution_arn",
             AttributeValue::S(record.execution_arn.clone()),

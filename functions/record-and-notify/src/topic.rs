@@ -1,4 +1,4 @@
-//! The notification on its way to the topic.
+//! The announcement of a record on the topic.
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
@@ -8,8 +8,8 @@ use step::{CallError, StepError};
 use crate::error;
 use crate::message::message;
 
-/// Publishes the record. Returns the message id.
-pub(crate) async fn publish(
+/// Announces the record. Returns the message id.
+pub(crate) async fn announce(
     sns: &Client,
     topic_arn: &str,
     record: &AuditRecord,

@@ -37,7 +37,8 @@ fn done() -> Value {
         "verdicts": [{
             "snapshot_name": "custom_1795118547949", "action": "DELETE",
             "reasons": ["no rule keeps it"]
-        }]
+        }],
+        "warnings": ["The restore point before-upgrade is not listed."]
     })
 }
 
@@ -186,9 +187,11 @@ fn assert_announcement(body: &Value) {
         let lines = email.split('\n').filter(|line| line.starts_with(start));
         assert_eq!(lines.count(), 1, "{email}");
     }
-    // Nine paragraphs with a line between any two, one of them with a second line and the failures.
+    // Ten paragraphs with a line between any two, one of them with a second line and the failures, one with a line
+    // for each warning.
     let failures = record.snapshots_failed_to_be_deleted;
-    let most = 9 + 8 + 1 + failures.map_or(0, |failures| failures.len().min(10));
+    let failures = failures.map_or(0, |failures| failures.len().min(10));
+    let most = 10 + 9 + 1 + failures + record.warnings.len();
     assert!(email.split('\n').count() <= most, "{email}");
 }
 

@@ -8,6 +8,8 @@
 //! - The record counts each deletion of the run once, and nothing that the run did not plan or that still exists.
 //! - A run whose snapshot was lost does not succeed.
 //! - Each end that is reported is announced and has a line of metrics, unless a later end was recorded before.
+//! - A success that `PROBLEMS` does not announce is announced all the same if it has warnings, or if its run's failure was
+//!   announced.
 //! - Nothing is announced or measured more often than it ended and was disturbed.
 //!
 //! Of the course, when each failed run has been cured:
@@ -164,8 +166,12 @@ impl Judge<'_> {
         {
             wrong.push("has succeeded, but its snapshot is lost".to_owned());
         }
+        if row.get("warnings") != input.get("warnings") {
+            wrong.push("has other warnings in its record".to_owned());
+        }
         let announces_problems = run["input"]["notify_on"] == "PROBLEMS";
-        (outcome, announces_problems && outcome != "PRUNE_INCOMPLETE")
+        let is_problem = outcome == "PRUNE_INCOMPLETE" || input.get("warnings").is_some();
+        (outcome, announces_problems && !is_problem)
     }
 
     /// The announcements of an execution, in order.
@@ -195,7 +201,11 @@ impl Judge<'_> {
         let has_failure = outcomes
             .iter()
             .any(|other| failures.iter().any(|failure| *other == failure));
-        let is_wrong = if is_silent {
+        // Of a success, an earlier end is a failure.
+        let is_over = is_silent && execution.ends.iter().any(is_heard_in_time);
+        let is_wrong = if is_over {
+            is_orderly && !is_announced
+        } else if is_silent {
             is_announced && is_orderly && !has_failure
         } else {
             !is_announced
@@ -204,14 +214,13 @@ impl Judge<'_> {
             wrong.push(format!("ended {outcome}, announced is {outcomes:?}"));
         }
         for (place, end) in execution.ends.iter().enumerate() {
-            let is_in_time = end
-                .redriven
-                .is_none_or(|redriven| end.handled.is_some_and(|handled| handled < redriven));
-            let is_certain = end.handled.is_some() && !end.has_uncertain_place();
             let at = end.at.as_millisecond();
-            if is_in_time && is_certain && records.iter().all(|it| it["finished_at"] != at) {
+            if is_heard_in_time(end) && records.iter().all(|it| it["finished_at"] != at) {
                 wrong.push(format!("did not announce end {place}, but {outcomes:?}"));
             }
+        }
+        if is_over {
+            self.invariants.cover("the end of an announced failure");
         }
         let is_late = |end: &End| end.handled > end.redriven && end.redriven.is_some();
         if execution.ends.iter().any(is_late) {
@@ -281,6 +290,12 @@ impl Judge<'_> {
             )
         })
     }
+}
+
+/// Whether the event of this end was handled before the execution was redriven, and no time decided its place.
+fn is_heard_in_time(end: &End) -> bool {
+    let is_before = |handled| end.redriven.is_none_or(|redriven| handled < redriven);
+    end.handled.is_some_and(is_before) && !end.has_uncertain_place()
 }
 
 /// Compares the record with the failure that the execution ended with.

@@ -129,6 +129,7 @@ mod tests {
                 "/progress/throttled_batches",
                 "/progress/waiting_since",
                 "/run/definition",
+                "/warnings",
             ]
         );
     }

@@ -136,7 +136,7 @@ impl ErrorName {
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
                 summary: "There is no such application in this account and Region.",
-                instructions: "Correct the name (see `aws kinesisanalyticsv2 list-applications`) and start a new execution.",
+                instructions: "Correct the name (ListApplications has all names) and start a new execution.",
             },
             Self::SnapshotsDisabled => ErrorDoc {
                 name: "SnapshotsDisabled",
@@ -237,17 +237,24 @@ impl ErrorName {
         let input = input
             .and_then(|input| serde_json::to_string(&input).ok())
             .unwrap_or_else(|| "<the corrected input>".to_owned());
-        format!(
-            "aws stepfunctions start-execution --state-machine-arn {} --input '{input}'",
-            state_machine_arn(execution_arn)
-        )
+        let machine = state_machine_arn(execution_arn);
+        let start = step_functions_command("start-execution --state-machine-arn", &machine);
+        format!("{start} --input '{input}'")
     }
 }
 
 /// The command that redrives an execution.
 #[must_use]
 pub fn redrive_command(execution_arn: &str) -> String {
-    format!("aws stepfunctions redrive-execution --execution-arn {execution_arn}")
+    step_functions_command("redrive-execution --execution-arn", execution_arn)
+}
+
+/// A command about what `arn` names. It has the Region of the ARN, because the shell of the person who copies it
+/// may be set to another one.
+fn step_functions_command(command: &str, arn: &str) -> String {
+    let region = arn.split(':').nth(3).filter(|region| !region.is_empty());
+    let region = region.map_or_else(String::new, |region| format!(" --region {region}"));
+    format!("aws stepfunctions {command} {arn}{region}")
 }
 
 /// `arn:…:execution:MACHINE:NAME` -> `arn:…:stateMachine:MACHINE`.
@@ -278,11 +285,43 @@ mod tests {
     const EXECUTION: &str = "arn:aws:states:eu-central-1:123456789012:execution:snapshots:run-7";
 
     #[test]
-    fn a_redrive_names_the_execution() {
-        assert_eq!(
-            ErrorName::SnapshotTimedOut.command(EXECUTION, None),
-            format!("aws stepfunctions redrive-execution --execution-arn {EXECUTION}")
-        );
+    fn every_command_names_the_execution_or_its_state_machine_and_their_region() {
+        for (partition, region) in [
+            ("aws", "eu-central-1"),
+            ("aws-cn", "cn-north-1"),
+            ("aws-us-gov", "us-gov-west-1"),
+        ] {
+            let arn = |kind: &str| format!("arn:{partition}:states:{region}:123456789012:{kind}");
+            let execution = arn("execution:snapshots:run-7");
+            let machine = arn("stateMachine:snapshots");
+            let redrive = format!(
+                "aws stepfunctions redrive-execution --execution-arn {execution} --region {region}"
+            );
+            let start = format!(
+                "aws stepfunctions start-execution --state-machine-arn {machine} --region {region} --input '"
+            );
+            assert_eq!(redrive_command(&execution), redrive);
+            let input: RunInput = serde_json::from_str(r#"{"application_name":"orders"}"#).unwrap();
+            for name in ErrorName::ALL {
+                for input in [None, Some(&input)] {
+                    let command = name.command(&execution, input);
+                    match name.next_step() {
+                        NextStep::Redrive => assert_eq!(command, redrive, "{name}"),
+                        NextStep::NewExecution => assert!(command.starts_with(&start), "{command}"),
+                    }
+                }
+                // A command without a Region would ask another one.
+                assert!(!name.instructions().contains("`aws "), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_about_what_is_no_arn_names_no_region() {
+        for arn in ["", "run-7", "arn:aws:states::123456789012:execution:m:n"] {
+            let command = format!("aws stepfunctions redrive-execution --execution-arn {arn}");
+            assert_eq!(redrive_command(arn), command);
+        }
     }
 
     #[test]
@@ -293,8 +332,9 @@ mod tests {
         .unwrap();
         let command = ErrorName::SnapshotLimitExceeded.command(EXECUTION, Some(&failed));
         let machine = "arn:aws:states:eu-central-1:123456789012:stateMachine:snapshots";
-        let start =
-            format!("aws stepfunctions start-execution --state-machine-arn {machine} --input '");
+        let start = format!(
+            "aws stepfunctions start-execution --state-machine-arn {machine} --region eu-central-1 --input '"
+        );
         let started: RunInput = serde_json::from_str(
             command
                 .strip_prefix(&start)

@@ -105,6 +105,12 @@ impl KeepNames {
     pub fn contains(&self, snapshot_name: &str) -> bool {
         self.0.iter().any(|name| name == snapshot_name)
     }
+
+    /// The names, in the order in which they were given.
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
 }
 
 impl TryFrom<Vec<String>> for KeepNames {

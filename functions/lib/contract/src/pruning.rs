@@ -132,6 +132,9 @@ pub struct PruneSnapshotsOutput {
     pub newest_ready_at: Option<String>,
     /// If `DONE`: the verdicts of the last plan, newest snapshot first, at most 200. Otherwise empty.
     pub verdicts: Vec<Verdict>,
+    /// If `DONE`: what is no failure of the run but needs a person, one sentence each, at most 20. Otherwise empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// What follows.

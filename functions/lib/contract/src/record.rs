@@ -57,6 +57,10 @@ pub struct AuditRecord {
     /// Deletions that the plan wanted and the run did not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<HeldBack>,
+    /// What is no failure of the run but needs a person: each of the snapshots in `keep_names`, and the restore point of
+    /// the application, that does not exist. At most 20 sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The number of READY snapshots after the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_ready: Option<u32>,
@@ -94,7 +98,7 @@ pub struct AuditRecord {
 
 impl AuditRecord {
     /// The optional attributes.
-    pub const OPTIONAL: [&str; 23] = [
+    pub const OPTIONAL: [&str; 24] = [
         "redrive_count",
         "mode",
         "new_snapshot_name",
@@ -107,6 +111,7 @@ impl AuditRecord {
         "snapshots_failed_to_be_deleted",
         "snapshots_failed_to_be_deleted_count",
         "held_back",
+        "warnings",
         "snapshots_ready",
         "snapshots_total",
         "newest_ready_snapshot_create_time",

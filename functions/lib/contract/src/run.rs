@@ -34,7 +34,7 @@ pub struct RunInput {
     #[serde(default = "default_ready_timeout")]
     pub ready_timeout_seconds: Bounded<60, 86_400>,
     /// Which runs are announced: `ALL`, or only `PROBLEMS`, which are FAILED, `TIMED_OUT`, ABORTED and
-    /// `PRUNE_INCOMPLETE`.
+    /// `PRUNE_INCOMPLETE`, every run with warnings, and the good end of a run whose failure was announced.
     #[serde(default)]
     pub notify_on: NotifyOn,
     /// Empty in a run that this release started.
@@ -109,7 +109,8 @@ pub enum NotifyOn {
     /// All runs.
     #[default]
     All,
-    /// Only runs that end FAILED, `TIMED_OUT`, ABORTED or `PRUNE_INCOMPLETE`.
+    /// Only runs that end FAILED, `TIMED_OUT`, ABORTED or `PRUNE_INCOMPLETE`, runs with warnings, and the good end
+    /// of a run whose failure was announced.
     Problems,
 }
 

@@ -142,6 +142,9 @@ pub struct RunSummary {
     /// As in `PruneSnapshotsOutput`.
     #[serde(default)]
     pub verdicts: Vec<Verdict>,
+    /// As in `PruneSnapshotsOutput`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The output of `RecordAndNotify`, and so of the execution.

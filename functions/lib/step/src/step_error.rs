@@ -119,7 +119,7 @@ mod tests {
             error.message(&payload),
             format!(
                 "orders takes none. {} Command: aws stepfunctions redrive-execution \
-                 --execution-arn arn:aws:states:r:1:execution:m:n",
+                 --execution-arn arn:aws:states:r:1:execution:m:n --region r",
                 ErrorName::SnapshotsDisabled.instructions()
             )
         );
@@ -149,7 +149,7 @@ mod tests {
             "n".repeat(80)
         );
         let message = error.message(&json!({ "execution_arn": execution_arn }));
-        assert!(message.ends_with(&execution_arn));
+        assert!(message.ends_with(&format!("{execution_arn} --region r")));
         assert_eq!(single_line(&message), message);
     }
 

@@ -6,12 +6,12 @@ use contract::HeldBackCause::{
 };
 use contract::Pruning::{Continue, Done};
 use contract::{Action, Verdict};
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::fixtures::{self, RUN_ID};
 
 use crate::support::{
-    application, deleted, deleting, gone, held_back, input, listed, name, prune, ready, result,
-    running, snapshot, with_batch,
+    application, created, deleted, deleting, gone, held_back, input, listed, name, prune, ready,
+    result, running, snapshot, with_batch,
 };
 
 #[tokio::test]
@@ -55,6 +55,36 @@ async fn the_gate_holds_the_plan_back_for_each_of_its_reasons() {
         assert_eq!(held_back(&output).map(|held| held.0), cause, "{case}");
         assert_eq!(output.pruning == Continue, cause.is_none());
         assert_eq!(output.batch.is_empty(), cause.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_left_to_a_later_run_only_if_there_is_one() {
+    let start = RUN_ID / 1_000;
+    let by_hand = |created: i64| fixtures::snapshot("by-hand", "READY", 3, created);
+    let of_run = |days: i64, created: Value| fixtures::snapshot(&name(days), "READY", 3, created);
+    for (newer, is_later_run) in [
+        (of_run(-1, json!(start + 60)), true),
+        // The clocks of the service and of the function may differ by a minute.
+        (of_run(-1, json!(start + 120)), true),
+        // A greater run id, but created earlier, at the same time, or in the future.
+        (of_run(-1, created(1)), false),
+        (of_run(-1, created(0)), false),
+        (of_run(-1, json!(start + 130)), false),
+        (of_run(-1, created(-1)), false),
+        (of_run(-1, Value::Null), false),
+        // Created later, but of an earlier run or of none.
+        (of_run(1, json!(start + 60)), false),
+        (by_hand(start + 60), false),
+    ] {
+        for mode in ["RUN", "PRUNE"] {
+            let old = [0, 3].map(|days| snapshot(days, "READY")).to_vec();
+            let listing = listed([old, vec![newer.clone()]].concat());
+            let output = prune(input(mode, 1, 25), [running(), listing]).await;
+            let cause = held_back(&output).map(|held| held.0);
+            let expected = is_later_run.then_some(LeftToLaterRun);
+            assert_eq!(cause, expected, "{mode} {newer}");
+        }
     }
 }
 

@@ -133,7 +133,10 @@ async fn the_largest_payloads_stay_within_256_kib() {
         "keep_names": pinned, "scope": "ALL"
     });
     plan["progress"] = run["progress"].clone();
-    let output = prune_largest(application("READY", None), &plan).await;
+    let gone =
+        json!({ "SnapshotName": "r".repeat(400), "ApplicationRestoreType": "SOMETHING_NEW" });
+    let output = prune_largest(application("READY", Some(gone)), &plan).await;
+    assert_eq!(output.warnings.len(), 20);
     assert!(output.verdicts.len() > 100, "{}", output.verdicts.len());
     assert_eq!(output.deletions_wanted, 0);
 

@@ -5,6 +5,7 @@
 //! - `plan_age`: batches that start too late.
 //! - `own_snapshot`: the run's own snapshot is gone, not listed, or overtaken by a later run.
 //! - `gate`: what holds deletions back.
+//! - `warnings`: what is no failure but needs a person.
 //! - `listing`: pages, refused calls, and the largest payloads.
 //! - `support`: inputs, calls and answers.
 
@@ -17,3 +18,4 @@ mod own_snapshot;
 mod plan_age;
 mod retry;
 mod support;
+mod warnings;

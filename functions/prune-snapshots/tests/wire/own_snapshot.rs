@@ -91,12 +91,13 @@ async fn a_run_of_the_first_definition_does_not_wait_for_the_listing() {
 async fn an_own_snapshot_without_a_creation_timestamp_closes_the_gate() {
     let own = fixtures::snapshot(&name(0), "READY", 3, Value::Null);
     let listing = || listed([own.clone(), snapshot(2, "READY"), snapshot(3, "READY")]);
-    let output = prune(first_entry(), [running(), listing()]).await;
-    let held_back = output.held_back.unwrap();
-    assert_eq!(held_back.cause, SnapshotNotReady);
-    let message = held_back.message;
-    assert!(message.contains("without a creation time"), "{message}");
-
-    let nothing_to_delete = prune(input("RUN", 9, 25), [running(), listing()]).await;
-    assert_eq!(nothing_to_delete.held_back, None);
+    // It is a problem even if there is nothing to delete.
+    for (keep_last, wanted) in [(1, 1), (9, 0)] {
+        let input = input("RUN", keep_last, 25);
+        let output = prune(input, [running(), listing()]).await;
+        assert_eq!(output.pruning, Done);
+        assert_eq!(held_back(&output), Some((SnapshotNotReady, wanted)));
+        let message = output.held_back.unwrap().message;
+        assert!(message.contains("without a creation time"), "{message}");
+    }
 }

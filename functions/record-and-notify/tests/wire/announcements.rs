@@ -8,10 +8,10 @@ use testkit::replay::Service;
 
 use crate::given::{
     NOW, ONLY_PROBLEMS, STOP, deletion_failed, event, failed_event, held_back, only_problems,
-    planned, redriven_state, skipped, succeeded,
+    planned, redriven_state, skipped, succeeded, warned, with,
 };
 use crate::invocation::{
-    announced, announced_after, answers_to, config, handle, invoke, marked, notified, published,
+    accepted, announced, announced_after, answers_to, config, handle, invoke, marked, notified,
     written, written_over,
 };
 
@@ -24,6 +24,8 @@ async fn a_run_that_asks_for_problems_only_is_always_recorded_and_announced_if_i
         (held_back("LEFT_TO_LATER_RUN"), false),
         (held_back("MAX_DELETIONS_PER_RUN"), true),
         (deletion_failed(), true),
+        (warned(succeeded()), true),
+        (warned(planned()), true),
     ] {
         let answers = if is_problem {
             announced()
@@ -61,7 +63,7 @@ async fn an_end_that_was_announced_is_not_announced_again() {
     ] {
         let mut answers = vec![written_over(notified(outcome, finished_at))];
         if is_new {
-            answers.extend([published(), marked()]);
+            answers.extend([accepted(), marked()]);
         }
         let answers = answers_to(&input, answers);
         let run = invoke(input, answers).await;
@@ -75,7 +77,7 @@ async fn an_end_that_was_announced_is_not_announced_again() {
 #[tokio::test]
 async fn success_after_an_announced_failure_is_announced_and_removes_the_error() {
     let failed = written_over(notified("FAILED", NOW - 5_000));
-    let run = invoke(succeeded(), [failed, published(), marked()]).await;
+    let run = invoke(succeeded(), [failed, accepted(), marked()]).await;
     assert_eq!(run.subject(), "orders: SUCCEEDED");
     for name in ["#failed_state", "#error_name", "#error_message"] {
         assert!(run.removed().contains(&name), "{name}");
@@ -86,23 +88,52 @@ async fn success_after_an_announced_failure_is_announced_and_removes_the_error()
 }
 
 #[tokio::test]
-async fn a_silent_run_prints_its_metrics_once_however_often_its_last_step_is_repeated() {
-    let printed = RefCell::new(Vec::new());
-    let print = |line: &str| printed.borrow_mut().push(line.to_owned());
-    let measured = || written_over(json!({ "measured": { "S": "SUCCEEDED" } }));
-    for answers in [
-        vec![written(), marked()],
-        vec![measured()],
-        vec![measured()],
+async fn a_run_that_asks_for_problems_only_announces_that_an_announced_failure_is_over() {
+    let printed = json!({ "measured": { "S": "SUCCEEDED" } });
+    for (input, mark, is_announced) in [
+        (succeeded(), notified("FAILED", NOW - 5_000), true),
+        (succeeded(), notified("TIMED_OUT", NOW - 5_000), true),
+        (succeeded(), notified("ABORTED", NOW), true),
+        (skipped(), notified("FAILED", NOW - 5_000), true),
+        // The last state printed its metrics, and the execution was stopped after that.
+        (
+            succeeded(),
+            with(printed.clone(), notified("ABORTED", NOW)),
+            true,
+        ),
+        // The end of the failure is announced once.
+        (succeeded(), notified("SUCCEEDED", NOW - 5_000), false),
+        // Nobody heard of a failure.
+        (succeeded(), json!({}), false),
+        (succeeded(), printed, false),
     ] {
+        let case = mark.to_string();
+        let is_unmarked = mark == json!({});
+        let mut answers = vec![written_over(mark)];
+        if is_announced {
+            answers.extend([accepted(), marked()]);
+        } else if is_unmarked {
+            answers.push(marked());
+        }
+        let run = invoke(only_problems(input), answers).await;
+        assert_eq!(run.is_announced(), is_announced, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_run_prints_its_metrics_once_however_often_its_last_step_is_repeated() {
+    let lines = RefCell::new(Vec::new());
+    let print = |line: &str| lines.borrow_mut().push(line.to_owned());
+    let printed = || written_over(json!({ "measured": { "S": "SUCCEEDED" } }));
+    for answers in [vec![written(), marked()], vec![printed()], vec![printed()]] {
         let service = Service::answering(answers);
         let input = redriven_state(0, &only_problems(succeeded()));
         let run = handle(&service, Ok(config()), input, print).await;
         assert_eq!(run.message_id(), None);
         if let Some((_, mark)) = run.sent.get(1) {
-            assert_eq!(mark["UpdateExpression"], "SET measured = :told");
-            assert_eq!(mark["ExpressionAttributeValues"][":told"]["S"], "SUCCEEDED");
+            assert_eq!(mark["UpdateExpression"], "SET measured = :mark");
+            assert_eq!(mark["ExpressionAttributeValues"][":mark"]["S"], "SUCCEEDED");
         }
     }
-    assert_eq!(printed.borrow().len(), 1);
+    assert_eq!(lines.borrow().len(), 1);
 }

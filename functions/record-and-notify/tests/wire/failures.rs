@@ -49,7 +49,7 @@ async fn a_failure_is_recorded_as_far_as_it_is_known() {
         let mut expected: Vec<&str> = KNOWN.into_iter().chain(more).collect();
         expected.sort_unstable();
         assert_eq!(names(&row), expected, "{given}");
-        assert_eq!(run.published_record(), row, "{given}");
+        assert_eq!(run.announced_record(), row, "{given}");
     }
 }
 

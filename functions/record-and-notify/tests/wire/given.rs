@@ -96,6 +96,12 @@ pub(crate) fn planned() -> Value {
     run_of("PLAN", with(pruned(), plan))
 }
 
+/// The run has these two warnings too, the second of which tries to forge a line.
+pub(crate) fn warned(done: Value) -> Value {
+    let warnings = ["The restore point before-upgrade is not listed.", "A\nb."];
+    with(done, json!({ "warnings": warnings }))
+}
+
 /// The run asks for announcements of problems only.
 pub(crate) fn only_problems(mut done: Value) -> Value {
     done["run"]["input"]["notify_on"] = "PROBLEMS".into();

@@ -45,7 +45,7 @@ pub(crate) fn condition_failed(row: Option<Value>) -> Exchange {
     ("UpdateItem", Answer::Refusal(400, body))
 }
 
-pub(crate) fn published() -> Exchange {
+pub(crate) fn accepted() -> Exchange {
     let answer = "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">\
                   <PublishResult><MessageId>m-1</MessageId></PublishResult></PublishResponse>";
     ("Publish", Answer::Text(answer.to_owned()))
@@ -57,7 +57,7 @@ pub(crate) fn marked() -> Exchange {
 
 /// A row is written, the run is announced, the row is marked.
 pub(crate) fn announced() -> Vec<Exchange> {
-    vec![written(), published(), marked()]
+    vec![written(), accepted(), marked()]
 }
 
 /// The history, newest event first, then the same.
@@ -188,7 +188,7 @@ impl Invocation {
         self.first("Publish")["Subject"].as_str().unwrap()
     }
 
-    /// The message as it is published: one text for each protocol.
+    /// The message as it is announced: one text for each protocol.
     pub(crate) fn message(&self) -> Value {
         let message = self.first("Publish")["Message"].as_str().unwrap();
         serde_json::from_str(message).unwrap()
@@ -199,7 +199,7 @@ impl Invocation {
     }
 
     /// The record in the message, for programs.
-    pub(crate) fn published_record(&self) -> Value {
+    pub(crate) fn announced_record(&self) -> Value {
         serde_json::from_str(self.message()["default"].as_str().unwrap()).unwrap()
     }
 

@@ -11,8 +11,8 @@ use crate::given::{
     skipped, succeeded, uncounted_event, with,
 };
 use crate::invocation::{
-    announced, announced_after, answers_to, condition_failed, config, handle, invoke, invoke_with,
-    marked, notified, published,
+    accepted, announced, announced_after, answers_to, condition_failed, config, handle, invoke,
+    invoke_with, marked, notified,
 };
 use crate::requests::{
     BY_THE_CLOCK, EVENT_MAY_WRITE, STATE_MAY_WRITE, UNCOUNTED_MAY_WRITE, condition,
@@ -61,13 +61,13 @@ async fn the_clock_decides_for_an_execution_of_the_first_definition() {
 #[tokio::test]
 async fn an_end_older_than_the_row_is_neither_written_nor_announced() {
     let success = notified("SUCCEEDED", NOW - 5);
-    let measured = json!({ "measured": { "S": "SUCCEEDED" } });
+    let printed = json!({ "measured": { "S": "SUCCEEDED" } });
     // No record has an attribute of this type.
     let unreadable = json!({ "plan": { "B": "AAAA" } });
     for (row, is_silent) in [
         (row_after("SUCCEEDED", NOW, success), false),
         (row_after("FAILED", STOP, notified("FAILED", STOP)), false),
-        (row_after("SUCCEEDED", NOW, measured), true),
+        (row_after("SUCCEEDED", NOW, printed), true),
         (row_after("SUCCEEDED", NOW, unreadable), false),
     ] {
         let mut event = failed_event();
@@ -97,16 +97,28 @@ async fn a_later_end_that_was_never_announced_is_announced_by_the_next_invocatio
         ("FAILED", STOP, earlier_failure),
     ] {
         let superseded = condition_failed(Some(row_after(outcome, finished_at, marks)));
-        let run = invoke(succeeded(), [superseded, published(), marked()]).await;
+        let run = invoke(succeeded(), [superseded, accepted(), marked()]).await;
         assert_eq!(run.output().recorded, Recorded::Superseded);
         assert_eq!(run.message_id(), None);
-        let record = run.published_record();
+        let record = run.announced_record();
         assert_eq!(record["outcome"], outcome);
         assert_eq!(record["finished_at"], finished_at);
         let (_, mark) = run.sent.last().unwrap();
         let marked_end = &mark["ExpressionAttributeValues"][":finished_at"]["N"];
         assert_eq!(*marked_end, finished_at.to_string());
     }
+}
+
+#[tokio::test]
+async fn a_redrives_success_after_an_announced_failure_is_announced_by_the_next_invocation() {
+    let mut event = failed_event();
+    event["detail"]["input"] = ONLY_PROBLEMS.into();
+    let row = row_after("SUCCEEDED", NOW, notified("FAILED", STOP));
+    let answers = [condition_failed(Some(row)), accepted(), marked()];
+    let answers = answers_to(&event, answers);
+    let run = invoke(event, answers).await;
+    assert_eq!(run.output().recorded, Recorded::Superseded);
+    assert_eq!(run.subject(), "orders: SUCCEEDED");
 }
 
 #[tokio::test]

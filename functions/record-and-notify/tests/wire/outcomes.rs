@@ -1,14 +1,17 @@
 //! What the row and the message say of each outcome.
 
+use std::cell::RefCell;
+
 use contract::Outcome::{Aborted, Failed, Planned, PruneIncomplete, Skipped, Succeeded, TimedOut};
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::fixtures::{EXECUTION, RUN_ID};
+use testkit::replay::Service;
 
 use crate::given::{
     CREATED, NOW, STOP, deletion_failed, ended, entered, event, failed_deletion, held_back,
-    nothing_to_prune, planned, skipped, succeeded, verdict, waiting,
+    nothing_to_prune, planned, redriven_state, skipped, succeeded, verdict, waiting, warned,
 };
-use crate::invocation::{announced, announced_after, invoke, where_to_look};
+use crate::invocation::{announced, announced_after, config, handle, invoke, where_to_look};
 
 #[tokio::test]
 async fn each_result_of_a_run_has_its_outcome_and_the_message_has_the_whole_row() {
@@ -29,7 +32,7 @@ async fn each_result_of_a_run_has_its_outcome_and_the_message_has_the_whole_row(
         let run = invoke(input, announced()).await;
         assert_eq!(run.output().outcome, outcome, "{case}");
         assert_eq!(run.row()["outcome"], outcome.as_str(), "{case}");
-        assert_eq!(run.published_record(), run.row(), "{case}");
+        assert_eq!(run.announced_record(), run.row(), "{case}");
         assert_eq!(run.subject(), format!("orders: {}", outcome.as_str()));
         assert_eq!(run.message_attribute("outcome"), outcome.as_str());
     }
@@ -129,4 +132,52 @@ async fn deletions_that_were_held_back_are_recorded_and_announced_with_their_rea
         email.contains("\n\nHeld back: Three are held back.\n\n"),
         "{email}"
     );
+}
+
+#[tokio::test]
+async fn warnings_do_not_change_the_outcome_and_are_recorded_announced_and_counted() {
+    for (input, outcome) in [
+        (succeeded(), Succeeded),
+        (planned(), Planned),
+        (deletion_failed(), PruneIncomplete),
+    ] {
+        let printed = RefCell::new(Vec::new());
+        let print = |line: &str| printed.borrow_mut().push(line.to_owned());
+        let service = Service::answering(announced());
+        let input = redriven_state(0, &warned(input));
+        let run = handle(&service, Ok(config()), input, print).await;
+        let row = run.row();
+        assert_eq!(run.output().outcome, outcome);
+        let warning = "The restore point before-upgrade is not listed.";
+        assert_eq!(row["warnings"], json!([warning, "A b."]));
+        assert_eq!(run.announced_record(), row);
+        let headline = format!("orders: {}, 2 warnings", outcome.as_str());
+        assert_eq!(run.subject(), headline);
+        let email = run.email();
+        let paragraph = format!("\n\nWarning: {warning}\nWarning: A b.\n\n");
+        assert!(email.starts_with(&headline), "{email}");
+        assert!(email.contains(&paragraph), "{email}");
+        let line: Value = serde_json::from_str(&printed.borrow()[0]).unwrap();
+        assert_eq!(line["Warnings"], 2);
+    }
+}
+
+#[tokio::test]
+async fn a_run_without_warnings_has_none_in_its_row_and_its_message() {
+    let run = invoke(succeeded(), announced()).await;
+    assert_eq!(run.row().get("warnings"), None);
+    assert!(run.removed().contains(&"#warnings"));
+    assert!(!run.email().contains("Warning"), "{}", run.email());
+}
+
+#[tokio::test]
+async fn a_run_that_fails_in_its_last_state_keeps_its_warnings() {
+    let history = [
+        ended(0, "Failed", json!({ "error": "TopicNotFound" })),
+        entered(-1, "Task", "RecordAndNotify", &warned(succeeded())),
+    ];
+    let run = invoke(event("FAILED", json!({})), announced_after(&history)).await;
+    let headline = "orders: FAILED at RecordAndNotify with TopicNotFound, 2 warnings";
+    assert_eq!(run.subject(), headline);
+    assert_eq!(run.row()["warnings"].as_array().unwrap().len(), 2);
 }

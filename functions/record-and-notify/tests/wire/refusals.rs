@@ -11,7 +11,7 @@ use testkit::replay::Service;
 
 use crate::given::{event, failed_event, succeeded, too_slow};
 use crate::invocation::{
-    TOPIC, announced, condition_failed, config, handle, invoke, published, written,
+    TOPIC, accepted, announced, condition_failed, config, handle, invoke, written,
 };
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn an_announced_run_succeeds_even_if_the_mark_is_refused() {
         Error(400, "ValidationException", "bad"),
         Lost,
     ] {
-        let answers = [written(), published(), ("UpdateItem", answer)];
+        let answers = [written(), accepted(), ("UpdateItem", answer)];
         let run = invoke(succeeded(), answers).await;
         assert_eq!(run.message_id(), Some("m-1"));
     }

@@ -9,9 +9,7 @@ use crate::given::{
     CREATED, NOW, STOP, deleted_snapshot, failed_event, redriven_state, succeeded, too_slow,
     too_slow_history,
 };
-use crate::invocation::{
-    TOPIC, config, handle, history, marked, published, where_to_look, written,
-};
+use crate::invocation::{TOPIC, accepted, config, handle, history, marked, where_to_look, written};
 
 /// The last state may write after an earlier redrive, and within one redrive unless the event of Step
 /// Functions was recorded.
@@ -109,13 +107,13 @@ fn mark_request(record: &Value) -> Value {
     json!({
         "TableName": "snapshot_manager_status",
         "Key": key(),
-        "UpdateExpression": "SET notified = :told",
+        "UpdateExpression": "SET notified = :mark",
         "ConditionExpression":
             "execution_arn = :execution_arn AND finished_at = :finished_at",
         "ExpressionAttributeValues": {
             ":execution_arn": { "S": EXECUTION },
             ":finished_at": { "N": finished_at },
-            ":told": { "M": {
+            ":mark": { "M": {
                 "outcome": { "S": record["outcome"] }, "finished_at": { "N": finished_at },
                 "message_id": { "S": "m-1" }
             }}
@@ -135,7 +133,7 @@ async fn a_run_is_written_then_announced_then_marked_with_exactly_these_requests
         "snapshots_failed_to_be_deleted": [], "snapshots_failed_to_be_deleted_count": 0,
         "snapshots_ready": 2, "snapshots_total": 3, "newest_ready_snapshot_create_time": CREATED
     });
-    let removed = "skip_reason held_back plan deletions_planned failed_state error_name \
+    let removed = "skip_reason held_back warnings plan deletions_planned failed_state error_name \
                    error_message expires_at";
     let headline = "orders: SUCCEEDED";
     let email = format!(
@@ -149,7 +147,7 @@ async fn a_run_is_written_then_announced_then_marked_with_exactly_these_requests
     let publish = publish_request(headline, &record, &email);
     let service = Service::expecting([
         ("UpdateItem", write, written().1),
-        ("Publish", publish, published().1),
+        ("Publish", publish, accepted().1),
         ("UpdateItem", mark_request(&record), marked().1),
     ]);
     let input = redriven_state(0, &succeeded());
@@ -180,7 +178,7 @@ async fn a_failed_execution_is_read_written_announced_and_marked_with_exactly_th
     });
     let removed = "snapshot_seconds skip_reason snapshots_deleted snapshots_deleted_count \
                    snapshots_failed_to_be_deleted snapshots_failed_to_be_deleted_count held_back \
-                   snapshots_ready snapshots_total newest_ready_snapshot_create_time plan \
+                   warnings snapshots_ready snapshots_total newest_ready_snapshot_create_time plan \
                    deletions_planned expires_at";
     let headline = "orders: FAILED at DescribeSnapshot with SnapshotTimedOut";
     let email = format!(
@@ -195,7 +193,7 @@ async fn a_failed_execution_is_read_written_announced_and_marked_with_exactly_th
     let service = Service::expecting([
         ("GetExecutionHistory", read, history(&too_slow_history()).1),
         ("UpdateItem", write, written().1),
-        ("Publish", publish, published().1),
+        ("Publish", publish, accepted().1),
         ("UpdateItem", mark_request(&record), marked().1),
     ]);
     let run = handle(&service, Ok(config()), failed_event(), |_| ()).await;

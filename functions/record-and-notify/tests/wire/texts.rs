@@ -7,7 +7,7 @@ use testkit::fixtures::{EXECUTION, SNAPSHOT};
 
 use crate::given::{
     NOW, STOP, deleted_snapshot, deletion_failed, ended, entered, event, failed_event, held_back,
-    lambda_cause, planned, redriven_state, run_of, skipped, succeeded, waiting, with,
+    lambda_cause, planned, redriven_state, run_of, skipped, succeeded, waiting, warned, with,
 };
 use crate::invocation::{
     Invocation, announced, announced_after, answers_to, config, invoke, invoke_with,
@@ -59,7 +59,7 @@ async fn what_is_unknown_is_absent_and_never_zero_or_empty() {
         let event = event("FAILED", blank.clone());
         let run = invoke(event, announced_after(&history)).await;
         assert_known(&run.row());
-        assert_known(&run.published_record());
+        assert_known(&run.announced_record());
     }
     let run = invoke(redriven_state(1, &skipped()), announced()).await;
     assert_known(&run.row());
@@ -88,7 +88,7 @@ async fn text_from_outside_forges_no_line_of_the_subject_or_the_email() {
         let event = event("FAILED", details);
         assert_plain(&invoke(event, announced_after(&history)).await);
     }
-    let mut input = deletion_failed();
+    let mut input = with(deletion_failed(), json!({ "warnings": [FORGED, FORGED] }));
     input["progress"]["failed"][0]["reason"] = FORGED.into();
     assert_plain(&invoke(input, announced()).await);
 }
@@ -103,17 +103,62 @@ async fn a_subject_is_shorter_than_100_characters_however_long_its_parts_are() {
             let details = json!({ "input": input, "error": error });
             let run = invoke(event("FAILED", details), announced_after(&[])).await;
             let headline = format!("{application}: FAILED with {error}");
-            let subject = run.subject();
-            if headline.chars().count() < 100 {
-                assert_eq!(subject, headline);
-            } else {
-                assert_eq!(subject.chars().count(), 99);
-                let kept = subject.strip_suffix("...").unwrap();
-                assert!(headline.starts_with(kept), "{subject}");
+            let message = run.message();
+            let sms = message["sms"].as_str().unwrap();
+            for (text, most) in [(run.subject(), 99), (sms, 140)] {
+                if headline.chars().count() <= most {
+                    assert_eq!(text, headline);
+                    continue;
+                }
+                assert_eq!(text.chars().count(), most);
+                let (name, end) = text.split_once(": FAILED with ").unwrap();
+                let name = name.trim_end_matches("...");
+                assert!(application.starts_with(name), "{text}");
+                assert!(length.min(17) <= name.len(), "{text}");
+                // The name gives way first.
+                let is_whole = end == error;
+                assert!(is_whole || name.len() <= 20, "{text}");
             }
-            assert!(run.message()["sms"].as_str().unwrap().chars().count() <= 140);
         }
     }
+}
+
+#[tokio::test]
+async fn the_outcome_is_in_the_subject_however_long_the_applications_name_is() {
+    let application = "a".repeat(128);
+    for (input, end) in [
+        (succeeded(), "SUCCEEDED"),
+        (warned(succeeded()), "SUCCEEDED, 2 warnings"),
+        (deletion_failed(), "PRUNE_INCOMPLETE"),
+        (skipped(), "SKIPPED"),
+        (planned(), "PLANNED"),
+    ] {
+        let mut input = input;
+        input["run"]["input"]["application_name"] = application.as_str().into();
+        let run = invoke(input, announced()).await;
+        assert_shortened(&run, end);
+    }
+    for status in ["FAILED", "TIMED_OUT", "ABORTED"] {
+        let history = [
+            ended(0, "Failed", json!({ "error": "SnapshotLimitExceeded" })),
+            entered(-1, "Task", "WaitBeforePruning", &json!({})),
+        ];
+        let input = json!({ "application_name": application }).to_string();
+        let event = event(status, json!({ "input": input }));
+        let run = invoke(event, announced_after(&history)).await;
+        let end = format!("{status} at WaitBeforePruning with SnapshotLimitExceeded");
+        assert_shortened(&run, &end);
+    }
+}
+
+/// The subject is a beginning of the name, and the whole end. The e-mail has the whole name.
+fn assert_shortened(run: &Invocation, end: &str) {
+    let subject = run.subject();
+    assert_eq!(subject.chars().count(), 99, "{subject}");
+    let name = subject.strip_suffix(&format!("...: {end}")).unwrap();
+    assert!(name.len() >= 17 && name.bytes().all(|byte| byte == b'a'));
+    let headline = format!("{}: {end}\n", "a".repeat(128));
+    assert!(run.email().starts_with(&headline), "{}", run.email());
 }
 
 #[tokio::test]
@@ -121,7 +166,7 @@ async fn a_failure_comes_with_one_remedy_and_one_command() {
     let redrive = redrive_command(EXECUTION);
     let start = "aws stepfunctions start-execution --state-machine-arn \
                  arn:aws:states:eu-central-1:123456789012:stateMachine:snapshots \
-                 --input '<the corrected input>'";
+                 --region eu-central-1 --input '<the corrected input>'";
     let in_message = format!("Redrive. Command: {redrive}");
     let complete = lambda_cause("Throttled", &format!("Slow. {in_message}"));
     let too_long = lambda_cause("Throttled", &"x".repeat(5_000));
@@ -148,6 +193,8 @@ async fn a_failure_comes_with_one_remedy_and_one_command() {
         let email = run.email();
         assert!(email.contains(remedy), "{error:?} {cause:?}: {email}");
         assert_eq!(email.matches("-arn arn:").count(), 1, "{email}");
+        let has_region = email.contains(" --region eu-central-1");
+        assert!(has_region, "{email}");
     }
     let run = invoke(deletion_failed(), announced()).await;
     let has_command = run.email().contains("aws stepfunctions ");
@@ -188,13 +235,15 @@ async fn the_largest_record_stays_within_the_limits_of_the_topic_and_the_table()
     let deleted = json!({ "snapshot_name": name, "reason": reason });
     let deleted = with(deleted_snapshot(), deleted);
     let judged = json!({ "snapshot_name": name, "action": "IGNORE", "reasons": [reason, reason] });
-    let mut plan = planned();
+    // JSON escapes each of these characters once more in each layer.
+    let warnings = json!({ "warnings": vec!["\"".repeat(150); 20] });
+    let mut plan = with(planned(), warnings.clone());
     plan["verdicts"] = vec![judged; 200].into();
     let mut largest = vec![plan];
     // The service's message may have characters of several bytes, or that JSON escapes.
     for character in ["r", "\"", "\\", "é", "\u{1f980}", "\u{1}"] {
         let failed = json!({ "snapshot_name": name, "reason": character.repeat(300) });
-        let mut input = held_back("TOO_MANY_FAILURES");
+        let mut input = with(held_back("TOO_MANY_FAILURES"), warnings.clone());
         input["progress"] = json!({
             "deleted_count": 4_000, "deleted": vec![deleted.clone(); 100],
             "failed_count": 100, "failed": vec![failed; 100]

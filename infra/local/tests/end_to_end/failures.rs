@@ -2,6 +2,7 @@
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::json;
+use stack::REGION;
 
 use crate::support::{CALLS, Execution, Scenario, for_each, new_engine, pruning, run};
 
@@ -25,7 +26,10 @@ fn a_refused_call_fails_its_step_is_recorded_and_announced_and_a_redrive_goes_on
         let (error, message) = failed.error();
         assert_eq!(error, "AccessDenied", "{row}");
         assert!(message.contains(operation), "{row}: {message}");
-        let command = format!("redrive-execution --execution-arn {}", failed.arn);
+        let command = format!(
+            "redrive-execution --execution-arn {} --region {REGION}",
+            failed.arn
+        );
         assert!(message.ends_with(&command), "{row}: {message}");
 
         if state == "RecordAndNotify" {

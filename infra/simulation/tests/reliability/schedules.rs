@@ -108,6 +108,7 @@ const MUST_BE_COVERED: &str = "
     a snapshot of one's own that is deleted by hand;
     a snapshot that is never shown, or twice;
     a start after the end;
+    the end of an announced failure;
     an end that nobody hears of;
     an event that is lost;
     an event without redriveCount;

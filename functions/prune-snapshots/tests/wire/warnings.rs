@@ -1,0 +1,99 @@
+//! What is no failure but needs a person: snapshots that are relied on and do not exist.
+
+use contract::PruneSnapshotsOutput;
+use contract::Pruning::{Continue, Done};
+use serde_json::{Value, json};
+
+use crate::support::{
+    application, first_entry, input, listed_as, name, prune, ready, running, with_batch,
+};
+
+fn with_pins(mut input: Value, names: &[String]) -> Value {
+    input["run"]["input"]["retention"]["keep_names"] = json!(names);
+    input
+}
+
+fn restoring_from(snapshot_name: &str) -> Value {
+    json!({ "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT", "SnapshotName": snapshot_name })
+}
+
+/// The beginnings of the warnings, up to the first sentence.
+fn facts(output: &PruneSnapshotsOutput) -> Vec<&str> {
+    let warnings = output.warnings.iter();
+    warnings
+        .map(|warning| warning.split(['.', ',']).next().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_restore_point_and_a_pinned_snapshot_that_do_not_exist_are_warnings_in_every_mode() {
+    let pins = ["before-upgrade".to_owned(), name(3), name(1)];
+    let pinned = [
+        "The snapshot before-upgrade in keep_names is not listed".to_owned(),
+        format!("The snapshot {} in keep_names is DELETING", name(3)),
+    ];
+    for mode in ["RUN", "PRUNE", "PLAN"] {
+        for (restore_point, loss) in [
+            ("gone".to_owned(), Some("is not listed")),
+            (name(3), Some("is DELETING")),
+            (name(1), None),
+        ] {
+            let input = with_pins(input(mode, 9, 25), &pins);
+            let restoring = application("RUNNING", Some(restoring_from(&restore_point)));
+            let listing = listed_as([(0, "READY"), (1, "READY"), (3, "DELETING")]);
+            let output = prune(input, [restoring, listing]).await;
+            assert_eq!(output.pruning, Done);
+            assert_eq!(output.held_back, None, "a warning holds nothing back");
+            let restore = loss.map(|loss| format!("The restore point {restore_point} {loss}"));
+            let expected: Vec<String> = restore.into_iter().chain(pinned.clone()).collect();
+            assert_eq!(facts(&output), expected, "{mode}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_misses_no_snapshot_has_no_warning() {
+    let latest = json!({ "ApplicationRestoreType": "RESTORE_FROM_LATEST_SNAPSHOT" });
+    for restore in [None, Some(latest), Some(restoring_from(&name(1)))] {
+        let input = with_pins(input("RUN", 9, 25), &[name(0), name(1)]);
+        let exchanges = [application("RUNNING", restore), ready([0, 1])];
+        let output = prune(input, exchanges).await;
+        assert_eq!(output.warnings, [""; 0]);
+        let payload = serde_json::to_value(output).unwrap();
+        assert_eq!(payload.get("warnings"), None);
+    }
+}
+
+#[tokio::test]
+async fn only_the_last_pass_warns() {
+    let pins = ["before-upgrade".to_owned()];
+    let output = prune(
+        with_pins(first_entry(), &pins),
+        [running(), ready([0, 2, 3])],
+    )
+    .await;
+    assert_eq!((output.pruning, output.warnings.len()), (Continue, 0));
+
+    // Nothing is left of the batch.
+    let input = with_batch(with_pins(first_entry(), &pins), &[]);
+    let output = prune(input, [running(), ready([0])]).await;
+    assert_eq!((output.pruning, output.warnings.len()), (Done, 1));
+}
+
+#[tokio::test]
+async fn warnings_are_bounded_and_each_is_one_line() {
+    let pins: Vec<String> = (0..100).map(|number| format!("{number:0>256}")).collect();
+    for restore_point in ["r".repeat(400), "\"\n".repeat(400), "\u{1f980}".repeat(400)] {
+        let restoring = application("READY", Some(restoring_from(&restore_point)));
+        let input = with_pins(input("PLAN", 9, 25), &pins);
+        let output = prune(input, [restoring, ready([1])]).await;
+        assert_eq!(output.warnings.len(), 20);
+        assert!(output.warnings[0].starts_with("The restore point "));
+        for warning in &output.warnings {
+            let json = serde_json::to_string(warning).unwrap();
+            // The quotation marks are no part of the text.
+            assert!(json.len() <= 302, "{json}");
+            assert!(!warning.contains(char::is_control), "{warning:?}");
+        }
+    }
+}
