@@ -80,6 +80,15 @@ pub fn merge(mut listed: Vec<Snapshot>) -> Result<Vec<Snapshot>, String> {
     Ok(listed)
 }
 
+/// The listing as it is when a run prunes: with the run's own snapshot. A run that finds a snapshot of that
+/// name takes no other, so then the listing stays as it is.
+#[must_use]
+pub fn with_own(listing: &[Snapshot], own: Snapshot) -> Vec<Snapshot> {
+    let is_listed = listing.iter().any(|snapshot| snapshot.name == own.name);
+    let own = (!is_listed).then_some(own);
+    listing.iter().cloned().chain(own).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
