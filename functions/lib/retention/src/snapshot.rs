@@ -127,6 +127,15 @@ mod tests {
     }
 
     #[test]
+    fn the_own_snapshot_is_added_unless_it_is_listed() {
+        let listing = [snapshot("a", "CREATING"), snapshot("b", "READY")];
+        let added = with_own(&listing, snapshot("c", "READY"));
+        let expected = [&listing[..], &[snapshot("c", "READY")]].concat();
+        assert_eq!(added, expected);
+        assert_eq!(with_own(&listing, snapshot("a", "READY")), listing);
+    }
+
+    #[test]
     fn a_status_is_written_as_it_was_read() {
         for status in ["CREATING", "READY", "DELETING", "FAILED", "SOMETHING_NEW"] {
             assert_eq!(Status::from(status).as_str(), status);
