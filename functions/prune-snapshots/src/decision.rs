@@ -3,13 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use contract::{Action, DoomedSnapshot, HeldBack, HeldBackCause, Mode, Run, Verdict};
+use contract::{DoomedSnapshot, HeldBack, HeldBackCause, Mode, Run, Verdict};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use retention::{Protected, Snapshot, Status, plan};
+use retention::{Hold, Protected, Snapshot, Status, brake, doomed_names, plan, with_own};
 
 use crate::application::Application;
-use crate::gate::{self, Hold, Standing};
+use crate::gate::{self, Standing};
 use crate::own_snapshot::OwnSnapshot;
 use crate::payload::{MAX_BATCH, to_count};
 use crate::progress::Tally;
@@ -76,10 +76,7 @@ pub(crate) fn decide(
     now: Timestamp,
 ) -> Decision {
     let verdicts = verdicts(listing, application, run, own, zone, now);
-    let to_delete: HashSet<&str> = verdicts
-        .iter()
-        .filter(|verdict| verdict.action == Action::Delete)
-        .map(|verdict| verdict.snapshot_name.as_str())
+    let to_delete: HashSet<&str> = doomed_names(&verdicts)
         .filter(|name| !tally.counted.contains(*name))
         .collect();
     let pending = tally.pending.iter().map(|doomed| &doomed.snapshot_name);
@@ -116,11 +113,7 @@ pub(crate) fn decide(
     Decision {
         next,
         wanted: not_counted_yet,
-        held_back: hold.map(|Hold { cause, message }| HeldBack {
-            cause,
-            deletions_wanted: not_counted_yet,
-            message,
-        }),
+        held_back: hold.map(|hold| hold.held_back(not_counted_yet)),
         verdicts,
     }
 }
@@ -139,7 +132,7 @@ fn hold(
     tally: &Tally,
     wanted: u32,
 ) -> Option<Hold> {
-    let brake = || gate::brake(run, tally.attempted(), wanted);
+    let brake = || brake(&run.input.retention, tally.attempted(), wanted);
     if run.input.mode == Mode::Plan {
         return (wanted > 0).then(|| gate::policy_gate(run).or_else(brake))?;
     }
@@ -192,8 +185,7 @@ fn verdicts(
         created_at: Some(now),
         application_version_id: application.version_id,
     };
-    let with_own: Vec<Snapshot> = listing.iter().cloned().chain([own]).collect();
-    let mut verdicts = plan(&with_own, policy, zone, protected, now);
+    let mut verdicts = plan(&with_own(listing, own), policy, zone, protected, now);
     verdicts.retain(|verdict| verdict.snapshot_name != own_name);
     verdicts
 }

@@ -1,23 +1,11 @@
-//! The gate and the brake: when nothing is deleted, whatever the plan wants.
+//! The gate: when nothing is deleted, whatever the plan wants.
 
-use contract::{HeldBackCause, Run, managed_run_id};
-use jiff::{SignedDuration, Timestamp};
-use retention::{Snapshot, Status};
+use contract::{HeldBackCause, Run};
+use jiff::Timestamp;
+use retention::{Hold, Snapshot, Status, later_run};
 
 use crate::application::{Application, Restore};
 use crate::own_snapshot::{DescribedStatus, OwnSnapshot};
-
-/// A snapshot whose creation time is further in the future than this does not count as a later run's. No
-/// clock is that wrong, and such a snapshot would hold back the deletions of every run.
-const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(1);
-
-/// Why nothing may be deleted now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hold {
-    pub(crate) cause: HeldBackCause,
-    /// The fact, and what to do about it.
-    pub(crate) message: String,
-}
 
 /// How the run's own snapshot compares with the listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,8 +79,8 @@ pub(crate) fn standing(
         Some(listed) => listed.created_at,
         None => own.created_at,
     };
-    if let Some(later) = created_at.and_then(|at| later_run(run, at, listing, now)) {
-        return left_to_later_run(later);
+    if let Some(hold) = created_at.and_then(|at| later_run(run.run_id, at, listing, now)) {
+        return Standing::LeftToLaterRun(hold);
     }
     match (listed, &own.described) {
         (Some(_), _) if created_at.is_some() => Standing::Newest,
@@ -119,51 +107,6 @@ pub(crate) fn standing(
 /// differ, so a late redrive deletes nothing by an old policy.
 pub(crate) fn standing_without_own(run: &Run, listing: &[Snapshot], now: Timestamp) -> Standing {
     let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(Timestamp::MIN);
-    later_run(run, started_at, listing, now).map_or(Standing::Newest, left_to_later_run)
-}
-
-fn left_to_later_run(later: &str) -> Standing {
-    Standing::LeftToLaterRun(Hold {
-        cause: HeldBackCause::LeftToLaterRun,
-        message: format!("The newer snapshot {later} is READY: its run prunes."),
-    })
-}
-
-/// The name of a READY snapshot that a later run took, after `created_at` and not in the future.
-fn later_run<'a>(
-    run: &Run,
-    created_at: Timestamp,
-    listing: &'a [Snapshot],
-    now: Timestamp,
-) -> Option<&'a str> {
-    let is_later = |snapshot: &&Snapshot| {
-        snapshot.status == Status::Ready
-            && managed_run_id(&snapshot.name).is_some_and(|id| id > run.run_id)
-            && snapshot
-                .created_at
-                .is_some_and(|at| at > created_at && at.duration_since(now) < MAX_CLOCK_SKEW)
-    };
-    let later = listing.iter().find(is_later);
-    later.map(|snapshot| snapshot.name.as_str())
-}
-
-/// Why the plan has too many deletions for this run, if it has. `attempted` is the number of deletions of
-/// the run so far, failed ones included.
-pub(crate) fn brake(run: &Run, attempted: u32, wanted: u32) -> Option<Hold> {
-    let allowed = run.input.retention.max_deletions_per_run.get();
-    let total = attempted.saturating_add(wanted);
-    (total > allowed).then(|| {
-        let already = match attempted {
-            0 => String::new(),
-            attempted => format!(" in addition to {attempted} earlier in this run"),
-        };
-        Hold {
-            cause: HeldBackCause::MaxDeletionsPerRun,
-            message: format!(
-                "The plan wants to delete {wanted} snapshots{already}; max_deletions_per_run is \
-                 {allowed}, so none of them is deleted. Check the plan (mode PLAN). If it is right, \
-                 start one execution with mode PRUNE and retention.max_deletions_per_run {total}."
-            ),
-        }
-    })
+    let later = later_run(run.run_id, started_at, listing, now);
+    later.map_or(Standing::Newest, Standing::LeftToLaterRun)
 }

@@ -203,12 +203,7 @@ fn run_input(options: &Run) -> Result<Value> {
 }
 
 fn read_json(path: &Path) -> Result<Value> {
-    let text = if path == Path::new("-") {
-        std::io::read_to_string(std::io::stdin())
-    } else {
-        fs::read_to_string(path)
-    };
-    Ok(serde_json::from_str(&text?)?)
+    plan::json::parse(&plan::json::read(path)?)
 }
 
 async fn redrive(options: Redrive) -> Result<bool> {

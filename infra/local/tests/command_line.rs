@@ -109,7 +109,7 @@ fn a_command_that_cannot_start_exits_with_2_and_prints_the_reason() {
                 endpoint,
                 "run --application x --input -",
                 "{",
-                "error: -: EOF while parsing",
+                "error: -: not JSON: EOF while parsing",
             ),
             (
                 endpoint,
@@ -136,6 +136,26 @@ fn a_command_that_cannot_start_exits_with_2_and_prints_the_reason() {
             let (stdout, stderr) = local(endpoint, &arguments, stdin, 2).await;
             assert!(stderr.contains(reason), "{arguments:?}: {stderr}");
             assert_eq!(stdout, "", "{arguments:?}");
+        }
+    });
+}
+
+#[test]
+fn a_run_input_is_read_with_a_byte_order_mark_and_refused_with_a_repeated_key() {
+    run(async {
+        let arguments = ["run", "--application", "x", "--input", "-"];
+        for (input, refusal) in [
+            (
+                r#"{"retention":{"keep_last":1,"keep_last":30}}"#,
+                r#"error: -: an object has the key "keep_last" twice at line 1"#,
+            ),
+            (
+                "\u{feff}{\"application_name\":\"y\"}\r\n",
+                r#"error: --input has the application_name "y", but"#,
+            ),
+        ] {
+            let (_, stderr) = local("http://127.0.0.1:1", &arguments, input, 2).await;
+            assert!(stderr.starts_with(refusal), "{stderr}");
         }
     });
 }

@@ -1,20 +1,19 @@
 //! Reads the listing and the policy, makes the plan and prints it.
 
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use contract::{Action, NO_RULE, Retention, Verdict, parse};
+use contract::{Action, HeldBack, NO_RULE, Retention, Verdict, parse};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use retention::{Protected, Snapshot, Status, merge, plan, time_zone};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use retention::{Snapshot, time_zone};
+use serde::Serialize;
 
-use crate::picture;
+use crate::preview::{PlannedRun, Preview};
+use crate::{json, listing, picture};
 
 /// The width of a table that does not go to a terminal, in characters.
 const WIDTH: u16 = 110;
@@ -23,18 +22,26 @@ const WIDTH: u16 = 110;
 #[derive(Debug, Parser)]
 #[command(name = "cargo plan", bin_name = "cargo plan")]
 pub struct Options {
-    /// The output of `aws kinesisanalyticsv2 list-application-snapshots --application-name NAME`; - for standard input
+    /// The output of `aws kinesisanalyticsv2 list-application-snapshots --application-name NAME --output json`, also
+    /// with `--query SnapshotSummaries`; - for standard input. It must be the whole listing: no `--max-items`,
+    /// `--no-paginate`, `--limit` or `--starting-token`
     #[arg(long, value_name = "FILE")]
     snapshots: PathBuf,
     /// The policy, a `retention` object; - for standard input
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
-    /// The time to plan for; by default the current time
+    /// The mode of the run
+    #[arg(long, value_enum, default_value_t)]
+    mode: Mode,
+    /// When the run starts; by default now
     #[arg(long, value_name = "RFC3339")]
     now: Option<Timestamp>,
     /// The snapshot that the application is configured to restore from
     #[arg(long, value_name = "NAME")]
     restore_point: Option<String>,
+    /// The application's `ApplicationVersionId`; by default the highest that is listed
+    #[arg(long, value_name = "NUMBER")]
+    application_version: Option<i64>,
     /// Draw the plan into this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -43,60 +50,47 @@ pub struct Options {
     json: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct Plan {
-    verdicts: Vec<Verdict>,
-    summary: Summary,
+/// The modes that delete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+enum Mode {
+    /// It takes a snapshot, which is READY when it prunes, and counts like the listed ones
+    #[default]
+    Run,
+    /// It takes no snapshot
+    Prune,
 }
 
-#[derive(Debug, Serialize)]
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Plan<'a> {
+    verdicts: &'a [Verdict],
+    summary: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_back: Option<&'a HeldBack>,
+    notes: &'a [String],
+}
+
+/// The numbers of verdicts.
+#[derive(Serialize)]
 struct Summary {
     keep: usize,
     delete: usize,
     ignore: usize,
     total: usize,
-    max_deletions_per_run: u32,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Listing {
-    snapshot_summaries: Vec<Listed>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Listed {
-    snapshot_name: String,
-    snapshot_status: String,
-    application_version_id: i64,
-    snapshot_creation_timestamp: Option<Time>,
-}
-
-/// The aws CLI prints ISO 8601 or epoch seconds, depending on its configuration.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Time {
-    Text(String),
-    EpochSeconds(f64),
-}
-
-impl Time {
-    fn timestamp(&self) -> Result<Timestamp> {
-        match self {
-            Self::Text(text) => {
-                let timestamp = text.parse::<Timestamp>().ok();
-                timestamp.with_context(|| format!("{text:?} is not a time in RFC 3339"))
-            }
-            Self::EpochSeconds(seconds) => {
-                #[allow(
-                    clippy::cast_possible_truncation,
-                    reason = "a value out of range saturates, and is refused next"
-                )]
-                let milliseconds = (seconds * 1_000.0).round() as i64;
-                let timestamp = Timestamp::from_millisecond(milliseconds).ok();
-                timestamp.with_context(|| format!("{seconds} is not a time in epoch seconds"))
-            }
+impl Summary {
+    fn of(verdicts: &[Verdict]) -> Self {
+        let count = |action| {
+            let verdicts = verdicts.iter();
+            verdicts.filter(|verdict| verdict.action == action).count()
+        };
+        Self {
+            keep: count(Action::Keep),
+            delete: count(Action::Delete),
+            ignore: count(Action::Ignore),
+            total: verdicts.len(),
         }
     }
 }
@@ -109,40 +103,43 @@ pub fn run(options: &Options) -> Result<()> {
         "--snapshots and --policy are both -, and standard input can be read once: put one of them in a file"
     );
     let place = |path: &Path| path.display().to_string();
-    let snapshots = snapshots(&options.snapshots).with_context(|| place(&options.snapshots))?;
+    let listing = snapshots(&options.snapshots).with_context(|| place(&options.snapshots))?;
     let (policy, zone) = policy(&options.policy).with_context(|| place(&options.policy))?;
-    let protected = Protected {
-        own: None,
-        restore_point: options.restore_point.as_deref(),
-    };
     let now = options.now.unwrap_or_else(Timestamp::now);
-    let verdicts = plan(&snapshots, &policy, &zone, protected, now);
+    let run = PlannedRun {
+        policy: &policy,
+        zone: &zone,
+        takes_snapshot: options.mode == Mode::Run,
+        restore_point: options.restore_point.as_deref(),
+        application_version: options.application_version,
+        now,
+    };
+    let preview = run.preview(&listing);
     if let Some(file) = &options.svg {
-        let picture = picture::draw(&snapshots, &verdicts, now);
+        let verdicts: Vec<Verdict> = preview.all_verdicts().cloned().collect();
+        let picture = picture::draw(&preview.snapshots, &verdicts, now);
         fs::write(file, picture).with_context(|| place(file))?;
     }
-    let count = |action| {
-        let verdicts = verdicts.iter();
-        verdicts.filter(|verdict| verdict.action == action).count()
-    };
-    let summary = Summary {
-        keep: count(Action::Keep),
-        delete: count(Action::Delete),
-        ignore: count(Action::Ignore),
-        total: verdicts.len(),
-        max_deletions_per_run: policy.max_deletions_per_run.get(),
-    };
-    let plan = Plan { verdicts, summary };
+    let summary = Summary::of(&preview.verdicts);
     if options.json {
+        let plan = Plan {
+            verdicts: &preview.verdicts,
+            summary,
+            held_back: preview.held_back.as_ref(),
+            notes: &preview.notes,
+        };
         println!("{}", serde_json::to_string_pretty(&plan)?);
     } else {
-        println!("{}", table(&snapshots, &plan.verdicts, now));
-        println!("\n{}", sentence(&plan.summary));
+        println!("{}", table(&preview, now));
+        println!("\n{}", sentence(&summary, preview.held_back.as_ref()));
+        for note in &preview.notes {
+            println!("Note: {note}");
+        }
     }
     Ok(())
 }
 
-fn table(snapshots: &[Snapshot], verdicts: &[Verdict], now: Timestamp) -> String {
+fn table(preview: &Preview, now: Timestamp) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -151,15 +148,18 @@ fn table(snapshots: &[Snapshot], verdicts: &[Verdict], now: Timestamp) -> String
     if !table.is_tty() {
         table.set_width(WIDTH);
     }
-    for verdict in verdicts {
-        let listed = snapshots.iter().find(|s| s.name == verdict.snapshot_name);
-        let age = listed
+    for verdict in preview.all_verdicts() {
+        let mut snapshots = preview.snapshots.iter();
+        let snapshot = snapshots.find(|it| it.name == verdict.snapshot_name);
+        let age = snapshot
             .and_then(|snapshot| snapshot.created_at)
             .map_or_else(|| "-".to_owned(), |created_at| age(created_at, now));
+        let is_new = Some(verdict) == preview.own.as_ref();
+        let status = snapshot.map_or("", |snapshot| snapshot.status.as_str());
         table.add_row([
             verdict.snapshot_name.clone(),
             age,
-            listed.map_or("", |s| s.status.as_str()).to_owned(),
+            if is_new { "new" } else { status }.to_owned(),
             format!("{:?}", verdict.action).to_uppercase(),
             verdict.reasons.join("; "),
         ]);
@@ -185,61 +185,44 @@ fn age(created_at: Timestamp, now: Timestamp) -> String {
     format!("{sign}{} {unit}", seconds / length)
 }
 
-fn sentence(summary: &Summary) -> String {
+fn sentence(summary: &Summary, held_back: Option<&HeldBack>) -> String {
     let Summary {
         keep,
         delete,
         ignore,
         total,
-        max_deletions_per_run: limit,
     } = summary;
-    let mut text =
-        format!("Of {total} snapshots {keep} are kept, {delete} deleted, {ignore} ignored.");
-    if u32::try_from(*delete).is_ok_and(|delete| delete > *limit) {
-        let _ = write!(
-            text,
-            " That is more than max_deletions_per_run {limit}, so a run would delete none of them. To delete \
-             them, start a run with mode PRUNE and max_deletions_per_run {delete}."
-        );
+    match held_back {
+        None => format!(
+            "Of {total} listed snapshots {keep} are kept, {delete} deleted, {ignore} ignored."
+        ),
+        Some(HeldBack { message, .. }) => format!(
+            "Of {total} listed snapshots the plan keeps {keep}, deletes {delete} and ignores {ignore}. But a \
+             run would delete nothing: the plan is held back. {message}"
+        ),
     }
-    text
-}
-
-fn read(path: &Path) -> Result<Value> {
-    let text = if path == Path::new("-") {
-        std::io::read_to_string(std::io::stdin())
-    } else {
-        fs::read_to_string(path)
-    };
-    serde_json::from_str(&text?).context("not JSON")
 }
 
 fn snapshots(path: &Path) -> Result<Vec<Snapshot>> {
-    let listing: Listing = parse(&read(path)?).map_err(|fact| {
-        anyhow!("{fact}. It must be the output of `aws kinesisanalyticsv2 list-application-snapshots --application-name NAME`")
-    })?;
-    let snapshots = listing.snapshot_summaries.into_iter().map(|listed| {
-        let name = listed.snapshot_name;
-        let created_at = listed.snapshot_creation_timestamp;
-        let created_at = created_at.map(|time| time.timestamp()).transpose();
-        Ok(Snapshot {
-            created_at: created_at
-                .with_context(|| format!("SnapshotCreationTimestamp of {name}"))?,
-            name,
-            status: Status::from(listed.snapshot_status.as_str()),
-            application_version_id: listed.application_version_id,
-        })
-    });
-    merge(snapshots.collect::<Result<_>>()?).map_err(Error::msg)
+    let content = json::read(path)?;
+    let snapshots = json::parse(&content).and_then(|listing| listing::snapshots(&listing));
+    snapshots.map_err(|fact| {
+        anyhow!(
+            "{fact:#}. It must be the output of `aws kinesisanalyticsv2 list-application-snapshots \
+             --application-name NAME --output json`"
+        )
+    })
 }
 
 fn policy(path: &Path) -> Result<(Retention, TimeZone)> {
-    let policy = parse(&read(path)?).and_then(|policy: Retention| {
-        policy.refuse_unknown_fields()?;
+    let content = json::read(path)?;
+    let policy = json::parse(&content).and_then(|policy| {
+        let policy: Retention = parse(&policy).map_err(Error::msg)?;
+        policy.refuse_unknown_fields().map_err(Error::msg)?;
         Ok(policy)
     });
     let policy = policy.map_err(|fact| {
-        anyhow!("{fact}. It must be a `retention` object, such as {{\"keep_last\":30}}")
+        anyhow!("{fact:#}. It must be a `retention` object, such as {{\"keep_last\":30}}")
     })?;
     ensure!(policy.has_rule(), NO_RULE);
     let zone = time_zone(&policy.timezone).map_err(Error::msg)?;

@@ -5,6 +5,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use contract::{HeldBack, HeldBackCause};
 use serde_json::{Value, json};
 
 /// Runs the command, which ends with this exit code. Returns what it printed to stdout and to stderr.
@@ -42,13 +43,19 @@ fn listing() -> Value {
     json!({ "SnapshotSummaries": summaries })
 }
 
+/// The lines of a table and what follows it, with single spaces.
+fn lines(stdout: &str) -> Vec<String> {
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    stdout.lines().map(words).collect()
+}
+
 #[test]
 fn a_policy_is_tried_on_a_listing_without_an_engine() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (file, picture) = (path("listing"), path("picture.svg"));
     std::fs::write(&file, listing().to_string()).unwrap();
-    let policy = json!({ "keep_last": 2, "max_deletions_per_run": 2 }).to_string();
+    let policy = json!({ "keep_last": 3, "max_deletions_per_run": 3 }).to_string();
     let arguments = [
         "--snapshots",
         &file,
@@ -63,27 +70,251 @@ fn a_policy_is_tried_on_a_listing_without_an_engine() {
     ];
     let (stdout, stderr) = plan(&arguments, &policy, 0);
     assert_eq!(stderr, "");
+    let lines = lines(&stdout);
     for expected in [
-        "custom_0000000000020   2 hours  READY   KEEP     protected: newest READY snapshot;",
-        "custom_0000000000016    4 days  READY   KEEP     protected: restore point of the application",
-        "custom_0000000000015    5 days  READY   DELETE   no rule keeps it",
-        "Of 6 snapshots 3 are kept, 3 deleted, 0 ignored. That is more than max_deletions_per_run 2, so",
+        "custom_1795152600000 0 seconds new KEEP protected: this run's own snapshot; protected:",
+        "custom_0000000000020 2 hours READY KEEP last 2 of 3",
+        "custom_0000000000016 4 days READY KEEP protected: restore point of the application",
+        "custom_0000000000015 5 days READY DELETE no rule keeps it",
+        "Of 6 listed snapshots 3 are kept, 3 deleted, 0 ignored.",
     ] {
-        assert!(stdout.contains(expected), "{stdout}");
+        let printed = lines.iter().any(|line| line.starts_with(expected));
+        assert!(printed, "{expected}: {stdout}");
     }
     let drawn = std::fs::read_to_string(&picture).unwrap();
     for row in ["\nprotected\n", "\nlast\n", "\ndeleted\n"] {
         assert!(drawn.contains(row), "{drawn}");
     }
+}
 
-    let (stdout, _) = plan(&[&arguments[..6], &["--json"]].concat(), &policy, 0);
+#[test]
+fn a_plan_that_is_held_back_says_so_as_the_record_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("listing");
+    std::fs::write(&file, listing().to_string()).unwrap();
+    let policy = json!({ "keep_last": 3, "max_deletions_per_run": 2 }).to_string();
+    let now = ["--now", "2026-11-20T05:30:00Z"];
+    let file = ["--snapshots", file.to_str().unwrap(), "--policy", "-"];
+    let arguments = [&file[..], &now[..]].concat();
+    let (stdout, _) = plan(&arguments, &policy, 0);
+    let expected = "\n\nOf 6 listed snapshots the plan keeps 2, deletes 4 and ignores 0. But a run would delete \
+                    nothing: the plan is held back. The plan wants to delete 4 snapshots; max_deletions_per_run \
+                    is 2, so none of them is deleted. ";
+    assert!(stdout.contains(expected), "{stdout}");
+
+    let (stdout, _) = plan(&[&arguments[..], &["--json"]].concat(), &policy, 0);
+    let printed: Value = serde_json::from_str(&stdout).unwrap();
+    let first = &printed["verdicts"][0]["snapshot_name"];
+    assert_eq!(first, "custom_0000000000020");
+    assert_eq!(printed["verdicts"][5]["action"], "DELETE");
+    let summary = json!({ "keep": 2, "delete": 4, "ignore": 0, "total": 6 });
+    assert_eq!(printed["summary"], summary);
+    let held_back: HeldBack = serde_json::from_value(printed["held_back"].clone()).unwrap();
+    assert_eq!(held_back.cause, HeldBackCause::MaxDeletionsPerRun);
+    assert_eq!(held_back.deletions_wanted, 4);
+    assert_eq!(printed["notes"], json!([]));
+
+    let prune = [&arguments[..], &["--json", "--mode", "PRUNE"]].concat();
+    let (stdout, _) = plan(&prune, &policy, 0);
+    let printed: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(printed["summary"]["delete"], 3);
+}
+
+#[test]
+fn the_runs_own_snapshot_counts_unless_the_mode_is_prune() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("listing");
+    let summary = |hour: u32| {
+        json!({
+            "SnapshotName": format!("custom_{hour:013}"), "SnapshotStatus": "READY", "ApplicationVersionId": 1,
+            "SnapshotCreationTimestamp": format!("2026-11-01T0{hour}:00:00+00:00")
+        })
+    };
+    std::fs::write(&file, json!([summary(4), summary(5)]).to_string()).unwrap();
+    let arguments = |mode| {
+        let file = file.to_str().unwrap();
+        let now = "2026-11-22T20:00:00Z";
+        [
+            "--snapshots",
+            file,
+            "--policy",
+            "-",
+            "--now",
+            now,
+            "--mode",
+            mode,
+        ]
+    };
+    for (mode, counts, begin) in [
+        ("RUN", "0 are kept, 2 deleted", "2026-11-21T20:00:00Z"),
+        ("PRUNE", "2 are kept, 0 deleted", "2026-10-31T05:00:00Z"),
+    ] {
+        let (stdout, _) = plan(&arguments(mode), r#"{"keep_within":"P1D"}"#, 0);
+        let expected = format!("Of 2 listed snapshots {counts}, 0 ignored.\n");
+        assert!(stdout.contains(&expected), "{stdout}");
+        let note =
+            format!("Note: keep_within keeps what was taken after {begin}, which is P1D before");
+        assert!(stdout.contains(&note), "{stdout}");
+    }
+}
+
+#[test]
+fn notes_name_what_a_policy_looks_like_and_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("listing");
+    let mut listing = listing();
+    listing["SnapshotSummaries"][1]["ApplicationVersionId"] = 2.into();
+    listing["SnapshotSummaries"][5]["ApplicationVersionId"] = 3.into();
+    std::fs::write(&file, listing.to_string()).unwrap();
+    let notes = |policy: &Value, more: &[&str]| -> Value {
+        let file = file.to_str().unwrap();
+        let now = "2026-11-20T05:30:00Z";
+        let arguments = ["--snapshots", file, "--policy", "-", "--now", now, "--json"];
+        let (stdout, _) = plan(&[&arguments[..], more].concat(), &policy.to_string(), 0);
+        serde_json::from_str::<Value>(&stdout).unwrap()["notes"].take()
+    };
+    let version = "The plan is for version 3 of the application, the highest that is listed. For a higher one, other \
+                   snapshots would be protected: give --application-version.";
+    let redundant = "Without keep_last, the run would delete the same snapshots: whatever it keeps is kept anyway.";
+    let window = "keep_within keeps what was taken after 2026-11-19T05:30:00Z, which is P1D before the newest \
+                  snapshot, the run's own.";
+    let unknown: &[&str] = &[];
+    let known: &[&str] = &["--application-version", "3"];
+    let restoring: &[&str] = &[
+        "--application-version",
+        "3",
+        "--restore-point",
+        "custom_0000000000014",
+    ];
+    for (policy, more, expected) in [
+        (json!({ "keep_last": 3 }), unknown, json!([version])),
+        (json!({ "keep_last": 3 }), known, json!([])),
+        (
+            json!({ "keep_daily": 3, "keep_last": 1 }),
+            known,
+            json!([redundant]),
+        ),
+        (
+            json!({ "keep_last": 1, "keep_within": "P1D" }),
+            known,
+            json!([window, redundant]),
+        ),
+        (
+            json!({ "keep_last": 3, "keep_names": ["custom_0000000000015", "before-upgrde"] }),
+            restoring,
+            json!([
+                "keep_names has \"before-upgrde\", which is not listed.",
+                "--restore-point has \"custom_0000000000014\", which is not listed."
+            ]),
+        ),
+    ] {
+        assert_eq!(notes(&policy, more), expected, "{policy}");
+    }
+}
+
+/// What aws-cli 1.45.11 prints for `list-application-snapshots --max-items 4` if there are more.
+const CUT: &str = r#"{
+    "SnapshotSummaries": [
+        {
+            "SnapshotName": "custom_1795316400000",
+            "SnapshotStatus": "READY",
+            "ApplicationVersionId": 4,
+            "SnapshotCreationTimestamp": 1795316401.42,
+            "RuntimeEnvironment": "FLINK-1_20"
+        },
+        {
+            "SnapshotName": "custom_1795230000000",
+            "SnapshotStatus": "READY",
+            "ApplicationVersionId": 4,
+            "SnapshotCreationTimestamp": 1795230001.42,
+            "RuntimeEnvironment": "FLINK-1_20"
+        },
+        {
+            "SnapshotName": "custom_1795143600000",
+            "SnapshotStatus": "READY",
+            "ApplicationVersionId": 4,
+            "SnapshotCreationTimestamp": 1795143601.42,
+            "RuntimeEnvironment": "FLINK-1_20"
+        },
+        {
+            "SnapshotName": "custom_1795057200000",
+            "SnapshotStatus": "READY",
+            "ApplicationVersionId": 4,
+            "SnapshotCreationTimestamp": 1795057201.42,
+            "RuntimeEnvironment": "FLINK-1_20"
+        }
+    ],
+    "NextToken": "eyJOZXh0VG9rZW4iOiBudWxsLCAiYm90b190cnVuY2F0ZV9hbW91bnQiOiA0fQ=="
+}
+"#;
+
+#[test]
+fn a_part_of_a_listing_is_refused_and_the_whole_is_read_in_every_form_that_the_aws_cli_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy");
+    std::fs::write(&policy, r#"{"keep_last":2}"#).unwrap();
+    let policy = policy.to_str().unwrap();
+    let arguments = [
+        "--snapshots",
+        "-",
+        "--policy",
+        policy,
+        "--now",
+        "2026-11-22T20:00:00Z",
+    ];
+
+    let (stdout, stderr) = plan(&arguments, CUT, 2);
+    assert_eq!(stdout, "");
+    let refusal = "error: -: it has a NextToken, so it is only a part of the listing. List all snapshots, without \
+                   --max-items, --no-paginate and --limit (--page-size leaves nothing out). ";
+    assert!(stderr.starts_with(refusal), "{stderr}");
+
+    let mut whole: Value = serde_json::from_str(CUT).unwrap();
+    whole["NextToken"].take();
+    for listing in [&whole, &whole["SnapshotSummaries"]] {
+        let (stdout, _) = plan(&arguments, &listing.to_string(), 0);
+        let expected = "Of 4 listed snapshots 1 are kept, 3 deleted, 0 ignored.";
+        assert!(stdout.contains(expected), "{stdout}");
+    }
+    // PowerShell redirects to UTF-16.
+    let file = folder.path().join("listing");
+    let text = format!("\u{feff}{whole}\r\n");
+    let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(&file, bytes).unwrap();
+    let arguments = [
+        &["--snapshots", file.to_str().unwrap()][..],
+        &arguments[2..],
+    ]
+    .concat();
+    plan(&arguments, "", 0);
+}
+
+#[test]
+fn a_snapshot_that_is_listed_in_two_ways_is_ignored_as_a_run_ignores_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("listing");
+    let mut listing = listing();
+    let mut twice = listing["SnapshotSummaries"][0].clone();
+    twice["SnapshotStatus"] = "DELETING".into();
+    listing["SnapshotSummaries"]
+        .as_array_mut()
+        .unwrap()
+        .push(twice);
+    std::fs::write(&file, listing.to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let now = "2026-11-20T05:30:00Z";
+    let arguments = ["--snapshots", file, "--policy", "-", "--now", now, "--json"];
+    let (stdout, _) = plan(&arguments, r#"{"keep_last":2}"#, 0);
     let plan: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!(plan["verdicts"][0]["snapshot_name"], "custom_0000000000020");
-    assert_eq!(plan["verdicts"][5]["action"], "DELETE");
-    let summary = json!({
-        "keep": 2, "delete": 4, "ignore": 0, "total": 6, "max_deletions_per_run": 2
+    assert_eq!(
+        plan["summary"],
+        json!({ "keep": 1, "delete": 4, "ignore": 1, "total": 6 })
+    );
+    let verdict = json!({
+        "snapshot_name": "custom_0000000000015", "action": "IGNORE",
+        "reasons": ["unknown status (listed twice, with different data)"]
     });
-    assert_eq!(plan["summary"], summary);
+    assert_eq!(plan["verdicts"][5], verdict);
 }
 
 #[test]
@@ -102,6 +333,50 @@ fn an_invalid_file_is_refused_with_the_place_and_the_remedy() {
         (
             "-",
             &policy,
+            "\n",
+            "-: empty. It must be the output of `aws kinesisanalyticsv2 list-application-snapshots \
+             --application-name NAME --output json`",
+        ),
+        (
+            "-",
+            &policy,
+            "SnapshotSummaries:\n- ApplicationVersionId: 4\n  SnapshotName: a\n",
+            "-: not JSON: expected value at line 1 column 1. It must be the output of",
+        ),
+        (
+            "-",
+            &policy,
+            "SNAPSHOTSUMMARIES\t4\tFLINK-1_20\t1795316401.42\tcustom_1795316400000\tREADY\n",
+            "--output json`",
+        ),
+        ("-", &policy, r#""4""#, "-: neither an object nor an array."),
+        (
+            "-",
+            &policy,
+            r#"{"SnapshotSummaries":null}"#,
+            "-: SnapshotSummaries is not an array.",
+        ),
+        (
+            "-",
+            &policy,
+            r#"[["a","READY",1,1795316401.42]]"#,
+            "-: SnapshotSummaries[0]: not an object.",
+        ),
+        (
+            "-",
+            &policy,
+            r#"{"SnapshotSummaries":[],"SnapshotSummaries":[]}"#,
+            r#"-: an object has the key "SnapshotSummaries" twice at line 1"#,
+        ),
+        (
+            "-",
+            &policy,
+            r#"[{"SnapshotName":"a b","SnapshotStatus":"READY","ApplicationVersionId":1}]"#,
+            r#"-: "a b" is not the name of a snapshot."#,
+        ),
+        (
+            "-",
+            &policy,
             "{}",
             "-: missing field `SnapshotSummaries`. It must be the output of `aws ",
         ),
@@ -115,13 +390,13 @@ fn an_invalid_file_is_refused_with_the_place_and_the_remedy() {
             "-",
             &policy,
             r#"{"SnapshotSummaries":[{"SnapshotName":"a","SnapshotStatus":"READY","ApplicationVersionId":1,"SnapshotCreationTimestamp":"yesterday"}]}"#,
-            "-: SnapshotCreationTimestamp of a: \"yesterday\" is not a time in RFC 3339",
+            "-: SnapshotSummaries[0]: SnapshotCreationTimestamp: \"yesterday\" is not a time in RFC 3339",
         ),
         (
             "-",
             &policy,
             r#"{"SnapshotSummaries":[{"SnapshotName":"a","SnapshotStatus":"READY","ApplicationVersionId":1,"SnapshotCreationTimestamp":1e300}]}"#,
-            "of a: 1000000",
+            "SnapshotCreationTimestamp: 1000000",
         ),
         (&listing, "/nowhere", "", "/nowhere: No such file"),
         (
@@ -130,6 +405,14 @@ fn an_invalid_file_is_refused_with_the_place_and_the_remedy() {
             r#"{"keep_last":0}"#,
             "-: keep_last: invalid value: integer `0`",
         ),
+        (
+            &listing,
+            "-",
+            r#"{"keep_last":1,"keep_last":30}"#,
+            r#"-: an object has the key "keep_last" twice at line 1"#,
+        ),
+        (&listing, "-", "[30]", "-: invalid type: sequence"),
+        (&listing, "-", "keep_last: 30\n", "-: not JSON: "),
         (
             &listing,
             "-",

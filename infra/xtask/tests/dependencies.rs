@@ -1,4 +1,4 @@
-//! The packages that are compiled into the functions, and the ban on unsafe code in every crate.
+//! The packages that are compiled into the functions and into `cargo plan`, and the ban on unsafe code in every crate.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -8,11 +8,11 @@ use std::process::Command;
 use cargo_metadata::MetadataCommand;
 use engine::functions::FUNCTIONS;
 
-/// The packages of a function without its tests and build scripts, by `cargo tree`.
-fn tree(function: &str, more: &[&str]) -> Vec<String> {
+/// The packages of a workspace package without its tests and build scripts, by `cargo tree`.
+fn tree(package: &str, more: &[&str]) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args("tree --locked --offline --edges=normal --prefix=none --package".split(' '))
-        .arg(function)
+        .arg(package)
         .args(more)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
@@ -44,6 +44,15 @@ fn no_function_has_a_second_http_or_tls_stack() {
         for never in ["ring", "openssl", "native-tls", "hyper-tls"] {
             let there = packages.iter().any(|line| is(line, never));
             assert!(!there, "{function} has {never}");
+        }
+    }
+}
+
+#[test]
+fn cargo_plan_needs_no_engine_no_aws_client_no_tls_and_no_iam() {
+    for line in tree("plan", &[]) {
+        for never in ["engine v", "aws-", "rustls", "hyper", "tokio", "iam-rs"] {
+            assert!(!line.starts_with(never), "cargo plan has {line}");
         }
     }
 }

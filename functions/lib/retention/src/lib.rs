@@ -2,6 +2,8 @@
 //!
 //! - [`Snapshot`]: a snapshot as the service lists it. [`merge`] makes one list from the pages of a listing.
 //! - [`plan`]: the list, the policy, the protected names and the time -> one verdict for each snapshot.
+//! - [`with_own`]: the list as it is when a run prunes.
+//! - [`brake`] and [`later_run`]: what holds a plan back.
 //!
 //! The function `prune-snapshots` and the command `cargo plan` use the same code. Invariants:
 //! - There is one verdict for each snapshot, with its reasons.
@@ -9,14 +11,16 @@
 //!   creation time.
 //! - A plan depends only on its arguments.
 
+mod hold;
 mod plan;
 mod snapshot;
 
 use contract::TimeZoneName;
 use jiff::tz::TimeZone;
 
-pub use plan::{Protected, plan};
-pub use snapshot::{Snapshot, Status, merge};
+pub use hold::{Hold, brake, later_run};
+pub use plan::{Protected, doomed_names, plan, window_begin};
+pub use snapshot::{Snapshot, Status, merge, with_own};
 
 /// The time zone in which a policy's periods begin and end.
 ///

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use contract::{Action, Bounded, Retention, Scope, Verdict, is_managed};
+use contract::{Action, Bounded, KeepWithin, Retention, Scope, Verdict, is_managed};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
@@ -34,21 +34,8 @@ pub fn plan(
     protected: Protected<'_>,
     now: Timestamp,
 ) -> Vec<Verdict> {
-    let mut newest_first: Vec<&Snapshot> = snapshots.iter().collect();
-    newest_first.sort_by_key(|snapshot| Reverse((snapshot.created_at, &snapshot.name)));
-
-    let candidates: Vec<Candidate> = newest_first
-        .iter()
-        .filter(|snapshot| {
-            snapshot.status == Status::Ready && is_in_scope(&snapshot.name, policy.scope)
-        })
-        .filter_map(|snapshot| {
-            Some(Candidate {
-                name: &snapshot.name,
-                created_at: snapshot.created_at?.to_zoned(zone.clone()),
-            })
-        })
-        .collect();
+    let newest_first = newest_first(snapshots);
+    let candidates = candidates(&newest_first, policy, zone);
     let mut kept = protections(&newest_first, policy, protected);
     apply_rules(&candidates, policy, now, &mut kept);
 
@@ -66,6 +53,53 @@ pub fn plan(
                 action,
                 reasons,
             }
+        })
+        .collect()
+}
+
+/// The names of the snapshots that the plan deletes, in the order of the verdicts.
+pub fn doomed_names(verdicts: &[Verdict]) -> impl Iterator<Item = &str> {
+    let doomed = verdicts
+        .iter()
+        .filter(|verdict| verdict.action == Action::Delete);
+    doomed.map(|verdict| verdict.snapshot_name.as_str())
+}
+
+/// The time after which `keep_within` keeps each snapshot that the rules see. `None` if the policy has no
+/// such rule, or if it keeps all of them.
+#[must_use]
+pub fn window_begin(
+    snapshots: &[Snapshot],
+    policy: &Retention,
+    zone: &TimeZone,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let candidates = candidates(&newest_first(snapshots), policy, zone);
+    begin_of_window(&candidates, policy.keep_within.as_ref()?, now)
+}
+
+fn newest_first(snapshots: &[Snapshot]) -> Vec<&Snapshot> {
+    let mut newest_first: Vec<&Snapshot> = snapshots.iter().collect();
+    newest_first.sort_by_key(|snapshot| Reverse((snapshot.created_at, &snapshot.name)));
+    newest_first
+}
+
+/// The snapshots that the rules see, in the same order.
+fn candidates<'a>(
+    newest_first: &[&'a Snapshot],
+    policy: &Retention,
+    zone: &TimeZone,
+) -> Vec<Candidate<'a>> {
+    newest_first
+        .iter()
+        .filter(|snapshot| {
+            snapshot.status == Status::Ready && is_in_scope(&snapshot.name, policy.scope)
+        })
+        .filter_map(|snapshot| {
+            Some(Candidate {
+                name: &snapshot.name,
+                created_at: snapshot.created_at?.to_zoned(zone.clone()),
+            })
         })
         .collect()
 }
@@ -226,21 +260,27 @@ fn apply_rules<'a>(
         }
     }
     if let Some(within) = &policy.keep_within {
-        let newest = candidates
-            .iter()
-            .find(|candidate| candidate.created_at.timestamp() <= now);
-        // A window that begins before the earliest date keeps everything, and so does a clock that is
-        // behind all snapshots.
-        let begin = newest.and_then(|newest| newest.created_at.checked_sub(within.span()).ok());
+        let begin = begin_of_window(candidates, within, now);
         for candidate in candidates {
-            if begin
-                .as_ref()
-                .is_none_or(|begin| candidate.created_at.timestamp() > begin.timestamp())
-            {
+            if begin.is_none_or(|begin| candidate.created_at.timestamp() > begin) {
                 keep(candidate.name, format!("within {within}"));
             }
         }
     }
+}
+
+/// A window that begins before the earliest date keeps everything, and so does a clock that is behind all
+/// snapshots. Then there is no beginning.
+fn begin_of_window(
+    candidates: &[Candidate<'_>],
+    within: &KeepWithin,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let newest = candidates
+        .iter()
+        .find(|candidate| candidate.created_at.timestamp() <= now)?;
+    let begin = newest.created_at.checked_sub(within.span()).ok()?;
+    Some(begin.timestamp())
 }
 
 /// Judges a snapshot that no rule keeps and that is not protected by name.

@@ -80,6 +80,15 @@ pub fn merge(mut listed: Vec<Snapshot>) -> Result<Vec<Snapshot>, String> {
     Ok(listed)
 }
 
+/// The listing as it is when a run prunes: with the run's own snapshot. A run that finds a snapshot of that
+/// name takes no other, so then the listing stays as it is.
+#[must_use]
+pub fn with_own(listing: &[Snapshot], own: Snapshot) -> Vec<Snapshot> {
+    let is_listed = listing.iter().any(|snapshot| snapshot.name == own.name);
+    let own = (!is_listed).then_some(own);
+    listing.iter().cloned().chain(own).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +124,15 @@ mod tests {
             let error = merge(vec![snapshot(name, "READY")]).unwrap_err();
             assert!(error.contains("is not the name of a snapshot"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_own_snapshot_is_added_unless_it_is_listed() {
+        let listing = [snapshot("a", "CREATING"), snapshot("b", "READY")];
+        let added = with_own(&listing, snapshot("c", "READY"));
+        let expected = [&listing[..], &[snapshot("c", "READY")]].concat();
+        assert_eq!(added, expected);
+        assert_eq!(with_own(&listing, snapshot("a", "READY")), listing);
     }
 
     #[test]

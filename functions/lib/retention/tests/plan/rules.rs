@@ -1,8 +1,11 @@
 //! What each rule keeps.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use retention::{Snapshot, window_begin};
 use serde_json::json;
 
-use crate::support::{NOW, kept_by_rule};
+use crate::support::{NOW, kept_by_rule, now, policy_of, ready, taken_at};
 
 #[test]
 fn each_rule_keeps_the_newest_of_its_periods() {
@@ -94,6 +97,45 @@ fn a_window_starts_at_the_newest_snapshot_that_is_not_in_the_future() {
     for (within, now) in [("P1D", "2020-01-01T00:00:00Z"), ("P15000Y", NOW)] {
         let kept = kept_by_rule(&times, json!({ "keep_within": within }), now);
         assert_eq!(kept.len(), 4, "{within}");
+    }
+}
+
+#[test]
+fn the_beginning_of_a_window_is_told_as_a_time_unless_it_keeps_everything() {
+    let taken = |time: &str| taken_at(time.parse().unwrap());
+    let listing = [
+        taken("2026-11-23T20:00:00Z"),
+        taken("2026-11-20T12:00:00Z"),
+        taken("2026-11-19T11:00:00Z"),
+        ready("by-hand", 1),
+    ];
+    let all: &[Snapshot] = &listing;
+    let in_zurich = json!({ "keep_within": "P1M", "timezone": "Europe/Zurich" });
+    for (policy, listing, begin) in [
+        (
+            json!({ "keep_within": "P1D" }),
+            all,
+            Some("2026-11-19T12:00:00Z"),
+        ),
+        // The clock has changed in between.
+        (in_zurich, all, Some("2026-10-20T11:00:00Z")),
+        (
+            json!({ "keep_within": "P1D", "scope": "ALL" }),
+            all,
+            Some("2026-11-21T19:00:00Z"),
+        ),
+        (json!({ "keep_within": "P15000Y" }), all, None),
+        (json!({ "keep_within": "P1D" }), &all[..1], None),
+        (json!({ "keep_last": 1 }), all, None),
+    ] {
+        let policy = policy_of(policy);
+        let zone = TimeZone::get(policy.timezone.as_str()).unwrap();
+        let begin = begin.map(|time| time.parse::<Timestamp>().unwrap());
+        assert_eq!(
+            window_begin(listing, &policy, &zone, now()),
+            begin,
+            "{policy:?}"
+        );
     }
 }
 

@@ -1,0 +1,79 @@
+//! What holds a whole plan back: a later run, and the brake.
+
+use contract::{HeldBack, HeldBackCause, Retention, managed_run_id};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{Snapshot, Status};
+
+/// A snapshot whose creation time is further in the future than this does not count as a later run's. No
+/// clock is that wrong, and such a snapshot would hold back the deletions of every run.
+const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(1);
+
+/// Why nothing may be deleted now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// What holds the plan back.
+    pub cause: HeldBackCause,
+    /// The fact, and what to do about it.
+    pub message: String,
+}
+
+impl Hold {
+    /// The same for the record. `deletions_wanted` is the number of deletions that are held back.
+    #[must_use]
+    pub fn held_back(self, deletions_wanted: u32) -> HeldBack {
+        HeldBack {
+            cause: self.cause,
+            deletions_wanted,
+            message: self.message,
+        }
+    }
+}
+
+/// Leaves pruning to a later run: one with a greater run id that took a READY snapshot after
+/// `created_at`, and not in the future.
+#[must_use]
+pub fn later_run(
+    run_id: i64,
+    created_at: Timestamp,
+    listing: &[Snapshot],
+    now: Timestamp,
+) -> Option<Hold> {
+    let is_later = |snapshot: &&Snapshot| {
+        snapshot.status == Status::Ready
+            && managed_run_id(&snapshot.name).is_some_and(|id| id > run_id)
+            && snapshot
+                .created_at
+                .is_some_and(|at| at > created_at && at.duration_since(now) < MAX_CLOCK_SKEW)
+    };
+    let later = listing.iter().find(is_later)?;
+    Some(Hold {
+        cause: HeldBackCause::LeftToLaterRun,
+        message: format!(
+            "The newer snapshot {} is READY: its run prunes.",
+            later.name
+        ),
+    })
+}
+
+/// Why the plan has too many deletions for this run, if it has. `attempted` is the number of deletions of
+/// the run so far, failed ones included. `wanted` is the number of those that the plan adds.
+#[must_use]
+pub fn brake(policy: &Retention, attempted: u32, wanted: u32) -> Option<Hold> {
+    let allowed = policy.max_deletions_per_run.get();
+    let total = attempted.saturating_add(wanted);
+    (total > allowed).then(|| {
+        let already = match attempted {
+            0 => String::new(),
+            attempted => format!(" in addition to {attempted} earlier in this run"),
+        };
+        Hold {
+            cause: HeldBackCause::MaxDeletionsPerRun,
+            message: format!(
+                "The plan wants to delete {wanted} snapshots{already}; max_deletions_per_run is \
+                 {allowed}, so none of them is deleted. Check the plan (mode PLAN). If it is right, \
+                 start one execution with mode PRUNE and retention.max_deletions_per_run {total}."
+            ),
+        }
+    })
+}

@@ -1,0 +1,186 @@
+//! What a run would do, by the code that the function runs.
+
+use contract::{HeldBack, MANAGED_PREFIX, Retention, Verdict};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use retention::{
+    Protected, Snapshot, Status, brake, doomed_names, later_run, plan, window_begin, with_own,
+};
+
+/// The run that is previewed.
+#[derive(Debug)]
+pub struct PlannedRun<'a> {
+    pub policy: &'a Retention,
+    pub zone: &'a TimeZone,
+    /// Whether it takes a snapshot, as mode RUN does.
+    pub takes_snapshot: bool,
+    /// The snapshot that the application restores from.
+    pub restore_point: Option<&'a str>,
+    /// The application's version. If it is not given, it is the highest one that is listed.
+    pub application_version: Option<i64>,
+    /// When the run starts.
+    pub now: Timestamp,
+}
+
+/// What the run would do.
+#[derive(Debug)]
+pub struct Preview {
+    /// What the run sees when it prunes: the listing, and its own snapshot.
+    pub snapshots: Vec<Snapshot>,
+    /// The verdict on the run's own snapshot, if it takes one.
+    pub own: Option<Verdict>,
+    /// One for each listed snapshot, newest first.
+    pub verdicts: Vec<Verdict>,
+    /// Why the run would delete nothing, if that is so.
+    pub held_back: Option<HeldBack>,
+    /// What the policy may look like and is not.
+    pub notes: Vec<String>,
+}
+
+impl Preview {
+    /// The verdict on the run's own snapshot first.
+    pub fn all_verdicts(&self) -> impl Iterator<Item = &Verdict> {
+        self.own.iter().chain(&self.verdicts)
+    }
+}
+
+impl PlannedRun<'_> {
+    #[must_use]
+    pub fn preview(&self, listing: &[Snapshot]) -> Preview {
+        let snapshots = self.snapshots(listing);
+        let mut verdicts = self.verdicts(&snapshots);
+        let doomed = u32::try_from(doomed_names(&verdicts).count()).unwrap_or(u32::MAX);
+        let hold = || {
+            later_run(self.now.as_millisecond(), self.now, listing, self.now)
+                .or_else(|| brake(self.policy, 0, doomed))
+        };
+        let hold = if doomed > 0 { hold() } else { None };
+        let notes = self.notes(listing, &snapshots);
+        let own_place = if snapshots.len() > listing.len() {
+            let own_name = self.own_name();
+            verdicts.iter().position(|it| it.snapshot_name == own_name)
+        } else {
+            None
+        };
+        Preview {
+            own: own_place.map(|place| verdicts.remove(place)),
+            snapshots,
+            verdicts,
+            held_back: hold.map(|hold| hold.held_back(doomed)),
+            notes,
+        }
+    }
+
+    /// What the run sees when it prunes.
+    fn snapshots(&self, listing: &[Snapshot]) -> Vec<Snapshot> {
+        if !self.takes_snapshot {
+            return listing.to_vec();
+        }
+        let version = self
+            .application_version
+            .or_else(|| highest_version(listing));
+        let own = Snapshot {
+            name: self.own_name(),
+            status: Status::Ready,
+            created_at: Some(self.now),
+            application_version_id: version.unwrap_or(1),
+        };
+        with_own(listing, own)
+    }
+
+    /// The run id is the time at which the run starts.
+    fn own_name(&self) -> String {
+        format!("{MANAGED_PREFIX}{:013}", self.now.as_millisecond())
+    }
+
+    fn verdicts(&self, snapshots: &[Snapshot]) -> Vec<Verdict> {
+        let own_name = self.own_name();
+        let protected = Protected {
+            own: Some(&own_name),
+            restore_point: self.restore_point,
+        };
+        plan(snapshots, self.policy, self.zone, protected, self.now)
+    }
+
+    fn notes(&self, listing: &[Snapshot], snapshots: &[Snapshot]) -> Vec<String> {
+        let mut notes = not_listed(listing, self.policy, self.restore_point);
+        let doomed = |run: &PlannedRun<'_>, snapshots: &[Snapshot]| -> Vec<String> {
+            let verdicts = run.verdicts(snapshots);
+            doomed_names(&verdicts).map(str::to_owned).collect()
+        };
+        let doomed_now = doomed(self, snapshots);
+        if let Some(version) = highest_version(listing)
+            && self.application_version.is_none()
+        {
+            let newer = PlannedRun {
+                application_version: Some(version.saturating_add(1)),
+                ..*self
+            };
+            if doomed(&newer, &newer.snapshots(listing)) != doomed_now {
+                notes.push(format!(
+                    "The plan is for version {version} of the application, the highest that is listed. \
+                     For a higher one, other snapshots would be protected: give --application-version."
+                ));
+            }
+        }
+        if let Some(within) = &self.policy.keep_within {
+            notes.push(match window_begin(snapshots, self.policy, self.zone, self.now) {
+                Some(begin) => format!(
+                    "keep_within keeps what was taken after {begin:.0}, which is {within} before the \
+                     newest snapshot{}.",
+                    if self.takes_snapshot { ", the run's own" } else { "" }
+                ),
+                None => "keep_within keeps every snapshot that the rules see.".to_owned(),
+            });
+        }
+        for (rule, remove) in RULES {
+            let mut without = self.policy.clone();
+            remove(&mut without);
+            let run = PlannedRun {
+                policy: &without,
+                ..*self
+            };
+            if without != *self.policy && doomed(&run, snapshots) == doomed_now {
+                notes.push(format!(
+                    "Without {rule}, the run would delete the same snapshots: whatever it keeps is \
+                     kept anyway."
+                ));
+            }
+        }
+        notes
+    }
+}
+
+/// A version of an application only grows, so the application has this one or a higher one.
+fn highest_version(listing: &[Snapshot]) -> Option<i64> {
+    listing.iter().map(|it| it.application_version_id).max()
+}
+
+/// The names that protect nothing, because they are not listed.
+fn not_listed(
+    listing: &[Snapshot],
+    policy: &Retention,
+    restore_point: Option<&str>,
+) -> Vec<String> {
+    let keep_names: Vec<String> = policy.keep_names.clone().into();
+    let keep_names = keep_names.into_iter().map(|name| ("keep_names", name));
+    let restore_point = restore_point.map(|name| ("--restore-point", name.to_owned()));
+    let names = keep_names.chain(restore_point);
+    names
+        .filter(|(_, name)| !listing.iter().any(|snapshot| snapshot.name == *name))
+        .map(|(place, name)| format!("{place} has {name:?}, which is not listed."))
+        .collect()
+}
+
+/// A rule of the policy, and what removes it.
+type Rule = (&'static str, fn(&mut Retention));
+
+const RULES: [Rule; 7] = [
+    ("keep_last", |policy| policy.keep_last = None),
+    ("keep_hourly", |policy| policy.keep_hourly = None),
+    ("keep_daily", |policy| policy.keep_daily = None),
+    ("keep_weekly", |policy| policy.keep_weekly = None),
+    ("keep_monthly", |policy| policy.keep_monthly = None),
+    ("keep_yearly", |policy| policy.keep_yearly = None),
+    ("keep_within", |policy| policy.keep_within = None),
+];

@@ -1,0 +1,218 @@
+//! `cargo plan` says what a run does: the same listing, policy and time, through the command and through the function.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeSet;
+
+use aws_sdk_kinesisanalyticsv2::Client;
+use contract::{HeldBack, HeldBackCause, PruneSnapshotsOutput, Retention};
+use jiff::Timestamp;
+use plan::listing::snapshots;
+use plan::preview::{PlannedRun, Preview};
+use proptest::prelude::*;
+use proptest::sample::select;
+use retention::{doomed_names, time_zone};
+use serde_json::{Value, json};
+use testkit::fixtures::{RUN_ID, SNAPSHOT, application, own_snapshot, run, snapshot};
+use testkit::invoke;
+use testkit::replay::{Answer, Service};
+
+/// What a run depends on.
+#[derive(Clone, Debug)]
+struct Case {
+    mode: &'static str,
+    policy: Value,
+    /// As the service lists them, without the run's own.
+    listing: Vec<Value>,
+    application_version: i64,
+    restore_point: Option<String>,
+}
+
+/// The names that are deleted, and why they are not.
+type Decided = (BTreeSet<String>, Option<HeldBack>);
+
+fn preview(case: &Case) -> Preview {
+    let policy: Retention = serde_json::from_value(case.policy.clone()).unwrap();
+    let run = PlannedRun {
+        zone: &time_zone(&policy.timezone).unwrap(),
+        policy: &policy,
+        takes_snapshot: case.mode != "PRUNE",
+        restore_point: case.restore_point.as_deref(),
+        application_version: Some(case.application_version),
+        now: Timestamp::from_millisecond(RUN_ID).unwrap(),
+    };
+    let listing = json!({ "SnapshotSummaries": case.listing });
+    run.preview(&snapshots(&listing).unwrap())
+}
+
+fn by_the_command(case: &Case) -> Decided {
+    let preview = preview(case);
+    let doomed = doomed_names(&preview.verdicts).map(str::to_owned);
+    (doomed.collect(), preview.held_back)
+}
+
+/// The first pass of `PruneSnapshots`, when the run's own snapshot is READY.
+fn by_the_function(case: &Case) -> Decided {
+    let mut payload = json!({
+        "run": run(json!({ "mode": case.mode, "retention": case.policy }))
+    });
+    let mut listing = case.listing.clone();
+    if case.mode == "RUN" {
+        payload["snapshot"] = own_snapshot();
+        let created: Value = serde_json::from_str("1795377747.949").unwrap();
+        listing.push(snapshot(
+            SNAPSHOT,
+            "READY",
+            case.application_version,
+            created,
+        ));
+    }
+    let restore = case.restore_point.as_ref().map(|name| {
+        json!({ "RunConfigurationDescription": { "ApplicationRestoreConfigurationDescription": {
+            "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT", "SnapshotName": name
+        }}})
+    });
+    let mut application = application("RUNNING", restore);
+    application["ApplicationDetail"]["ApplicationVersionId"] = case.application_version.into();
+    let service = Service::answering_by(move |operation, _| match operation {
+        "DescribeApplication" => Answer::Ok(application.clone()),
+        _ => Answer::Ok(json!({ "SnapshotSummaries": listing })),
+    });
+    let flink = Client::new(&service.config());
+    let now = Timestamp::from_millisecond(RUN_ID).unwrap();
+    let handler = |input| prune_snapshots::handle(&flink, input, now);
+    let output: PruneSnapshotsOutput = invoke(handler, &payload).ok().unwrap();
+    let batch = output.batch.into_iter().map(|doomed| doomed.snapshot_name);
+    let held = doomed_names(&output.verdicts).map(str::to_owned);
+    (batch.chain(held).collect(), output.held_back)
+}
+
+fn assert_agreed(case: &Case) {
+    let (doomed, held_back) = by_the_command(case);
+    let (doomed_by_run, held_back_by_run) = by_the_function(case);
+    assert_eq!(doomed, doomed_by_run, "{case:?}");
+    // Mode PLAN does not look for a later run.
+    let is_left = |held: &HeldBack| held.cause == HeldBackCause::LeftToLaterRun;
+    if case.mode != "PLAN" || !held_back.as_ref().is_some_and(is_left) {
+        assert_eq!(held_back, held_back_by_run, "{case:?}");
+    }
+}
+
+/// A listed snapshot of one of a few names, so that some are listed twice, and then often differ. None is younger or
+/// older than the run by a whole minute, because the function's clock goes on.
+fn summaries() -> impl Strategy<Value = Value> {
+    let name = prop_oneof![
+        12 => (1_i64..30).prop_map(|number| format!("custom_{}", RUN_ID - number)),
+        1 => (1_i64..3).prop_map(|number| format!("custom_{}", RUN_ID + number)),
+        2 => (1..4).prop_map(|number| format!("by-hand-{number}")),
+    ];
+    let status = select(vec![
+        "READY", "READY", "READY", "READY", "READY", "FAILED", "CREATING", "DELETING", "NEW",
+    ]);
+    let minutes = prop_oneof![4 => -3_i64..9_000, 2 => 0_i64..100_000, 1 => 0_i64..2_000_000];
+    let created = minutes.prop_map(|minutes| json!(RUN_ID / 1_000 - 60 * minutes - 30));
+    let created = prop_oneof![12 => created, 1 => Just(Value::Null)];
+    (name, status, 1_i64..6, created)
+        .prop_map(|(name, status, version, created)| snapshot(&name, status, version, created))
+}
+
+fn policies() -> impl Strategy<Value = Value> {
+    let count = || prop::option::weighted(0.4, 1_u32..6);
+    let rules = (count(), count(), count(), count());
+    let within = prop::option::weighted(0.4, 1_u32..400);
+    let settings = (
+        1_u32..4,
+        prop::option::of(1_i64..30),
+        select(vec!["MANAGED", "ALL"]),
+        1_u32..30,
+    );
+    (rules, within, settings).prop_map(|(rules, within, settings)| {
+        let (last, hourly, daily, monthly) = rules;
+        let (versions, pin, scope, brake) = settings;
+        let pins: Vec<String> = pin
+            .map(|number| format!("custom_{}", RUN_ID - number))
+            .into_iter()
+            .collect();
+        json!({
+            "keep_last": last, "keep_hourly": hourly, "keep_daily": daily, "keep_monthly": monthly,
+            "keep_within": within.map(|hours| format!("PT{hours}H")), "keep_yearly": 1,
+            "keep_last_versions": versions, "keep_names": pins, "timezone": "Europe/Zurich",
+            "scope": scope, "max_deletions_per_run": brake
+        })
+    })
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let restore_point = prop::option::of(1_i64..30);
+    let listing = prop::collection::vec(summaries(), 0..30);
+    (
+        select(vec!["RUN", "RUN", "PRUNE", "PLAN"]),
+        policies(),
+        listing,
+        1_i64..7,
+        restore_point,
+    )
+        .prop_map(|(mode, policy, listing, version, restore_point)| Case {
+            mode,
+            policy,
+            listing,
+            application_version: version,
+            restore_point: restore_point.map(|number| format!("custom_{}", RUN_ID - number)),
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn the_command_marks_as_deleted_what_a_run_deletes_and_is_held_back_as_a_run_is(case in cases()) {
+        assert_agreed(&case);
+    }
+}
+
+/// The listing of the page about retention, with times as the service sends them.
+fn listing_of_the_page() -> Vec<Value> {
+    let text = include_str!("../../../resources/docs/list-application-snapshots.json");
+    let mut page: Value = serde_json::from_str(text).unwrap();
+    for summary in page["SnapshotSummaries"].as_array_mut().unwrap() {
+        let time = &mut summary["SnapshotCreationTimestamp"];
+        let created_at: Timestamp = time.as_str().unwrap().parse().unwrap();
+        *time = json!(created_at.as_duration().as_secs_f64());
+    }
+    page["SnapshotSummaries"].as_array().unwrap().clone()
+}
+
+#[test]
+fn the_examples_of_the_pages_and_the_first_of_november_agree_with_a_run() {
+    let november_1 = 1_793_505_600;
+    let two_of_november_1: Vec<Value> = [0, 3_600]
+        .map(|later| {
+            let created = november_1 + later;
+            snapshot(&format!("custom_{created}000"), "READY", 4, created)
+        })
+        .to_vec();
+    let window = json!({ "keep_within": "P1D" });
+    let page = listing_of_the_page();
+    let weekly = json!({ "keep_last": 2, "keep_weekly": 2 });
+    for (listing, policy, deletes, keeps_by_prune) in [
+        // The run's own snapshot is the newest, and the window begins a day before it.
+        (two_of_november_1, window, 2, 2),
+        (page.clone(), weekly, 4, 4),
+        (page, json!({ "keep_last": 30 }), 1, 6),
+    ] {
+        let case = |mode| Case {
+            mode,
+            policy: policy.clone(),
+            listing: listing.clone(),
+            application_version: 4,
+            restore_point: None,
+        };
+        for mode in ["RUN", "PRUNE", "PLAN"] {
+            assert_agreed(&case(mode));
+        }
+        let (doomed, _) = by_the_command(&case("RUN"));
+        assert_eq!(doomed.len(), deletes, "{policy}");
+        let (doomed, _) = by_the_command(&case("PRUNE"));
+        assert_eq!(listing.len() - doomed.len(), keeps_by_prune, "{policy}");
+    }
+}
