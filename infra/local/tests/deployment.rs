@@ -128,13 +128,23 @@ fn a_rule_of_the_template_refuses_a_deployment_with_its_description() {
         let mut engine = new_engine().await;
         let rules = engine.work().template["Rules"].as_object().unwrap().clone();
         // Each rule needs a case here.
-        let names: Vec<&String> = rules.keys().collect();
-        assert_eq!(names, ["RetentionKeepsSomething"]);
-        let refused = with(engine.work(), "refused", "KeepLast", "null");
-        let error = format!("{:#}", engine.deploy(refused).await.unwrap_err());
-        let assertion = &rules["RetentionKeepsSomething"]["Assertions"][0];
-        let description = assertion["AssertDescription"].as_str().unwrap();
-        assert!(error.contains(description), "{error}");
+        let cases = [
+            ("RetentionKeepsSomething", "KeepLast", "null"),
+            (
+                "RunsAreCloserThanMaxHoursWithoutSnapshot",
+                "MaxHoursWithoutSnapshot",
+                "25",
+            ),
+        ];
+        let names: BTreeSet<&str> = rules.keys().map(String::as_str).collect();
+        assert_eq!(names, BTreeSet::from(cases.map(|(rule, ..)| rule)));
+        for (rule, parameter, value) in cases {
+            let refused = with(engine.work(), "refused", parameter, value);
+            let error = format!("{:#}", engine.deploy(refused).await.unwrap_err());
+            let assertion = &rules[rule]["Assertions"][0];
+            let description = assertion["AssertDescription"].as_str().unwrap();
+            assert!(error.contains(description), "{error}");
+        }
         engine.stop().await;
     });
 }
