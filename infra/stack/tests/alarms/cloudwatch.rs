@@ -21,7 +21,7 @@ pub(crate) enum State {
 
 /// How an alarm treats missing data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Missing {
+pub(crate) enum MissingData {
     Breaching,
     NotBreaching,
     Ignore,
@@ -65,10 +65,10 @@ pub(crate) struct Alarm {
     /// N.
     pub(crate) evaluation_periods: usize,
     /// M.
-    pub(crate) datapoints_to_alarm: usize,
+    pub(crate) breaching_needed: usize,
     threshold: f64,
     is_breaching: fn(f64, f64) -> bool,
-    pub(crate) missing: Missing,
+    pub(crate) missing: MissingData,
 }
 
 struct Statistic {
@@ -79,32 +79,30 @@ struct Statistic {
 impl Alarm {
     /// Reads the properties of an `AWS::CloudWatch::Alarm`.
     pub(crate) fn read(properties: &Value) -> Self {
-        let (metrics, expression, period) = match properties["Metrics"].as_array() {
-            Some(queries) => {
-                let (results, inputs): (Vec<&Value>, Vec<&Value>) = queries
-                    .iter()
-                    .partition(|query| query["ReturnData"] == true);
-                let [result] = results.as_slice() else {
-                    panic!("{} results", results.len());
-                };
-                let expression = result["Expression"].as_str().unwrap().to_owned();
-                let period = number(&inputs[0]["MetricStat"]["Period"]);
-                let metrics = inputs.iter().map(|query| {
-                    let input = &query["MetricStat"];
-                    assert_eq!(number(&input["Period"]), period, "one period for all");
-                    let id = query["Id"].as_str().unwrap().to_owned();
-                    (id, Statistic::read(&input["Metric"], &input["Stat"]))
-                });
-                (metrics.collect(), expression, period)
-            }
-            None => {
-                let metric = Statistic::read(properties, &properties["Statistic"]);
-                let metrics = BTreeMap::from([("metric".to_owned(), metric)]);
-                (metrics, "metric".to_owned(), number(&properties["Period"]))
-            }
+        let (metrics, expression, period) = if let Some(queries) = properties["Metrics"].as_array()
+        {
+            let (results, inputs): (Vec<&Value>, Vec<&Value>) = queries
+                .iter()
+                .partition(|query| query["ReturnData"] == true);
+            let [result] = results.as_slice() else {
+                panic!("{} results", results.len());
+            };
+            let expression = result["Expression"].as_str().unwrap().to_owned();
+            let period = number(&inputs[0]["MetricStat"]["Period"]);
+            let metrics = inputs.iter().map(|query| {
+                let input = &query["MetricStat"];
+                assert_eq!(number(&input["Period"]), period, "one period for all");
+                let id = query["Id"].as_str().unwrap().to_owned();
+                (id, Statistic::read(&input["Metric"], &input["Stat"]))
+            });
+            (metrics.collect(), expression, period)
+        } else {
+            let metric = Statistic::read(properties, &properties["Statistic"]);
+            let metrics = BTreeMap::from([("metric".to_owned(), metric)]);
+            (metrics, "metric".to_owned(), number(&properties["Period"]))
         };
         let evaluation_periods = &properties["EvaluationPeriods"];
-        let datapoints_to_alarm = match &properties["DatapointsToAlarm"] {
+        let breaching_needed = match &properties["DatapointsToAlarm"] {
             Value::Null => evaluation_periods,
             given => given,
         };
@@ -113,7 +111,7 @@ impl Alarm {
             expression,
             period,
             evaluation_periods: number(evaluation_periods).try_into().unwrap(),
-            datapoints_to_alarm: number(datapoints_to_alarm).try_into().unwrap(),
+            breaching_needed: number(breaching_needed).try_into().unwrap(),
             threshold: properties["Threshold"].as_f64().unwrap(),
             is_breaching: match properties["ComparisonOperator"].as_str().unwrap() {
                 "GreaterThanThreshold" => |value, threshold| value > threshold,
@@ -123,10 +121,10 @@ impl Alarm {
                 other => panic!("{other} is not supported"),
             },
             missing: match properties["TreatMissingData"].as_str().unwrap_or("missing") {
-                "breaching" => Missing::Breaching,
-                "notBreaching" => Missing::NotBreaching,
-                "ignore" => Missing::Ignore,
-                "missing" => Missing::Missing,
+                "breaching" => MissingData::Breaching,
+                "notBreaching" => MissingData::NotBreaching,
+                "ignore" => MissingData::Ignore,
+                "missing" => MissingData::Missing,
                 other => panic!("{other} is no treatment of missing data"),
             },
         }
@@ -163,7 +161,7 @@ impl Alarm {
                 point.map(|value| (self.is_breaching)(value, self.threshold))
             });
             let points: Vec<Option<bool>> = points.collect();
-            let (n, m) = (self.evaluation_periods, self.datapoints_to_alarm);
+            let (n, m) = (self.evaluation_periods, self.breaching_needed);
             let next = decide(&points, n, m, self.missing).unwrap_or(state);
             if next != state {
                 changes.push((now, next));
@@ -225,7 +223,7 @@ pub(crate) fn decide(
     points: &[Option<bool>],
     n: usize,
     m: usize,
-    missing: Missing,
+    missing: MissingData,
 ) -> Option<State> {
     let real: Vec<bool> = points.iter().flatten().copied().collect();
     let breaching = |points: &[bool]| points.iter().filter(|is_breaching| **is_breaching).count();
@@ -236,13 +234,13 @@ pub(crate) fn decide(
     }
     let count = breaching(&real);
     match missing {
-        Missing::Breaching => is_alarm(count + n - real.len() >= m),
-        Missing::NotBreaching => is_alarm(count >= m),
+        MissingData::Breaching => is_alarm(count + n - real.len() >= m),
+        MissingData::NotBreaching => is_alarm(count >= m),
         _ if count >= m || count < real.len() => is_alarm(count >= m),
-        Missing::Ignore => None,
-        Missing::Missing if real.is_empty() => Some(State::InsufficientData),
+        MissingData::Ignore => None,
+        MissingData::Missing if real.is_empty() => Some(State::InsufficientData),
         // All data is breaching. The oldest of it decides whether the alarm would be premature.
-        Missing::Missing => {
+        MissingData::Missing => {
             let oldest = points.iter().rposition(Option::is_some).unwrap();
             (oldest + 1 >= m).then_some(State::Alarm)
         }
@@ -359,10 +357,10 @@ mod tests {
             });
             let newest_first: Vec<Option<bool>> = newest_first.collect();
             for (treatment, expected) in [
-                (Missing::Missing, missing),
-                (Missing::Ignore, ignore),
-                (Missing::Breaching, breaching),
-                (Missing::NotBreaching, not_breaching),
+                (MissingData::Missing, missing),
+                (MissingData::Ignore, ignore),
+                (MissingData::Breaching, breaching),
+                (MissingData::NotBreaching, not_breaching),
             ] {
                 let state = decide(&newest_first, 3, m, treatment);
                 assert_eq!(state, expected, "{points}, {m} of 3, {treatment:?}");

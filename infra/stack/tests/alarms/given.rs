@@ -83,7 +83,7 @@ impl<'a> History<'a> {
 
     /// A run that ended, with the metrics that record-and-notify prints for its record.
     pub(crate) fn run(&mut self, ended_at: i64, end: End) {
-        self.record(ended_at, end.fields());
+        self.record(ended_at, &end.fields());
         if matches!(end, End::Failed) {
             self.execution(ended_at, "ExecutionsFailed");
         }
@@ -103,10 +103,10 @@ impl<'a> History<'a> {
     pub(crate) fn snapshots(&mut self, ended_at: i64, total: u32) {
         let mut fields = End::Succeeded.fields();
         fields["snapshots_total"] = total.into();
-        self.record(ended_at, fields);
+        self.record(ended_at, &fields);
     }
 
-    fn record(&mut self, ended_at: i64, fields: Value) {
+    fn record(&mut self, ended_at: i64, fields: &Value) {
         let mut record = json!({
             "app_name": "orders", "snapshot_manager_run_id": ended_at * 1_000, "execution_arn": "arn",
             "started_at": ended_at * 1_000, "finished_at": ended_at * 1_000,

@@ -7,7 +7,7 @@ mod given;
 
 use std::collections::BTreeSet;
 
-use cloudwatch::{DAY, HOUR, MINUTE, Missing};
+use cloudwatch::{DAY, HOUR, MINUTE, MissingData};
 use given::{End, History, alarms, deployed};
 use stack::template::Template;
 
@@ -289,7 +289,7 @@ fn a_rule_refuses_a_schedule_that_rings_the_alarm_on_silence_by_itself() {
 /// Of `PutMetricAlarm`, and of alarms on metric math.
 #[test]
 fn every_alarm_is_within_the_limits_of_cloudwatch_and_says_how_it_treats_missing_data() {
-    use Missing::{Breaching, Ignore, NotBreaching};
+    use MissingData::{Breaching, Ignore, NotBreaching};
     let mut expected = vec![
         ("NoHealthyRunAlarm", HOUR, 26, Breaching),
         ("NoSnapshotAlarm", HOUR, 26, Breaching),
@@ -318,7 +318,7 @@ fn every_alarm_is_within_the_limits_of_cloudwatch_and_says_how_it_treats_missing
         ("FunctionErrorsAlarm", 15 * MINUTE, 1, NotBreaching),
     ];
     let template = deployed(&[]);
-    let mut found: Vec<(&str, i64, usize, Missing)> = alarms(&template)
+    let mut found: Vec<(&str, i64, usize, MissingData)> = alarms(&template)
         .into_iter()
         .map(|(id, alarm)| (id, alarm.period, alarm.evaluation_periods, alarm.missing))
         .collect();
@@ -331,7 +331,7 @@ fn every_alarm_is_within_the_limits_of_cloudwatch_and_says_how_it_treats_missing
     for hours in ["1", most.as_str()] {
         let template = deployed(&[("MaxHoursWithoutSnapshot", hours)]);
         for (id, alarm) in alarms(&template) {
-            let (n, m) = (alarm.evaluation_periods, alarm.datapoints_to_alarm);
+            let (n, m) = (alarm.evaluation_periods, alarm.breaching_needed);
             assert!((1..=n).contains(&m), "{id}: {m} of {n}");
             let period = alarm.period;
             let is_period = [10, 20, 30].contains(&period) || period % 60 == 0;
