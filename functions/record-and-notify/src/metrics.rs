@@ -29,16 +29,13 @@ pub const RUNS: Metric = Metric {
 };
 
 /// The other metrics. A metric whose value the record does not have is left out.
-pub const METRICS: [Metric; 9] = [
+pub const METRICS: [Metric; 10] = [
     Metric {
         name: "HealthyRuns",
         unit: "Count",
-        meaning: "1 for `SUCCEEDED`, `PRUNE_INCOMPLETE` and `SKIPPED`, otherwise 0.",
+        meaning: "1 if the run took its snapshot, as `SnapshotTaken` says, or ended `SKIPPED`, otherwise 0. So runs of mode `PRUNE` and `PLAN` have 0.",
         value: |record| {
-            let healthy = matches!(
-                record.outcome,
-                Outcome::Succeeded | Outcome::PruneIncomplete | Outcome::Skipped
-            );
+            let healthy = has_own_snapshot(record) || record.outcome == Outcome::Skipped;
             Some(healthy.into())
         },
     },
@@ -47,6 +44,16 @@ pub const METRICS: [Metric; 9] = [
         unit: "Count",
         meaning: "1 if the run reached its last state with its own snapshot READY, otherwise 0.",
         value: |record| Some(has_own_snapshot(record).into()),
+    },
+    Metric {
+        name: "PruneIncomplete",
+        unit: "Count",
+        meaning: "1 for `PRUNE_INCOMPLETE`, 0 for `SUCCEEDED`. The other outcomes say nothing about pruning.",
+        value: |record| match record.outcome {
+            Outcome::PruneIncomplete => Some(1),
+            Outcome::Succeeded => Some(0),
+            _ => None,
+        },
     },
     Metric {
         name: "SnapshotDuration",
@@ -119,7 +126,8 @@ fn if_completed(record: &AuditRecord, value: i64) -> Option<i64> {
 }
 
 /// The line of metrics for a record. Its other fields identify the run.
-pub(crate) fn embedded(record: &AuditRecord) -> Value {
+#[must_use]
+pub fn embedded(record: &AuditRecord) -> Value {
     let known: Vec<(&Metric, i64)> = METRICS
         .iter()
         .filter_map(|metric| Some((metric, (metric.value)(record)?)))
@@ -208,33 +216,37 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_healthy_and_a_snapshot_taken_by_its_outcome_and_its_snapshot() {
-        for (outcome, healthy) in [
-            ("SUCCEEDED", 1),
-            ("PRUNE_INCOMPLETE", 1),
-            ("SKIPPED", 1),
-            ("PLANNED", 0),
-            ("FAILED", 0),
-            ("TIMED_OUT", 0),
-            ("ABORTED", 0),
-        ] {
-            let line = embedded(&record(&json!({ "outcome": outcome })));
-            assert_eq!(line["HealthyRuns"], healthy, "{outcome}");
-            assert_eq!(line["SnapshotTaken"], 0, "{outcome}");
-            assert_eq!(line["Runs"], 1);
-        }
+    fn a_run_is_healthy_if_it_took_its_snapshot_or_found_the_application_stopped() {
+        let own = json!({ "snapshot_seconds": 61 });
+        let pruned = json!({ "mode": "PRUNE", "snapshots_deleted_count": 3 });
         // The snapshot was deleted before the run ended.
         let lost = json!({
-            "outcome": "PRUNE_INCOMPLETE", "snapshot_seconds": 61,
+            "snapshot_seconds": 61,
             "held_back": { "cause": "SNAPSHOT_NOT_READY", "deletions_wanted": 0, "message": "Gone." }
         });
-        assert_eq!(embedded(&record(&lost))["SnapshotTaken"], 0);
-        // A failed run is counted when its redrive reaches the end.
-        let pruning =
-            json!({ "outcome": "FAILED", "snapshot_seconds": 61, "snapshots_deleted_count": 3 });
-        let line = embedded(&record(&pruning));
-        assert_eq!(line["SnapshotTaken"], 0);
-        assert!(line.get("SnapshotsDeleted").is_none());
+        for (outcome, fields, healthy, taken, prune_incomplete) in [
+            ("SUCCEEDED", &own, 1, 1, json!(0)),
+            ("PRUNE_INCOMPLETE", &own, 1, 1, json!(1)),
+            ("PRUNE_INCOMPLETE", &lost, 0, 0, json!(1)),
+            ("SKIPPED", &json!({}), 1, 0, Value::Null),
+            ("SUCCEEDED", &pruned, 0, 0, json!(0)),
+            ("PRUNE_INCOMPLETE", &pruned, 0, 0, json!(1)),
+            ("PLANNED", &json!({ "mode": "PLAN" }), 0, 0, Value::Null),
+            // A failed run is counted when its redrive reaches the end.
+            ("FAILED", &own, 0, 0, Value::Null),
+            ("TIMED_OUT", &own, 0, 0, Value::Null),
+            ("ABORTED", &own, 0, 0, Value::Null),
+        ] {
+            let mut fields = fields.clone();
+            fields["outcome"] = outcome.into();
+            let line = embedded(&record(&fields));
+            assert_eq!(line["HealthyRuns"], healthy, "{fields}");
+            assert_eq!(line["SnapshotTaken"], taken, "{fields}");
+            assert_eq!(line["PruneIncomplete"], prune_incomplete, "{fields}");
+            assert_eq!(line["Runs"], 1);
+        }
+        let failed = json!({ "outcome": "FAILED", "snapshots_deleted_count": 3 });
+        assert!(embedded(&record(&failed)).get("SnapshotsDeleted").is_none());
     }
 
     #[test]

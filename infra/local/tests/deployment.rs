@@ -133,8 +133,13 @@ fn a_rule_of_the_template_refuses_a_deployment_with_its_description() {
         let rules = engine.work().template["Rules"].as_object().unwrap().clone();
         let key = "arn:aws:kms:eu-central-2:123456789012:key/1234abcd";
         let topic = "arn:aws:sns:eu-central-2:123456789012:ours";
-        let cases: [(&str, usize, &[(&str, &str)]); 8] = [
+        let cases: [(&str, usize, &[(&str, &str)]); 9] = [
             ("RetentionKeepsSomething", 0, &[("KeepLast", "null")]),
+            (
+                "RunsAreCloserThanMaxHoursWithoutSnapshot",
+                0,
+                &[("MaxHoursWithoutSnapshot", "25")],
+            ),
             ("SomebodyHearsOfRuns", 0, &[("NotificationEmail", "")]),
             (
                 "SomebodyHearsOfRuns",

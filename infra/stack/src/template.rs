@@ -128,6 +128,24 @@ impl Template {
         self.resolve(&properties.into()).context(id.to_owned())
     }
 
+    /// The description of the first assertion of the `Rules` that the parameters break, for which `CloudFormation` refuses
+    /// them.
+    pub fn broken_rule(&self) -> Result<Option<&str>> {
+        for (_, rule) in self.section("Rules") {
+            let condition = &rule["RuleCondition"];
+            if !condition.is_null() && !self.resolve_bool(condition)? {
+                continue;
+            }
+            for assertion in rule["Assertions"].as_array().into_iter().flatten() {
+                if !self.resolve_bool(&assertion["Assert"])? {
+                    let description = assertion["AssertDescription"].as_str();
+                    return Ok(Some(description.context("an assertion is not described")?));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// The value of an output.
     pub fn output(&self, name: &str) -> Result<String> {
         match self.document["Outputs"].get(name) {

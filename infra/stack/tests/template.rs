@@ -82,6 +82,7 @@ fn everything_resolves_with_the_application_alone_and_with_every_parameter_given
         ("AlarmEmail", "b@example.com"),
         ("CreateTable", "false"),
         ("MaxHoursWithoutSnapshot", "0"),
+        ("AlarmOnStopped", "false"),
         ("RecordRetentionDays", "400"),
     ];
     for parameters in [&[][..], &given[..]] {
@@ -107,13 +108,27 @@ fn conditions_leave_out_what_is_not_wanted() {
     assert_eq!(count(&[("NotificationEmail", "a@b")], subscription), 1);
     assert_eq!(count(&[("AlarmEmail", "a@b")], subscription), 1);
     assert_eq!(count(&[("AlarmEmail", "none")], subscription), 0);
-    let alarm = "AWS::CloudWatch::Alarm";
-    for silent in [
-        ("MaxHoursWithoutSnapshot", "0"),
-        ("ScheduleState", "DISABLED"),
-        ("Mode", "PLAN"),
+    let alarms = |parameters: &[(&str, &str)]| -> BTreeSet<String> {
+        let template = deployed(parameters);
+        let alarms = template.of_type("AWS::CloudWatch::Alarm").unwrap();
+        alarms.into_iter().map(str::to_owned).collect()
+    };
+    for (parameter, left_out) in [
+        (
+            ("MaxHoursWithoutSnapshot", "0"),
+            &["NoHealthyRunAlarm", "NoSnapshotAlarm"][..],
+        ),
+        (
+            ("ScheduleState", "DISABLED"),
+            &["NoHealthyRunAlarm", "NoSnapshotAlarm"],
+        ),
+        (("Mode", "PLAN"), &["NoHealthyRunAlarm", "NoSnapshotAlarm"]),
+        (("Mode", "PRUNE"), &["NoHealthyRunAlarm", "NoSnapshotAlarm"]),
+        (("AlarmOnStopped", "false"), &["NoSnapshotAlarm"]),
     ] {
-        assert_eq!(count(&[silent], alarm) + 1, count(&[], alarm), "{silent:?}");
+        let (all, there) = (alarms(&[]), alarms(&[parameter]));
+        let missing: Vec<&String> = all.difference(&there).collect();
+        assert_eq!(missing, left_out, "{parameter:?}");
     }
 }
 
@@ -307,7 +322,9 @@ fn every_function_is_small_traced_logged_and_nameless_and_takes_its_environment_
             &function,
             &json!({
                 "Runtime": "provided.al2023", "Architectures": ["arm64"], "MemorySize": 128,
-                "Tracing": "Active", "ReservedConcurrentExecutions": null
+                "Tracing": "Active", "ReservedConcurrentExecutions": null,
+                // Above INFO, Lambda drops the lines of metrics.
+                "LoggingConfig": { "LogFormat": "JSON", "ApplicationLogLevel": "INFO" }
             }),
         );
         let group = str_of(&function["LoggingConfig"]["LogGroup"]);
@@ -438,7 +455,11 @@ fn exists(namespace: &str, name: &str, dimensions: &[String]) -> bool {
         ("AWS/States", ["StateMachineArn"]) => [
             "ExecutionsFailed",
             "ExecutionsTimedOut",
+            "ExecutionsAborted",
             "ExecutionThrottled",
+            "RedrivenExecutionsFailed",
+            "RedrivenExecutionsTimedOut",
+            "RedrivenExecutionsAborted",
         ]
         .contains(&name),
         ("AWS/Lambda", ["FunctionName"]) => ["Errors", "Duration"].contains(&name),
@@ -462,24 +483,40 @@ fn every_alarm_is_on_a_metric_that_exists_says_what_to_do_and_tells_the_alarm_to
         }
         assert!(str_of(&alarm["AlarmDescription"]).len() > 80, "{id}");
         assert_eq!(alarm["AlarmActions"], topic, "{id}");
-        // An alarm on a count of events returns to OK by itself, though nobody has fixed anything.
-        let of_events = id.starts_with("Executions") || id == "FunctionErrorsAlarm";
-        let expected = if of_events { &Value::Null } else { &topic };
+        // The others return to OK though nobody has fixed anything: a count of events by itself, a queue when somebody
+        // receives its message.
+        let is_solved_when_ok = [
+            "NoHealthyRunAlarm",
+            "NoSnapshotAlarm",
+            "PruneIncompleteAlarm",
+            "SnapshotQuotaAlarm",
+        ];
+        let is_solved_when_ok = is_solved_when_ok.contains(&id);
+        let expected = if is_solved_when_ok {
+            &topic
+        } else {
+            &Value::Null
+        };
         assert_eq!(&alarm["OKActions"], expected, "{id}");
     }
 }
 
 #[test]
 fn alarms_follow_the_parameters() {
-    assert_resource_has(
-        &deployed(&[("MaxHoursWithoutSnapshot", "6")]),
-        "NoHealthyRunAlarm",
-        &json!({
-            "Period": 3600, "EvaluationPeriods": "6", "DatapointsToAlarm": "6",
-            "TreatMissingData": "breaching", "ComparisonOperator": "LessThanThreshold",
-            "Threshold": 1
-        }),
-    );
+    for (id, metric) in [
+        ("NoHealthyRunAlarm", "HealthyRuns"),
+        ("NoSnapshotAlarm", "SnapshotTaken"),
+    ] {
+        assert_resource_has(
+            &deployed(&[("MaxHoursWithoutSnapshot", "6")]),
+            id,
+            &json!({
+                "MetricName": metric, "Period": 3600, "EvaluationPeriods": "6",
+                "DatapointsToAlarm": "6", "TreatMissingData": "breaching",
+                "ComparisonOperator": "LessThanThreshold", "Threshold": 1
+            }),
+        );
+    }
     let quota = deployed(&[("SnapshotQuota", "500")]);
     let quota = quota.properties("SnapshotQuotaAlarm").unwrap();
     assert_eq!(quota["Metrics"][0]["Expression"], "100 * total / 500");
@@ -509,8 +546,9 @@ fn the_dashboard_shows_metrics_that_exist_and_every_dead_letter_queue_has_an_ala
         }
     }
     for metric in METRICS.iter().chain([&RUNS]) {
-        // These two are for alarms. The dashboard has the outcomes.
-        let for_alarms = ["HealthyRuns", "SnapshotTaken"].contains(&metric.name);
+        // These are for alarms. The dashboard has the outcomes.
+        let for_alarms = ["HealthyRuns", "SnapshotTaken", "PruneIncomplete"];
+        let for_alarms = for_alarms.contains(&metric.name);
         assert_ne!(shown.contains(metric.name), for_alarms, "{}", metric.name);
     }
     let logs = of_type("log").next().unwrap();

@@ -13,7 +13,10 @@ impl Template {
         self.resolve_bool(&self.document["Conditions"][name])
     }
 
-    fn resolve_bool(&self, condition: &Value) -> Result<bool> {
+    pub(super) fn resolve_bool(&self, condition: &Value) -> Result<bool> {
+        if let Some(name) = condition["Condition"].as_str() {
+            return self.condition(name);
+        }
         match self.resolve(condition)? {
             Value::Bool(value) => Ok(value),
             other => bail!("the condition {condition} is {other}"),
@@ -91,6 +94,12 @@ impl Template {
             ("Fn::Split", [Value::String(separator), text]) => {
                 let text = self.resolve_string(text)?;
                 text.split(separator.as_str()).collect()
+            }
+            ("Fn::Contains", [Value::Array(items), value]) => {
+                let value = self.resolve_string(value)?;
+                let items = items.iter().map(|item| self.resolve_string(item));
+                let items: Vec<String> = items.collect::<Result<_>>()?;
+                items.contains(&value).into()
             }
             ("Fn::FindInMap", path) => {
                 let mut found = &self.document["Mappings"];

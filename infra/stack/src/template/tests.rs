@@ -58,12 +58,16 @@ fn values_are_resolved_as_cloudformation_resolves_them() {
         ("!Not [!Equals [!Ref Given, no]]", json!(true)),
         ("!And [!Equals [a, a], !Equals [b, b]]", json!(true)),
         ("!And [!Equals [a, a], !Equals [a, b]]", json!(false)),
-        ("!Or [!Equals [a, b], !Equals [b, b]]", json!(true)),
-        ("!Or [!Equals [a, b], !Equals [b, a]]", json!(false)),
         (
             "{ a: !Ref AWS::NoValue, b: [1, !If [No, 2, !Ref AWS::NoValue]] }",
             json!({"b": [1]}),
         ),
+        ("!And [{ Condition: Yes }, !Equals [a, a]]", json!(true)),
+        ("!And [{ Condition: No }, !Equals [a, a]]", json!(false)),
+        ("!Or [!Equals [a, b], !Equals [b, b]]", json!(true)),
+        ("!Or [!Equals [a, b], !Equals [b, a]]", json!(false)),
+        ("!Contains [['7', '8'], !Ref Number]", json!(true)),
+        ("!Contains [[no], !Ref Given]", json!(false)),
         ("{ a: [1, !Ref Given] }", json!({"a": [1, "given"]})),
     ] {
         let value = yaml::read(written).unwrap();

@@ -1,0 +1,385 @@
+//! An evaluator of alarms, by the rules that CloudWatch's user guide gives under "Alarm evaluation", "Configuring how
+//! CloudWatch alarms treat missing data" and "Using math expressions".
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// Seconds.
+pub(crate) const MINUTE: i64 = 60;
+/// Seconds.
+pub(crate) const HOUR: i64 = 60 * MINUTE;
+/// Seconds.
+pub(crate) const DAY: i64 = 24 * HOUR;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Ok,
+    Alarm,
+    InsufficientData,
+}
+
+/// How an alarm treats missing data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MissingData {
+    Breaching,
+    NotBreaching,
+    Ignore,
+    Missing,
+}
+
+/// The values that were sent of each metric, with their times in epoch seconds.
+#[derive(Default)]
+pub(crate) struct Sent(BTreeMap<String, Vec<(i64, f64)>>);
+
+impl Sent {
+    pub(crate) fn put(&mut self, metric: String, at: i64, value: f64) {
+        let values = self.0.entry(metric).or_default();
+        let place = values.partition_point(|(time, _)| *time <= at);
+        values.insert(place, (at, value));
+    }
+
+    fn between(&self, metric: &str, from: i64, until: i64) -> Vec<f64> {
+        let values = self.0.get(metric).map(Vec::as_slice).unwrap_or_default();
+        let from = values.partition_point(|(time, _)| *time < from);
+        let until = values.partition_point(|(time, _)| *time < until);
+        values[from..until]
+            .iter()
+            .map(|(_, value)| *value)
+            .collect()
+    }
+}
+
+/// The name of a metric in [`Sent`].
+pub(crate) fn metric(namespace: &str, name: &str, dimensions: &[(&str, &str)]) -> String {
+    format!("{namespace} {name} {dimensions:?}")
+}
+
+pub(crate) struct Alarm {
+    /// The metrics that the expression reads, by their ids.
+    metrics: BTreeMap<String, Statistic>,
+    /// What is compared with the threshold.
+    expression: String,
+    /// Seconds.
+    pub(crate) period: i64,
+    /// N.
+    pub(crate) evaluation_periods: usize,
+    /// M.
+    pub(crate) breaching_needed: usize,
+    threshold: f64,
+    is_breaching: fn(f64, f64) -> bool,
+    pub(crate) missing: MissingData,
+}
+
+struct Statistic {
+    metric: String,
+    of: fn(&[f64]) -> f64,
+}
+
+impl Alarm {
+    /// Reads the properties of an `AWS::CloudWatch::Alarm`.
+    pub(crate) fn read(properties: &Value) -> Self {
+        let (metrics, expression, period) = if let Some(queries) = properties["Metrics"].as_array()
+        {
+            let (results, inputs): (Vec<&Value>, Vec<&Value>) = queries
+                .iter()
+                .partition(|query| query["ReturnData"] == true);
+            let [result] = results.as_slice() else {
+                panic!("{} results", results.len());
+            };
+            let expression = result["Expression"].as_str().unwrap().to_owned();
+            let period = number(&inputs[0]["MetricStat"]["Period"]);
+            let metrics = inputs.iter().map(|query| {
+                let input = &query["MetricStat"];
+                assert_eq!(number(&input["Period"]), period, "one period for all");
+                let id = query["Id"].as_str().unwrap().to_owned();
+                (id, Statistic::read(&input["Metric"], &input["Stat"]))
+            });
+            (metrics.collect(), expression, period)
+        } else {
+            let metric = Statistic::read(properties, &properties["Statistic"]);
+            let metrics = BTreeMap::from([("metric".to_owned(), metric)]);
+            (metrics, "metric".to_owned(), number(&properties["Period"]))
+        };
+        let evaluation_periods = &properties["EvaluationPeriods"];
+        let breaching_needed = match &properties["DatapointsToAlarm"] {
+            Value::Null => evaluation_periods,
+            given => given,
+        };
+        Self {
+            metrics,
+            expression,
+            period,
+            evaluation_periods: number(evaluation_periods).try_into().unwrap(),
+            breaching_needed: number(breaching_needed).try_into().unwrap(),
+            threshold: properties["Threshold"].as_f64().unwrap(),
+            is_breaching: match properties["ComparisonOperator"].as_str().unwrap() {
+                "GreaterThanThreshold" => |value, threshold| value > threshold,
+                "GreaterThanOrEqualToThreshold" => |value, threshold| value >= threshold,
+                "LessThanThreshold" => |value, threshold| value < threshold,
+                "LessThanOrEqualToThreshold" => |value, threshold| value <= threshold,
+                other => panic!("{other} is not supported"),
+            },
+            missing: match properties["TreatMissingData"].as_str().unwrap_or("missing") {
+                "breaching" => MissingData::Breaching,
+                "notBreaching" => MissingData::NotBreaching,
+                "ignore" => MissingData::Ignore,
+                "missing" => MissingData::Missing,
+                other => panic!("{other} is no treatment of missing data"),
+            },
+        }
+    }
+
+    pub(crate) fn metrics(&self) -> usize {
+        self.metrics.len()
+    }
+
+    /// Whether N periods are longer than a day.
+    fn is_multi_day(&self) -> bool {
+        self.period * i64::try_from(self.evaluation_periods).unwrap() > DAY
+    }
+
+    /// The states that the alarm changes to, and when. Both times are full hours. To find enough data, CloudWatch looks
+    /// back further than N periods. How many periods further, `extra`, is not documented.
+    pub(crate) fn play(
+        &self,
+        sent: &Sent,
+        from: i64,
+        until: i64,
+        extra: usize,
+    ) -> Vec<(i64, State)> {
+        // A multi-day alarm is evaluated once an hour, over data up to the full hour.
+        let every = if self.is_multi_day() { HOUR } else { MINUTE };
+        let mut changes = Vec::new();
+        let mut state = State::InsufficientData;
+        let mut now = from;
+        while now <= until {
+            let mut end = now;
+            let points = (0..self.evaluation_periods + extra).map(|_| {
+                let point = self.datapoint(sent, end);
+                end -= self.period;
+                point.map(|value| (self.is_breaching)(value, self.threshold))
+            });
+            let points: Vec<Option<bool>> = points.collect();
+            let (n, m) = (self.evaluation_periods, self.breaching_needed);
+            let next = decide(&points, n, m, self.missing).unwrap_or(state);
+            if next != state {
+                changes.push((now, next));
+                state = next;
+            }
+            now += every;
+        }
+        changes
+    }
+
+    /// The result of the expression for the period that ends at a time.
+    fn datapoint(&self, sent: &Sent, end: i64) -> Option<f64> {
+        let value = |id: &str| {
+            let statistic = &self.metrics[id];
+            let values = sent.between(&statistic.metric, end - self.period, end);
+            (!values.is_empty()).then(|| (statistic.of)(&values))
+        };
+        Expression::evaluate(&self.expression, &value)
+    }
+}
+
+impl Statistic {
+    fn read(metric_of: &Value, statistic: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let dimensions = metric_of["Dimensions"].as_array().unwrap().iter();
+        let dimensions = dimensions.map(|it| (text(&it["Name"]), text(&it["Value"])));
+        let dimensions: Vec<(String, String)> = dimensions.collect();
+        let dimensions = dimensions
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let dimensions: Vec<(&str, &str)> = dimensions.collect();
+        let (namespace, name) = (
+            text(&metric_of["Namespace"]),
+            text(&metric_of["MetricName"]),
+        );
+        Self {
+            metric: metric(&namespace, &name, &dimensions),
+            of: match statistic.as_str().unwrap() {
+                "Sum" => |values| values.iter().sum(),
+                "Minimum" => |values| values.iter().copied().fold(f64::INFINITY, f64::min),
+                "Maximum" => |values| values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                other => panic!("{other} is not supported"),
+            },
+        }
+    }
+}
+
+/// A number, also where a parameter made a string of it.
+fn number(value: &Value) -> i64 {
+    match value {
+        Value::String(text) => text.parse().unwrap(),
+        other => other.as_i64().unwrap(),
+    }
+}
+
+/// The state of an alarm on M of N datapoints. `points` are the newest first: breaching or not, or missing. The result is
+/// `None` if the alarm keeps its state.
+pub(crate) fn decide(
+    points: &[Option<bool>],
+    n: usize,
+    m: usize,
+    missing: MissingData,
+) -> Option<State> {
+    let real: Vec<bool> = points.iter().flatten().copied().collect();
+    let breaching = |points: &[bool]| points.iter().filter(|is_breaching| **is_breaching).count();
+    let is_alarm = |it: bool| Some(if it { State::Alarm } else { State::Ok });
+    // With enough data, it does not matter how missing data is treated.
+    if real.len() >= n {
+        return is_alarm(breaching(&real[..n]) >= m);
+    }
+    let count = breaching(&real);
+    match missing {
+        MissingData::Breaching => is_alarm(count + n - real.len() >= m),
+        MissingData::NotBreaching => is_alarm(count >= m),
+        _ if count >= m || count < real.len() => is_alarm(count >= m),
+        MissingData::Ignore => None,
+        MissingData::Missing if real.is_empty() => Some(State::InsufficientData),
+        // All data is breaching. The oldest of it decides whether the alarm would be premature.
+        MissingData::Missing => {
+            let oldest = points.iter().rposition(Option::is_some).unwrap();
+            (oldest + 1 >= m).then_some(State::Alarm)
+        }
+    }
+}
+
+/// A math expression for one period: numbers, ids of metrics, `+ - * /`, parentheses and `FILL`. The result of an operation
+/// is missing if an operand is.
+struct Expression<'a> {
+    rest: &'a str,
+    value: &'a dyn Fn(&str) -> Option<f64>,
+}
+
+impl<'a> Expression<'a> {
+    fn evaluate(text: &'a str, value: &'a dyn Fn(&str) -> Option<f64>) -> Option<f64> {
+        let mut expression = Self { rest: text, value };
+        let result = expression.sum();
+        assert_eq!(expression.rest.trim(), "", "of {text}");
+        result
+    }
+
+    /// Whether the text goes on with this sign, which is then read.
+    fn has(&mut self, sign: char) -> bool {
+        let rest = self.rest.trim_start().strip_prefix(sign);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn expect(&mut self, sign: char) {
+        assert!(self.has(sign), "no {sign} before {}", self.rest);
+    }
+
+    fn sum(&mut self) -> Option<f64> {
+        let mut left = self.product();
+        loop {
+            if self.has('+') {
+                left = left.zip(self.product()).map(|(one, other)| one + other);
+            } else if self.has('-') {
+                left = left.zip(self.product()).map(|(one, other)| one - other);
+            } else {
+                return left;
+            }
+        }
+    }
+
+    fn product(&mut self) -> Option<f64> {
+        let mut left = self.factor();
+        loop {
+            if self.has('*') {
+                left = left.zip(self.factor()).map(|(one, other)| one * other);
+            } else if self.has('/') {
+                left = left.zip(self.factor()).map(|(one, other)| one / other);
+            } else {
+                return left;
+            }
+        }
+    }
+
+    fn factor(&mut self) -> Option<f64> {
+        if self.has('(') {
+            let inner = self.sum();
+            self.expect(')');
+            return inner;
+        }
+        let rest = self.rest.trim_start();
+        let is_word = |sign: char| sign.is_ascii_alphanumeric() || "_.".contains(sign);
+        let end = rest.find(|sign: char| !is_word(sign)).unwrap_or(rest.len());
+        let (word, rest) = rest.split_at(end);
+        self.rest = rest;
+        if word == "FILL" {
+            self.expect('(');
+            let value = self.sum();
+            self.expect(',');
+            let filling = self.sum();
+            self.expect(')');
+            return value.or(filling);
+        }
+        match word.parse() {
+            Ok(number) => Some(number),
+            Err(_) => (self.value)(word),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The examples of the user guide, whose evaluation range is 5. The newest datapoint is the last: X is breaching, 0 is
+    /// not, - is missing.
+    #[test]
+    fn states_are_those_of_the_examples_in_the_user_guide() {
+        const RETAINED: Option<State> = None;
+        let (ok, alarm) = (Some(State::Ok), Some(State::Alarm));
+        let insufficient = Some(State::InsufficientData);
+        for (points, m, [missing, ignore, breaching, not_breaching]) in [
+            ("0-X-X", 3, [ok, ok, ok, ok]),
+            ("0----", 3, [ok, ok, ok, ok]),
+            ("-----", 3, [insufficient, RETAINED, alarm, ok]),
+            ("0XX-X", 3, [alarm, alarm, alarm, alarm]),
+            ("--X--", 3, [alarm, RETAINED, alarm, ok]),
+            ("----X", 3, [RETAINED, RETAINED, alarm, ok]),
+            ("---X-", 3, [RETAINED, RETAINED, alarm, ok]),
+            ("0-X-X", 2, [alarm, alarm, alarm, alarm]),
+            ("00X0X", 2, [alarm, alarm, alarm, alarm]),
+            ("0-X--", 2, [ok, ok, alarm, ok]),
+            ("----0", 2, [ok, ok, alarm, ok]),
+            ("---X-", 2, [alarm, RETAINED, alarm, ok]),
+        ] {
+            let newest_first = points.chars().rev().map(|point| match point {
+                'X' => Some(true),
+                '0' => Some(false),
+                _ => None,
+            });
+            let newest_first: Vec<Option<bool>> = newest_first.collect();
+            for (treatment, expected) in [
+                (MissingData::Missing, missing),
+                (MissingData::Ignore, ignore),
+                (MissingData::Breaching, breaching),
+                (MissingData::NotBreaching, not_breaching),
+            ] {
+                let state = decide(&newest_first, 3, m, treatment);
+                assert_eq!(state, expected, "{points}, {m} of 3, {treatment:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn expressions_are_computed_and_missing_values_stay_missing_unless_they_are_filled() {
+        let value = |id: &str| (id != "gone").then_some(6.0);
+        for (text, expected) in [
+            ("m", Some(6.0)),
+            ("100 * m / 1000", Some(0.6)),
+            ("1 + 2 * (m - 4)", Some(5.0)),
+            ("gone", None),
+            ("m + gone", None),
+            ("FILL(gone, 0)+FILL(m, 0)", Some(6.0)),
+        ] {
+            assert_eq!(Expression::evaluate(text, &value), expected, "{text}");
+        }
+    }
+}
