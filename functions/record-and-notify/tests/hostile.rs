@@ -186,9 +186,12 @@ fn assert_announcement(body: &Value) {
         let lines = email.split('\n').filter(|line| line.starts_with(start));
         assert_eq!(lines.count(), 1, "{email}");
     }
-    // Nine paragraphs with a line between any two, one of them with a second line and the failures.
+    // Nine paragraphs with a line between any two, one of them with a second line, the failures, and the planned
+    // deletions with the number of the rest.
     let failures = record.snapshots_failed_to_be_deleted;
-    let most = 9 + 8 + 1 + failures.map_or(0, |failures| failures.len().min(10));
+    let failures = failures.map_or(0, |failures| failures.len().min(10));
+    let planned = record.plan.map_or(0, |plan| plan.len().min(20) + 1);
+    let most = 9 + 8 + 1 + failures + planned;
     assert!(email.split('\n').count() <= most, "{email}");
 }
 
