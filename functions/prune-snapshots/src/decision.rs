@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet};
 use contract::{Action, DoomedSnapshot, HeldBack, HeldBackCause, Mode, Run, Verdict};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use retention::{Protected, Snapshot, Status, plan};
+use retention::{Protected, Snapshot, Status, is_in_scope, plan};
 
 use crate::application::Application;
-use crate::gate::{self, Hold, Standing};
+use crate::gate::{self, Hold, ReadySnapshots, Standing};
 use crate::own_snapshot::OwnSnapshot;
 use crate::payload::{MAX_BATCH, to_count};
 use crate::progress::Tally;
@@ -105,7 +105,8 @@ pub(crate) fn decide(
             verdicts,
         };
     }
-    let hold = hold(application, run, standing, tally, wanted);
+    let ready = ready_snapshots(listing, run, &to_delete, tally);
+    let hold = hold(application, run, standing, tally, wanted, ready);
     let next = if !tally.pending.is_empty() || tally.is_batch_throttled {
         Next::CheckAgain
     } else if hold.is_some() || to_delete.is_empty() || run.input.mode == Mode::Plan {
@@ -125,6 +126,41 @@ pub(crate) fn decide(
     }
 }
 
+/// What the brake compares.
+fn ready_snapshots(
+    listing: &[Snapshot],
+    run: &Run,
+    to_delete: &HashSet<&str>,
+    tally: &Tally,
+) -> ReadySnapshots {
+    let is_counted = |snapshot: &&Snapshot| {
+        snapshot.status == Status::Ready
+            && is_in_scope(&snapshot.name, run.input.retention.scope)
+            && !tally.counted.contains(&snapshot.name)
+    };
+    let listed: HashSet<&str> = listing
+        .iter()
+        .filter(is_counted)
+        .map(|snapshot| snapshot.name.as_str())
+        .collect();
+    let pending_outside = |names: &HashSet<&str>| {
+        let pending = tally.pending.iter().filter(|doomed| !doomed.exempt);
+        pending
+            .filter(|doomed| !names.contains(doomed.snapshot_name.as_str()))
+            .count()
+    };
+    let attempted = tally.attempted_ready();
+    let wanted = to_delete.intersection(&listed).count() + pending_outside(to_delete);
+    // The snapshot that a PLAN does not take.
+    let own = usize::from(run.input.mode == Mode::Plan);
+    let total = listed.len() + pending_outside(&listed) + own;
+    ReadySnapshots {
+        attempted,
+        wanted: to_count(wanted),
+        total: attempted.saturating_add(to_count(total)),
+    }
+}
+
 fn can_still_wait(since: Option<&str>, now: Timestamp) -> bool {
     let since: Option<Timestamp> = since.and_then(|since| since.parse().ok());
     since.is_none_or(|since| now.duration_since(since).abs() < MAX_LISTING_DELAY)
@@ -138,8 +174,9 @@ fn hold(
     standing: Standing,
     tally: &Tally,
     wanted: u32,
+    ready: ReadySnapshots,
 ) -> Option<Hold> {
-    let brake = || gate::brake(run, tally.attempted(), wanted);
+    let brake = || gate::brake(&run.input.retention, ready);
     if run.input.mode == Mode::Plan {
         return (wanted > 0).then(|| gate::policy_gate(run).or_else(brake))?;
     }
@@ -191,6 +228,7 @@ fn verdicts(
         status: Status::Ready,
         created_at: Some(now),
         application_version_id: application.version_id,
+        runtime: Some(application.runtime.clone()),
     };
     let with_own: Vec<Snapshot> = listing.iter().cloned().chain([own]).collect();
     let mut verdicts = plan(&with_own, policy, zone, protected, now);
@@ -224,6 +262,7 @@ fn next_batch(
                 application_version_id: snapshot.application_version_id,
                 reason: verdict.reasons.join("; "),
                 tried: to_retry.contains(snapshot.name.as_str()),
+                exempt: snapshot.status == Status::Failed,
             })
         })
         .collect();

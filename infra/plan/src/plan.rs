@@ -10,7 +10,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use contract::{Action, NO_RULE, Retention, Verdict, parse};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use retention::{Protected, Snapshot, Status, merge, plan, time_zone};
+use retention::{Protected, Snapshot, Status, is_in_scope, merge, plan, time_zone};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -71,6 +71,7 @@ struct Listed {
     snapshot_status: String,
     application_version_id: i64,
     snapshot_creation_timestamp: Option<Time>,
+    runtime_environment: Option<String>,
 }
 
 /// The aws CLI prints ISO 8601 or epoch seconds, depending on its configuration.
@@ -125,12 +126,16 @@ pub fn run(options: &Options) -> Result<()> {
         let verdicts = verdicts.iter();
         verdicts.filter(|verdict| verdict.action == action).count()
     };
+    let ready = snapshots.iter().filter(|snapshot| {
+        snapshot.status == Status::Ready && is_in_scope(&snapshot.name, policy.scope)
+    });
+    let ready = ready.count();
     let summary = Summary {
         keep: count(Action::Keep),
         delete: count(Action::Delete),
         ignore: count(Action::Ignore),
         total: verdicts.len(),
-        max_deletions_per_run: policy.max_deletions_per_run.get(),
+        max_deletions_per_run: policy.max_deletions(u32::try_from(ready)?),
     };
     let plan = Plan { verdicts, summary };
     if options.json {
@@ -228,6 +233,7 @@ fn snapshots(path: &Path) -> Result<Vec<Snapshot>> {
             name,
             status: Status::from(listed.snapshot_status.as_str()),
             application_version_id: listed.application_version_id,
+            runtime: listed.runtime_environment,
         })
     });
     merge(snapshots.collect::<Result<_>>()?).map_err(Error::msg)

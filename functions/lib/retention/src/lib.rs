@@ -15,7 +15,7 @@ mod snapshot;
 use contract::TimeZoneName;
 use jiff::tz::TimeZone;
 
-pub use plan::{Protected, plan};
+pub use plan::{Protected, is_in_scope, plan};
 pub use snapshot::{Snapshot, Status, merge};
 
 /// The time zone in which a policy's periods begin and end.
