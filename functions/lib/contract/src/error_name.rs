@@ -234,7 +234,7 @@ impl ErrorName {
             return redrive_command(execution_arn);
         }
         let input = match self {
-            Self::InvalidInput | Self::ApplicationNotFound => None,
+            Self::InvalidInput | Self::ApplicationNotFound | Self::SnapshotNameTaken => None,
             // Nobody has seen what a PRUNE would delete. The plan must be announced to be seen.
             Self::SnapshotLimitExceeded => input.cloned().map(|input| RunInput {
                 mode: Mode::Plan,
