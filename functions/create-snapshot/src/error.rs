@@ -1,6 +1,7 @@
 //! The errors that only this function can decide on.
 
 use contract::{ApplicationName, ErrorName};
+use jiff::Timestamp;
 use step::{CallError, StepError};
 
 /// The execution's input is invalid. `problem` names the field and what is wrong with it.
@@ -9,6 +10,20 @@ pub(crate) fn invalid_input(problem: &str) -> StepError {
         ErrorName::InvalidInput,
         format!("The execution's input is not valid: {problem}. Nothing was changed."),
     )
+}
+
+/// The snapshot of the run's name is not the run's.
+pub(crate) fn name_taken(snapshot_name: &str, created_at: Option<Timestamp>) -> StepError {
+    let fact = match created_at {
+        Some(at) => format!(
+            "The snapshot {snapshot_name} is older than this run: it was created at {}.",
+            step::rfc3339_millis(at)
+        ),
+        None => format!(
+            "There is a snapshot {snapshot_name} without a creation timestamp, which may be older than this run."
+        ),
+    };
+    StepError::new(ErrorName::SnapshotNameTaken, fact)
 }
 
 pub(crate) fn snapshots_disabled(application: &ApplicationName) -> StepError {

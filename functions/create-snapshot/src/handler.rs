@@ -34,6 +34,7 @@ pub async fn handle(
         return Ok(output(run, SnapshotCreation::NotWanted));
     }
     if let Some(own) = find_own(flink, &run, &snapshot_name).await? {
+        refuse_older(&run, &own)?;
         return Ok(adopted(run, &own, now));
     }
     if let Some(skipped) = check_application(flink, &run).await? {
@@ -70,6 +71,7 @@ fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
     let invalid = |problem: String| error::invalid_input(&problem);
     let run_input: RunInput = contract::parse(&input.input).map_err(invalid)?;
     run_input.refuse_unknown_fields().map_err(invalid)?;
+    run_input.refuse_unused_snapshot_name().map_err(invalid)?;
     retention::time_zone(&run_input.retention.timezone).map_err(invalid)?;
     Ok(Run {
         run_id: started_at.as_millisecond(),
@@ -90,6 +92,24 @@ async fn find_own(
         Lookup::Found(own) => Ok(Some(own)),
         Lookup::NotFound(_) => Ok(None),
     }
+}
+
+/// Refuses a snapshot that was there before the run, which only a name from the input can find. Whole seconds are
+/// compared, because the service may round.
+fn refuse_older(run: &Run, found: &SnapshotDetails) -> Result<(), StepError> {
+    let created_at = creation_time(found);
+    let began = run.run_id.div_euclid(1_000);
+    if run.input.snapshot_name.is_none() || created_at.is_some_and(|at| at.as_second() >= began) {
+        return Ok(());
+    }
+    Err(error::name_taken(&found.snapshot_name, created_at))
+}
+
+fn creation_time(snapshot: &SnapshotDetails) -> Option<Timestamp> {
+    snapshot
+        .snapshot_creation_timestamp
+        .as_ref()
+        .and_then(step::timestamp)
 }
 
 /// `None` if the application is RUNNING. The output of a skipped run if it does not run.
@@ -196,10 +216,7 @@ fn started(run: Run, snapshot_name: String, now: Timestamp) -> CreateSnapshotOut
 /// Adopts the snapshot of an earlier attempt, whatever its status. The next step checks the status.
 fn adopted(run: Run, own: &SnapshotDetails, now: Timestamp) -> CreateSnapshotOutput {
     tracing::info!(status = own.snapshot_status.as_str(), "snapshot adopted");
-    let created_at = own
-        .snapshot_creation_timestamp
-        .as_ref()
-        .and_then(step::timestamp);
+    let created_at = creation_time(own);
     CreateSnapshotOutput {
         snapshot: Some(RunSnapshot {
             name: own.snapshot_name.clone(),

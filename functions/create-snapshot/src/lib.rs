@@ -16,11 +16,12 @@ use contract::ErrorName;
 pub use handler::handle;
 
 /// The errors that this function returns.
-pub const ERRORS: [ErrorName; 9] = [
+pub const ERRORS: [ErrorName; 10] = [
     ErrorName::InvalidInput,
     ErrorName::ApplicationNotFound,
     ErrorName::SnapshotsDisabled,
     ErrorName::SnapshotLimitExceeded,
+    ErrorName::SnapshotNameTaken,
     ErrorName::ApplicationBusy,
     ErrorName::AccessDenied,
     ErrorName::Throttled,

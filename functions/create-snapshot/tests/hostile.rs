@@ -21,7 +21,8 @@ fn payload() -> Value {
             "application_name": "orders", "mode": "RUN",
             "retention": {
                 "keep_last": 14, "keep_within": "P7D", "keep_names": ["before-upgrade"],
-                "timezone": "Europe/Zurich", "scope": "ALL", "max_deletions_per_run": 10
+                "timezone": "Europe/Zurich", "scope": "ALL", "max_deletions_per_run": 10,
+                "keep_last_runtimes": 2
             },
             "poll_interval_seconds": 30, "ready_timeout_seconds": 3600, "notify_on": "PROBLEMS"
         }

@@ -5,7 +5,7 @@
 use aws_sdk_kinesisanalyticsv2::Client;
 use contract::ErrorName::{
     AccessDenied, ApplicationBusy, ApplicationNotFound, InvalidInput, ServiceUnavailable,
-    SnapshotLimitExceeded, SnapshotsDisabled, Throttled, Unexpected,
+    SnapshotLimitExceeded, SnapshotNameTaken, SnapshotsDisabled, Throttled, Unexpected,
 };
 use contract::{CreateSnapshotInput, CreateSnapshotOutput, SnapshotCreation};
 use serde_json::{Value, json};
@@ -98,6 +98,68 @@ async fn the_snapshot_of_an_earlier_attempt_is_adopted_whatever_its_status() {
         let created_at = snapshot.created_at.as_deref();
         assert_eq!(created_at, Some("2026-11-22T20:02:28.42Z"));
         assert_eq!(snapshot.application_version_id, Some(7));
+    }
+}
+
+/// A run whose input has the name `before-upgrade` for its snapshot.
+async fn run_named(
+    exchanges: impl IntoIterator<Item = Exchange>,
+) -> Result<CreateSnapshotOutput, StepError> {
+    let input = json!({ "application_name": "orders", "snapshot_name": "before-upgrade" });
+    run_with(input, exchanges).await
+}
+
+fn named(created: impl Into<Value>) -> Exchange {
+    let details = snapshot("before-upgrade", "READY", 7, created);
+    let answer = Answer::Ok(json!({ "SnapshotDetails": details }));
+    describe_snapshot("before-upgrade", answer)
+}
+
+/// Nothing has the name yet, and the service answers its creation so.
+fn created_by_name(answer: Answer) -> [Exchange; 3] {
+    let missing = Error(400, "ResourceNotFoundException", "no such snapshot");
+    let request = json!({ "ApplicationName": "orders", "SnapshotName": "before-upgrade" });
+    [
+        describe_snapshot("before-upgrade", missing),
+        application("RUNNING"),
+        ("CreateApplicationSnapshot", request, answer),
+    ]
+}
+
+#[tokio::test]
+async fn a_snapshot_gets_the_name_that_the_input_gives() {
+    let output = run_named(created_by_name(Answer::Ok(json!({})))).await;
+    let output = output.unwrap();
+    assert_eq!(output.snapshot.unwrap().name, "before-upgrade");
+    assert_eq!(output.run.run_id, RUN_ID);
+
+    // An earlier attempt created it in this second. The service may round the time.
+    for created in [json!(1_795_377_747), json!(1_795_377_748.42)] {
+        let output = run_named([named(created)]).await.unwrap();
+        assert_eq!(output.snapshot.unwrap().name, "before-upgrade");
+    }
+    // This attempt created it, whatever the service's clock says.
+    let lost = created_by_name(Answer::Lost).into_iter();
+    let output = run_named(lost.chain([named(1_795_000_000)])).await;
+    assert_eq!(output.unwrap().snapshot.unwrap().name, "before-upgrade");
+}
+
+#[tokio::test]
+async fn a_name_that_an_older_snapshot_has_is_taken() {
+    for (created, fact) in [
+        (
+            json!(1_795_377_746.99),
+            "The snapshot before-upgrade is older than this run: it was created at \
+             2026-11-22T20:02:26.99Z.",
+        ),
+        (
+            Value::Null,
+            "There is a snapshot before-upgrade without a creation timestamp, which may be older \
+             than this run.",
+        ),
+    ] {
+        let error = run_named([named(created)]).await.unwrap_err();
+        assert_eq!((error.name, error.fact.as_str()), (SnapshotNameTaken, fact));
     }
 }
 
@@ -291,6 +353,14 @@ async fn an_invalid_input_is_refused_with_the_name_of_its_field_before_any_call(
             retention.keep_names: "a b" is no snapshot's name
         { …, "retention": { "keep_daily": 1, "timezone": "Europe/Zuerich" } }
             retention.timezone: there is no time zone "Europe/Zuerich"; use a name from the IANA
+        { …, "snapshot_name": "custom_1795377747949" }
+            snapshot_name: "custom_1795377747949" is the name of a managed snapshot, which a policy may delete; choose one
+        { …, "snapshot_name": "before upgrade" }
+            snapshot_name: "before upgrade" is no snapshot's name; choose one with 1 to 256 of a-z,
+        { …, "snapshot_name": "before-upgrade", "mode": "PRUNE" }
+            snapshot_name: only mode RUN takes a snapshot; leave the name out, or use mode RUN
+        { …, "snapshot_name": "before-upgrade", "mode": "PLAN" }
+            snapshot_name: only mode RUN takes a snapshot; leave the name out, or use mode RUN
         { …, "poll_interval_seconds": 301 }
             poll_interval_seconds: invalid value: integer `301`, expected a whole number from 1 to 300
         { …, "poll_interval_seconds": "15" }

@@ -15,6 +15,8 @@ pub(crate) struct Application {
     pub(crate) status: String,
     /// The current version.
     pub(crate) version_id: i64,
+    /// The current Flink runtime.
+    pub(crate) runtime: String,
     pub(crate) restore: Restore,
 }
 
@@ -45,6 +47,7 @@ pub(crate) async fn describe(flink: &Client, run: &Run) -> Result<Application, S
         name: name.to_owned(),
         status: application.application_status().as_str().to_owned(),
         version_id: application.application_version_id,
+        runtime: application.runtime_environment.as_str().to_owned(),
         restore: restore_configuration(&application).map_or(Restore::LatestOrNone, restore),
     })
 }

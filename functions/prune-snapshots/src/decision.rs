@@ -6,7 +6,10 @@ use std::collections::{HashMap, HashSet};
 use contract::{DoomedSnapshot, HeldBack, HeldBackCause, Mode, Run, Verdict};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use retention::{Hold, Protected, Snapshot, Status, brake, doomed_names, plan, with_own};
+use retention::{
+    Hold, Protected, ReadySnapshots, Snapshot, Status, brake, doomed_names, is_in_scope, plan,
+    with_own,
+};
 
 use crate::application::Application;
 use crate::gate::{self, Standing};
@@ -102,7 +105,8 @@ pub(crate) fn decide(
             verdicts,
         };
     }
-    let hold = hold(application, run, standing, tally, wanted);
+    let ready = ready_snapshots(listing, run, &to_delete, tally);
+    let hold = hold(application, run, standing, tally, wanted, ready);
     let next = if !tally.pending.is_empty() || tally.is_batch_throttled {
         Next::CheckAgain
     } else if hold.is_some() || to_delete.is_empty() || run.input.mode == Mode::Plan {
@@ -115,6 +119,41 @@ pub(crate) fn decide(
         wanted: not_counted_yet,
         held_back: hold.map(|hold| hold.held_back(not_counted_yet)),
         verdicts,
+    }
+}
+
+/// What the brake compares.
+fn ready_snapshots(
+    listing: &[Snapshot],
+    run: &Run,
+    to_delete: &HashSet<&str>,
+    tally: &Tally,
+) -> ReadySnapshots {
+    let is_counted = |snapshot: &&Snapshot| {
+        snapshot.status == Status::Ready
+            && is_in_scope(&snapshot.name, run.input.retention.scope)
+            && !tally.counted.contains(&snapshot.name)
+    };
+    let listed: HashSet<&str> = listing
+        .iter()
+        .filter(is_counted)
+        .map(|snapshot| snapshot.name.as_str())
+        .collect();
+    let pending_outside = |names: &HashSet<&str>| {
+        let pending = tally.pending.iter().filter(|doomed| !doomed.exempt);
+        pending
+            .filter(|doomed| !names.contains(doomed.snapshot_name.as_str()))
+            .count()
+    };
+    let attempted = tally.attempted_ready();
+    let wanted = to_delete.intersection(&listed).count() + pending_outside(to_delete);
+    // The snapshot that a PLAN does not take.
+    let own = usize::from(run.input.mode == Mode::Plan);
+    let total = listed.len() + pending_outside(&listed) + own;
+    ReadySnapshots {
+        attempted,
+        wanted: to_count(wanted),
+        total: attempted.saturating_add(to_count(total)),
     }
 }
 
@@ -131,8 +170,9 @@ fn hold(
     standing: Standing,
     tally: &Tally,
     wanted: u32,
+    ready: ReadySnapshots,
 ) -> Option<Hold> {
-    let brake = || brake(&run.input.retention, tally.attempted(), wanted);
+    let brake = || brake(&run.input.retention, ready);
     if run.input.mode == Mode::Plan {
         return (wanted > 0).then(|| gate::policy_gate(run).or_else(brake))?;
     }
@@ -184,6 +224,7 @@ fn verdicts(
         status: Status::Ready,
         created_at: Some(now),
         application_version_id: application.version_id,
+        runtime: Some(application.runtime.clone()),
     };
     let mut verdicts = plan(&with_own(listing, own), policy, zone, protected, now);
     verdicts.retain(|verdict| verdict.snapshot_name != own_name);
@@ -216,6 +257,7 @@ fn next_batch(
                 application_version_id: snapshot.application_version_id,
                 reason: verdict.reasons.join("; "),
                 tried: to_retry.contains(snapshot.name.as_str()),
+                exempt: snapshot.status == Status::Failed,
             })
         })
         .collect();

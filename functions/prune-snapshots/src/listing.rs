@@ -67,6 +67,9 @@ fn snapshot(details: SnapshotDetails) -> Snapshot {
             .as_ref()
             .and_then(step::timestamp),
         application_version_id: details.application_version_id,
+        runtime: details
+            .runtime_environment
+            .map(|runtime| runtime.as_str().to_owned()),
         name: details.snapshot_name,
     }
 }

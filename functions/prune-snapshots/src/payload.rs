@@ -1,6 +1,6 @@
 //! Bounds that keep a state's payload within 256 KiB, even with names of 256 characters.
 
-use contract::Verdict;
+use contract::{Action, Verdict};
 use step::single_line;
 
 /// The most snapshots in a batch.
@@ -38,8 +38,9 @@ pub(crate) fn truncate_reason(fact: &str) -> String {
     single_line(fact).chars().take_while(fits).collect()
 }
 
-/// The verdicts that fit into the payload. The rest goes to the log.
+/// The verdicts that fit into the payload, deletions first. The rest goes to the log.
 pub(crate) fn truncate_verdicts(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
+    verdicts.sort_by_key(|verdict| verdict.action != Action::Delete);
     let mut bytes = 0;
     let fitting = verdicts.iter().take_while(|verdict| {
         bytes += serde_json::to_vec(verdict).map_or(MAX_VERDICTS_BYTES, |json| json.len() + 1);

@@ -83,19 +83,24 @@ pub(crate) fn count(progress: Progress, sightings: Vec<Sighting>) -> Result<Tall
         doomed.tried |= unanswered.contains(name);
         unanswered.retain(|unanswered| unanswered != name);
         if let (Fate::Throttled(error), Seen::Listed) = (&fate, seen) {
-            throttled.push(FailedDeletion {
+            let deletion = FailedDeletion {
                 snapshot_name: name.clone(),
                 reason: truncate_reason(&error.fact),
-            });
+            };
+            throttled.push((deletion, doomed.exempt));
         } else {
             made_progress |= !matches!(fate, Fate::NotAttempted);
         }
         match effect(&doomed, fate, seen)? {
             Effect::Deleted => tally.add_deleted(&doomed),
-            Effect::Failed(reason) => tally.add_failed(FailedDeletion {
-                snapshot_name: doomed.snapshot_name,
-                reason,
-            }),
+            Effect::Failed(reason) => {
+                let snapshot_name = doomed.snapshot_name;
+                let deletion = FailedDeletion {
+                    snapshot_name,
+                    reason,
+                };
+                tally.add_failed(deletion, doomed.exempt);
+            }
             Effect::NotAttempted if doomed.tried => tally.to_retry.push(doomed),
             Effect::NotAttempted => tally.not_attempted.push(doomed),
             Effect::Attempted => tally.to_retry.push(tried(doomed)),
@@ -108,8 +113,8 @@ pub(crate) fn count(progress: Progress, sightings: Vec<Sighting>) -> Result<Tall
     } else if !throttled.is_empty() {
         *batches = batches.saturating_add(1);
         if *batches > MAX_THROTTLED_BATCHES {
-            for deletion in throttled {
-                tally.add_failed(deletion);
+            for (deletion, is_exempt) in throttled {
+                tally.add_failed(deletion, is_exempt);
             }
         } else {
             tally.is_batch_throttled = true;
@@ -158,18 +163,25 @@ impl Tally {
             .saturating_add(self.progress.failed_count)
     }
 
+    /// Those that the brake counts.
+    pub(crate) fn attempted_ready(&self) -> u32 {
+        self.attempted().saturating_sub(self.progress.exempt_count)
+    }
+
     fn add_deleted(&mut self, doomed: &DoomedSnapshot) {
         self.counted.insert(doomed.snapshot_name.clone());
         let progress = &mut self.progress;
+        progress.exempt_count = progress.exempt_count.saturating_add(doomed.exempt.into());
         progress.deleted_count = progress.deleted_count.saturating_add(1);
         if progress.deleted.len() < MAX_LISTED_DELETED {
             progress.deleted.push(deleted(doomed));
         }
     }
 
-    fn add_failed(&mut self, deletion: FailedDeletion) {
+    fn add_failed(&mut self, deletion: FailedDeletion, is_exempt: bool) {
         self.counted.insert(deletion.snapshot_name.clone());
         let progress = &mut self.progress;
+        progress.exempt_count = progress.exempt_count.saturating_add(is_exempt.into());
         progress.failed_count = progress.failed_count.saturating_add(1);
         if progress.failed.len() < MAX_LISTED_FAILED {
             progress.failed.push(deletion);
@@ -192,18 +204,22 @@ impl Tally {
             .map(|doomed| doomed.snapshot_name.as_str())
             .collect();
         let to_retry = std::mem::take(&mut self.to_retry);
-        let to_retry = to_retry.into_iter().map(|doomed| doomed.snapshot_name);
-        let mut given_up: Vec<String> = to_retry
-            .filter(|name| !next.contains(name.as_str()) && !self.counted.contains(name))
+        let to_retry = to_retry
+            .into_iter()
+            .map(|doomed| (doomed.snapshot_name, doomed.exempt));
+        let mut given_up: Vec<(String, bool)> = to_retry
+            .filter(|(name, _)| !next.contains(name.as_str()) && !self.counted.contains(name))
             .collect();
         if next.is_empty() {
-            given_up.append(&mut self.progress.unanswered);
+            let unanswered = std::mem::take(&mut self.progress.unanswered);
+            given_up.extend(unanswered.into_iter().map(|name| (name, false)));
         }
-        for snapshot_name in given_up {
-            self.add_failed(FailedDeletion {
+        for (snapshot_name, is_exempt) in given_up {
+            let deletion = FailedDeletion {
                 snapshot_name,
                 reason: NOT_CONFIRMED.to_owned(),
-            });
+            };
+            self.add_failed(deletion, is_exempt);
         }
         self.progress
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use contract::{AuditRecord, ErrorName, redrive_command};
+use contract::{Action, AuditRecord, ErrorName, redrive_command};
 use serde_json::json;
 use step::single_line;
 
@@ -17,6 +17,9 @@ const SHORTEST_NAME: usize = 20;
 
 /// The most failed deletions that an e-mail lists.
 const MAX_LISTED_FAILED: usize = 10;
+
+/// The most planned deletions that an e-mail lists.
+const MAX_LISTED_PLANNED: usize = 20;
 
 /// A notification, as SNS accepts it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +127,13 @@ fn deletions(record: &AuditRecord) -> Option<Vec<String>> {
         Some(planned) => format!("The plan would delete {planned} snapshots."),
         None => format!("Deleted {} snapshots.", record.snapshots_deleted_count?),
     }];
+    if let (Some(planned), Some(plan)) = (record.deletions_planned, &record.plan) {
+        let doomed = plan.iter().filter(|it| it.action == Action::Delete);
+        let doomed = doomed.take(MAX_LISTED_PLANNED);
+        lines.extend(doomed.map(|it| format!("- {}: {}", it.snapshot_name, it.reasons.join("; "))));
+        let more = (planned as usize).saturating_sub(lines.len() - 1);
+        lines.extend((more > 0).then(|| format!("- and {more} more, see the record")));
+    }
     if let Some(failed @ 1..) = record.snapshots_failed_to_be_deleted_count {
         let _ = write!(lines[0], " {failed} could not be deleted:");
         let failures = record.snapshots_failed_to_be_deleted.iter().flatten();

@@ -188,10 +188,11 @@ fn assert_announcement(body: &Value) {
         assert_eq!(lines.count(), 1, "{email}");
     }
     // Ten paragraphs with a line between any two, one of them with a second line and the failures, one with a line
-    // for each warning.
+    // for each warning, and the planned deletions with the number of the rest.
     let failures = record.snapshots_failed_to_be_deleted;
     let failures = failures.map_or(0, |failures| failures.len().min(10));
-    let most = 10 + 9 + 1 + failures + record.warnings.len();
+    let planned = record.plan.map_or(0, |plan| plan.len().min(20) + 1);
+    let most = 10 + 9 + 1 + failures + record.warnings.len() + planned;
     assert!(email.split('\n').count() <= most, "{email}");
 }
 

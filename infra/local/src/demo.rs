@@ -89,6 +89,7 @@ pub fn managed_snapshot(created_at: Timestamp) -> SeededSnapshot {
         status: SnapshotStatus::Ready,
         created_at: Some(created_at),
         version_id: 1,
+        runtime: Some("FLINK-1_20".to_owned()),
     }
 }
 

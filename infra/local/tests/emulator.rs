@@ -42,6 +42,7 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
                 status: SnapshotStatus::Ready,
                 created_at: Some(now - SignedDuration::from_hours(hours)),
                 version_id: 1,
+                runtime: None,
             });
             emulator.seed("judge-full", quota);
         }

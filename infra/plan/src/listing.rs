@@ -14,6 +14,7 @@ struct Listed {
     snapshot_status: String,
     application_version_id: i64,
     snapshot_creation_timestamp: Option<Time>,
+    runtime_environment: Option<String>,
 }
 
 /// The aws CLI prints ISO 8601 or epoch seconds, depending on its configuration.
@@ -85,5 +86,6 @@ fn snapshot(summary: &Value) -> Result<Snapshot> {
         name: listed.snapshot_name,
         status: Status::from(listed.snapshot_status.as_str()),
         application_version_id: listed.application_version_id,
+        runtime: listed.runtime_environment,
     })
 }

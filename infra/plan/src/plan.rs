@@ -42,6 +42,9 @@ pub struct Options {
     /// The application's `ApplicationVersionId`; by default the highest that is listed
     #[arg(long, value_name = "NUMBER")]
     application_version: Option<i64>,
+    /// The application's `RuntimeEnvironment`; by default that of the newest listed snapshot
+    #[arg(long, value_name = "NAME")]
+    runtime: Option<String>,
     /// Draw the plan into this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -112,6 +115,7 @@ pub fn run(options: &Options) -> Result<()> {
         takes_snapshot: options.mode == Mode::Run,
         restore_point: options.restore_point.as_deref(),
         application_version: options.application_version,
+        runtime: options.runtime.as_deref(),
         now,
     };
     let preview = run.preview(&listing);

@@ -1,10 +1,13 @@
 //! What a run would do, by the code that the function runs.
 
+use std::collections::HashSet;
+
 use contract::{HeldBack, MANAGED_PREFIX, Retention, Verdict};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use retention::{
-    Protected, Snapshot, Status, brake, doomed_names, later_run, plan, window_begin, with_own,
+    Protected, ReadySnapshots, Snapshot, Status, brake, doomed_names, is_in_scope, later_run, plan,
+    window_begin, with_own,
 };
 
 /// The run that is previewed.
@@ -18,6 +21,8 @@ pub struct PlannedRun<'a> {
     pub restore_point: Option<&'a str>,
     /// The application's version. If it is not given, it is the highest one that is listed.
     pub application_version: Option<i64>,
+    /// The application's `RuntimeEnvironment`. If it is not given, it is that of the newest listed snapshot.
+    pub runtime: Option<&'a str>,
     /// When the run starts.
     pub now: Timestamp,
 }
@@ -49,10 +54,12 @@ impl PlannedRun<'_> {
     pub fn preview(&self, listing: &[Snapshot]) -> Preview {
         let snapshots = self.snapshots(listing);
         let mut verdicts = self.verdicts(&snapshots);
-        let doomed = u32::try_from(doomed_names(&verdicts).count()).unwrap_or(u32::MAX);
+        let doomed: HashSet<&str> = doomed_names(&verdicts).collect();
+        let ready = self.ready_snapshots(&snapshots, &doomed);
+        let doomed = to_count(doomed.len());
         let hold = || {
             later_run(self.now.as_millisecond(), self.now, listing, self.now)
-                .or_else(|| brake(self.policy, 0, doomed))
+                .or_else(|| brake(self.policy, ready))
         };
         let hold = if doomed > 0 { hold() } else { None };
         let notes = self.notes(listing, &snapshots);
@@ -84,8 +91,26 @@ impl PlannedRun<'_> {
             status: Status::Ready,
             created_at: Some(self.now),
             application_version_id: version.unwrap_or(1),
+            runtime: self
+                .runtime
+                .or_else(|| last_runtime(listing))
+                .map(str::to_owned),
         };
         with_own(listing, own)
+    }
+
+    /// What the brake compares.
+    fn ready_snapshots(&self, snapshots: &[Snapshot], doomed: &HashSet<&str>) -> ReadySnapshots {
+        let scope = self.policy.scope;
+        let ready = snapshots
+            .iter()
+            .filter(|it| it.status == Status::Ready && is_in_scope(&it.name, scope));
+        let wanted = ready.clone().filter(|it| doomed.contains(it.name.as_str()));
+        ReadySnapshots {
+            attempted: 0,
+            wanted: to_count(wanted.count()),
+            total: to_count(ready.count()),
+        }
     }
 
     /// The run id is the time at which the run starts.
@@ -123,6 +148,20 @@ impl PlannedRun<'_> {
                 ));
             }
         }
+        if let Some(runtime) = last_runtime(listing)
+            && self.runtime.is_none()
+        {
+            let other = PlannedRun {
+                runtime: Some("another"),
+                ..*self
+            };
+            if doomed(&other, &other.snapshots(listing)) != doomed_now {
+                notes.push(format!(
+                    "The plan is for the runtime {runtime}, that of the newest listed snapshot. For \
+                     another one, other snapshots would be protected: give --runtime."
+                ));
+            }
+        }
         if let Some(within) = &self.policy.keep_within {
             notes.push(match window_begin(snapshots, self.policy, self.zone, self.now) {
                 Some(begin) => format!(
@@ -154,6 +193,17 @@ impl PlannedRun<'_> {
 /// A version of an application only grows, so the application has this one or a higher one.
 fn highest_version(listing: &[Snapshot]) -> Option<i64> {
     listing.iter().map(|it| it.application_version_id).max()
+}
+
+/// The runtime of the newest listed snapshot that has one.
+fn last_runtime(listing: &[Snapshot]) -> Option<&str> {
+    let with_runtime = listing.iter().filter(|it| it.runtime.is_some());
+    let newest = with_runtime.max_by_key(|it| (it.created_at, &it.name))?;
+    newest.runtime.as_deref()
+}
+
+fn to_count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// The names that protect nothing, because they are not listed.

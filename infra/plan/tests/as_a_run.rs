@@ -25,6 +25,7 @@ struct Case {
     /// As the service lists them, without the run's own.
     listing: Vec<Value>,
     application_version: i64,
+    runtime: String,
     restore_point: Option<String>,
 }
 
@@ -39,6 +40,7 @@ fn preview(case: &Case) -> Preview {
         takes_snapshot: case.mode != "PRUNE",
         restore_point: case.restore_point.as_deref(),
         application_version: Some(case.application_version),
+        runtime: Some(&case.runtime),
         now: Timestamp::from_millisecond(RUN_ID).unwrap(),
     };
     let listing = json!({ "SnapshotSummaries": case.listing });
@@ -60,12 +62,9 @@ fn by_the_function(case: &Case) -> Decided {
     if case.mode == "RUN" {
         payload["snapshot"] = own_snapshot();
         let created: Value = serde_json::from_str("1795377747.949").unwrap();
-        listing.push(snapshot(
-            SNAPSHOT,
-            "READY",
-            case.application_version,
-            created,
-        ));
+        let mut own = snapshot(SNAPSHOT, "READY", case.application_version, created);
+        own["RuntimeEnvironment"] = case.runtime.as_str().into();
+        listing.push(own);
     }
     let restore = case.restore_point.as_ref().map(|name| {
         json!({ "RunConfigurationDescription": { "ApplicationRestoreConfigurationDescription": {
@@ -74,6 +73,7 @@ fn by_the_function(case: &Case) -> Decided {
     });
     let mut application = application("RUNNING", restore);
     application["ApplicationDetail"]["ApplicationVersionId"] = case.application_version.into();
+    application["ApplicationDetail"]["RuntimeEnvironment"] = case.runtime.as_str().into();
     let service = Service::answering_by(move |operation, _| match operation {
         "DescribeApplication" => Answer::Ok(application.clone()),
         _ => Answer::Ok(json!({ "SnapshotSummaries": listing })),
@@ -112,8 +112,18 @@ fn summaries() -> impl Strategy<Value = Value> {
     let minutes = prop_oneof![4 => -3_i64..9_000, 2 => 0_i64..100_000, 1 => 0_i64..2_000_000];
     let created = minutes.prop_map(|minutes| json!(RUN_ID / 1_000 - 60 * minutes - 30));
     let created = prop_oneof![12 => created, 1 => Just(Value::Null)];
-    (name, status, 1_i64..6, created)
-        .prop_map(|(name, status, version, created)| snapshot(&name, status, version, created))
+    let runtime = prop::option::weighted(0.9, runtimes());
+    (name, status, 1_i64..6, created, runtime).prop_map(
+        |(name, status, version, created, runtime)| {
+            let mut snapshot = snapshot(&name, status, version, created);
+            snapshot["RuntimeEnvironment"] = runtime.into();
+            snapshot
+        },
+    )
+}
+
+fn runtimes() -> impl Strategy<Value = &'static str> {
+    select(vec!["FLINK-1_18", "FLINK-1_19", "FLINK-1_20", "FLINK-2_2"])
 }
 
 fn policies() -> impl Strategy<Value = Value> {
@@ -122,13 +132,14 @@ fn policies() -> impl Strategy<Value = Value> {
     let within = prop::option::weighted(0.4, 1_u32..400);
     let settings = (
         1_u32..4,
+        1_u32..4,
         prop::option::of(1_i64..30),
         select(vec!["MANAGED", "ALL"]),
-        1_u32..30,
+        prop::option::weighted(0.7, 1_u32..30),
     );
     (rules, within, settings).prop_map(|(rules, within, settings)| {
         let (last, hourly, daily, monthly) = rules;
-        let (versions, pin, scope, brake) = settings;
+        let (versions, runtimes, pin, scope, brake) = settings;
         let pins: Vec<String> = pin
             .map(|number| format!("custom_{}", RUN_ID - number))
             .into_iter()
@@ -136,7 +147,7 @@ fn policies() -> impl Strategy<Value = Value> {
         json!({
             "keep_last": last, "keep_hourly": hourly, "keep_daily": daily, "keep_monthly": monthly,
             "keep_within": within.map(|hours| format!("PT{hours}H")), "keep_yearly": 1,
-            "keep_last_versions": versions, "keep_names": pins, "timezone": "Europe/Zurich",
+            "keep_last_versions": versions, "keep_last_runtimes": runtimes, "keep_names": pins, "timezone": "Europe/Zurich",
             "scope": scope, "max_deletions_per_run": brake
         })
     })
@@ -149,16 +160,19 @@ fn cases() -> impl Strategy<Value = Case> {
         select(vec!["RUN", "RUN", "PRUNE", "PLAN"]),
         policies(),
         listing,
-        1_i64..7,
+        (1_i64..7, runtimes()),
         restore_point,
     )
-        .prop_map(|(mode, policy, listing, version, restore_point)| Case {
-            mode,
-            policy,
-            listing,
-            application_version: version,
-            restore_point: restore_point.map(|number| format!("custom_{}", RUN_ID - number)),
-        })
+        .prop_map(
+            |(mode, policy, listing, (version, runtime), restore_point)| Case {
+                mode,
+                policy,
+                listing,
+                application_version: version,
+                runtime: runtime.to_owned(),
+                restore_point: restore_point.map(|number| format!("custom_{}", RUN_ID - number)),
+            },
+        )
 }
 
 proptest! {
@@ -205,6 +219,7 @@ fn the_examples_of_the_pages_and_the_first_of_november_agree_with_a_run() {
             policy: policy.clone(),
             listing: listing.clone(),
             application_version: 4,
+            runtime: "FLINK-1_20".to_owned(),
             restore_point: None,
         };
         for mode in ["RUN", "PRUNE", "PLAN"] {

@@ -318,6 +318,26 @@ fn a_snapshot_that_is_listed_in_two_ways_is_ignored_as_a_run_ignores_it() {
 }
 
 #[test]
+fn the_newest_snapshot_of_an_earlier_runtime_is_kept() {
+    let mut listing = listing();
+    for older in &mut listing["SnapshotSummaries"].as_array_mut().unwrap()[..4] {
+        older["RuntimeEnvironment"] = "FLINK-1_18".into();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("listing");
+    std::fs::write(&path, listing.to_string()).unwrap();
+    let snapshots = path.to_str().unwrap();
+    let arguments = ["--snapshots", snapshots, "--policy", "-", "--json"];
+    let (stdout, _) = plan(&arguments, r#"{"keep_last":1}"#, 0);
+    let plan: Value = serde_json::from_str(&stdout).unwrap();
+    let kept = &plan["verdicts"][2];
+    assert_eq!(kept["snapshot_name"], "custom_0000000000018");
+    let reasons = json!(["protected: newest of runtime FLINK-1_18"]);
+    assert_eq!(kept["reasons"], reasons);
+    assert_eq!(plan["summary"]["max_deletions_per_run"], 5);
+}
+
+#[test]
 fn an_invalid_file_is_refused_with_the_place_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {

@@ -20,8 +20,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::backend::lock;
+use crate::brake;
 use crate::lambda::Failure;
-use crate::services::{APPLICATION, Services, name, own_name};
+use crate::services::{APPLICATION, Services, name, own_name, own_name_in};
 use crate::transport::{Invocation, Listing};
 
 /// The most that the clocks of two invocations differ by.
@@ -32,9 +33,6 @@ const PLAN_VALIDITY: SignedDuration = SignedDuration::from_secs(62);
 
 /// The most that a listing lags.
 pub const MAX_LAG: SignedDuration = SignedDuration::from_secs(2);
-
-/// The brake of a policy that does not set it.
-const DEFAULT_BRAKE: u64 = 25;
 
 /// Sees every invocation and every call.
 #[derive(Debug, Default)]
@@ -103,7 +101,11 @@ impl Invariants {
         if operation == "CreateApplicationSnapshot" {
             let started = text(&invocation.payload["execution_started_at"]);
             let started: Timestamp = started.parse().unwrap();
-            if body["SnapshotName"] != own_name(&started.as_millisecond().into()) {
+            let own = match invocation.payload["input"]["snapshot_name"].as_str() {
+                Some(name) => name.to_owned(),
+                None => own_name(&started.as_millisecond().into()),
+            };
+            if body["SnapshotName"] != own {
                 let violation = format!("a run creates only its own snapshot: {body}");
                 self.violations.push(violation);
             }
@@ -112,8 +114,7 @@ impl Invariants {
             let broken = match (&invocation.planned_from, application) {
                 _ if is_plan_too_old(invocation) => Some("no plan is older than a minute"),
                 (Some(listing), Some(application)) => {
-                    let run = &invocation.state_input["run"];
-                    promise_broken_by_plan(body, run, listing, &application)
+                    promise_broken_by_plan(body, &invocation.state_input, listing, &application)
                 }
                 _ => Some("a function plans, and looks at the application, before it deletes"),
             };
@@ -134,23 +135,21 @@ impl Invariants {
         let snapshot = || name(body).to_owned();
         if operation == "CreateApplicationSnapshot" {
             *self.creations.entry(snapshot()).or_default() += 1;
+            if !is_managed(name(body)) {
+                self.cover("a snapshot with a name from the run's input");
+            }
         } else if operation == "DeleteApplicationSnapshot" {
             *self.deletions.entry(snapshot()).or_default() += 1;
-            let run = &invocation.state_input["run"];
             // No run can count what is deleted after its end.
             if !has_ended {
                 let deleted = self.deleted.entry(invocation.execution.clone());
                 let deleted = deleted.or_default();
                 deleted.insert(snapshot(), (invocation.clone(), is_late));
-                let count = deleted.values().filter(|(_, is_late)| !is_late).count();
-                let brake = run["input"]["retention"]["max_deletions_per_run"].as_u64();
-                if count as u64 > brake.unwrap_or(DEFAULT_BRAKE) {
-                    let violation = format!("the brake {brake:?} holds: {count} deletions");
-                    self.violations.push(violation);
-                }
+                self.violations.extend(brake::broken(invocation, deleted));
             }
             let listing = invocation.planned_from.as_deref();
-            let broken = promise_broken_in_truth(name(body), run, states, listing);
+            let state_input = &invocation.state_input;
+            let broken = promise_broken_in_truth(name(body), state_input, states, listing);
             self.deletion_breaks(broken, body);
         }
     }
@@ -196,6 +195,11 @@ impl Invariants {
     }
 }
 
+/// Whether a policy sees snapshots of this name.
+pub fn is_in_scope(name: &str, policy: &Value) -> bool {
+    policy["scope"] == "ALL" || is_managed(name)
+}
+
 /// Whether the batch of an invocation was planned too long ago when the invocation began.
 fn is_plan_too_old(invocation: &Invocation) -> bool {
     let listing = invocation.planned_from.as_ref();
@@ -237,12 +241,13 @@ fn ready(snapshots: &[Value]) -> Vec<&Value> {
 /// application show.
 fn promise_broken_by_plan(
     request: &Value,
-    run: &Value,
+    state_input: &Value,
     listing: &Listing,
     application: &Value,
 ) -> Option<&'static str> {
-    let (mode, policy) = (&run["input"]["mode"], &run["input"]["retention"]);
-    let (deleted, own) = (name(request), own_name(&run["run_id"]));
+    let input = &state_input["run"]["input"];
+    let (mode, policy) = (&input["mode"], &input["retention"]);
+    let (deleted, own) = (name(request), own_name_in(state_input));
     let configuration = &application["ApplicationConfigurationDescription"];
     let restore_point = &configuration["RunConfigurationDescription"]["ApplicationRestoreConfigurationDescription"]
         ["SnapshotName"];
@@ -257,7 +262,7 @@ fn promise_broken_by_plan(
     let is_failed = snapshot["SnapshotStatus"] == "FAILED";
     let age = listing.received.as_millisecond() - created_at;
     let timestamp = |it: &Value| it["SnapshotCreationTimestamp"].as_f64().unwrap();
-    let is_in_scope = |it: &Value| policy["scope"] == "ALL" || is_managed(name(it));
+    let is_in_scope = |it: &Value| is_in_scope(name(it), policy);
     let ready = ready(&listing.snapshots);
     let latest = listing.began - MAX_CLOCK_DIFFERENCE;
     let mut newest_of_version: BTreeMap<i64, &str> = BTreeMap::new();
@@ -267,6 +272,15 @@ fn promise_broken_by_plan(
     }
     let versions = usize::try_from(policy["keep_last_versions"].as_u64().unwrap()).unwrap();
     let mut last_versions = newest_of_version.values().rev().take(versions);
+    let mut last_runtimes: Vec<(&Value, &str)> = Vec::new();
+    for snapshot in &ready {
+        let runtime = &snapshot["RuntimeEnvironment"];
+        if runtime.is_string() && last_runtimes.iter().all(|(seen, _)| *seen != runtime) {
+            last_runtimes.push((runtime, name(snapshot)));
+        }
+    }
+    let runtimes = policy["keep_last_runtimes"].as_u64().unwrap_or(2);
+    last_runtimes.truncate(usize::try_from(runtimes).unwrap());
     let newer = ready.iter().filter(|other| key(other) > key(snapshot));
     let newer = newer.filter(|other| is_in_scope(other)).count() as u64;
     Some(if application["ApplicationStatus"] != "RUNNING" {
@@ -285,7 +299,7 @@ fn promise_broken_by_plan(
         "the timestamp is sent as it is listed"
     } else if mode == "RUN" && ready.iter().all(|it| name(it) != own) {
         "a RUN deletes nothing unless its own snapshot is READY"
-    } else if mode == "RUN" && later_run(run, &ready, latest).is_some() {
+    } else if mode == "RUN" && later_run(state_input, &ready, latest).is_some() {
         "a RUN deletes nothing if a later run's snapshot is READY"
     } else if is_failed && !is_managed(deleted) {
         "a FAILED snapshot that is not managed is kept"
@@ -300,6 +314,8 @@ fn promise_broken_by_plan(
         "the newest READY snapshot is kept"
     } else if last_versions.any(|newest| *newest == deleted) {
         "the newest READY snapshot of each of the last versions is kept"
+    } else if last_runtimes.iter().any(|(_, newest)| *newest == deleted) {
+        "the newest READY snapshot of each of the last runtimes is kept"
     } else if policy["keep_last"]
         .as_u64()
         .is_some_and(|keep| newer < keep)
@@ -313,13 +329,14 @@ fn promise_broken_by_plan(
 /// The first promise that a deletion breaks in every state since its plan.
 fn promise_broken_in_truth(
     deleted: &str,
-    run: &Value,
+    state_input: &Value,
     states: &[Vec<Value>],
     listing: Option<&Listing>,
 ) -> Option<&'static str> {
-    let own = own_name(&run["run_id"]);
-    let is_run = run["input"]["mode"] == "RUN";
-    let spares_others = is_run || run["input"]["retention"]["scope"] != "ALL";
+    let input = &state_input["run"]["input"];
+    let own = own_name_in(state_input);
+    let is_run = input["mode"] == "RUN";
+    let spares_others = is_run || input["retention"]["scope"] != "ALL";
     let always = |holds: &dyn Fn(&[&Value]) -> bool| {
         !states.is_empty() && states.iter().all(|all| holds(&ready(all)))
     };
@@ -336,7 +353,9 @@ fn promise_broken_in_truth(
         "the newest READY managed snapshot is kept"
     } else if is_run && always(&|ready| ready.iter().all(|it| name(it) != own)) {
         "a RUN deletes nothing unless its own snapshot is READY"
-    } else if is_run && always(&|ready| later_run(run, ready, latest).is_some_and(is_listed)) {
+    } else if is_run
+        && always(&|ready| later_run(state_input, ready, latest).is_some_and(is_listed))
+    {
         // A page that has shifted may have hidden an unlisted one from the plan.
         "a RUN deletes nothing if a later run's snapshot is READY"
     } else {
@@ -346,12 +365,13 @@ fn promise_broken_in_truth(
 
 /// The snapshot of a run that began later than this one, if it was created after this run's own and not after
 /// `latest`.
-fn later_run<'a>(run: &Value, ready: &[&'a Value], latest: Timestamp) -> Option<&'a str> {
-    let own = own_name(&run["run_id"]);
+fn later_run<'a>(state_input: &Value, ready: &[&'a Value], latest: Timestamp) -> Option<&'a str> {
+    let own = own_name_in(state_input);
+    let run = own_name(&state_input["run"]["run_id"]);
     let (own_at, _) = key(ready.iter().find(|snapshot| name(snapshot) == own)?)?;
     let mut later = ready.iter().copied().filter_map(key);
     let (_, name) = later.find(|(at, name)| {
-        is_managed(name) && *name > own.as_str() && *at > own_at && *at <= latest.as_millisecond()
+        is_managed(name) && *name > run.as_str() && *at > own_at && *at <= latest.as_millisecond()
     })?;
     Some(name)
 }

@@ -27,7 +27,7 @@ use crate::backend::lock;
 use crate::executions::{End, Execution, Status};
 use crate::invariants::Invariants;
 use crate::lambda::documented;
-use crate::services::{Services, name, names, own_name, plain};
+use crate::services::{Services, name, names, own_name, own_name_in, plain};
 use crate::state_machine::aws_errors;
 use crate::transport::Listing;
 use crate::world::World;
@@ -162,7 +162,7 @@ impl Judge<'_> {
         if outcome == "SUCCEEDED"
             && has_snapshot
             && let Some(listing) = &execution.planned_from
-            && is_lost(&own_name(&run["run_id"]), listing)
+            && is_lost(&input, listing)
         {
             wrong.push("has succeeded, but its snapshot is lost".to_owned());
         }
@@ -280,7 +280,9 @@ impl Judge<'_> {
         let creations = |name: &str| self.invariants.creations.get(name).copied().unwrap_or(0);
         let foreign = deleted.iter().filter(|&&name| {
             let exists = self.existing.iter().any(|existing| existing == name);
-            !planned.contains(name) || exists && creations(name) <= 1
+            // A run may give its snapshot the name of one that existed from the beginning and was deleted.
+            let before = usize::from(is_managed(name));
+            !planned.contains(name) || exists && creations(name) <= before
         });
         let foreign: Vec<&&str> = foreign.collect();
         let is_right = missing.is_empty() && foreign.is_empty() && count == deleted.len() as u64;
@@ -322,7 +324,9 @@ fn compare_failure(
 }
 
 /// Whether a run's own snapshot is gone, both in the last listing and in truth, and no later run's is listed.
-fn is_lost(own: &str, listing: &Listing) -> bool {
+fn is_lost(state_input: &Value, listing: &Listing) -> bool {
+    let own = own_name_in(state_input);
+    let run = own_name(&state_input["run"]["run_id"]);
     let is_gone = |all: &[Value]| {
         let mut left = all.iter().filter(|s| s["SnapshotStatus"] != "DELETING");
         left.all(|snapshot| name(snapshot) != own)
@@ -331,7 +335,7 @@ fn is_lost(own: &str, listing: &Listing) -> bool {
     let mut ready = ready.filter(|snapshot| snapshot["SnapshotStatus"] == "READY");
     is_gone(&listing.snapshots)
         && is_gone(&listing.truth)
-        && !ready.any(|snapshot| is_managed(name(snapshot)) && name(snapshot) > own)
+        && !ready.any(|snapshot| is_managed(name(snapshot)) && name(snapshot) > run.as_str())
 }
 
 /// The outcome of a run whose last state has this input.

@@ -9,7 +9,7 @@
 //! - [`releases`]: payloads as older and newer releases write them.
 //!
 //! What must hold:
-//! - [`invariants`]: the promises that hold at every call.
+//! - [`invariants`]: the promises that hold at every call, among them that of the `brake`.
 //! - [`judge`]: the promises that hold when the runs have ended.
 //!
 //! What it happens in:
@@ -33,6 +33,7 @@
 )]
 
 pub mod backend;
+mod brake;
 pub mod clock;
 pub mod course;
 pub mod executions;

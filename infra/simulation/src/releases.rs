@@ -124,11 +124,15 @@ mod tests {
         assert_eq!(
             newer,
             [
+                "/batch/exempt",
                 "/batch/tried",
                 "/planned_at",
+                "/progress/exempt_count",
                 "/progress/throttled_batches",
                 "/progress/waiting_since",
                 "/run/definition",
+                "/run/input/retention/keep_last_runtimes",
+                "/run/input/snapshot_name",
                 "/warnings",
             ]
         );

@@ -90,6 +90,15 @@ pub fn one_of<'a, T>(rng: &mut Rng, all: &'a [T]) -> &'a T {
     &all[rng.usize(0..all.len())]
 }
 
+/// The runtimes of the snapshots that exist from the beginning. The application's is the last.
+const RUNTIMES: [Option<&str>; 5] = [
+    None,
+    Some("FLINK-1_15"),
+    Some("FLINK-1_18"),
+    Some("FLINK-1_19"),
+    Some("FLINK-1_20"),
+];
+
 fn seeded_application(rng: &mut Rng, now: Timestamp) -> (Emulator, String) {
     let behaviour = Behaviour {
         lifecycle: Some(Lifecycle {
@@ -131,6 +140,7 @@ fn seeded_application(rng: &mut Rng, now: Timestamp) -> (Emulator, String) {
             status,
             created_at: (rng.u8(0..20) > 0).then_some(created_at),
             version_id: rng.u32(1..=4),
+            runtime: one_of(rng, &RUNTIMES).map(str::to_owned),
         });
     }
     snapshots.reverse();
@@ -166,7 +176,8 @@ fn run_beside_late_redrive(rng: &mut Rng, number: u32) -> Run {
         input: json!({
             "application_name": APPLICATION,
             "retention": {
-                "keep_last": keep_last, "keep_last_versions": 1, "max_deletions_per_run": 60,
+                "keep_last": keep_last, "keep_last_versions": 1, "keep_last_runtimes": 1,
+                "max_deletions_per_run": 60,
             },
         }),
         stops_after: None,
@@ -189,9 +200,10 @@ fn input(rng: &mut Rng, names: &[String]) -> Value {
     if rng.u8(0..10) > 0 {
         let mut policy = json!({
             "keep_last_versions": rng.u32(1..=3),
+            "keep_last_runtimes": rng.u32(1..=3),
             "timezone": one_of(rng, &["UTC", "Europe/Zurich", "America/New_York", "Asia/Kolkata"]),
             "scope": one_of(rng, &["MANAGED", "MANAGED", "ALL"]),
-            "max_deletions_per_run": *one_of(rng, &[1, 3, 10, 60]),
+            "max_deletions_per_run": *one_of(rng, &[Some(1), Some(3), Some(10), Some(60), None]),
         });
         let rules = ["last", "hourly", "daily", "weekly", "monthly"];
         for _ in 0..rng.u32(1..=2) {
@@ -205,6 +217,10 @@ fn input(rng: &mut Rng, names: &[String]) -> Value {
             policy["keep_names"] = json!([one_of(rng, names), "not-there"]);
         }
         input["retention"] = policy;
+    }
+    if input["mode"] == "RUN" && rng.u8(0..8) == 0 {
+        let known = names.first().map_or("before-upgrade", String::as_str);
+        input["snapshot_name"] = (*one_of(rng, &["before-upgrade", known])).into();
     }
     match rng.u8(0..60) {
         0 => input["keep_last"] = 3.into(),

@@ -65,12 +65,25 @@ pub fn seeded(name: &str, status: SnapshotStatus, created_at: Timestamp) -> Seed
         status,
         created_at: Some(created_at),
         version_id: 1,
+        runtime: None,
     }
 }
 
-/// The name of a run's own snapshot.
+/// The name of a run's own snapshot, unless its input has a name for it.
 pub fn own_name(run_id: &Value) -> String {
     format!("custom_{run_id}")
+}
+
+/// The name of a run's own snapshot, from the input of a state.
+pub fn own_name_in(state_input: &Value) -> String {
+    let run = &state_input["run"];
+    let mut names = [
+        &state_input["snapshot"]["name"],
+        &run["input"]["snapshot_name"],
+    ]
+    .into_iter();
+    let name = names.find_map(Value::as_str);
+    name.map_or_else(|| own_name(&run["run_id"]), str::to_owned)
 }
 
 /// The name of a listed snapshot.

@@ -15,7 +15,7 @@ use crate::executions::{End, Execution, Status};
 use crate::fault_plan::{Interference, Release};
 use crate::follower::{Follower, Next, Passed};
 use crate::lambda::documented;
-use crate::services::own_name;
+use crate::services::own_name_in;
 use crate::transport::Invocation;
 use crate::world::World;
 
@@ -231,8 +231,7 @@ impl World {
             None => {}
             Some(Interference::Stops(after, status)) => self.stop_after(arn, after, status),
             Some(Interference::DeletesOwn) => {
-                let started = self.with(arn, |execution| execution.started);
-                let name = own_name(&started.as_millisecond().into());
+                let name = self.with(arn, |execution| own_name_in(&execution.follower.data));
                 let snapshots = self.backend.snapshots();
                 let Some(own) = snapshots.iter().find(|s| s["SnapshotName"] == name) else {
                     return;

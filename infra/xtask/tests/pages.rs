@@ -209,6 +209,7 @@ fn snapshots_every(hours: i64) -> Vec<Snapshot> {
                 status: Status::Ready,
                 created_at: Some(created_at),
                 application_version_id: 1,
+                runtime: None,
             }
         })
         .collect()

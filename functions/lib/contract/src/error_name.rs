@@ -20,6 +20,7 @@ pub enum ErrorName {
     ApplicationNotFound,
     SnapshotsDisabled,
     SnapshotLimitExceeded,
+    SnapshotNameTaken,
     SnapshotFailed,
     SnapshotTimedOut,
     SnapshotNotFound,
@@ -51,7 +52,7 @@ struct ErrorDoc {
 
 impl ErrorName {
     /// Every name, in the order of the documentation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ApplicationBusy,
         Self::Throttled,
         Self::ServiceUnavailable,
@@ -59,6 +60,7 @@ impl ErrorName {
         Self::ApplicationNotFound,
         Self::SnapshotsDisabled,
         Self::SnapshotLimitExceeded,
+        Self::SnapshotNameTaken,
         Self::SnapshotFailed,
         Self::SnapshotTimedOut,
         Self::SnapshotNotFound,
@@ -152,12 +154,19 @@ impl ErrorName {
                 summary: "The application has as many snapshots as its quota allows, by default 1,000.",
                 instructions: "Start one execution with mode PLAN: it deletes nothing and reports the number of planned deletions. If the plan is right, acknowledge that number: start one execution with mode PRUNE and retention.max_deletions_per_run set to it. After that, a RUN works again. Snapshots that the service or a person took count towards the quota too; delete those yourself.",
             },
+            Self::SnapshotNameTaken => ErrorDoc {
+                name: "SnapshotNameTaken",
+                is_retryable: false,
+                next_step: NextStep::NewExecution,
+                summary: "The application has an older snapshot of the name in snapshot_name. Nothing was changed.",
+                instructions: "Choose another snapshot_name and start a new execution.",
+            },
             Self::SnapshotFailed => ErrorDoc {
                 name: "SnapshotFailed",
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
                 summary: "Flink could not complete the snapshot.",
-                instructions: "Look for failed checkpoints, backpressure and sink permissions in the application's log, then start a new execution.",
+                instructions: "Look for failed checkpoints, backpressure and sink permissions in the application's log, then start a new execution. If the input has a snapshot_name, choose another one: the failed snapshot has this name.",
             },
             Self::SnapshotTimedOut => ErrorDoc {
                 name: "SnapshotTimedOut",
@@ -225,14 +234,16 @@ impl ErrorName {
             return redrive_command(execution_arn);
         }
         let input = match self {
-            Self::InvalidInput | Self::ApplicationNotFound => None,
+            Self::InvalidInput | Self::ApplicationNotFound | Self::SnapshotNameTaken => None,
             // Nobody has seen what a PRUNE would delete. The plan must be announced to be seen.
             Self::SnapshotLimitExceeded => input.cloned().map(|input| RunInput {
                 mode: Mode::Plan,
                 notify_on: NotifyOn::All,
+                snapshot_name: None,
                 ..input
             }),
-            _ => input.cloned(),
+            // The failed run may have taken the name.
+            _ => input.filter(|it| it.snapshot_name.is_none()).cloned(),
         };
         let input = input
             .and_then(|input| serde_json::to_string(&input).ok())
@@ -327,7 +338,10 @@ mod tests {
     #[test]
     fn a_full_quota_asks_for_an_announced_plan_and_leaves_the_policy_and_its_brake_as_they_are() {
         let failed: RunInput = serde_json::from_str(
-            r#"{"application_name":"orders","retention":{"keep_last":7},"notify_on":"PROBLEMS"}"#,
+            r#"{
+                "application_name":"orders","retention":{"keep_last":7},"notify_on":"PROBLEMS",
+                "snapshot_name":"before-upgrade"
+            }"#,
         )
         .unwrap();
         let command = ErrorName::SnapshotLimitExceeded.command(EXECUTION, Some(&failed));
@@ -348,14 +362,36 @@ mod tests {
             RunInput {
                 mode: Mode::Plan,
                 notify_on: NotifyOn::All,
+                snapshot_name: None,
                 ..failed
             }
         );
-        assert_eq!(started.retention.max_deletions_per_run.get(), 25);
+        assert_eq!(started.retention.max_deletions_per_run, None);
         let instructions = ErrorName::SnapshotLimitExceeded.instructions();
         let (plan, prune) = instructions.split_once("mode PRUNE").unwrap();
         assert!(plan.contains("mode PLAN"), "{instructions}");
         assert!(prune.contains("max_deletions_per_run"), "{instructions}");
+    }
+
+    #[test]
+    fn a_new_execution_needs_another_name_than_the_failed_one_gave_its_snapshot() {
+        let input = |name: &str| -> RunInput {
+            serde_json::from_str(&format!(r#"{{"application_name":"orders"{name}}}"#)).unwrap()
+        };
+        let (named, unnamed) = (input(r#","snapshot_name":"before-upgrade""#), input(""));
+        for error in [
+            ErrorName::SnapshotNameTaken,
+            ErrorName::SnapshotFailed,
+            ErrorName::RecordConflict,
+        ] {
+            let command = error.command(EXECUTION, Some(&named));
+            assert!(command.ends_with("'<the corrected input>'"), "{command}");
+        }
+        let command = ErrorName::SnapshotFailed.command(EXECUTION, Some(&unnamed));
+        assert!(
+            command.contains(r#""application_name":"orders""#),
+            "{command}"
+        );
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub use bounded::Bounded;
 pub use error_name::{ErrorName, NextStep, redrive_command};
 pub use keep_within::KeepWithin;
 pub use names::{
-    ApplicationName, KeepNames, MANAGED_PREFIX, TimeZoneName, is_managed, is_snapshot_name,
-    managed_run_id,
+    ApplicationName, KeepNames, MANAGED_PREFIX, SnapshotName, TimeZoneName, is_managed,
+    is_snapshot_name, managed_run_id,
 };
 pub use parse::parse;
 pub use pruning::{

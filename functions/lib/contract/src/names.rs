@@ -91,6 +91,61 @@ impl JsonSchema for ApplicationName {
     }
 }
 
+/// A name that a person gives a snapshot: 1 to 256 of `[a-zA-Z0-9_.-]`, and not managed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SnapshotName(String);
+
+impl SnapshotName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for SnapshotName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        if is_managed(&name) {
+            Err(format!(
+                "{name:?} is the name of a managed snapshot, which a policy may delete; choose one that is not \
+                 custom_ and 13 digits"
+            ))
+        } else if is_snapshot_name(&name) {
+            Ok(Self(name))
+        } else {
+            Err(format!(
+                "{name:?} is no snapshot's name; choose one with 1 to 256 of a-z, A-Z, 0-9, '_', '.' and '-'"
+            ))
+        }
+    }
+}
+
+impl From<SnapshotName> for String {
+    fn from(name: SnapshotName) -> Self {
+        name.0
+    }
+}
+
+impl JsonSchema for SnapshotName {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "SnapshotName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[a-zA-Z0-9_.-]+$",
+            "not": { "type": "string", "pattern": "^custom_[0-9]{13}$" }
+        })
+    }
+}
+
 /// Names of snapshots, at most 100, each 1 to 256 of `[a-zA-Z0-9_.-]`, as the service's own model says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]

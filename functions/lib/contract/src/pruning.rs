@@ -39,6 +39,9 @@ pub struct DoomedSnapshot {
     /// Whether an earlier attempt to delete it has not been seen to take effect. The second attempt is the last.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tried: bool,
+    /// Whether its status was FAILED. The brake does not count it, because such a snapshot has nothing to protect.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exempt: bool,
 }
 
 /// The deletions of a run so far. Counts are exact. Lists are bounded, as the payload of a state is; the log has
@@ -57,6 +60,9 @@ pub struct Progress {
     /// The first 100 of them. While pruning goes on these are all, because it ends at more than 50.
     #[serde(default)]
     pub failed: Vec<FailedDeletion>,
+    /// How many of the deleted, and of those that could not be deleted, were `exempt`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub exempt_count: u32,
     /// The names of the snapshots whose `tried` is true, in the payloads of release 0.1.0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unanswered: Vec<String>,
@@ -130,7 +136,8 @@ pub struct PruneSnapshotsOutput {
     /// The creation timestamp of the newest READY snapshot that has one, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_ready_at: Option<String>,
-    /// If `DONE`: the verdicts of the last plan, newest snapshot first, at most 200. Otherwise empty.
+    /// If `DONE`: the verdicts of the last plan, at most 200: the deletions first, each part from the newest snapshot.
+    /// Otherwise empty.
     pub verdicts: Vec<Verdict>,
     /// If `DONE`: what is no failure of the run but needs a person, one sentence each, at most 20. Otherwise empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -174,7 +181,7 @@ pub enum HeldBackCause {
     LeftToLaterRun,
     /// The application restores from a snapshot that its configuration does not name.
     RestorePointUnknown,
-    /// The brake: the plan has more deletions than `max_deletions_per_run`.
+    /// The brake: the plan deletes more READY snapshots than `max_deletions_per_run` allows.
     MaxDeletionsPerRun,
     /// Too many deletions have failed.
     TooManyFailures,

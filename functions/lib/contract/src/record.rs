@@ -70,7 +70,7 @@ pub struct AuditRecord {
     /// The creation timestamp of the newest READY snapshot after the run, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_ready_snapshot_create_time: Option<String>,
-    /// If `PLANNED`: the plan, newest snapshot first, at most 200 snapshots.
+    /// If `PLANNED`: the plan, at most 200 snapshots: the deletions first, each part from the newest snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Vec<Verdict>>,
     /// If `PLANNED`: the number of deletions in the plan.

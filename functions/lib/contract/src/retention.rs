@@ -50,9 +50,14 @@ pub struct Retention {
     pub keep_within: Option<KeepWithin>,
     /// Protect the newest READY snapshot of each of the N highest application versions, which a rollback needs.
     /// N is at least 1.
-    #[serde(default = "default_versions", deserialize_with = "versions_or_default")]
+    #[serde(default = "default_last", deserialize_with = "last_or_default")]
     #[schemars(with = "Option<Count>")]
     pub keep_last_versions: Count,
+    /// Protect the newest READY snapshot of each of the N Flink runtimes that were seen last, since a job that goes
+    /// back to an older runtime needs one of its snapshots. N is at least 1.
+    #[serde(default = "default_last", deserialize_with = "last_or_default")]
+    #[schemars(with = "Option<Count>")]
+    pub keep_last_runtimes: Count,
     /// Protect the snapshots with these names, at most 100.
     #[serde(default, deserialize_with = "null_as_default")]
     #[schemars(with = "Option<KeepNames>")]
@@ -66,13 +71,10 @@ pub struct Retention {
     #[serde(default, deserialize_with = "null_as_default")]
     #[schemars(with = "Option<Scope>")]
     pub scope: Scope,
-    /// The brake: if a plan has more deletions than this, the run deletes nothing. At least 1.
-    #[serde(
-        default = "default_max_deletions",
-        deserialize_with = "max_deletions_or_default"
-    )]
-    #[schemars(with = "Option<Count>")]
-    pub max_deletions_per_run: Count,
+    /// The brake: if a plan deletes more READY snapshots than this, the run deletes nothing. At least 1. By default 25,
+    /// or half of the READY snapshots in scope if that is less, but never less than 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_deletions_per_run: Option<Count>,
     /// Empty in a run that this release started. If it has a field, this release cannot tell what the policy keeps.
     #[serde(flatten)]
     #[schemars(skip)]
@@ -81,7 +83,7 @@ pub struct Retention {
 
 impl Retention {
     /// The fields in the schema.
-    pub const FIELDS: [&str; 12] = [
+    pub const FIELDS: [&str; 13] = [
         "keep_last",
         "keep_hourly",
         "keep_daily",
@@ -90,6 +92,7 @@ impl Retention {
         "keep_yearly",
         "keep_within",
         "keep_last_versions",
+        "keep_last_runtimes",
         "keep_names",
         "timezone",
         "scope",
@@ -102,6 +105,14 @@ impl Retention {
     /// One sentence that begins with the field.
     pub fn refuse_unknown_fields(&self) -> Result<(), String> {
         refuse("", &self.unknown, &Self::FIELDS)
+    }
+
+    /// The most READY snapshots that a run may delete if there are `ready` READY snapshots in scope. Without a number
+    /// in the policy, a wrong policy must not empty a small set.
+    #[must_use]
+    pub fn max_deletions(&self, ready: u32) -> u32 {
+        let default = (ready / 2).clamp(5, 25);
+        self.max_deletions_per_run.map_or(default, Bounded::get)
     }
 
     /// Whether the policy has a rule. Without one, it would keep only what is protected, and nobody means that.
@@ -139,21 +150,13 @@ fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-fn versions_or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Count, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or(default_versions()))
+fn last_or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Count, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(default_last()))
 }
 
-fn max_deletions_or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Count, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or(default_max_deletions()))
-}
-
-/// The running version, and the one that a rollback returns to.
-const fn default_versions() -> Count {
+/// The running version or runtime, and the one that a rollback returns to.
+const fn default_last() -> Count {
     Bounded::clamped(2)
-}
-
-const fn default_max_deletions() -> Count {
-    Bounded::clamped(25)
 }
 
 impl Default for Retention {
@@ -167,11 +170,12 @@ impl Default for Retention {
             keep_monthly: None,
             keep_yearly: None,
             keep_within: None,
-            keep_last_versions: default_versions(),
+            keep_last_versions: default_last(),
+            keep_last_runtimes: default_last(),
             keep_names: KeepNames::default(),
             timezone: TimeZoneName::default(),
             scope: Scope::default(),
-            max_deletions_per_run: default_max_deletions(),
+            max_deletions_per_run: None,
             unknown: UnknownFields::new(),
         }
     }
@@ -199,8 +203,31 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<Retention>(text);
         let nulls = r#"{"keep_last":7,"keep_hourly":null,"keep_daily":null,"keep_weekly":null,
             "keep_monthly":null,"keep_yearly":null,"keep_within":null,"keep_last_versions":null,
-            "keep_names":null,"timezone":null,"scope":null,"max_deletions_per_run":null}"#;
+            "keep_last_runtimes":null,"keep_names":null,"timezone":null,"scope":null,"max_deletions_per_run":null}"#;
         assert_eq!(read(nulls).unwrap(), read(r#"{"keep_last":7}"#).unwrap());
+    }
+
+    #[test]
+    fn without_a_number_the_brake_is_25_or_half_of_a_small_set_but_at_least_5() {
+        let read = |text: &str| serde_json::from_str::<Retention>(text).unwrap();
+        let policy = read(r#"{"keep_last":1}"#);
+        for (ready, most) in [
+            (0, 5),
+            (4, 5),
+            (11, 5),
+            (12, 6),
+            (13, 6),
+            (49, 24),
+            (50, 25),
+            (1_000, 25),
+        ] {
+            assert_eq!(policy.max_deletions(ready), most, "{ready}");
+        }
+        // The number of an older release's payload stays.
+        let policy = read(r#"{"keep_last":1,"max_deletions_per_run":25}"#);
+        assert_eq!(policy.max_deletions(8), 25);
+        let policy = read(r#"{"keep_last":1,"max_deletions_per_run":1}"#);
+        assert_eq!(policy.max_deletions(1_000), 1);
     }
 
     #[test]
@@ -249,6 +276,8 @@ mod tests {
             r#""scope":"SOME""#,
             r#""keep_daily":0"#,
             r#""keep_last_versions":0"#,
+            r#""keep_last_runtimes":0"#,
+            r#""max_deletions_per_run":0"#,
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::retention::with_a_rule;
-use crate::{ApplicationName, Bounded, MANAGED_PREFIX, Retention};
+use crate::{ApplicationName, Bounded, MANAGED_PREFIX, Retention, SnapshotName};
 
 /// Fields that this release does not know, as a newer one wrote them.
 pub type UnknownFields = BTreeMap<String, Value>;
@@ -16,6 +16,10 @@ pub type UnknownFields = BTreeMap<String, Value>;
 /// because the stack can go back to an older release in the middle of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
+#[schemars(extend("not" = {
+    "required": ["mode", "snapshot_name"],
+    "properties": { "mode": { "enum": ["PRUNE", "PLAN"] }, "snapshot_name": { "type": "string" } },
+}))]
 pub struct RunInput {
     /// The Flink application: 1 to 128 of `a-z A-Z 0-9 _ . -`.
     pub application_name: ApplicationName,
@@ -26,6 +30,11 @@ pub struct RunInput {
     /// Which snapshots to keep. A policy that is given replaces the default: nothing is merged.
     #[serde(default, deserialize_with = "with_a_rule")]
     pub retention: Retention,
+    /// The name of this run's snapshot, for example `before-upgrade`: 1 to 256 of `a-z A-Z 0-9 _ . -`, but not `custom_`
+    /// and 13 digits. Only in mode `RUN`. With this name the snapshot is not managed, so no policy of scope `MANAGED`
+    /// deletes it. Without one, the name is `custom_` and the run id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_name: Option<SnapshotName>,
     /// The shortest wait between two polls of the snapshot, in seconds, 1 to 300.
     #[serde(default = "default_poll_interval")]
     pub poll_interval_seconds: Bounded<1, 300>,
@@ -45,10 +54,11 @@ pub struct RunInput {
 
 impl RunInput {
     /// The fields in the schema.
-    pub const FIELDS: [&str; 6] = [
+    pub const FIELDS: [&str; 7] = [
         "application_name",
         "mode",
         "retention",
+        "snapshot_name",
         "poll_interval_seconds",
         "ready_timeout_seconds",
         "notify_on",
@@ -61,6 +71,20 @@ impl RunInput {
     pub fn refuse_unknown_fields(&self) -> Result<(), String> {
         refuse("", &self.unknown, &Self::FIELDS)?;
         refuse("retention.", &self.retention.unknown, &Retention::FIELDS)
+    }
+
+    /// Refuses a name for a snapshot that the mode does not take.
+    ///
+    /// # Errors
+    /// One sentence that begins with the field.
+    pub fn refuse_unused_snapshot_name(&self) -> Result<(), String> {
+        if self.snapshot_name.is_none() || self.mode == Mode::Run {
+            return Ok(());
+        }
+        Err(
+            "snapshot_name: only mode RUN takes a snapshot; leave the name out, or use mode RUN"
+                .to_owned(),
+        )
     }
 }
 
@@ -144,10 +168,13 @@ impl Run {
         self.definition >= Self::WAITS_BEFORE_PRUNING
     }
 
-    /// The name of the snapshot that this run takes, if it takes one.
+    /// The name of the snapshot that this run takes, if it takes one: that of its input, or else a managed one.
     #[must_use]
     pub fn snapshot_name(&self) -> String {
-        format!("{MANAGED_PREFIX}{:013}", self.run_id)
+        match &self.input.snapshot_name {
+            Some(name) => name.as_str().to_owned(),
+            None => format!("{MANAGED_PREFIX}{:013}", self.run_id),
+        }
     }
 }
 
@@ -169,6 +196,31 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_ones_own_is_the_snapshots_and_only_mode_run_has_one() {
+        let named = |mode: &str| -> RunInput {
+            let input = serde_json::json!({
+                "application_name": "orders", "mode": mode, "snapshot_name": "before-upgrade"
+            });
+            serde_json::from_value(input).unwrap()
+        };
+        let run = Run {
+            run_id: 1_763_835_747_949,
+            execution_arn: String::new(),
+            input: named("RUN"),
+            definition: 1,
+        };
+        assert_eq!(run.snapshot_name(), "before-upgrade");
+        assert_eq!(run.input.refuse_unused_snapshot_name(), Ok(()));
+        for mode in ["PRUNE", "PLAN"] {
+            let refused = named(mode).refuse_unused_snapshot_name().unwrap_err();
+            assert!(
+                refused.starts_with("snapshot_name: only mode RUN"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_left_out_of_the_run_input_has_its_default() {
         let input: RunInput = serde_json::from_str(r#"{"application_name":"orders"}"#).unwrap();
         assert_eq!(
@@ -177,8 +229,8 @@ mod tests {
                 "application_name": "orders",
                 "mode": "RUN",
                 "retention": {
-                    "keep_last": 30, "keep_last_versions": 2, "keep_names": [], "timezone": "UTC",
-                    "scope": "MANAGED", "max_deletions_per_run": 25
+                    "keep_last": 30, "keep_last_versions": 2, "keep_last_runtimes": 2, "keep_names": [],
+                    "timezone": "UTC", "scope": "MANAGED"
                 },
                 "poll_interval_seconds": 15,
                 "ready_timeout_seconds": 7200,

@@ -21,10 +21,11 @@ fn run_input() -> Value {
         "retention": {
             "keep_last": 14, "keep_hourly": 24, "keep_daily": 7, "keep_weekly": 4,
             "keep_monthly": 12, "keep_yearly": 3, "keep_within": "P7D", "keep_last_versions": 2,
-            "keep_names": ["before-upgrade"], "timezone": "Europe/Zurich", "scope": "ALL",
+            "keep_last_runtimes": 2, "keep_names": ["before-upgrade"], "timezone": "Europe/Zurich", "scope": "ALL",
             "max_deletions_per_run": 10
         },
-        "poll_interval_seconds": 30, "ready_timeout_seconds": 3600, "notify_on": "PROBLEMS"
+        "snapshot_name": "before-release-42", "poll_interval_seconds": 30,
+        "ready_timeout_seconds": 3600, "notify_on": "PROBLEMS"
     })
 }
 
@@ -64,6 +65,7 @@ proptest! {
         if input.is_object()
             && let Ok(read) = serde_json::from_value::<RunInput>(input.clone())
             && read.refuse_unknown_fields().is_ok()
+            && read.refuse_unused_snapshot_name().is_ok()
         {
             prop_assert!(SCHEMA.with(|schema| schema.is_valid(&input)), "{}", input);
             prop_assert!(read.retention.has_rule());

@@ -76,6 +76,7 @@ fn the_schema_of_the_run_input_refuses_what_the_code_refuses() {
         input
     };
     let policy = |policy: Value| with("retention", policy);
+    let named = |mode: &str, name: Value| json!({ "application_name": "orders", "mode": mode, "snapshot_name": name });
     let valid = [
         with("mode", json!("RUN")),
         with("notify_on", json!("PROBLEMS")),
@@ -84,11 +85,19 @@ fn the_schema_of_the_run_input_refuses_what_the_code_refuses() {
         with("ready_timeout_seconds", json!(60)),
         with("ready_timeout_seconds", json!(86_400)),
         with("application_name", json!("a".repeat(128))),
+        with("snapshot_name", json!("before-upgrade")),
+        with("snapshot_name", json!("custom_1")),
+        with("snapshot_name", json!("a".repeat(256))),
+        with("snapshot_name", Value::Null),
+        named("RUN", json!("before-upgrade")),
+        named("PLAN", Value::Null),
         policy(json!({ "keep_last": 1 })),
         policy(json!({ "keep_daily": 7, "keep_last": null })),
         policy(json!({ "keep_within": "P7D" })),
         policy(json!({ "keep_last": 1, "timezone": "Europe/Zurich" })),
         policy(json!({ "keep_last": 1, "scope": "ALL" })),
+        policy(json!({ "keep_last": 1, "keep_last_runtimes": 9 })),
+        policy(json!({ "keep_last": 1, "max_deletions_per_run": null })),
     ];
     let invalid = [
         json!({}),
@@ -107,6 +116,12 @@ fn the_schema_of_the_run_input_refuses_what_the_code_refuses() {
         with("application_name", json!("a b")),
         with("application_name", json!("a\nb")),
         with("application_name", json!(7)),
+        with("snapshot_name", json!("")),
+        with("snapshot_name", json!("a b")),
+        with("snapshot_name", json!("a".repeat(257))),
+        with("snapshot_name", json!("custom_1795377747949")),
+        named("PLAN", json!("before-upgrade")),
+        named("PRUNE", json!("before-upgrade")),
         policy(json!({})),
         policy(json!({ "keep_last": 0 })),
         policy(json!({ "keep_last": null })),
@@ -117,12 +132,16 @@ fn the_schema_of_the_run_input_refuses_what_the_code_refuses() {
         policy(json!({ "keep_last": 1, "scope": "all" })),
         policy(json!({ "keep_last": 1, "keep_lats": 2 })),
         policy(json!({ "keep_last": 1, "max_deletions_per_run": 0 })),
+        policy(json!({ "keep_last": 1, "keep_last_runtimes": 0 })),
     ];
     for (inputs, is_valid) in [(&valid[..], true), (&invalid[..], false)] {
         for input in inputs {
             let parsed = serde_json::from_value::<RunInput>(input.clone())
                 .map_err(|error| error.to_string())
-                .and_then(|read| read.refuse_unknown_fields());
+                .and_then(|read| {
+                    read.refuse_unknown_fields()?;
+                    read.refuse_unused_snapshot_name()
+                });
             assert_eq!(parsed.is_ok(), is_valid, "the code on {input}: {parsed:?}");
             assert_eq!(validator.is_valid(input), is_valid, "the schema on {input}");
         }

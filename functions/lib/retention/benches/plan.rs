@@ -22,13 +22,14 @@ fn main() {
                 status: Status::Ready,
                 created_at: Some(created_at),
                 application_version_id: hours / 100,
+                runtime: Some(format!("FLINK-1_{}", hours / 1_000)),
             }
         })
         .collect();
     let policy: Retention = serde_json::from_str(
         r#"{
             "keep_last": 5000, "keep_hourly": 5000, "keep_daily": 400, "keep_weekly": 60, "keep_monthly": 12,
-            "keep_yearly": 2, "keep_within": "P200D", "keep_last_versions": 50, "timezone": "Europe/Zurich"
+            "keep_yearly": 2, "keep_within": "P200D", "keep_last_versions": 50, "keep_last_runtimes": 9, "timezone": "Europe/Zurich"
         }"#,
     )
     .unwrap();

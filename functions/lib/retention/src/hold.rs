@@ -56,24 +56,52 @@ pub fn later_run(
     })
 }
 
-/// Why the plan has too many deletions for this run, if it has. `attempted` is the number of deletions of
-/// the run so far, failed ones included. `wanted` is the number of those that the plan adds.
+/// The READY snapshots that the brake compares. It counts no FAILED ones, because they have nothing to protect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadySnapshots {
+    /// Deletions of the run so far, failed ones included.
+    pub attempted: u32,
+    /// Deletions that the plan still wants.
+    pub wanted: u32,
+    /// All in scope, the deleted ones included.
+    pub total: u32,
+}
+
+/// Why the plan has too many deletions for this run, if it has.
 #[must_use]
-pub fn brake(policy: &Retention, attempted: u32, wanted: u32) -> Option<Hold> {
-    let allowed = policy.max_deletions_per_run.get();
-    let total = attempted.saturating_add(wanted);
-    (total > allowed).then(|| {
+pub fn brake(policy: &Retention, ready: ReadySnapshots) -> Option<Hold> {
+    let allowed = policy.max_deletions(ready.total);
+    let ReadySnapshots {
+        attempted, wanted, ..
+    } = ready;
+    let deletions = attempted.saturating_add(wanted);
+    (wanted > 0 && deletions > allowed).then(|| {
         let already = match attempted {
             0 => String::new(),
             attempted => format!(" in addition to {attempted} earlier in this run"),
         };
+        let limit = match policy.max_deletions_per_run {
+            Some(_) => format!("max_deletions_per_run is {allowed}"),
+            None => format!(
+                "without max_deletions_per_run a run deletes at most {allowed} of {}",
+                ready.total
+            ),
+        };
+        let acknowledged = with_room(deletions);
         Hold {
             cause: HeldBackCause::MaxDeletionsPerRun,
             message: format!(
-                "The plan wants to delete {wanted} snapshots{already}; max_deletions_per_run is \
-                 {allowed}, so none of them is deleted. Check the plan (mode PLAN). If it is right, \
-                 start one execution with mode PRUNE and retention.max_deletions_per_run {total}."
+                "The plan wants to delete {wanted} READY snapshots{already}; {limit}, so none of them \
+                 is deleted. Check the plan (mode PLAN). If it is right, start one execution with mode \
+                 PRUNE and retention.max_deletions_per_run {acknowledged}, which leaves room for a few \
+                 more runs until then."
             ),
         }
     })
+}
+
+/// The number that acknowledges a plan with this many deletions. It is a tenth larger, and at least by 5, so that
+/// it still does after a day of runs.
+fn with_room(deletions: u32) -> u32 {
+    deletions.saturating_add(deletions.div_ceil(10).max(5))
 }

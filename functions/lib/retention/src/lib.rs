@@ -18,8 +18,8 @@ mod snapshot;
 use contract::TimeZoneName;
 use jiff::tz::TimeZone;
 
-pub use hold::{Hold, brake, later_run};
-pub use plan::{Protected, doomed_names, plan, window_begin};
+pub use hold::{Hold, ReadySnapshots, brake, later_run};
+pub use plan::{Protected, doomed_names, is_in_scope, plan, window_begin};
 pub use snapshot::{Snapshot, Status, merge, with_own};
 
 /// The time zone in which a policy's periods begin and end.

@@ -104,7 +104,9 @@ fn candidates<'a>(
         .collect()
 }
 
-fn is_in_scope(snapshot_name: &str, scope: Scope) -> bool {
+/// Whether the rules see snapshots of this name.
+#[must_use]
+pub fn is_in_scope(snapshot_name: &str, scope: Scope) -> bool {
     scope == Scope::All || is_managed(snapshot_name)
 }
 
@@ -125,6 +127,8 @@ fn protections<'a>(
 ) -> Kept<'a> {
     let mut kept = Kept::new();
     let mut versions: BTreeMap<i64, &str> = BTreeMap::new();
+    // With the newest snapshot of each, the runtime that was seen last comes first.
+    let mut runtimes: Vec<(&str, &str)> = Vec::new();
     let mut newest_ready = None;
     let mut newest_managed = None;
     for snapshot in newest_first {
@@ -136,6 +140,11 @@ fn protections<'a>(
             versions
                 .entry(snapshot.application_version_id)
                 .or_insert(&snapshot.name);
+            if let Some(runtime) = snapshot.runtime.as_deref()
+                && runtimes.iter().all(|(seen, _)| *seen != runtime)
+            {
+                runtimes.push((runtime, &snapshot.name));
+            }
         }
     }
     let rollback_versions: HashMap<&str, i64> = versions
@@ -144,6 +153,7 @@ fn protections<'a>(
         .take(policy.keep_last_versions.get() as usize)
         .map(|(version, name)| (name, version))
         .collect();
+    runtimes.truncate(policy.keep_last_runtimes.get() as usize);
     for snapshot in newest_first {
         if matches!(snapshot.status, Status::Creating | Status::Deleting) {
             continue;
@@ -169,6 +179,9 @@ fn protections<'a>(
             protect(format!(
                 "protected: newest of application version {version}"
             ));
+        }
+        if let Some((runtime, _)) = runtimes.iter().find(|(_, newest)| *newest == name) {
+            protect(format!("protected: newest of runtime {runtime}"));
         }
     }
     kept

@@ -14,6 +14,9 @@ pub struct Snapshot {
     pub created_at: Option<Timestamp>,
     /// The version of the application that the snapshot was taken of.
     pub application_version_id: i64,
+    /// The Flink runtime of the application when the snapshot was taken, for example `FLINK-1_20`. The service may
+    /// leave it out.
+    pub runtime: Option<String>,
 }
 
 /// The status of a snapshot.
@@ -99,6 +102,7 @@ mod tests {
             status: Status::from(status),
             created_at: None,
             application_version_id: 1,
+            runtime: None,
         }
     }
 

@@ -7,11 +7,12 @@ use contract::HeldBackCause::{
 use contract::Pruning::{Continue, Done};
 use contract::{Action, Verdict};
 use serde_json::{Value, json};
-use testkit::fixtures::{self, RUN_ID};
+use testkit::fixtures::{self, RUN_ID, list_snapshots};
+use testkit::replay::Answer;
 
 use crate::support::{
-    application, created, deleted, deleting, gone, held_back, input, listed, name, prune, ready,
-    result, running, snapshot, with_batch,
+    application, batch_names, created, deleted, deleting, found, gone, held_back, input, listed,
+    listed_as, name, prune, ready, refused, result, running, snapshot, throttled, with_batch,
 };
 
 #[tokio::test]
@@ -141,7 +142,10 @@ async fn the_brake_counts_over_the_whole_run_and_its_message_names_the_remedy() 
     let output = prune(input("RUN", 1, 2), [running(), ready([0, 1, 2, 3])]).await;
     assert_eq!(held_back(&output), Some((MaxDeletionsPerRun, 3)));
     let message = output.held_back.unwrap().message;
-    let remedy = "mode PRUNE and retention.max_deletions_per_run 3";
+    let fact = "The plan wants to delete 3 READY snapshots; max_deletions_per_run is 2, so none";
+    assert!(message.contains(fact), "{message}");
+    // It still does after a few more runs.
+    let remedy = "mode PRUNE and retention.max_deletions_per_run 8, which leaves room";
     assert!(message.contains(remedy), "{message}");
 
     let input = with_batch(input("RUN", 1, 2), &[3, 2]);
@@ -161,9 +165,134 @@ async fn a_plan_counts_the_own_snapshot_and_needs_no_running_application() {
     let judged = |verdict: &Verdict| (verdict.snapshot_name.clone(), verdict.action);
     let judged: Vec<(String, Action)> = output.verdicts.iter().map(judged).collect();
     let expected = [
-        (name(1), Action::Keep),
         (name(2), Action::Delete),
         (name(3), Action::Delete),
+        (name(1), Action::Keep),
     ];
     assert_eq!(judged, expected);
+}
+
+/// The first entry of a run that keeps the newest snapshot, with the brake of a policy that has no number.
+fn without_a_number(mode: &str) -> Value {
+    let mut input = input(mode, 1, 25);
+    let policy = input["run"]["input"]["retention"].as_object_mut().unwrap();
+    policy.remove("max_deletions_per_run").unwrap();
+    input
+}
+
+#[tokio::test]
+async fn without_a_number_the_brake_is_half_of_a_small_set_and_at_least_5() {
+    // How many READY snapshots are older than the run's own, and whether all of them may be deleted.
+    for (older, allowed) in [(5, None), (6, Some(5)), (12, Some(6)), (60, Some(25))] {
+        let case = format!("{older} older ones");
+        let output = prune(without_a_number("RUN"), [running(), ready(0..=older)]).await;
+        let Some(allowed) = allowed else {
+            assert_eq!(output.batch.len(), 5, "{case}");
+            continue;
+        };
+        assert_eq!(output.held_back.as_ref().unwrap().cause, MaxDeletionsPerRun);
+        let message = output.held_back.unwrap().message;
+        let fact = format!(
+            "delete {older} READY snapshots; without max_deletions_per_run a run deletes at most {allowed} of {},",
+            older + 1
+        );
+        assert!(message.contains(&fact), "{case}: {message}");
+    }
+    // A plan counts the snapshot that it does not take.
+    let output = prune(without_a_number("PLAN"), [running(), ready(1..=11)]).await;
+    let message = output.held_back.unwrap().message;
+    assert!(message.contains("deletes at most 6 of 12,"), "{message}");
+}
+
+#[tokio::test]
+async fn what_a_run_has_deleted_of_a_small_set_still_counts_as_a_part_of_it() {
+    // Of 13, it has deleted five, and the sixth was throttled.
+    let mut input = without_a_number("PRUNE");
+    input["run"]["input"]["retention"]["keep_last"] = 7.into();
+    let batch = [12, 11, 10, 9, 8, 7];
+    let input = with_batch(input, &batch);
+    let deletions = batch[..5].iter().map(|days| deleted(*days));
+    let listing = ready(0..=7);
+    let exchanges = [running()].into_iter().chain(deletions);
+    let exchanges = exchanges.chain([throttled(7), listing]);
+    let output = prune(input, exchanges).await;
+    assert_eq!(result(&output), (Continue, 5, 0));
+    assert_eq!(batch_names(&output), [name(7)]);
+}
+
+#[tokio::test]
+async fn the_brake_does_not_count_failed_snapshots() {
+    let mut listing = vec![snapshot(0, "READY"), snapshot(1, "READY")];
+    listing.extend((2..40).map(|days| snapshot(days, "FAILED")));
+    let output = prune(input("RUN", 1, 1), [running(), listed(listing)]).await;
+    assert_eq!(output.held_back, None);
+    assert_eq!(output.batch.len(), 39);
+    assert!(output.batch[0].exempt && !output.batch[38].exempt);
+
+    // Nor those that the run has deleted, or could not delete.
+    let mut input = with_batch(input("RUN", 1, 1), &[39, 38]);
+    for snapshot in input["batch"].as_array_mut().unwrap() {
+        snapshot["exempt"] = true.into();
+    }
+    let left = listed_as([(0, "READY"), (1, "READY"), (38, "FAILED")]);
+    let exchanges = [
+        running(),
+        deleted(39),
+        refused(38),
+        found(38, "FAILED"),
+        left,
+    ];
+    let output = prune(input, exchanges).await;
+    assert_eq!(result(&output), (Continue, 1, 1));
+    assert_eq!(output.progress.exempt_count, 2);
+    assert_eq!(batch_names(&output), [name(1)]);
+}
+
+#[tokio::test]
+async fn a_plan_that_does_not_fit_shows_its_deletions_first() {
+    let days: Vec<i64> = (1..=300).collect();
+    let pages = days.chunks(50).zip(1..).map(|(days, number)| {
+        let snapshots: Vec<Value> = days.iter().map(|days| snapshot(*days, "READY")).collect();
+        let mut page = json!({ "SnapshotSummaries": snapshots });
+        if number < 6 {
+            page["NextToken"] = number.to_string().into();
+        }
+        let token = (number > 1).then(|| (number - 1).to_string());
+        list_snapshots(token.as_deref(), Answer::Ok(page))
+    });
+    let exchanges = [running()].into_iter().chain(pages);
+    let output = prune(input("PLAN", 250, 100), exchanges).await;
+    let shown: Vec<&str> = output
+        .verdicts
+        .iter()
+        .map(|verdict| verdict.snapshot_name.as_str())
+        .collect();
+    // With the snapshot that the plan does not take, 249 of those that are listed are kept.
+    let deletions: Vec<String> = (250..=300).map(name).collect();
+    let kept: Vec<String> = (1..=149).map(name).collect();
+    assert_eq!(shown, [deletions, kept].concat());
+    assert_eq!(output.deletions_wanted, 51);
+}
+
+#[tokio::test]
+async fn the_newest_snapshot_of_an_earlier_runtime_is_kept() {
+    let of = |days: i64, runtime: &str| {
+        let mut snapshot = snapshot(days, "READY");
+        snapshot["RuntimeEnvironment"] = runtime.into();
+        snapshot
+    };
+    let listing = || {
+        listed([
+            snapshot(0, "READY"),
+            of(1, "FLINK-1_15"),
+            of(2, "FLINK-1_15"),
+        ])
+    };
+    let output = prune(input("RUN", 1, 25), [running(), listing()]).await;
+    assert_eq!(batch_names(&output), [name(2)]);
+    // The snapshot that a plan does not take has the application's runtime.
+    let mut plan = input("PLAN", 1, 25);
+    plan["run"]["input"]["retention"]["keep_last_runtimes"] = 1.into();
+    let output = prune(plan, [running(), listed([of(1, "FLINK-1_15")])]).await;
+    assert_eq!(output.deletions_wanted, 1);
 }

@@ -3,11 +3,12 @@
 use contract::HeldBackCause::{LeftToLaterRun, SnapshotNotReady};
 use contract::Pruning::{Continue, Done, Wait};
 use serde_json::{Value, json};
-use testkit::fixtures::{self, RUN_ID};
+use testkit::fixtures::{self, RUN_ID, describe_snapshot};
+use testkit::replay::Answer::Error;
 
 use crate::support::{
-    created, first_entry, found, gone, held_back, input, listed, listed_as, name, next,
-    of_the_first_definition, prune, ready, running, snapshot,
+    batch_names, created, first_entry, found, gone, held_back, input, listed, listed_as, name,
+    next, of_the_first_definition, prune, ready, running, snapshot,
 };
 
 #[tokio::test]
@@ -52,6 +53,41 @@ async fn a_lost_own_snapshot_is_no_problem_if_a_later_run_has_one() {
             assert_eq!(cause, expected, "{newer}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_own_snapshot_may_have_a_name_from_the_input() {
+    let soon = RUN_ID / 1_000 + 61;
+    let own = || fixtures::snapshot("before-upgrade", "READY", 3, created(0));
+    let old = || [own(), snapshot(1, "READY"), snapshot(2, "READY")];
+    let newer = |name: &str| fixtures::snapshot(name, "READY", 3, soon);
+    let named = |scope: &str| {
+        let mut input = first_entry();
+        input["snapshot"]["name"] = "before-upgrade".into();
+        input["run"]["input"]["snapshot_name"] = "before-upgrade".into();
+        input["run"]["input"]["retention"]["scope"] = scope.into();
+        input
+    };
+    // It is protected in every scope, although the policy keeps only a newer one.
+    for scope in ["MANAGED", "ALL"] {
+        let listing = listed(old().into_iter().chain([newer("by-hand")]));
+        let output = prune(named(scope), [running(), listing]).await;
+        assert_eq!(output.pruning, Continue, "{scope}");
+        assert_eq!(batch_names(&output), [name(2)], "{scope}");
+    }
+    // A later run is one with a greater id than this run's, whatever its snapshot's name.
+    let listing = listed(old().into_iter().chain([newer(&name(-1))]));
+    let output = prune(named("MANAGED"), [running(), listing]).await;
+    assert_eq!(output.held_back.unwrap().cause, LeftToLaterRun);
+    // If it is lost, the run has a problem.
+    let missing = Error(400, "ResourceNotFoundException", "no");
+    let exchanges = [
+        running(),
+        ready([1, 2]),
+        describe_snapshot("before-upgrade", missing),
+    ];
+    let output = prune(named("MANAGED"), exchanges).await;
+    assert_eq!(output.held_back.unwrap().cause, SnapshotNotReady);
 }
 
 #[tokio::test]

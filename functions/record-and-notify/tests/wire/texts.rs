@@ -94,6 +94,33 @@ async fn text_from_outside_forges_no_line_of_the_subject_or_the_email() {
 }
 
 #[tokio::test]
+async fn the_email_of_a_plan_names_the_first_twenty_deletions_and_their_reasons() {
+    let verdict = |action: &str, number: u32| {
+        json!({
+            "snapshot_name": format!("s{number:02}"), "action": action,
+            "reasons": ["no rule keeps it", "really\nnot"]
+        })
+    };
+    for (deletions, more) in [(20, None), (21, Some("- and 1 more, see the record"))] {
+        let mut plan = planned();
+        plan["deletions_wanted"] = deletions.into();
+        let doomed = (1..=deletions).map(|number| verdict("DELETE", number));
+        plan["verdicts"] = doomed.chain([verdict("KEEP", 99)]).collect();
+        let run = invoke(plan, announced()).await;
+        let email = run.email();
+        let lines = email
+            .lines()
+            .skip_while(|line| !line.starts_with("The plan"));
+        let mut expected = vec![format!("The plan would delete {deletions} snapshots.")];
+        let named = (1..=20).map(|n| format!("- s{n:02}: no rule keeps it; really not"));
+        expected.extend(named.chain(more.map(str::to_owned)));
+        let shown: Vec<&str> = lines.take(expected.len()).collect();
+        assert_eq!(shown, expected);
+        assert!(!email.contains("s99") && !email.contains("s21"), "{email}");
+    }
+}
+
+#[tokio::test]
 async fn a_subject_is_shorter_than_100_characters_however_long_its_parts_are() {
     let long = "É".repeat(300);
     for length in [1, 40, 75, 76, 77, 128] {

@@ -46,6 +46,8 @@ pub struct SeededSnapshot {
     pub created_at: Option<Timestamp>,
     /// The application's version when it was taken, from 1.
     pub version_id: u32,
+    /// The application's runtime environment when it was taken. The model allows the service to leave it out.
+    pub runtime: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,7 +61,7 @@ pub(super) struct Snapshot {
     change: Option<(Timestamp, Option<SnapshotStatus>)>,
     created_at: Option<Timestamp>,
     version_id: u32,
-    /// The application's when it was taken. A seeded snapshot has none.
+    /// The application's when it was taken.
     runtime: Option<String>,
 }
 
@@ -73,7 +75,7 @@ impl Snapshot {
             change: None,
             created_at: seed.created_at,
             version_id: seed.version_id,
-            runtime: None,
+            runtime: seed.runtime,
         }
     }
 

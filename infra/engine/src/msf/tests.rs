@@ -178,6 +178,7 @@ fn seeded(number: u32, status: SnapshotStatus) -> SeededSnapshot {
         status,
         created_at: Some(created_at(number)),
         version_id: 1,
+        runtime: None,
     }
 }
 

@@ -87,7 +87,7 @@ fn a_thousand_snapshots_are_pruned_to_thirty_in_one_run_that_names_the_number() 
         assert_eq!(record["held_back"]["cause"], "MAX_DELETIONS_PER_RUN");
         assert_eq!(record["held_back"]["deletions_wanted"], 970);
         let message = record["held_back"]["message"].as_str().unwrap();
-        let cure = "retention.max_deletions_per_run 970";
+        let cure = "retention.max_deletions_per_run 1067";
         assert!(message.contains(cure), "{message}");
         assert_eq!(scenario.names().await.len(), 1_000);
 

@@ -78,7 +78,7 @@ fn a_plan_takes_and_deletes_nothing_and_a_run_then_does_what_it_says() {
         assert_eq!(record["deletions_planned"], 3);
         let plan = record["plan"].as_array().unwrap();
         let actions: Vec<&str> = plan.iter().map(|v| v["action"].as_str().unwrap()).collect();
-        assert_eq!(actions, ["KEEP", "DELETE", "DELETE", "DELETE"]);
+        assert_eq!(actions, ["DELETE", "DELETE", "DELETE", "KEEP"]);
         assert!(!record.contains_key("snapshots_deleted"));
         assert_eq!(scenario.notification().await.0, "plan: PLANNED");
 

@@ -173,6 +173,7 @@ impl<'a> Scenario<'a> {
                     status: SnapshotStatus::Ready,
                     created_at: Some(created_at),
                     version_id: 1,
+                    runtime: None,
                 }
             })
             .collect();

@@ -36,6 +36,8 @@ enum Cause {
     SlowSnapshot,
     SnapshotsFail,
     FullQuota,
+    /// The run's input has the name of a snapshot that is there already.
+    NameTaken,
     /// The run's input has an unknown field.
     BadInput,
     /// The payload has a time zone that the code does not know.
@@ -80,6 +82,7 @@ fn causes(function: &str, error: ErrorName) -> Vec<Cause> {
         ErrorName::ApplicationNotFound => not_found("DescribeApplication"),
         ErrorName::SnapshotsDisabled => vec![Cause::SnapshotsDisabled],
         ErrorName::SnapshotLimitExceeded => vec![Cause::FullQuota],
+        ErrorName::SnapshotNameTaken => vec![Cause::NameTaken],
         ErrorName::SnapshotFailed => vec![Cause::SnapshotsFail],
         ErrorName::SnapshotTimedOut => vec![Cause::SlowSnapshot],
         ErrorName::SnapshotNotFound => not_found("DescribeApplicationSnapshot"),
@@ -123,8 +126,12 @@ impl Scene {
             let name = own_name(&created_at.as_millisecond().into());
             seeded(&name, SnapshotStatus::Ready, created_at)
         });
+        let taken = matches!(cause, Cause::NameTaken).then(|| {
+            let created_at = now - SignedDuration::from_secs(2);
+            seeded("before-upgrade", SnapshotStatus::Failed, created_at)
+        });
         let enabled = !matches!(cause, Cause::SnapshotsDisabled);
-        let flink = application(now, behaviour(Some(cause)), enabled, old);
+        let flink = application(now, behaviour(Some(cause)), enabled, old.chain(taken));
         let plan = fault_plan(state, Some(cause));
         let world = World::without_sockets(Backend::new(Clock::of_runtime(now), flink, plan));
         if let Cause::NoEnvironment = cause {
@@ -161,6 +168,7 @@ impl Scene {
         let mut input = input();
         match self.cause {
             Cause::BadInput => input["keep_last"] = 3.into(),
+            Cause::NameTaken => input["snapshot_name"] = "before-upgrade".into(),
             Cause::SlowSnapshot => input["ready_timeout_seconds"] = 60.into(),
             _ => {}
         }

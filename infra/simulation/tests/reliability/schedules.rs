@@ -95,7 +95,7 @@ const MUST_BE_COVERED: &str = "
     Delay; DropAfter; DropBefore; Error; KillAfter; KillBefore; NotJson;
     Abandoned; AnswerLost; Freezes; Refused; Twice; TwiceAtOnce; Runtime.ExitError; Sandbox.Timedout;
     AccessDenied; ApplicationBusy; ApplicationNotFound; InvalidInput; ServiceUnavailable; SnapshotFailed;
-    SnapshotLimitExceeded; SnapshotNotFound; SnapshotTimedOut; SnapshotsDisabled; Throttled; Unexpected;
+    SnapshotLimitExceeded; SnapshotNameTaken; SnapshotNotFound; SnapshotTimedOut; SnapshotsDisabled; Throttled; Unexpected;
     ExecutionAborted; ExecutionTimedOut; FAILED; PLANNED; PRUNE_INCOMPLETE; SKIPPED; SUCCEEDED; SUPERSEDED;
     APPLICATION_NOT_RUNNING; LEFT_TO_LATER_RUN; MAX_DELETIONS_PER_RUN; SNAPSHOT_NOT_READY; WAIT; ROLLED_BACK;
     a batch of an old plan;
@@ -107,6 +107,7 @@ const MUST_BE_COVERED: &str = "
     a payload of an older release;
     a snapshot of one's own that is deleted by hand;
     a snapshot that is never shown, or twice;
+    a snapshot with a name from the run's input;
     a start after the end;
     the end of an announced failure;
     an end that nobody hears of;

@@ -1,6 +1,6 @@
 //! What holds for every listing and policy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -28,19 +28,23 @@ fn listings() -> impl Strategy<Value = Vec<Snapshot>> {
         prop::option::weighted(0.9, age),
         prop::bool::weighted(0.8),
         1_i64..6,
+        prop::option::weighted(0.8, 15_u32..20),
     );
     prop::collection::vec(one, 0..40).prop_map(|rows| {
         let rows = rows.into_iter().zip(0_u64..);
-        rows.map(|((status, age, is_managed, version), number)| Snapshot {
-            name: if is_managed {
-                custom(number)
-            } else {
-                format!("by-hand-{number}")
+        rows.map(
+            |((status, age, is_managed, version, runtime), number)| Snapshot {
+                name: if is_managed {
+                    custom(number)
+                } else {
+                    format!("by-hand-{number}")
+                },
+                status,
+                created_at: age.map(|minutes| now() - SignedDuration::from_mins(minutes)),
+                application_version_id: version,
+                runtime: runtime.map(|minor| format!("FLINK-1_{minor}")),
             },
-            status,
-            created_at: age.map(|minutes| now() - SignedDuration::from_mins(minutes)),
-            application_version_id: version,
-        })
+        )
         .collect()
     })
 }
@@ -58,14 +62,14 @@ fn policies() -> impl Strategy<Value = Value> {
     (
         counts,
         within,
-        1_u32..5,
+        (1_u32..5, 1_u32..5),
         prop::option::of(0_u64..40),
         zone,
         any::<bool>(),
     )
-        .prop_map(|(counts, within, versions, pin, zone, all)| {
+        .prop_map(|(counts, within, (versions, runtimes), pin, zone, all)| {
             let mut policy = json!({
-                "keep_last_versions": versions, "timezone": zone,
+                "keep_last_versions": versions, "keep_last_runtimes": runtimes, "timezone": zone,
                 "scope": if all { "ALL" } else { "MANAGED" },
                 "keep_names": pin.map(custom).into_iter().collect::<Vec<_>>(),
             });
@@ -92,7 +96,8 @@ const RULES: [&str; 6] = [
 /// The same policy with every count and window at least as large.
 fn larger(policy: &Value, more: &[u32]) -> Value {
     let mut larger = policy.clone();
-    for (rule, more) in RULES.iter().chain(&["keep_last_versions"]).zip(more) {
+    let protections = ["keep_last_versions", "keep_last_runtimes"];
+    for (rule, more) in RULES.iter().chain(&protections).zip(more) {
         if let Some(count) = policy[rule].as_u64() {
             larger[rule] = json!(count + u64::from(*more));
         } else if more % 2 == 1 {
@@ -135,6 +140,26 @@ proptest! {
     }
 
     #[test]
+    fn the_newest_ready_snapshot_of_each_of_the_last_runtimes_is_kept(
+        listing in listings(), policy in policies()
+    ) {
+        let deleted = deleted(&listing, &policy);
+        let mut newest = BTreeMap::new();
+        for s in listing.iter().filter(|s| s.status == Status::Ready && s.created_at.is_some()) {
+            if let Some(runtime) = &s.runtime {
+                let newest = newest.entry(runtime).or_insert((s.created_at, &s.name));
+                *newest = (*newest).max((s.created_at, &s.name));
+            }
+        }
+        let mut last: Vec<_> = newest.into_values().collect();
+        last.sort();
+        let runtimes = policy["keep_last_runtimes"].as_u64().unwrap();
+        for (_, name) in last.into_iter().rev().take(usize::try_from(runtimes).unwrap()) {
+            prop_assert!(!deleted.contains(name), "{}", name);
+        }
+    }
+
+    #[test]
     fn only_ready_or_failed_snapshots_in_scope_with_a_timestamp_are_deleted(
         listing in listings(), policy in policies()
     ) {
@@ -163,7 +188,7 @@ proptest! {
 
     #[test]
     fn larger_counts_and_windows_delete_a_subset(
-        listing in listings(), policy in policies(), more in prop::collection::vec(0_u32..5, 7)
+        listing in listings(), policy in policies(), more in prop::collection::vec(0_u32..5, 8)
     ) {
         let few = deleted(&listing, &policy);
         let fewer = deleted(&listing, &larger(&policy, &more));

@@ -135,6 +135,54 @@ fn pinned_names_and_the_newest_of_the_highest_versions_are_protected() {
 }
 
 #[test]
+fn the_newest_of_each_of_the_runtimes_that_were_seen_last_is_protected() {
+    let of = |runtime: Option<&str>, number: u64, hours_ago: i64| Snapshot {
+        runtime: runtime.map(str::to_owned),
+        ..ready(&custom(number), hours_ago)
+    };
+    let listing = [
+        of(None, 1, 1),
+        of(Some("FLINK-1_20"), 2, 2),
+        // A job that went back to an older runtime for a while.
+        of(Some("FLINK-1_15"), 3, 3),
+        of(Some("FLINK-1_20"), 4, 4),
+        of(Some("FLINK-1_18"), 5, 5),
+        of(None, 6, 6),
+    ];
+    let by_default = json!({ "keep_last": 1 });
+    let all = json!({ "keep_last": 1, "keep_last_runtimes": 3 });
+    let last = json!({ "keep_last": 1, "keep_last_runtimes": 1 });
+    let (newest, one_15, one_18) = (
+        "protected: newest of runtime FLINK-1_20",
+        "protected: newest of runtime FLINK-1_15",
+        "protected: newest of runtime FLINK-1_18",
+    );
+    for (policy, second, third, fifth) in [
+        (
+            by_default,
+            (Keep, newest),
+            (Keep, one_15),
+            (Delete, NO_RULE),
+        ),
+        (all, (Keep, newest), (Keep, one_15), (Keep, one_18)),
+        (last, (Keep, newest), (Delete, NO_RULE), (Delete, NO_RULE)),
+    ] {
+        let verdicts = plan_now(&listing, &policy_of(policy));
+        let first = "protected: newest READY snapshot, protected: newest of application version 1, \
+                     last 1 of 1";
+        let expected = [
+            (Keep, first),
+            second,
+            third,
+            (Delete, NO_RULE),
+            fifth,
+            (Delete, NO_RULE),
+        ];
+        assert_verdicts(&listing, &verdicts, &expected);
+    }
+}
+
+#[test]
 fn with_scope_all_unmanaged_snapshots_count_and_are_deleted_but_not_failed_ones() {
     let listing = [
         ready("by-hand-1", 1),

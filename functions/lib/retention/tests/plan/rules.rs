@@ -83,6 +83,29 @@ fn a_snapshot_that_several_rules_keep_has_all_their_reasons() {
 }
 
 #[test]
+fn a_period_keeps_its_newest_snapshot_alone_whatever_it_was_taken_for() {
+    for times in [
+        // A run on demand after the scheduled run of the day, and the next scheduled one.
+        [
+            "2026-11-22T15:00:00Z",
+            "2026-11-22T03:00:00Z",
+            "2026-11-21T03:00:00Z",
+        ],
+        // Due at 23:50 each day, and on the 21st started after midnight.
+        [
+            "2026-11-22T23:52:00Z",
+            "2026-11-22T00:04:00Z",
+            "2026-11-20T23:51:00Z",
+        ],
+    ] {
+        let kept = kept_by_rule(&times, json!({ "keep_daily": 30 }), NOW);
+        let expected =
+            [0, 2].map(|place| format!("{} daily {}", times[place], &times[place][..10]));
+        assert_eq!(kept, expected);
+    }
+}
+
+#[test]
 fn a_window_starts_at_the_newest_snapshot_that_is_not_in_the_future() {
     let times = [
         "2026-11-23T20:00:00Z",

@@ -45,6 +45,7 @@ pub(crate) fn snapshot(name: &str, status: Status, hours_ago: i64) -> Snapshot {
         status,
         created_at: Some(now() - SignedDuration::from_hours(hours_ago)),
         application_version_id: 1,
+        runtime: None,
     }
 }
 
