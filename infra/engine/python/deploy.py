@@ -61,7 +61,7 @@ def upload(content):
 
 
 def package(work):
-    """The template with the locations of the artifacts."""
+    """The location of the template, which has those of the artifacts."""
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name}
@@ -71,7 +71,8 @@ def package(work):
         resources[logical_id]["Properties"]["CodeUri"] = upload(zipped(function))
     for logical_id, definition in work["definitions"].items():
         resources[logical_id]["Properties"]["DefinitionUri"] = upload(definition.encode())
-    return json.dumps(work["template"])
+    # By its location a template may be larger than in the request.
+    return upload(json.dumps(work["template"]).encode()).replace("s3://", f"{s3.meta.endpoint_url}/")
 
 
 def stack_of(name):
@@ -87,7 +88,7 @@ def deploy(work):
     change = cloudformation.update_stack if stack_of(name) else cloudformation.create_stack
     change(
         StackName=name,
-        TemplateBody=package(work),
+        TemplateURL=package(work),
         Parameters=[
             {"ParameterKey": key, "ParameterValue": value}
             for key, value in work["parameters"].items()

@@ -148,20 +148,6 @@ impl PlannedRun<'_> {
                 ));
             }
         }
-        if let Some(runtime) = last_runtime(listing)
-            && self.runtime.is_none()
-        {
-            let other = PlannedRun {
-                runtime: Some("another"),
-                ..*self
-            };
-            if doomed(&other, &other.snapshots(listing)) != doomed_now {
-                notes.push(format!(
-                    "The plan is for the runtime {runtime}, that of the newest listed snapshot. For \
-                     another one, other snapshots would be protected: give --runtime."
-                ));
-            }
-        }
         if let Some(within) = &self.policy.keep_within {
             notes.push(match window_begin(snapshots, self.policy, self.zone, self.now) {
                 Some(begin) => format!(

@@ -98,8 +98,8 @@ fn a_plan_that_is_held_back_says_so_as_the_record_does() {
     let arguments = [&file[..], &now[..]].concat();
     let (stdout, _) = plan(&arguments, &policy, 0);
     let expected = "\n\nOf 6 listed snapshots the plan keeps 2, deletes 4 and ignores 0. But a run would delete \
-                    nothing: the plan is held back. The plan wants to delete 4 snapshots; max_deletions_per_run \
-                    is 2, so none of them is deleted. ";
+                    nothing: the plan is held back. The plan wants to delete 4 READY snapshots; \
+                    max_deletions_per_run is 2, so none of them is deleted. ";
     assert!(stdout.contains(expected), "{stdout}");
 
     let (stdout, _) = plan(&[&arguments[..], &["--json"]].concat(), &policy, 0);
@@ -334,7 +334,6 @@ fn the_newest_snapshot_of_an_earlier_runtime_is_kept() {
     assert_eq!(kept["snapshot_name"], "custom_0000000000018");
     let reasons = json!(["protected: newest of runtime FLINK-1_18"]);
     assert_eq!(kept["reasons"], reasons);
-    assert_eq!(plan["summary"]["max_deletions_per_run"], 5);
 }
 
 #[test]

@@ -9,7 +9,11 @@ use crate::cloudwatch::{Alarm, HOUR, MINUTE, Sent, State, metric};
 
 /// The template with parameters beside the application's name.
 pub(crate) fn deployed(parameters: &[(&str, &str)]) -> Template {
-    let all = [("ApplicationName", "orders")];
+    let all = [
+        ("ApplicationName", "orders"),
+        ("NotificationEmail", "none"),
+        ("AlarmEmail", "none"),
+    ];
     let all = all.iter().chain(parameters);
     let deployment = Deployment {
         stack: STACK.to_owned(),
