@@ -1,6 +1,6 @@
 //! The errors that only this function can decide on.
 
-use contract::{ApplicationName, ErrorName};
+use contract::{ApplicationName, ErrorName, Run};
 use step::{CallError, StepError};
 
 /// The execution's input is invalid. `problem` names the field and what is wrong with it.
@@ -8,6 +8,19 @@ pub(crate) fn invalid_input(problem: &str) -> StepError {
     StepError::new(
         ErrorName::InvalidInput,
         format!("The execution's input is not valid: {problem}. Nothing was changed."),
+    )
+}
+
+/// The run has no attempt left.
+pub(crate) fn all_failed(run: &Run) -> StepError {
+    let names: Vec<String> = run.snapshot_names().collect();
+    StepError::new(
+        ErrorName::SnapshotFailed,
+        format!(
+            "Every snapshot of this run of the application {} is FAILED: {}.",
+            run.input.application_name,
+            names.join(", ")
+        ),
     )
 }
 

@@ -92,7 +92,10 @@ pub(crate) fn standing(
         Some(listed) => listed.created_at,
         None => own.created_at,
     };
-    if let Some(later) = created_at.and_then(|at| later_run(run, at, listing, now)) {
+    // An older release may have dropped what says that the run has several attempts.
+    let own_id = managed_run_id(name).unwrap_or(run.run_id);
+    let last_id = own_id.max(run.last_attempt_id());
+    if let Some(later) = created_at.and_then(|at| later_run(last_id, at, listing, now)) {
         return left_to_later_run(later);
     }
     match (listed, &own.described) {
@@ -120,7 +123,8 @@ pub(crate) fn standing(
 /// differ, so a late redrive deletes nothing by an old policy.
 pub(crate) fn standing_without_own(run: &Run, listing: &[Snapshot], now: Timestamp) -> Standing {
     let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(Timestamp::MIN);
-    later_run(run, started_at, listing, now).map_or(Standing::Newest, left_to_later_run)
+    later_run(run.last_attempt_id(), started_at, listing, now)
+        .map_or(Standing::Newest, left_to_later_run)
 }
 
 fn left_to_later_run(later: &str) -> Standing {
@@ -130,16 +134,17 @@ fn left_to_later_run(later: &str) -> Standing {
     })
 }
 
-/// The name of a READY snapshot that a later run took, no earlier than `created_at`.
+/// The name of a READY snapshot that a later run took, no earlier than `created_at`. `last_id` is the last number that
+/// a snapshot of this run can have in its name.
 fn later_run<'a>(
-    run: &Run,
+    last_id: i64,
     created_at: Timestamp,
     listing: &'a [Snapshot],
     now: Timestamp,
 ) -> Option<&'a str> {
     let is_later = |snapshot: &&Snapshot| {
         snapshot.status == Status::Ready
-            && managed_run_id(&snapshot.name).is_some_and(|id| id > run.run_id)
+            && managed_run_id(&snapshot.name).is_some_and(|id| id > last_id)
             && snapshot
                 .created_at
                 .is_some_and(|at| at >= created_at && at.duration_since(now) < MAX_CLOCK_SKEW)

@@ -1,12 +1,13 @@
 //! The promises that hold at every call. They use no code of the functions but `is_managed`, and judge by what the
 //! services and the executions show.
 //!
-//! - A run creates only its own snapshot.
+//! - A run creates only its own snapshots, and another one only if the ones before it are FAILED or gone.
 //! - A deletion is planned at most a minute before. The listing of the plan and the last look at the application allow
 //!   it: `promise_broken_by_plan` lists what they must not show.
 //! - A deletion does not do what was wrong in every state since its plan: `promise_broken_in_truth`.
 //! - The brake holds over the whole run.
-//! - No run waits for an application that is `ROLLED_BACK`.
+//! - No run waits for an application that is `ROLLED_BACK`. For a busy one, a run waits until its timeout, neither
+//!   shorter nor longer.
 //!
 //! [`judge`](crate::judge) has the promises that hold when the runs have ended.
 
@@ -21,6 +22,7 @@ use serde_json::Value;
 
 use crate::backend::lock;
 use crate::lambda::Failure;
+use crate::patience::{attempts, broken_patience};
 use crate::services::{APPLICATION, Services, name, own_name};
 use crate::transport::{Invocation, Listing};
 
@@ -101,10 +103,8 @@ impl Invariants {
     /// A function sends a call.
     pub fn call_sent(&mut self, invocation: &Invocation, operation: &str, body: &Value) {
         if operation == "CreateApplicationSnapshot" {
-            let started = text(&invocation.payload["execution_started_at"]);
-            let started: Timestamp = started.parse().unwrap();
-            if body["SnapshotName"] != own_name(&started.as_millisecond().into()) {
-                let violation = format!("a run creates only its own snapshot: {body}");
+            if !attempts(&invocation.payload).any(|own| own == name(body)) {
+                let violation = format!("a run creates only its own snapshots: {body}");
                 self.violations.push(violation);
             }
         } else if operation == "DeleteApplicationSnapshot" {
@@ -112,12 +112,26 @@ impl Invariants {
             let broken = match (&invocation.planned_from, application) {
                 _ if is_plan_too_old(invocation) => Some("no plan is older than a minute"),
                 (Some(listing), Some(application)) => {
-                    let run = &invocation.state_input["run"];
-                    promise_broken_by_plan(body, run, listing, &application)
+                    promise_broken_by_plan(body, &invocation.state_input, listing, &application)
                 }
                 _ => Some("a function plans, and looks at the application, before it deletes"),
             };
             self.deletion_breaks(broken, body);
+        }
+    }
+
+    /// The service is asked for a snapshot while these exist.
+    pub fn snapshot_requested(&mut self, payload: &Value, requested: &str, existing: &[Value]) {
+        let alive = existing.iter().filter(|snapshot| {
+            let status = &snapshot["SnapshotStatus"];
+            status == "CREATING" || status == "READY"
+        });
+        let alive: Vec<&str> = alive.map(name).collect();
+        for own in attempts(payload).take_while(|own| own != requested) {
+            if alive.contains(&own.as_str()) {
+                let violation = format!("{own} has not failed, but {requested} is requested");
+                self.violations.push(violation);
+            }
         }
     }
 
@@ -150,7 +164,8 @@ impl Invariants {
                 }
             }
             let listing = invocation.planned_from.as_deref();
-            let broken = promise_broken_in_truth(name(body), run, states, listing);
+            let input = &invocation.state_input;
+            let broken = promise_broken_in_truth(name(body), input, states, listing);
             self.deletion_breaks(broken, body);
         }
     }
@@ -170,17 +185,29 @@ impl Invariants {
                 let waits = output["pruning"]
                     .as_str()
                     .filter(|pruning| *pruning == "WAIT");
+                let busy = output["snapshot_creation"]
+                    .as_str()
+                    .filter(|creation| *creation == "BUSY");
+                let since = &output["progress"]["application_busy_since"];
+                let busy_later = since.as_str().map(|_| "busy before pruning");
+                let next = output["snapshot_status"] == "FAILED";
+                let next = next.then_some("another attempt");
                 let held_back = output["held_back"]["cause"].as_str();
                 let mut batch = output["batch"].as_array().into_iter().flatten();
                 let is_unanswered = batch.any(|snapshot| snapshot["tried"] == true);
                 let unanswered = is_unanswered.then_some("no answer to a deletion");
-                let seen = [waits, held_back, output["recorded"].as_str(), unanswered];
+                let recorded = output["recorded"].as_str();
+                let seen = [
+                    waits, busy, busy_later, next, held_back, recorded, unanswered,
+                ];
                 self.coverage
                     .extend(seen.into_iter().flatten().map(str::to_owned));
             }
             Err((error, _)) => self.cover(error),
         }
         let application = lock(&invocation.learned).application.clone();
+        let broken = broken_patience(invocation, ended, application.as_ref());
+        self.violations.extend(broken.map(str::to_owned));
         let is_rolled_back = application.is_some_and(|it| it["ApplicationStatus"] == "ROLLED_BACK");
         if invocation.function == "create-snapshot" && is_rolled_back {
             self.cover("ROLLED_BACK");
@@ -194,6 +221,12 @@ impl Invariants {
             }
         }
     }
+}
+
+/// The name of the run's own snapshot, by the input of a state.
+fn own_of(input: &Value) -> String {
+    let name = input["snapshot"]["name"].as_str();
+    name.map_or_else(|| own_name(&input["run"]["run_id"]), str::to_owned)
 }
 
 /// Whether the batch of an invocation was planned too long ago when the invocation began.
@@ -237,12 +270,13 @@ fn ready(snapshots: &[Value]) -> Vec<&Value> {
 /// application show.
 fn promise_broken_by_plan(
     request: &Value,
-    run: &Value,
+    input: &Value,
     listing: &Listing,
     application: &Value,
 ) -> Option<&'static str> {
+    let run = &input["run"];
     let (mode, policy) = (&run["input"]["mode"], &run["input"]["retention"]);
-    let (deleted, own) = (name(request), own_name(&run["run_id"]));
+    let (deleted, own) = (name(request), own_of(input));
     let configuration = &application["ApplicationConfigurationDescription"];
     let restore_point = &configuration["RunConfigurationDescription"]["ApplicationRestoreConfigurationDescription"]
         ["SnapshotName"];
@@ -285,7 +319,7 @@ fn promise_broken_by_plan(
         "the timestamp is sent as it is listed"
     } else if mode == "RUN" && ready.iter().all(|it| name(it) != own) {
         "a RUN deletes nothing unless its own snapshot is READY"
-    } else if mode == "RUN" && later_run(run, &ready, latest).is_some() {
+    } else if mode == "RUN" && later_run(&own, &ready, latest).is_some() {
         "a RUN deletes nothing if a later run's snapshot is READY"
     } else if is_failed && !is_managed(deleted) {
         "a FAILED snapshot that is not managed is kept"
@@ -313,11 +347,11 @@ fn promise_broken_by_plan(
 /// The first promise that a deletion breaks in every state since its plan.
 fn promise_broken_in_truth(
     deleted: &str,
-    run: &Value,
+    input: &Value,
     states: &[Vec<Value>],
     listing: Option<&Listing>,
 ) -> Option<&'static str> {
-    let own = own_name(&run["run_id"]);
+    let (own, run) = (own_of(input), &input["run"]);
     let is_run = run["input"]["mode"] == "RUN";
     let spares_others = is_run || run["input"]["retention"]["scope"] != "ALL";
     let always = |holds: &dyn Fn(&[&Value]) -> bool| {
@@ -336,7 +370,7 @@ fn promise_broken_in_truth(
         "the newest READY managed snapshot is kept"
     } else if is_run && always(&|ready| ready.iter().all(|it| name(it) != own)) {
         "a RUN deletes nothing unless its own snapshot is READY"
-    } else if is_run && always(&|ready| later_run(run, ready, latest).is_some_and(is_listed)) {
+    } else if is_run && always(&|ready| later_run(&own, ready, latest).is_some_and(is_listed)) {
         // A page that has shifted may have hidden an unlisted one from the plan.
         "a RUN deletes nothing if a later run's snapshot is READY"
     } else {
@@ -346,12 +380,11 @@ fn promise_broken_in_truth(
 
 /// The snapshot of a run that began later than this one, if it was created after this run's own and not after
 /// `latest`.
-fn later_run<'a>(run: &Value, ready: &[&'a Value], latest: Timestamp) -> Option<&'a str> {
-    let own = own_name(&run["run_id"]);
+fn later_run<'a>(own: &str, ready: &[&'a Value], latest: Timestamp) -> Option<&'a str> {
     let (own_at, _) = key(ready.iter().find(|snapshot| name(snapshot) == own)?)?;
     let mut later = ready.iter().copied().filter_map(key);
     let (_, name) = later.find(|(at, name)| {
-        is_managed(name) && *name > own.as_str() && *at > own_at && *at <= latest.as_millisecond()
+        is_managed(name) && *name > own && *at > own_at && *at <= latest.as_millisecond()
     })?;
     Some(name)
 }

@@ -25,7 +25,7 @@ use crate::backend::lock;
 use crate::executions::{End, Execution, Status};
 use crate::invariants::Invariants;
 use crate::lambda::documented;
-use crate::services::{Services, name, names, own_name, plain};
+use crate::services::{Services, name, names, plain};
 use crate::state_machine::aws_errors;
 use crate::transport::Listing;
 use crate::world::World;
@@ -160,7 +160,7 @@ impl Judge<'_> {
         if outcome == "SUCCEEDED"
             && has_snapshot
             && let Some(listing) = &execution.planned_from
-            && is_lost(&own_name(&run["run_id"]), listing)
+            && is_lost(input["snapshot"]["name"].as_str().unwrap(), listing)
         {
             wrong.push("has succeeded, but its snapshot is lost".to_owned());
         }

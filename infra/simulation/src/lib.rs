@@ -9,7 +9,7 @@
 //! - [`releases`]: payloads as older and newer releases write them.
 //!
 //! What must hold:
-//! - [`invariants`]: the promises that hold at every call.
+//! - [`invariants`]: the promises that hold at every call, and [`patience`], one of them.
 //! - [`judge`]: the promises that hold when the runs have ended.
 //!
 //! What it happens in:
@@ -41,6 +41,7 @@ pub mod follower;
 pub mod invariants;
 pub mod judge;
 pub mod lambda;
+pub mod patience;
 pub mod releases;
 pub mod seed;
 pub mod services;

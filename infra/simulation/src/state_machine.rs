@@ -15,7 +15,6 @@ use crate::executions::{End, Execution, Status};
 use crate::fault_plan::{Interference, Release};
 use crate::follower::{Follower, Next, Passed};
 use crate::lambda::documented;
-use crate::services::own_name;
 use crate::transport::Invocation;
 use crate::world::World;
 
@@ -42,10 +41,15 @@ pub fn aws_errors(state: &str) -> BTreeSet<String> {
 impl World {
     /// Starts an execution. [`Self::go`] brings it to its end.
     pub fn begin(&self, arn: &str, input: &Value) {
+        self.begin_by(&DEFINITION, arn, input);
+    }
+
+    /// The same by another definition, of which each state is also in today's.
+    pub fn begin_by(&self, definition: &Value, arn: &str, input: &Value) {
         let started = self.backend.now().as_millisecond();
         let started = Timestamp::from_millisecond(started).unwrap();
         let context = json!({ "Execution": { "Id": arn, "StartTime": format!("{started:.3}") } });
-        let follower = Follower::new(DEFINITION.clone(), context, input.clone());
+        let follower = Follower::new(definition.clone(), context, input.clone());
         let execution = Execution::new(started, follower, input);
         lock(&self.backend.executions).insert(arn.to_owned(), execution);
         let details = json!({ "input": input.to_string() });
@@ -231,8 +235,13 @@ impl World {
             None => {}
             Some(Interference::Stops(after, status)) => self.stop_after(arn, after, status),
             Some(Interference::DeletesOwn) => {
-                let started = self.with(arn, |execution| execution.started);
-                let name = own_name(&started.as_millisecond().into());
+                let own = self.with(arn, |execution| {
+                    execution.follower.data["snapshot"]["name"].clone()
+                });
+                // A run that takes no snapshot has none.
+                let Some(name) = own.as_str().map(str::to_owned) else {
+                    return;
+                };
                 let snapshots = self.backend.snapshots();
                 let Some(own) = snapshots.iter().find(|s| s["SnapshotName"] == name) else {
                     return;

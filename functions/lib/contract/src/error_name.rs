@@ -19,6 +19,8 @@ pub enum ErrorName {
     InvalidInput,
     ApplicationNotFound,
     SnapshotsDisabled,
+    SnapshotsUnsupported,
+    EnhancedSnapshotsUnsupported,
     SnapshotLimitExceeded,
     SnapshotFailed,
     SnapshotTimedOut,
@@ -51,13 +53,15 @@ struct ErrorDoc {
 
 impl ErrorName {
     /// Every name, in the order of the documentation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::ApplicationBusy,
         Self::Throttled,
         Self::ServiceUnavailable,
         Self::InvalidInput,
         Self::ApplicationNotFound,
         Self::SnapshotsDisabled,
+        Self::SnapshotsUnsupported,
+        Self::EnhancedSnapshotsUnsupported,
         Self::SnapshotLimitExceeded,
         Self::SnapshotFailed,
         Self::SnapshotTimedOut,
@@ -105,9 +109,9 @@ impl ErrorName {
         match self {
             Self::ApplicationBusy => ErrorDoc {
                 name: "ApplicationBusy",
-                is_retryable: true,
+                is_retryable: false,
                 next_step: NextStep::Redrive,
-                summary: "The application is starting, updating or scaling, or another snapshot is being taken.",
+                summary: "The application has been starting, updating or scaling, or has been taking another snapshot, for application_timeout_seconds.",
                 instructions: "Wait until the application is RUNNING and no snapshot is CREATING, then redrive.",
             },
             Self::Throttled => ErrorDoc {
@@ -136,7 +140,7 @@ impl ErrorName {
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
                 summary: "There is no such application in this account and Region.",
-                instructions: "Correct the name (see `aws kinesisanalyticsv2 list-applications`) and start a new execution.",
+                instructions: "Correct the name (see `aws kinesisanalyticsv2 list-applications`) and start a new execution. If the application existed before, find out who deleted it (CloudTrail has DeleteApplication).",
             },
             Self::SnapshotsDisabled => ErrorDoc {
                 name: "SnapshotsDisabled",
@@ -144,6 +148,20 @@ impl ErrorName {
                 next_step: NextStep::Redrive,
                 summary: "Snapshots are turned off in the application's configuration.",
                 instructions: "Turn them on (`ApplicationSnapshotConfigurationUpdate`, `SnapshotsEnabledUpdate` true), then redrive.",
+            },
+            Self::SnapshotsUnsupported => ErrorDoc {
+                name: "SnapshotsUnsupported",
+                is_retryable: false,
+                next_step: NextStep::NewExecution,
+                summary: "The application has no snapshots of this kind, as SQL and Studio applications have none.",
+                instructions: "Only applications with a Flink runtime have snapshots. Name one of them and start a new execution.",
+            },
+            Self::EnhancedSnapshotsUnsupported => ErrorDoc {
+                name: "EnhancedSnapshotsUnsupported",
+                is_retryable: false,
+                next_step: NextStep::Redrive,
+                summary: "The application has enhanced snapshots (`SnapshotMode` `ENHANCED_SNAPSHOTS`), which have other operations and names. This release works with `APPLICATION_SNAPSHOTS_LEGACY` only.",
+                instructions: "Disable the schedule of this application. If it has not been updated since it got enhanced snapshots, RollbackApplication takes it back; then redrive.",
             },
             Self::SnapshotLimitExceeded => ErrorDoc {
                 name: "SnapshotLimitExceeded",
@@ -156,7 +174,7 @@ impl ErrorName {
                 name: "SnapshotFailed",
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
-                summary: "Flink could not complete the snapshot.",
+                summary: "Flink could not complete the snapshot, in none of the run's snapshot_attempts.",
                 instructions: "Look for failed checkpoints, backpressure and sink permissions in the application's log, then start a new execution.",
             },
             Self::SnapshotTimedOut => ErrorDoc {
@@ -225,7 +243,7 @@ impl ErrorName {
             return redrive_command(execution_arn);
         }
         let input = match self {
-            Self::InvalidInput | Self::ApplicationNotFound => None,
+            Self::InvalidInput | Self::ApplicationNotFound | Self::SnapshotsUnsupported => None,
             // Nobody has seen what a PRUNE would delete. The plan must be announced to be seen.
             Self::SnapshotLimitExceeded => input.cloned().map(|input| RunInput {
                 mode: Mode::Plan,
