@@ -84,7 +84,7 @@ async fn take_snapshot(
     match find_creating(flink, run).await? {
         Some(other) if is_managed(&other) => Ok(skipped(
             run,
-            format!("An earlier run still takes the snapshot {other} of the application {name}."),
+            format!("Another run is still taking the snapshot {other} of the application {name}."),
         )),
         Some(other) => Err(error::another_snapshot(name, &other)),
         None => Err(explain(flink, run, &application, error::create(create_error)).await),

@@ -136,12 +136,12 @@ fn left_to_later_run(later: &str) -> Standing {
 
 /// The name of a READY snapshot that a later run took, no earlier than `created_at`. `last_id` is the last number that
 /// a snapshot of this run can have in its name.
-fn later_run<'a>(
+fn later_run(
     last_id: i64,
     created_at: Timestamp,
-    listing: &'a [Snapshot],
+    listing: &[Snapshot],
     now: Timestamp,
-) -> Option<&'a str> {
+) -> Option<&str> {
     let is_later = |snapshot: &&Snapshot| {
         snapshot.status == Status::Ready
             && managed_run_id(&snapshot.name).is_some_and(|id| id > last_id)

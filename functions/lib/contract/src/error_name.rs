@@ -174,7 +174,7 @@ impl ErrorName {
                 name: "SnapshotFailed",
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
-                summary: "Flink could not complete the snapshot, in none of the run's snapshot_attempts.",
+                summary: "Every snapshot that the run started, up to snapshot_attempts, ended FAILED.",
                 instructions: "Look for failed checkpoints, backpressure and sink permissions in the application's log, then start a new execution.",
             },
             Self::SnapshotTimedOut => ErrorDoc {

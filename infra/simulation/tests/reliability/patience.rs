@@ -25,7 +25,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn begin(definition: &Value, input: Value) -> Self {
+    fn begin(definition: &Value, input: &Value) -> Self {
         let now: Timestamp = "2026-11-22T20:02:27.949Z".parse().unwrap();
         let old = (1..=4).rev().map(|days| {
             let created_at = now - SignedDuration::from_hours(24 * days);
@@ -134,7 +134,7 @@ impl Scene {
 #[test]
 fn a_run_waits_for_an_application_that_is_busy_for_twenty_minutes() {
     in_virtual_time(async {
-        let scene = Scene::begin(&DEFINITION, json!({}));
+        let scene = Scene::begin(&DEFINITION, &json!({}));
         scene.be_busy(20 * MINUTE);
         let took = scene.finish().await;
         assert_eq!(scene.record()["outcome"], "SUCCEEDED");
@@ -153,7 +153,7 @@ fn a_run_whose_application_is_busy_for_two_hours_fails_after_one() {
             (json!({ "application_timeout_seconds": 600 }), 10 * MINUTE),
             (json!({ "application_timeout_seconds": 0 }), Duration::ZERO),
         ] {
-            let scene = Scene::begin(&DEFINITION, input);
+            let scene = Scene::begin(&DEFINITION, &input);
             scene.be_busy(Duration::from_hours(2));
             let took = scene.finish().await;
             let expected = ("ApplicationBusy".to_owned(), "CreateSnapshot".to_owned());
@@ -179,13 +179,13 @@ fn a_run_whose_application_is_busy_for_two_hours_fails_after_one() {
 #[test]
 fn a_run_waits_before_it_prunes_until_the_application_runs_again() {
     in_virtual_time(async {
-        let scene = Scene::begin(&DEFINITION, json!({}));
+        let scene = Scene::begin(&DEFINITION, &json!({}));
         let took = scene.finish_busy_after_the_creation(20 * MINUTE).await;
         assert_eq!(scene.record()["outcome"], "SUCCEEDED");
         assert_eq!(scene.record()["snapshots_deleted_count"], 2);
         assert!(took >= 20 * MINUTE && took < 26 * MINUTE, "{took:?}");
 
-        let scene = Scene::begin(&DEFINITION, json!({}));
+        let scene = Scene::begin(&DEFINITION, &json!({}));
         let busy = Duration::from_hours(2);
         let took = scene.finish_busy_after_the_creation(busy).await;
         assert_eq!(scene.record()["outcome"], "PRUNE_INCOMPLETE");
@@ -200,7 +200,7 @@ fn a_run_waits_before_it_prunes_until_the_application_runs_again() {
 fn a_snapshot_that_fails_gets_another_attempt() {
     in_virtual_time(async {
         for (good, attempts) in [(0, 1), (1, 2), (1, 5), (4, 5)] {
-            let scene = Scene::begin(&DEFINITION, json!({ "snapshot_attempts": attempts }));
+            let scene = Scene::begin(&DEFINITION, &json!({ "snapshot_attempts": attempts }));
             scene.behave(|behaviour| behaviour.snapshots_fail = good > 0);
             let succeed = async {
                 while good > 0 && !scene.created().contains(&scene.attempt(good - 1)) {
@@ -226,7 +226,7 @@ fn a_snapshot_that_fails_gets_another_attempt() {
 fn a_run_whose_attempts_all_fail_is_recorded_with_the_last_snapshot() {
     in_virtual_time(async {
         for attempts in 1..=5 {
-            let scene = Scene::begin(&DEFINITION, json!({ "snapshot_attempts": attempts }));
+            let scene = Scene::begin(&DEFINITION, &json!({ "snapshot_attempts": attempts }));
             scene.behave(|behaviour| behaviour.snapshots_fail = true);
             scene.finish().await;
             let expected = ("SnapshotFailed".to_owned(), "DescribeSnapshot".to_owned());
@@ -241,7 +241,7 @@ fn a_run_whose_attempts_all_fail_is_recorded_with_the_last_snapshot() {
 #[test]
 fn a_run_that_meets_the_snapshot_of_an_earlier_run_is_skipped() {
     in_virtual_time(async {
-        let scene = Scene::begin(&DEFINITION, json!({}));
+        let scene = Scene::begin(&DEFINITION, &json!({}));
         scene.behave(|behaviour| {
             let lifecycle = behaviour.lifecycle.as_mut().unwrap();
             lifecycle.snapshot = Duration::from_mins(90);
@@ -271,7 +271,7 @@ fn a_run_that_meets_the_snapshot_of_an_earlier_run_is_skipped() {
 fn an_execution_of_the_last_release_goes_on_as_it_began() {
     in_virtual_time(async {
         // A busy application is retried.
-        let scene = Scene::begin(&FIRST_DEFINITION, json!({}));
+        let scene = Scene::begin(&FIRST_DEFINITION, &json!({}));
         scene.be_busy(5 * MINUTE);
         scene.finish().await;
         assert_eq!(scene.record()["outcome"], "SUCCEEDED");
@@ -282,7 +282,7 @@ fn an_execution_of_the_last_release_goes_on_as_it_began() {
             "{errors:?}"
         );
 
-        let scene = Scene::begin(&FIRST_DEFINITION, json!({}));
+        let scene = Scene::begin(&FIRST_DEFINITION, &json!({}));
         scene.be_busy(Duration::from_hours(1));
         let took = scene.finish().await;
         let expected = ("ApplicationBusy".to_owned(), "CreateSnapshot".to_owned());
@@ -290,7 +290,7 @@ fn an_execution_of_the_last_release_goes_on_as_it_began() {
         assert!(took < Duration::from_mins(30), "{took:?}");
 
         // A failed snapshot fails the run.
-        let scene = Scene::begin(&FIRST_DEFINITION, json!({}));
+        let scene = Scene::begin(&FIRST_DEFINITION, &json!({}));
         scene.behave(|behaviour| behaviour.snapshots_fail = true);
         scene.finish().await;
         let expected = ("SnapshotFailed".to_owned(), "DescribeSnapshot".to_owned());
@@ -298,7 +298,7 @@ fn an_execution_of_the_last_release_goes_on_as_it_began() {
         assert_eq!(scene.created(), [scene.attempt(0)]);
 
         // A busy application holds the deletions back.
-        let scene = Scene::begin(&FIRST_DEFINITION, json!({}));
+        let scene = Scene::begin(&FIRST_DEFINITION, &json!({}));
         let took = scene.finish_busy_after_the_creation(20 * MINUTE).await;
         assert_eq!(scene.record()["outcome"], "PRUNE_INCOMPLETE");
         assert!(took < 2 * MINUTE, "{took:?}");
