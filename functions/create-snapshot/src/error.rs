@@ -1,6 +1,6 @@
 //! The errors that only this function can decide on.
 
-use contract::{ApplicationName, ErrorName};
+use contract::{ApplicationName, ErrorName, Run};
 use jiff::Timestamp;
 use step::{CallError, StepError};
 
@@ -24,6 +24,19 @@ pub(crate) fn name_taken(snapshot_name: &str, created_at: Option<Timestamp>) -> 
         ),
     };
     StepError::new(ErrorName::SnapshotNameTaken, fact)
+}
+
+/// The run has no attempt left.
+pub(crate) fn all_failed(run: &Run) -> StepError {
+    let names: Vec<String> = run.snapshot_names().collect();
+    StepError::new(
+        ErrorName::SnapshotFailed,
+        format!(
+            "Every snapshot of this run of the application {} is FAILED: {}.",
+            run.input.application_name,
+            names.join(", ")
+        ),
+    )
 }
 
 pub(crate) fn snapshots_disabled(application: &ApplicationName) -> StepError {

@@ -5,17 +5,16 @@ use aws_sdk_kinesisanalyticsv2::config::retry::RetryConfig;
 use aws_sdk_kinesisanalyticsv2::types::{ApplicationDetail, SnapshotDetails, SnapshotStatus};
 use contract::{
     CreateSnapshotInput, CreateSnapshotOutput, ErrorName, Mode, Run, RunInput, RunSnapshot,
-    SnapshotCreation,
+    SnapshotCreation, is_managed,
 };
-use flink::Lookup;
+use flink::{Lookup, Readiness};
 use jiff::Timestamp;
 use step::{CallError, StepError};
 
-use crate::application::{Readiness, readiness};
 use crate::error;
 
-/// Starts the run's snapshot, or adopts it if an earlier attempt started it. Skips the run if the
-/// application does not run.
+/// Starts the run's snapshot, or adopts it if an earlier attempt started it. Skips the run if the application does
+/// not run, or if an earlier run is still taking its snapshot. Waits if the application is busy.
 ///
 /// # Errors
 /// Returns one of [`crate::ERRORS`].
@@ -25,36 +24,92 @@ pub async fn handle(
     now: Timestamp,
 ) -> Result<CreateSnapshotOutput, StepError> {
     let run = identify(input)?;
-    let snapshot_name = run.snapshot_name();
-    let span = tracing::Span::current();
-    span.record("run_id", run.run_id);
-    span.record("snapshot_name", &snapshot_name);
-
+    tracing::Span::current().record("run_id", run.run_id);
     if run.input.mode != Mode::Run {
         return Ok(output(run, SnapshotCreation::NotWanted));
     }
-    if let Some(own) = find_own(flink, &run, &snapshot_name).await? {
-        refuse_older(&run, &own)?;
-        return Ok(adopted(run, &own, now));
+    match Box::pin(take_snapshot(flink, &run, now)).await {
+        Err(error) if error.name == ErrorName::ApplicationBusy => {
+            let wait_seconds = run.wait_for_application(seconds_since_start(&run, now));
+            let Some(wait_seconds) = wait_seconds else {
+                return Err(error);
+            };
+            tracing::info!(reason = error.fact, wait_seconds, "application busy");
+            Ok(CreateSnapshotOutput {
+                wait_seconds,
+                ..output(run, SnapshotCreation::Busy)
+            })
+        }
+        Err(error) if error.name == ErrorName::SnapshotsUnsupported => {
+            let name = run.input.application_name.as_str();
+            Err(flink::or_enhanced(flink, name, error).await)
+        }
+        other => other,
     }
-    if let Some(skipped) = check_application(flink, &run).await? {
-        return Ok(skipped);
-    }
-    let Err(create_error) = create(flink, &run, &snapshot_name).await else {
-        tracing::info!("snapshot started");
-        return Ok(started(run, snapshot_name, now));
+}
+
+/// At least 0, whichever clock is behind.
+fn seconds_since_start(run: &Run, now: Timestamp) -> u64 {
+    let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(now);
+    u64::try_from(now.duration_since(started_at).as_secs()).unwrap_or(0)
+}
+
+async fn take_snapshot(
+    flink: &Client,
+    run: &Run,
+    now: Timestamp,
+) -> Result<CreateSnapshotOutput, StepError> {
+    let snapshot_name = match find_attempt(flink, run).await? {
+        Attempt::Adopt(own) => return Ok(adopted(run.clone(), &own, now)),
+        Attempt::Create(snapshot_name) => snapshot_name,
     };
-    tracing::warn!(error = %create_error.message, "snapshot not started, checking again");
-    if let Some(own) = find_own(flink, &run, &snapshot_name).await? {
-        return Ok(adopted(run, &own, now));
-    }
-    if let Some(skipped) = check_application(flink, &run).await? {
+    let name = &run.input.application_name;
+    let application = flink::describe_application(flink, name.as_str()).await?;
+    if let Some(skipped) = skip_unless_running(run, &application)? {
         return Ok(skipped);
     }
-    if let Some(other) = find_creating(flink, &run).await? {
-        return Err(error::another_snapshot(&run.input.application_name, &other));
+    let Err(create_error) = create(flink, run, &snapshot_name).await else {
+        tracing::info!("snapshot started");
+        return Ok(started(run.clone(), snapshot_name, now));
+    };
+
+    tracing::warn!(error = %create_error.message, "snapshot not started, checking again");
+    if let Some(own) = find_own(flink, run, &snapshot_name).await? {
+        return Ok(adopted(run.clone(), &own, now));
     }
-    Err(error::create(create_error))
+    let application = flink::describe_application(flink, name.as_str()).await?;
+    if let Some(skipped) = skip_unless_running(run, &application)? {
+        return Ok(skipped);
+    }
+    match find_creating(flink, run).await? {
+        Some(other) if is_managed(&other) => Ok(skipped(
+            run,
+            format!("Another run is still taking the snapshot {other} of the application {name}."),
+        )),
+        Some(other) => Err(error::another_snapshot(name, &other)),
+        None => Err(explain(flink, run, &application, error::create(create_error)).await),
+    }
+}
+
+/// Looks in the application's configuration for the reason of a refused create whose code leaves it open.
+async fn explain(
+    flink: &Client,
+    run: &Run,
+    application: &ApplicationDetail,
+    error: StepError,
+) -> StepError {
+    let name = &run.input.application_name;
+    let is_open = matches!(
+        error.name,
+        ErrorName::Unexpected | ErrorName::ApplicationBusy
+    );
+    if is_open && snapshots_enabled(application) == Some(false) {
+        return error::snapshots_disabled(name);
+    }
+    if error.name == ErrorName::Unexpected {
+        return flink::or_enhanced(flink, name.as_str(), error).await;
+    }
+    error
 }
 
 /// Validates the input and makes the run of it. Each retry and redrive of the execution gets the same run.
@@ -81,7 +136,38 @@ fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
     })
 }
 
-/// This run's snapshot, if an earlier attempt started it.
+/// What to do first.
+enum Attempt {
+    /// Adopt the snapshot, which an earlier invocation started.
+    Adopt(SnapshotDetails),
+    /// Create the snapshot of this name.
+    Create(String),
+}
+
+/// Goes through the names of the run's attempts, in order. A FAILED snapshot leads to the next one, if the
+/// execution's definition knows of several.
+async fn find_attempt(flink: &Client, run: &Run) -> Result<Attempt, StepError> {
+    for snapshot_name in run.snapshot_names() {
+        tracing::Span::current().record("snapshot_name", &snapshot_name);
+        match find_own(flink, run, &snapshot_name).await? {
+            None => return Ok(Attempt::Create(snapshot_name)),
+            Some(own)
+                if own.snapshot_status == SnapshotStatus::Failed
+                    && run.can_wait_for_application()
+                    && run.input.snapshot_name.is_none() =>
+            {
+                tracing::warn!("snapshot failed, trying the next one");
+            }
+            Some(own) => {
+                refuse_older(run, &own)?;
+                return Ok(Attempt::Adopt(own));
+            }
+        }
+    }
+    Err(error::all_failed(run))
+}
+
+/// The run's snapshot of that name, if an earlier invocation started it.
 async fn find_own(
     flink: &Client,
     run: &Run,
@@ -113,29 +199,21 @@ fn creation_time(snapshot: &SnapshotDetails) -> Option<Timestamp> {
 }
 
 /// `None` if the application is RUNNING. The output of a skipped run if it does not run.
-async fn check_application(
-    flink: &Client,
+fn skip_unless_running(
     run: &Run,
+    application: &ApplicationDetail,
 ) -> Result<Option<CreateSnapshotOutput>, StepError> {
     let name = &run.input.application_name;
-    let application = flink::describe_application(flink, name.as_str()).await?;
-    if snapshots_enabled(&application) == Some(false) {
-        return Err(error::snapshots_disabled(name));
-    }
     let status = application.application_status();
-    match readiness(status) {
+    match Readiness::of(status) {
         Readiness::Running => Ok(None),
         Readiness::Busy => Err(error::busy(name, status.as_str())),
-        Readiness::Stopped => {
-            tracing::info!(status = status.as_str(), "skipped");
-            Ok(Some(CreateSnapshotOutput {
-                skip_reason: Some(format!(
-                    "The application {name} is {status}, not RUNNING: there is nothing to take a \
-                     snapshot of."
-                )),
-                ..output(run.clone(), SnapshotCreation::Skipped)
-            }))
-        }
+        Readiness::Stopped => Ok(Some(skipped(
+            run,
+            format!(
+                "The application {name} is {status}, not RUNNING: there is nothing to take a snapshot of."
+            ),
+        ))),
     }
 }
 
@@ -200,6 +278,14 @@ fn output(run: Run, snapshot_creation: SnapshotCreation) -> CreateSnapshotOutput
     }
 }
 
+fn skipped(run: &Run, reason: String) -> CreateSnapshotOutput {
+    tracing::info!(reason, "skipped");
+    CreateSnapshotOutput {
+        skip_reason: Some(reason),
+        ..output(run.clone(), SnapshotCreation::Skipped)
+    }
+}
+
 fn started(run: Run, snapshot_name: String, now: Timestamp) -> CreateSnapshotOutput {
     CreateSnapshotOutput {
         snapshot: Some(RunSnapshot {
@@ -213,7 +299,7 @@ fn started(run: Run, snapshot_name: String, now: Timestamp) -> CreateSnapshotOut
     }
 }
 
-/// Adopts the snapshot of an earlier attempt, whatever its status. The next step checks the status.
+/// Adopts the snapshot of an earlier invocation, whatever its status. The next step checks the status.
 fn adopted(run: Run, own: &SnapshotDetails, now: Timestamp) -> CreateSnapshotOutput {
     tracing::info!(status = own.snapshot_status.as_str(), "snapshot adopted");
     let created_at = creation_time(own);

@@ -16,7 +16,7 @@ use testkit::replay::{Answer, Service};
 
 fn payload() -> Value {
     json!({
-        "execution_arn": EXECUTION, "execution_started_at": "2026-11-22T20:02:27.949Z",
+        "execution_arn": EXECUTION, "execution_started_at": "2026-11-22T20:02:27.949Z", "definition": 3,
         "input": {
             "application_name": "orders", "mode": "RUN",
             "retention": {
@@ -24,7 +24,7 @@ fn payload() -> Value {
                 "timezone": "Europe/Zurich", "scope": "ALL", "max_deletions_per_run": 10,
                 "keep_last_runtimes": 2
             },
-            "poll_interval_seconds": 30, "ready_timeout_seconds": 3600, "notify_on": "PROBLEMS"
+            "poll_interval_seconds": 30, "ready_timeout_seconds": 3600, "snapshot_attempts": 2, "notify_on": "PROBLEMS"
         }
     })
 }
@@ -118,7 +118,11 @@ proptest! {
             match output.snapshot_creation {
                 SnapshotCreation::Started => {
                     let next: DescribeSnapshotInput = serde_json::from_value(next).unwrap();
-                    prop_assert_eq!(next.snapshot.name, output.run.snapshot_name());
+                    prop_assert!(output.run.snapshot_names().any(|name| name == next.snapshot.name));
+                }
+                SnapshotCreation::Busy => {
+                    prop_assert!((1..=300).contains(&output.wait_seconds));
+                    prop_assert!(output.run.can_wait_for_application());
                 }
                 SnapshotCreation::NotWanted => {
                     serde_json::from_value::<PruneSnapshotsInput>(next).unwrap();

@@ -4,8 +4,9 @@
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use contract::ErrorName::{
-    AccessDenied, ApplicationBusy, ApplicationNotFound, InvalidInput, ServiceUnavailable,
-    SnapshotLimitExceeded, SnapshotNameTaken, SnapshotsDisabled, Throttled, Unexpected,
+    AccessDenied, ApplicationBusy, ApplicationNotFound, EnhancedSnapshotsUnsupported, InvalidInput,
+    ServiceUnavailable, SnapshotFailed, SnapshotLimitExceeded, SnapshotNameTaken,
+    SnapshotsDisabled, SnapshotsUnsupported, Throttled, Unexpected,
 };
 use contract::{CreateSnapshotInput, CreateSnapshotOutput, SnapshotCreation};
 use serde_json::{Value, json};
@@ -19,40 +20,72 @@ use testkit::replay::Service;
 
 const NOW: &str = "2026-11-22T20:02:28.401Z";
 
-/// A run with this input.
-async fn run_with(
+/// An hour after the start of the execution, when no run waits any longer for a busy application.
+const LATE: &str = "2026-11-22T21:02:28.401Z";
+
+/// The snapshot of the run's second attempt.
+const SECOND: &str = "custom_1795377747950";
+
+/// The service has no snapshot of this name.
+fn missing(name: &str) -> Exchange {
+    describe_snapshot(
+        name,
+        Error(400, "ResourceNotFoundException", "no such snapshot"),
+    )
+}
+
+/// The snapshot of this name has this status.
+fn found(name: &str, status: &str) -> Exchange {
+    let details = snapshot(name, status, 7, 1_795_377_748.42);
+    describe_snapshot(name, Answer::Ok(json!({ "SnapshotDetails": details })))
+}
+
+/// A run of `orders` by this definition, at this time.
+async fn run_by(
+    definition: u32,
+    now: &str,
     input: Value,
     exchanges: impl IntoIterator<Item = Exchange>,
 ) -> Result<CreateSnapshotOutput, StepError> {
     let service = Service::expecting(exchanges);
     let flink = Client::new(&service.config());
     let input = CreateSnapshotInput {
-        definition: 2,
+        definition,
         execution_arn: EXECUTION.to_owned(),
         execution_started_at: "2026-11-22T20:02:27.949465+00:00".to_owned(),
         input,
     };
-    let answer = create_snapshot::handle(&flink, input, NOW.parse().unwrap());
+    let answer = create_snapshot::handle(&flink, input, now.parse().unwrap());
     let answer = Box::pin(answer).await;
     service.assert_done();
     answer
+}
+
+/// A run with this input.
+async fn run_with(
+    input: Value,
+    exchanges: impl IntoIterator<Item = Exchange>,
+) -> Result<CreateSnapshotOutput, StepError> {
+    run_by(3, NOW, input, exchanges).await
 }
 
 /// A run of `orders` with the default settings.
 async fn run(
     exchanges: impl IntoIterator<Item = Exchange>,
 ) -> Result<CreateSnapshotOutput, StepError> {
-    run_with(json!({ "application_name": "orders" }), exchanges).await
+    run_with(orders(), exchanges).await
+}
+
+fn orders() -> Value {
+    json!({ "application_name": "orders" })
 }
 
 fn own_missing() -> Exchange {
-    let missing = Error(400, "ResourceNotFoundException", "no such snapshot");
-    describe_snapshot(SNAPSHOT, missing)
+    missing(SNAPSHOT)
 }
 
 fn own(status: &str) -> Exchange {
-    let details = snapshot(SNAPSHOT, status, 7, 1_795_377_748.42);
-    describe_snapshot(SNAPSHOT, Answer::Ok(json!({ "SnapshotDetails": details })))
+    found(SNAPSHOT, status)
 }
 
 /// An application that has snapshots turned on or off, or does not say so.
@@ -67,9 +100,31 @@ fn application(status: &str) -> Exchange {
     application_with(status, Some(true))
 }
 
-fn create(answer: Answer) -> Exchange {
-    let request = json!({ "ApplicationName": "orders", "SnapshotName": SNAPSHOT });
+fn create_as(name: &str, answer: Answer) -> Exchange {
+    let request = json!({ "ApplicationName": "orders", "SnapshotName": name });
     ("CreateApplicationSnapshot", request, answer)
+}
+
+fn create(answer: Answer) -> Exchange {
+    create_as(SNAPSHOT, answer)
+}
+
+/// What the step looks at after a refused creation that nothing explains.
+fn unexplained() -> [Exchange; 3] {
+    let nothing_listed = Answer::Ok(json!({ "SnapshotSummaries": [] }));
+    [
+        own_missing(),
+        application("RUNNING"),
+        list_snapshots(None, nothing_listed),
+    ]
+}
+
+/// The application has enhanced snapshots.
+fn enhanced() -> Exchange {
+    let mode = json!({ "SnapshotsEnabled": true, "SnapshotMode": "ENHANCED_SNAPSHOTS" });
+    let configuration = json!({ "ApplicationSnapshotConfigurationDescription": mode });
+    let application = fixtures::application("RUNNING", Some(configuration));
+    describe_application(Answer::Ok(application))
 }
 
 /// Everything is ready for the snapshot, and the service answers its creation so.
@@ -91,8 +146,17 @@ async fn a_running_application_gets_one_snapshot_named_after_the_run() {
 
 #[tokio::test]
 async fn the_snapshot_of_an_earlier_attempt_is_adopted_whatever_its_status() {
-    for status in ["CREATING", "READY", "FAILED", "DELETING"] {
-        let output = run([own(status)]).await.unwrap();
+    for (definition, status) in [
+        (3, "CREATING"),
+        (3, "READY"),
+        (3, "DELETING"),
+        (2, "CREATING"),
+        // An older definition has one attempt, and its next step fails the run.
+        (2, "FAILED"),
+        (1, "FAILED"),
+    ] {
+        let output = run_by(definition, NOW, orders(), [own(status)]).await;
+        let output = output.unwrap();
         assert_eq!(output.snapshot_creation, SnapshotCreation::Started);
         let snapshot = output.snapshot.unwrap();
         let created_at = snapshot.created_at.as_deref();
@@ -175,7 +239,13 @@ async fn the_modes_without_a_snapshot_make_no_call() {
 
 #[tokio::test]
 async fn a_run_of_a_stopped_application_is_skipped_with_the_reason() {
-    for status in ["READY", "STOPPING", "FORCE_STOPPING", "DELETING"] {
+    for status in [
+        "READY",
+        "STOPPING",
+        "FORCE_STOPPING",
+        "DELETING",
+        "ROLLED_BACK",
+    ] {
         let exchanges = [own_missing(), application(status)];
         let output = run(exchanges).await.unwrap();
         assert_eq!(output.snapshot_creation, SnapshotCreation::Skipped);
@@ -185,26 +255,149 @@ async fn a_run_of_a_stopped_application_is_skipped_with_the_reason() {
 }
 
 #[tokio::test]
-async fn an_application_in_transition_is_busy() {
+async fn a_failed_snapshot_leads_to_the_next_attempt_until_none_is_left() {
+    let input =
+        |attempts: u32| json!({ "application_name": "orders", "snapshot_attempts": attempts });
+    let exchanges = vec![
+        own("FAILED"),
+        missing(SECOND),
+        application("RUNNING"),
+        create_as(SECOND, Answer::Ok(json!({}))),
+    ];
+    let adopted = vec![own("FAILED"), found(SECOND, "CREATING")];
+    for exchanges in [exchanges, adopted] {
+        let output = run(exchanges).await.unwrap();
+        assert_eq!(output.snapshot_creation, SnapshotCreation::Started);
+        assert_eq!(output.snapshot.unwrap().name, SECOND);
+    }
+    for (attempts, exchanges) in [
+        (1, vec![own("FAILED")]),
+        (2, vec![own("FAILED"), found(SECOND, "FAILED")]),
+    ] {
+        let error = run_with(input(attempts), exchanges).await.unwrap_err();
+        assert_eq!(error.name, SnapshotFailed);
+        assert!(error.fact.contains(SNAPSHOT), "{}", error.fact);
+    }
+}
+
+#[tokio::test]
+async fn a_run_waits_for_an_application_in_transition_until_its_timeout() {
     for status in [
         "STARTING",
         "UPDATING",
         "AUTOSCALING",
         "MAINTENANCE",
+        "ROLLING_BACK",
         "SOMETHING_NEW",
     ] {
-        let exchanges = [own_missing(), application(status)];
-        let error = run(exchanges).await.unwrap_err();
-        assert_eq!(error.name, ApplicationBusy);
-        assert!(error.fact.contains(status), "{}", error.fact);
+        for (now, wait) in [
+            ("2026-11-22T20:02:20Z", Some(15)), // this function's clock is behind
+            (NOW, Some(15)),
+            ("2026-11-22T20:12:27.95Z", Some(150)),
+            ("2026-11-22T20:42:28Z", Some(300)),
+            ("2026-11-22T21:02:27.9Z", Some(1)),
+            ("2026-11-22T21:02:27.95Z", None),
+            ("2026-11-23T21:02:28Z", None),
+        ] {
+            let exchanges = [own_missing(), application(status)];
+            let answer = run_by(3, now, orders(), exchanges).await;
+            if let Some(wait) = wait {
+                let output = answer.unwrap();
+                assert_eq!(output.snapshot_creation, SnapshotCreation::Busy);
+                assert_eq!(output.wait_seconds, wait, "at {now}");
+                assert_eq!(output.snapshot, None);
+            } else {
+                let error = answer.unwrap_err();
+                assert_eq!(error.name, ApplicationBusy);
+                assert!(error.fact.contains(status), "{}", error.fact);
+            }
+        }
     }
 }
 
 #[tokio::test]
-async fn disabled_snapshots_are_reported_whatever_the_status() {
-    let exchanges = [own_missing(), application_with("READY", Some(false))];
-    let error = run(exchanges).await.unwrap_err();
-    assert_eq!(error.name, SnapshotsDisabled);
+async fn a_run_of_an_older_definition_leaves_the_wait_to_its_retries() {
+    for definition in [1, 2] {
+        let exchanges = [own_missing(), application("UPDATING")];
+        let error = run_by(definition, NOW, orders(), exchanges).await;
+        assert_eq!(error.unwrap_err().name, ApplicationBusy);
+    }
+}
+
+#[tokio::test]
+async fn a_run_waits_after_a_refusal_that_may_pass() {
+    const CONFIGURATION: &str = "InvalidApplicationConfigurationException";
+    for (code, message) in [
+        ("ResourceInUseException", "in use"),
+        ("ConcurrentModificationException", "changing"),
+        (
+            CONFIGURATION,
+            "The application is currently experiencing downtime.",
+        ),
+    ] {
+        let refused = created(Error(400, code, message));
+        let output = run(refused.into_iter().chain(unexplained())).await.unwrap();
+        assert_eq!(output.snapshot_creation, SnapshotCreation::Busy, "{code}");
+        assert_eq!(output.wait_seconds, 15);
+    }
+}
+
+#[tokio::test]
+async fn disabled_snapshots_are_blamed_only_for_a_refusal() {
+    let disabled = || application_with("RUNNING", Some(false));
+    let accepted = [own_missing(), disabled(), create(Answer::Ok(json!({})))];
+    let output = run(accepted).await.unwrap();
+    assert_eq!(output.snapshot_creation, SnapshotCreation::Started);
+
+    let stopped = [own_missing(), application_with("READY", Some(false))];
+    let output = run(stopped).await.unwrap();
+    assert_eq!(output.snapshot_creation, SnapshotCreation::Skipped);
+
+    for (code, name) in [
+        ("InvalidRequestException", SnapshotsDisabled),
+        ("ResourceInUseException", SnapshotsDisabled),
+        ("ThrottlingException", Throttled),
+        ("AccessDeniedException", AccessDenied),
+        ("LimitExceededException", SnapshotLimitExceeded),
+    ] {
+        let nothing_listed = Answer::Ok(json!({ "SnapshotSummaries": [] }));
+        let exchanges = [
+            own_missing(),
+            disabled(),
+            create(Error(400, code, "no")),
+            own_missing(),
+            disabled(),
+            list_snapshots(None, nothing_listed),
+        ];
+        let error = run(exchanges).await.unwrap_err();
+        assert_eq!(error.name, name, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn enhanced_snapshots_are_named_after_any_refusal_that_does_not_say_so() {
+    let unsupported = || Error(400, "UnsupportedOperationException", "not this one");
+    let refused = |answer: Answer| created(answer).into_iter().chain(unexplained());
+    for (refusals, name) in [
+        (
+            vec![describe_snapshot(SNAPSHOT, unsupported())],
+            SnapshotsUnsupported,
+        ),
+        (refused(unsupported()).collect(), SnapshotsUnsupported),
+        (
+            refused(Error(400, "InvalidRequestException", "never")).collect(),
+            Unexpected,
+        ),
+    ] {
+        for (application, name) in [
+            (enhanced(), EnhancedSnapshotsUnsupported),
+            (application("RUNNING"), name),
+            (describe_application(Answer::Lost), name),
+        ] {
+            let error = run(refusals.clone().into_iter().chain([application])).await;
+            assert_eq!(error.unwrap_err().name, name);
+        }
+    }
 }
 
 #[tokio::test]
@@ -233,13 +426,16 @@ async fn each_refused_describe_call_has_an_error_name() {
         (400, "AccessDeniedException", AccessDenied),
         (400, "ThrottlingException", Throttled),
         (400, "InvalidArgumentException", Unexpected),
-        (400, "UnsupportedOperationException", Unexpected),
+        (400, "UnsupportedOperationException", SnapshotsUnsupported),
         (500, "InternalFailure", ServiceUnavailable),
     ];
     for (answer, name) in refusals(Error, &rows) {
         let own = describe_snapshot(SNAPSHOT, answer.clone());
-        let application = describe_application(answer.clone());
-        for exchanges in [vec![own], vec![own_missing(), application]] {
+        let refused = describe_application(answer.clone());
+        for mut exchanges in [vec![own], vec![own_missing(), refused]] {
+            if name == SnapshotsUnsupported {
+                exchanges.push(application("RUNNING"));
+            }
             let error = run(exchanges).await.unwrap_err();
             assert_eq!(error.name, name, "{answer:?}");
         }
@@ -269,20 +465,19 @@ async fn each_refused_creation_has_an_error_name_if_nothing_else_explains_it() {
         (400, "ResourceNotFoundException", ApplicationNotFound),
         (400, "InvalidArgumentException", Unexpected),
         (400, "InvalidRequestException", Unexpected),
-        (400, "UnsupportedOperationException", Unexpected),
+        (400, "UnsupportedOperationException", SnapshotsUnsupported),
         (400, "AccessDeniedException", AccessDenied),
         (400, "ThrottlingException", Throttled),
         (503, "ServiceUnavailable", ServiceUnavailable),
     ];
     for (answer, name) in refusals(Error, &rows).into_iter().chain([down]) {
-        let nothing_listed = Answer::Ok(json!({ "SnapshotSummaries": [] }));
-        let explanations = [
-            own_missing(),
-            application("RUNNING"),
-            list_snapshots(None, nothing_listed),
-        ];
-        let exchanges = created(answer.clone()).into_iter().chain(explanations);
-        let error = run(exchanges).await.unwrap_err();
+        let mut exchanges = created(answer.clone()).to_vec();
+        exchanges.extend(unexplained());
+        // The snapshot mode.
+        if matches!(name, Unexpected | SnapshotsUnsupported) {
+            exchanges.push(application("RUNNING"));
+        }
+        let error = run_by(3, LATE, orders(), exchanges).await.unwrap_err();
         assert_eq!(error.name, name, "{answer:?}");
     }
 }
@@ -304,25 +499,38 @@ async fn a_run_whose_application_stopped_just_before_the_creation_is_skipped() {
 }
 
 #[tokio::test]
-async fn an_application_with_another_snapshot_in_progress_is_busy() {
-    let refused = created(Error(400, "InvalidRequestException", "in progress"));
-    let ready = snapshot("a", "READY", 7, Value::Null);
-    let creating = snapshot("b", "CREATING", 7, Value::Null);
-    let pages = [
-        json!({ "SnapshotSummaries": [ready], "NextToken": "t" }),
-        json!({ "SnapshotSummaries": [creating] }),
-    ];
-    let [first, second] = pages.map(Answer::Ok);
-    let found = [
-        own_missing(),
-        application("RUNNING"),
-        list_snapshots(None, first),
-        list_snapshots(Some("t"), second),
-    ];
-    let error = run(refused.into_iter().chain(found)).await.unwrap_err();
+async fn another_snapshot_in_progress_is_waited_for_unless_an_earlier_run_takes_it() {
+    let refused = |creating: &str| -> Vec<Exchange> {
+        let ready = snapshot("a", "READY", 7, Value::Null);
+        let creating = snapshot(creating, "CREATING", 7, Value::Null);
+        let pages = [
+            json!({ "SnapshotSummaries": [ready], "NextToken": "t" }),
+            json!({ "SnapshotSummaries": [creating] }),
+        ];
+        let [first, second] = pages.map(Answer::Ok);
+        let found = [
+            own_missing(),
+            application("RUNNING"),
+            list_snapshots(None, first),
+            list_snapshots(Some("t"), second),
+        ];
+        let refused = created(Error(400, "InvalidRequestException", "in progress"));
+        refused.into_iter().chain(found).collect()
+    };
+    let output = run(refused("b")).await.unwrap();
+    assert_eq!(output.snapshot_creation, SnapshotCreation::Busy);
+    let error = run_by(3, LATE, orders(), refused("b")).await.unwrap_err();
     assert_eq!(error.name, ApplicationBusy);
     let fact = &error.fact;
     assert!(fact.ends_with("another snapshot, b."), "{fact}");
+
+    let earlier = "custom_1795374147949";
+    for now in [NOW, LATE] {
+        let output = run_by(3, now, orders(), refused(earlier)).await.unwrap();
+        assert_eq!(output.snapshot_creation, SnapshotCreation::Skipped);
+        let reason = output.skip_reason.unwrap();
+        assert!(reason.contains(earlier), "{reason}");
+    }
 }
 
 #[tokio::test]
@@ -365,6 +573,10 @@ async fn an_invalid_input_is_refused_with_the_name_of_its_field_before_any_call(
             poll_interval_seconds: invalid value: integer `301`, expected a whole number from 1 to 300
         { …, "poll_interval_seconds": "15" }
             poll_interval_seconds: invalid type: string "15", expected a whole number from 1 to 300
+        { …, "application_timeout_seconds": 86401 }
+            application_timeout_seconds: invalid value: integer `86401`, expected a whole number from 0 to 86400
+        { …, "snapshot_attempts": 0 }
+            snapshot_attempts: invalid value: integer `0`, expected a whole number from 1 to 5
         { …, "mode": "DELETE" }
             mode: unknown variant `DELETE`, expected one of `RUN`, `PRUNE`, `PLAN`
     "#;

@@ -3,13 +3,18 @@
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::types::SnapshotStatus as ServiceStatus;
 use contract::{
-    DescribeSnapshotInput, DescribeSnapshotOutput, ErrorName, RunSnapshot, SnapshotStatus,
+    DescribeSnapshotInput, DescribeSnapshotOutput, ErrorName, Run, RunSnapshot, SnapshotStatus,
+    wait_seconds,
 };
 use flink::Lookup;
 use jiff::Timestamp;
 use step::StepError;
 
 use crate::error;
+
+/// A snapshot that cannot be found is not gone before this age. Whether the service shows a snapshot as soon as it has
+/// accepted its creation is not documented.
+const MAX_UNSEEN_SECONDS: u64 = 60;
 
 /// Polls the run's snapshot.
 ///
@@ -22,9 +27,38 @@ pub async fn handle(
 ) -> Result<DescribeSnapshotOutput, StepError> {
     let DescribeSnapshotInput { run, snapshot } = input;
     let application = run.input.application_name.as_str();
-    let details = match flink::describe_snapshot(flink, application, &snapshot.name).await? {
-        Lookup::Found(details) => details,
-        Lookup::NotFound(error) => return Err(error.into_step_error(ErrorName::SnapshotNotFound)),
+    let ready_timeout = u64::from(run.input.ready_timeout_seconds.get());
+    let unseen_seconds = age_seconds(&snapshot, now)?;
+    let details = match flink::describe_snapshot(flink, application, &snapshot.name).await {
+        Ok(Lookup::Found(details)) => details,
+        Ok(Lookup::NotFound(_)) if unseen_seconds < MAX_UNSEEN_SECONDS => {
+            tracing::warn!("snapshot not found yet");
+            return Ok(output(
+                run,
+                snapshot,
+                SnapshotStatus::Creating,
+                unseen_seconds,
+            ));
+        }
+        Ok(Lookup::NotFound(error)) => {
+            // Returns ApplicationNotFound if the application is gone too.
+            flink::describe_application(flink, application).await?;
+            return Err(error.into_step_error(ErrorName::SnapshotNotFound));
+        }
+        Err(error)
+            if error.name == ErrorName::ApplicationBusy
+                && run.can_wait_for_application()
+                && unseen_seconds < ready_timeout =>
+        {
+            tracing::warn!(error = error.fact, "snapshot not polled");
+            return Ok(output(
+                run,
+                snapshot,
+                SnapshotStatus::Creating,
+                unseen_seconds,
+            ));
+        }
+        Err(error) => return Err(error),
     };
 
     let created_at = details
@@ -45,20 +79,28 @@ pub async fn handle(
             snapshot.seconds = Some(age_seconds);
             SnapshotStatus::Ready
         }
+        ServiceStatus::Failed if run.has_attempt_after(&snapshot.name) => SnapshotStatus::Failed,
         ServiceStatus::Failed => return Err(error::failed(&run, &snapshot.name)),
         ServiceStatus::Deleting => return Err(error::deleting(&run, &snapshot.name)),
         // CREATING or an unknown status: it can still become READY.
-        _ if age_seconds < u64::from(run.input.ready_timeout_seconds.get()) => {
-            SnapshotStatus::Creating
-        }
+        _ if age_seconds < ready_timeout => SnapshotStatus::Creating,
         _ => return Err(error::timed_out(&run, &snapshot.name, age_seconds)),
     };
-    Ok(DescribeSnapshotOutput {
+    Ok(output(run, snapshot, snapshot_status, age_seconds))
+}
+
+fn output(
+    run: Run,
+    snapshot: RunSnapshot,
+    snapshot_status: SnapshotStatus,
+    age_seconds: u64,
+) -> DescribeSnapshotOutput {
+    DescribeSnapshotOutput {
         wait_seconds: wait_seconds(age_seconds, run.input.poll_interval_seconds.get()),
         run,
         snapshot,
         snapshot_status,
-    })
+    }
 }
 
 /// The age since the service's creation timestamp or since the creation was accepted, whichever is earlier:
@@ -73,38 +115,4 @@ fn age_seconds(snapshot: &RunSnapshot, now: Timestamp) -> Result<u64, StepError>
     let created_at = snapshot.created_at.as_ref().map(parse).transpose()?;
     let since = created_at.map_or(accepted_at, |created_at| created_at.min(accepted_at));
     Ok(u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0))
-}
-
-/// Seconds until the next poll of a snapshot of this age: a quarter of the age, at least the poll
-/// interval, at most 300. So a slow snapshot costs few state transitions.
-#[must_use]
-pub fn wait_seconds(age_seconds: u64, poll_interval_seconds: u32) -> u32 {
-    u32::try_from(age_seconds / 4)
-        .unwrap_or(u32::MAX)
-        .clamp(poll_interval_seconds, 300)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_wait_grows_with_the_age_of_the_snapshot_between_the_poll_interval_and_300() {
-        for (age, poll, wait) in [
-            (0, 15, 15),
-            (60, 15, 15),
-            (64, 15, 16),
-            (3_600, 15, 300),
-            (u64::MAX, 15, 300),
-            (0, 300, 300),
-            (7, 1, 1),
-            (8, 1, 2),
-        ] {
-            assert_eq!(
-                wait_seconds(age, poll),
-                wait,
-                "age {age}, poll interval {poll}"
-            );
-        }
-    }
 }

@@ -4,24 +4,43 @@
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use contract::ErrorName::{
-    AccessDenied, ServiceUnavailable, SnapshotFailed, SnapshotNotFound, SnapshotTimedOut,
-    Throttled, Unexpected,
+    AccessDenied, ApplicationBusy, ApplicationNotFound, ServiceUnavailable, SnapshotFailed,
+    SnapshotNotFound, SnapshotTimedOut, SnapshotsUnsupported, Throttled, Unexpected,
 };
 use contract::{DescribeSnapshotInput, DescribeSnapshotOutput, SnapshotStatus};
 use serde_json::json;
 use step::StepError;
-use testkit::fixtures::{self, SNAPSHOT, refusals, run};
+use testkit::fixtures::{self, Exchange, SNAPSHOT, describe_application, refusals, run};
 use testkit::replay::{Answer, Service};
 
 /// 20:02:28.42
 const CREATED: Option<f64> = Some(1_795_377_748.42);
 
+/// More than a minute later.
+const SEEN: &str = "2026-11-22T20:03:30Z";
+
+/// The snapshot of the second attempt.
+const SECOND: &str = "custom_1795377747950";
+
 /// Describes the snapshot of a run that waits an hour for it. The service accepted it at 20:02:28.
 async fn describe(answer: Answer, now: &str) -> Result<DescribeSnapshotOutput, StepError> {
-    let service = Service::expecting([fixtures::describe_snapshot(SNAPSHOT, answer)]);
+    let exchange = fixtures::describe_snapshot(SNAPSHOT, answer);
+    describe_by(3, SNAPSHOT, [exchange], now).await
+}
+
+/// The same for the snapshot of this name and a run of this definition.
+async fn describe_by(
+    definition: u32,
+    name: &str,
+    exchanges: impl IntoIterator<Item = Exchange>,
+    now: &str,
+) -> Result<DescribeSnapshotOutput, StepError> {
+    let service = Service::expecting(exchanges);
+    let mut run = run(json!({ "ready_timeout_seconds": 3600 }));
+    run["definition"] = definition.into();
     let input: DescribeSnapshotInput = serde_json::from_value(json!({
-        "run": run(json!({ "ready_timeout_seconds": 3600 })),
-        "snapshot": { "name": SNAPSHOT, "accepted_at": "2026-11-22T20:02:28Z" }
+        "run": run,
+        "snapshot": { "name": name, "accepted_at": "2026-11-22T20:02:28Z" }
     }))
     .unwrap();
     let flink = Client::new(&service.config());
@@ -92,22 +111,100 @@ async fn a_snapshot_as_old_as_the_timeout_fails_the_run_unless_it_is_ready() {
 #[tokio::test]
 async fn each_other_status_and_each_refused_call_has_an_error_name() {
     let rows = [
-        (400, "ResourceNotFoundException", SnapshotNotFound),
         (400, "InvalidArgumentException", Unexpected),
-        (400, "UnsupportedOperationException", Unexpected),
+        (400, "UnsupportedOperationException", SnapshotsUnsupported),
         (400, "AccessDeniedException", AccessDenied),
         (400, "ThrottlingException", Throttled),
         (500, "InternalFailure", ServiceUnavailable),
     ];
-    let missing = Answer::Error(400, "InvalidArgumentException", "Snapshot does not exist");
     let others = [
-        (snapshot("FAILED", CREATED), SnapshotFailed),
         (snapshot("DELETING", CREATED), SnapshotNotFound),
-        (missing, SnapshotNotFound),
         (Answer::Ok(json!({})), Unexpected),
     ];
     for (answer, name) in refusals(Answer::Error, &rows).into_iter().chain(others) {
         let error = describe(answer.clone(), "2026-11-22T20:03:00Z").await;
         assert_eq!(error.unwrap_err().name, name, "{answer:?}");
+    }
+}
+
+/// The two ways in which the service says that there is no such snapshot.
+fn missing() -> [Exchange; 2] {
+    [
+        Answer::Error(400, "ResourceNotFoundException", "no"),
+        Answer::Error(400, "InvalidArgumentException", "Snapshot does not exist"),
+    ]
+    .map(|answer| fixtures::describe_snapshot(SNAPSHOT, answer))
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_not_found_in_its_first_minute_may_still_be_creating() {
+    for missing in missing() {
+        for now in ["2026-11-22T20:02:20Z", "2026-11-22T20:03:27.9Z"] {
+            let output = describe_by(1, SNAPSHOT, [missing.clone()], now).await;
+            let output = output.unwrap();
+            assert_eq!(output.snapshot_status, SnapshotStatus::Creating);
+            assert_eq!(output.wait_seconds, 15);
+            assert_eq!(output.snapshot.application_version_id, None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_not_found_later_is_gone_and_so_may_be_the_application() {
+    let is_there = Answer::Ok(fixtures::application("RUNNING", None));
+    let is_gone = Answer::Error(400, "ResourceNotFoundException", "no orders");
+    let slow = Answer::Error(400, "ThrottlingException", "slow");
+    for (application, name) in [
+        (is_there, SnapshotNotFound),
+        (is_gone, ApplicationNotFound),
+        (slow, Throttled),
+    ] {
+        for missing in missing() {
+            let exchanges = [missing, describe_application(application.clone())];
+            let error = describe_by(3, SNAPSHOT, exchanges, "2026-11-22T20:03:28Z").await;
+            assert_eq!(error.unwrap_err().name, name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failed_snapshot_is_passed_on_if_the_run_has_an_attempt_left() {
+    for (definition, name, is_last) in [
+        (3, SNAPSHOT, false),
+        (3, SECOND, true),
+        (2, SNAPSHOT, true),
+        (1, SNAPSHOT, true),
+    ] {
+        let details = fixtures::snapshot(name, "FAILED", 7, CREATED);
+        let failed = Answer::Ok(json!({ "SnapshotDetails": details }));
+        let exchange = fixtures::describe_snapshot(name, failed);
+        let answer = describe_by(definition, name, [exchange], SEEN).await;
+        if is_last {
+            assert_eq!(
+                answer.unwrap_err().name,
+                SnapshotFailed,
+                "{definition} {name}"
+            );
+        } else {
+            let output = answer.unwrap();
+            assert_eq!(output.snapshot_status, SnapshotStatus::Failed);
+            assert_eq!(output.wait_seconds, 15);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_poll_that_the_service_refuses_for_now_is_repeated_until_the_timeout() {
+    let refused = |code| {
+        let refused = Answer::Error(400, code, "not now");
+        [fixtures::describe_snapshot(SNAPSHOT, refused)]
+    };
+    for code in ["ResourceInUseException", "ConcurrentModificationException"] {
+        let output = describe_by(3, SNAPSHOT, refused(code), SEEN).await.unwrap();
+        assert_eq!(output.snapshot_status, SnapshotStatus::Creating);
+        for (definition, now) in [(3, "2026-11-22T21:02:28Z"), (2, SEEN), (1, SEEN)] {
+            let error = describe_by(definition, SNAPSHOT, refused(code), now).await;
+            assert_eq!(error.unwrap_err().name, ApplicationBusy);
+        }
     }
 }

@@ -5,6 +5,7 @@ use aws_sdk_kinesisanalyticsv2::types::{
     ApplicationDetail, ApplicationRestoreConfiguration, ApplicationRestoreType as RestoreType,
 };
 use contract::Run;
+use flink::Readiness;
 use step::StepError;
 
 /// The application, as `DescribeApplication` returned it.
@@ -13,6 +14,8 @@ pub(crate) struct Application {
     pub(crate) name: String,
     /// The status as the service writes it.
     pub(crate) status: String,
+    /// What the status means.
+    pub(crate) readiness: Readiness,
     /// The current version.
     pub(crate) version_id: i64,
     /// The current Flink runtime.
@@ -46,6 +49,7 @@ pub(crate) async fn describe(flink: &Client, run: &Run) -> Result<Application, S
     Ok(Application {
         name: name.to_owned(),
         status: application.application_status().as_str().to_owned(),
+        readiness: Readiness::of(application.application_status()),
         version_id: application.application_version_id,
         runtime: application.runtime_environment.as_str().to_owned(),
         restore: restore_configuration(&application).map_or(Restore::LatestOrNone, restore),

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use contract::{DoomedSnapshot, HeldBack, HeldBackCause, Mode, Run, Verdict};
+use flink::Readiness;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use retention::{
@@ -46,6 +47,8 @@ pub(crate) enum Next {
     Delete(Vec<DoomedSnapshot>),
     /// It deletes nothing, and checks again.
     CheckAgain,
+    /// It deletes nothing, and checks again after this many seconds, because the application is busy.
+    WaitForApplication(u32),
     /// There is none: pruning is done.
     Done,
 }
@@ -109,6 +112,9 @@ pub(crate) fn decide(
     let hold = hold(application, run, standing, tally, wanted, ready);
     let next = if !tally.pending.is_empty() || tally.is_batch_throttled {
         Next::CheckAgain
+    } else if let Some(seconds) = wait_for_application(application, run, hold.as_ref(), tally, now)
+    {
+        Next::WaitForApplication(seconds)
     } else if hold.is_some() || to_delete.is_empty() || run.input.mode == Mode::Plan {
         Next::Done
     } else {
@@ -157,6 +163,24 @@ fn ready_snapshots(
     }
 }
 
+/// The wait for a busy application, if nothing else holds the deletions back and the run may still wait.
+fn wait_for_application(
+    application: &Application,
+    run: &Run,
+    hold: Option<&Hold>,
+    tally: &Tally,
+    now: Timestamp,
+) -> Option<u32> {
+    let is_held_back = hold.is_some_and(|hold| hold.cause == HeldBackCause::ApplicationNotRunning);
+    if !is_held_back || application.readiness != Readiness::Busy {
+        return None;
+    }
+    let since = tally.progress.application_busy_since.as_deref();
+    let since: Option<Timestamp> = since.and_then(|since| since.parse().ok());
+    let waited = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since));
+    run.wait_for_application(waited.unsigned_abs().as_secs())
+}
+
 fn can_still_wait(since: Option<&str>, now: Timestamp) -> bool {
     let since: Option<Timestamp> = since.and_then(|since| since.parse().ok());
     since.is_none_or(|since| now.duration_since(since).abs() < MAX_LISTING_DELAY)
@@ -184,11 +208,12 @@ fn hold(
     if wanted == 0 {
         return None;
     }
-    gate::application_gate(application)
-        .or(own_snapshot_gate)
+    // The application's gate comes last: a run waits for it only if nothing else holds the deletions back.
+    own_snapshot_gate
         .or_else(|| gate::policy_gate(run))
         .or_else(|| too_many_failures(tally.progress.failed_count))
         .or_else(brake)
+        .or_else(|| gate::application_gate(application))
 }
 
 fn too_many_failures(failed: u32) -> Option<Hold> {

@@ -143,14 +143,19 @@ async fn delete(flink: &Client, application: &str, doomed: &DoomedSnapshot) -> F
     // The service refuses to delete a snapshot whose deletion an earlier attempt has started.
     match presence(flink, application, doomed).await {
         Ok(Presence::Gone | Presence::Deleting) => Fate::Accepted,
-        Ok(_) if error_name.is_retryable() => Fate::Unconfirmed(error),
+        Ok(_) if may_pass(error_name) => Fate::Unconfirmed(error),
         Ok(_) => Fate::Refused(error),
         Err(lookup_error) if lookup_error.name == ErrorName::Throttled => {
             Fate::Throttled(lookup_error)
         }
-        Err(lookup_error) if lookup_error.name.is_retryable() => Fate::Unconfirmed(lookup_error),
+        Err(lookup_error) if may_pass(lookup_error.name) => Fate::Unconfirmed(lookup_error),
         Err(lookup_error) => Fate::Refused(lookup_error),
     }
+}
+
+/// Whether a second attempt may succeed.
+fn may_pass(error: ErrorName) -> bool {
+    error.is_retryable() || error == ErrorName::ApplicationBusy
 }
 
 #[cfg(test)]

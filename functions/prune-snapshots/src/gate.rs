@@ -1,6 +1,6 @@
 //! The gate: when nothing is deleted, whatever the plan wants.
 
-use contract::{HeldBackCause, Run};
+use contract::{HeldBackCause, Run, managed_run_id};
 use jiff::Timestamp;
 use retention::{Hold, Snapshot, Status, later_run};
 
@@ -79,7 +79,10 @@ pub(crate) fn standing(
         Some(listed) => listed.created_at,
         None => own.created_at,
     };
-    if let Some(hold) = created_at.and_then(|at| later_run(run.run_id, at, listing, now)) {
+    // An older release may have dropped what says that the run has several attempts.
+    let own_id = managed_run_id(name).unwrap_or(run.run_id);
+    let last_id = own_id.max(run.last_attempt_id());
+    if let Some(hold) = created_at.and_then(|at| later_run(last_id, at, listing, now)) {
         return Standing::LeftToLaterRun(hold);
     }
     match (listed, &own.described) {
@@ -107,6 +110,6 @@ pub(crate) fn standing(
 /// differ, so a late redrive deletes nothing by an old policy.
 pub(crate) fn standing_without_own(run: &Run, listing: &[Snapshot], now: Timestamp) -> Standing {
     let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(Timestamp::MIN);
-    let later = later_run(run.run_id, started_at, listing, now);
+    let later = later_run(run.last_attempt_id(), started_at, listing, now);
     later.map_or(Standing::Newest, Standing::LeftToLaterRun)
 }

@@ -49,7 +49,12 @@ pub async fn handle(
     let fates = deletion::delete_all(flink, &application.name, &batch, &deletable).await;
 
     let listed_at = now + elapsed();
-    let listing = listing::list(flink, &application.name).await?;
+    let listing = match listing::list(flink, &application.name).await {
+        Err(error) if error.name == ErrorName::SnapshotsUnsupported => {
+            return Err(flink::or_enhanced(flink, &application.name, error).await);
+        }
+        listing => listing?,
+    };
     let sightings = sighting::check(flink, &application.name, batch, fates, &listing).await;
     let mut tally = count(progress, sightings)?;
     let own = own_snapshot::find(flink, &run, snapshot.as_ref(), &listing).await?;
@@ -63,10 +68,15 @@ pub async fn handle(
         listed_at,
     );
 
+    let application_wait = match decision.next {
+        Next::WaitForApplication(seconds) => Some(seconds),
+        _ => None,
+    };
     let (pruning, next_batch, planned_at) = match decision.next {
         Next::Delete(batch) => (Pruning::Continue, batch, Some(listed_at.to_string())),
         // Without the time of a plan, the next pass deletes nothing of its batch.
         Next::CheckAgain => (check_again(&run), tally.take_unsettled(), None),
+        Next::WaitForApplication(_) => (Pruning::Wait, tally.take_unsettled(), None),
         Next::Done => (Pruning::Done, Vec::new(), None),
     };
     let warnings = match pruning {
@@ -77,6 +87,10 @@ pub async fn handle(
     let is_listing_behind = own.is_some_and(|own| own.described == Some(DescribedStatus::Ready));
     progress.waiting_since = (pruning == Pruning::Wait && is_listing_behind)
         .then(|| progress.waiting_since.unwrap_or(listed_at.to_string()));
+    if application_wait.is_some() {
+        let since = &mut progress.application_busy_since;
+        since.get_or_insert_with(|| listed_at.to_string());
+    }
     tracing::info!(
         wanted = decision.wanted,
         next = ?pruning,
@@ -87,7 +101,8 @@ pub async fn handle(
         "planned"
     );
     Ok(PruneSnapshotsOutput {
-        wait_seconds: wait_seconds(&run, progress.throttled_batches),
+        wait_seconds: application_wait
+            .unwrap_or_else(|| wait_seconds(&run, progress.throttled_batches)),
         run,
         snapshot,
         pruning,

@@ -27,10 +27,12 @@ use contract::ErrorName;
 pub use handler::handle;
 
 /// The errors that this function returns.
-pub const ERRORS: [ErrorName; 7] = [
+pub const ERRORS: [ErrorName; 9] = [
     ErrorName::InvalidInput,
     ErrorName::ApplicationNotFound,
     ErrorName::ApplicationBusy,
+    ErrorName::SnapshotsUnsupported,
+    ErrorName::EnhancedSnapshotsUnsupported,
     ErrorName::AccessDenied,
     ErrorName::Throttled,
     ErrorName::ServiceUnavailable,

@@ -287,7 +287,8 @@ fn payload() -> Value {
         "progress": {
             "deleted_count": 1, "deleted": [doomed], "failed_count": 1,
             "failed": [{ "snapshot_name": name(6), "reason": "in use." }],
-            "unanswered": [name(5)], "waiting_since": "2026-11-22T20:02:40Z"
+            "unanswered": [name(5)], "waiting_since": "2026-11-22T20:02:40Z",
+            "application_busy_since": "2026-11-22T20:02:40Z"
         }
     })
 }

@@ -7,13 +7,16 @@ use step::{CallError, StepError};
 
 use crate::error;
 
+/// The most events on a page. Each can have the data of a state, up to 256 KiB twice, and the function has 128 MB.
+const PAGE_SIZE: i32 = 20;
+
 /// How an execution failed. What the history does not say is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FailureDetails {
     /// The state that the execution entered and did not leave.
     pub(crate) state: Option<String>,
-    /// The input of that state, which says what the run had done. For the first state, it is the run's own
-    /// input.
+    /// The input of that state, which says what the run had done. When the first state is entered for the first time,
+    /// it is the run's own input.
     pub(crate) state_input: Option<String>,
     /// What the execution ended with.
     pub(crate) end: Option<ExecutionEnd>,
@@ -40,7 +43,7 @@ pub(crate) async fn failure_details(
         .reverse_order(true)
         .include_execution_data(true)
         .into_paginator()
-        .page_size(100)
+        .page_size(PAGE_SIZE)
         .send();
     let mut details = FailureDetails {
         redrive_count: event.redrive_count,

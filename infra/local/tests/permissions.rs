@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use engine::engine::Engine;
+use engine::faults::{FaultKind, Times};
 use engine::functions::FUNCTIONS;
 use engine::msf::ServiceError;
 use engine::permissions::{Access, Permissions};
@@ -224,6 +225,18 @@ async fn refusal(engine: &Engine, permission: &Permission, number: usize) -> Str
         ("create-snapshot", "kinesisanalytics:ListApplicationSnapshots") => {
             let scenario = Scenario::on(engine, &application).await;
             scenario.behave(|behaviour| behaviour.downtime = true);
+            error_of(&scenario, policy).await
+        }
+        // Called only if the snapshot is gone.
+        ("describe-snapshot", "kinesisanalytics:DescribeApplication") => {
+            let scenario = Scenario::on(engine, &application).await;
+            let missing = FaultKind::Error {
+                code: "ResourceNotFoundException".to_owned(),
+                message: "no such snapshot".to_owned(),
+                status: 400,
+            };
+            let operation = "DescribeApplicationSnapshot";
+            scenario.inject(caller, operation, Times::Always, missing);
             error_of(&scenario, policy).await
         }
         // Called only if a deletion is refused.

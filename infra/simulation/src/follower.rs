@@ -45,9 +45,11 @@ pub enum Next {
 }
 
 impl Follower {
-    /// An execution at the first state. The definition has no `${}` left, the context object no redrive count yet.
+    /// An execution at the first state. The definition has no `${}` left, the context object no redrive count and no
+    /// input yet.
     pub fn new(definition: Value, mut context: Value, input: Value) -> Self {
         context["Execution"]["RedriveCount"] = 0.into();
+        context["Execution"]["Input"] = input.clone();
         let state = text(&definition["StartAt"]).to_owned();
         Self {
             definition,

@@ -1,12 +1,13 @@
 //! The promises that hold at every call. They use no code of the functions but `is_managed`, and judge by what the
 //! services and the executions show.
 //!
-//! - A run creates only its own snapshot.
+//! - A run creates only its own snapshots, and another one only if the ones before it are FAILED or gone.
 //! - A deletion is planned at most a minute before. The listing of the plan and the last look at the application allow
 //!   it: `promise_broken_by_plan` lists what they must not show.
 //! - A deletion does not do what was wrong in every state since its plan: `promise_broken_in_truth`.
 //! - The brake holds over the whole run.
-//! - No run waits for an application that is `ROLLED_BACK`.
+//! - No run waits for an application that is `ROLLED_BACK`. For a busy one, a run waits until its timeout, neither
+//!   shorter nor longer.
 //!
 //! [`judge`](crate::judge) has the promises that hold when the runs have ended.
 
@@ -22,7 +23,8 @@ use serde_json::Value;
 use crate::backend::lock;
 use crate::brake;
 use crate::lambda::Failure;
-use crate::services::{APPLICATION, Services, name, own_name, own_name_in};
+use crate::patience::{attempts, broken_patience};
+use crate::services::{APPLICATION, Services, managed_name_in, name, own_name_in};
 use crate::transport::{Invocation, Listing};
 
 /// The most that the clocks of two invocations differ by.
@@ -99,14 +101,8 @@ impl Invariants {
     /// A function sends a call.
     pub fn call_sent(&mut self, invocation: &Invocation, operation: &str, body: &Value) {
         if operation == "CreateApplicationSnapshot" {
-            let started = text(&invocation.payload["execution_started_at"]);
-            let started: Timestamp = started.parse().unwrap();
-            let own = match invocation.payload["input"]["snapshot_name"].as_str() {
-                Some(name) => name.to_owned(),
-                None => own_name(&started.as_millisecond().into()),
-            };
-            if body["SnapshotName"] != own {
-                let violation = format!("a run creates only its own snapshot: {body}");
+            if !attempts(&invocation.payload).any(|own| own == name(body)) {
+                let violation = format!("a run creates only its own snapshots: {body}");
                 self.violations.push(violation);
             }
         } else if operation == "DeleteApplicationSnapshot" {
@@ -119,6 +115,21 @@ impl Invariants {
                 _ => Some("a function plans, and looks at the application, before it deletes"),
             };
             self.deletion_breaks(broken, body);
+        }
+    }
+
+    /// The service is asked for a snapshot while these exist.
+    pub fn snapshot_requested(&mut self, payload: &Value, requested: &str, existing: &[Value]) {
+        let alive = existing.iter().filter(|snapshot| {
+            let status = &snapshot["SnapshotStatus"];
+            status == "CREATING" || status == "READY"
+        });
+        let alive: Vec<&str> = alive.map(name).collect();
+        for own in attempts(payload).take_while(|own| own != requested) {
+            if alive.contains(&own.as_str()) {
+                let violation = format!("{own} has not failed, but {requested} is requested");
+                self.violations.push(violation);
+            }
         }
     }
 
@@ -169,17 +180,29 @@ impl Invariants {
                 let waits = output["pruning"]
                     .as_str()
                     .filter(|pruning| *pruning == "WAIT");
+                let busy = output["snapshot_creation"]
+                    .as_str()
+                    .filter(|creation| *creation == "BUSY");
+                let since = &output["progress"]["application_busy_since"];
+                let busy_later = since.as_str().map(|_| "busy before pruning");
+                let next = output["snapshot_status"] == "FAILED";
+                let next = next.then_some("another attempt");
                 let held_back = output["held_back"]["cause"].as_str();
                 let mut batch = output["batch"].as_array().into_iter().flatten();
                 let is_unanswered = batch.any(|snapshot| snapshot["tried"] == true);
                 let unanswered = is_unanswered.then_some("no answer to a deletion");
-                let seen = [waits, held_back, output["recorded"].as_str(), unanswered];
+                let recorded = output["recorded"].as_str();
+                let seen = [
+                    waits, busy, busy_later, next, held_back, recorded, unanswered,
+                ];
                 self.coverage
                     .extend(seen.into_iter().flatten().map(str::to_owned));
             }
             Err((error, _)) => self.cover(error),
         }
         let application = lock(&invocation.learned).application.clone();
+        let broken = broken_patience(invocation, ended, application.as_ref());
+        self.violations.extend(broken.map(str::to_owned));
         let is_rolled_back = application.is_some_and(|it| it["ApplicationStatus"] == "ROLLED_BACK");
         if invocation.function == "create-snapshot" && is_rolled_back {
             self.cover("ROLLED_BACK");
@@ -367,11 +390,14 @@ fn promise_broken_in_truth(
 /// `latest`.
 fn later_run<'a>(state_input: &Value, ready: &[&'a Value], latest: Timestamp) -> Option<&'a str> {
     let own = own_name_in(state_input);
-    let run = own_name(&state_input["run"]["run_id"]);
+    let managed = managed_name_in(state_input);
     let (own_at, _) = key(ready.iter().find(|snapshot| name(snapshot) == own)?)?;
     let mut later = ready.iter().copied().filter_map(key);
     let (_, name) = later.find(|(at, name)| {
-        is_managed(name) && *name > run.as_str() && *at > own_at && *at <= latest.as_millisecond()
+        is_managed(name)
+            && *name > managed.as_str()
+            && *at > own_at
+            && *at <= latest.as_millisecond()
     })?;
     Some(name)
 }

@@ -27,7 +27,7 @@ use crate::backend::lock;
 use crate::executions::{End, Execution, Status};
 use crate::invariants::Invariants;
 use crate::lambda::documented;
-use crate::services::{Services, name, names, own_name, own_name_in, plain};
+use crate::services::{Services, managed_name_in, name, names, own_name_in, plain};
 use crate::state_machine::aws_errors;
 use crate::transport::Listing;
 use crate::world::World;
@@ -326,7 +326,7 @@ fn compare_failure(
 /// Whether a run's own snapshot is gone, both in the last listing and in truth, and no later run's is listed.
 fn is_lost(state_input: &Value, listing: &Listing) -> bool {
     let own = own_name_in(state_input);
-    let run = own_name(&state_input["run"]["run_id"]);
+    let managed = managed_name_in(state_input);
     let is_gone = |all: &[Value]| {
         let mut left = all.iter().filter(|s| s["SnapshotStatus"] != "DELETING");
         left.all(|snapshot| name(snapshot) != own)
@@ -335,7 +335,7 @@ fn is_lost(state_input: &Value, listing: &Listing) -> bool {
     let mut ready = ready.filter(|snapshot| snapshot["SnapshotStatus"] == "READY");
     is_gone(&listing.snapshots)
         && is_gone(&listing.truth)
-        && !ready.any(|snapshot| is_managed(name(snapshot)) && name(snapshot) > run.as_str())
+        && !ready.any(|snapshot| is_managed(name(snapshot)) && name(snapshot) > managed.as_str())
 }
 
 /// The outcome of a run whose last state has this input.

@@ -9,7 +9,7 @@
 //! - [`releases`]: payloads as older and newer releases write them.
 //!
 //! What must hold:
-//! - [`invariants`]: the promises that hold at every call, among them that of the `brake`.
+//! - [`invariants`]: the promises that hold at every call, among them that of the `brake` and that of [`patience`].
 //! - [`judge`]: the promises that hold when the runs have ended.
 //!
 //! What it happens in:
@@ -42,6 +42,7 @@ pub mod follower;
 pub mod invariants;
 pub mod judge;
 pub mod lambda;
+pub mod patience;
 pub mod releases;
 pub mod seed;
 pub mod services;

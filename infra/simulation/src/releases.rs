@@ -5,11 +5,26 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
+use crate::state_machine::DEFINITION;
+
 /// The fields that the first release knew: those of its payloads.
 static FIRST_RELEASE: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let payloads = payloads("0.1.0");
     let fields = payloads.iter().flat_map(|payload| fields(payload, ""));
     fields.collect()
+});
+
+/// The definition of the first release, with the functions of today's.
+pub static FIRST_DEFINITION: LazyLock<Value> = LazyLock::new(|| {
+    let text = include_str!("../../../resources/releases/0.1.0/snapshot-manager.asl.json");
+    let mut definition: Value = serde_json::from_str(text).unwrap();
+    for (name, state) in definition["States"].as_object_mut().unwrap() {
+        if state["Type"] == "Task" {
+            let today = &DEFINITION["States"][name]["Parameters"]["FunctionName"];
+            state["Parameters"]["FunctionName"] = today.clone();
+        }
+    }
+    definition
 });
 
 /// What a release passed from one state to another.
@@ -127,11 +142,14 @@ mod tests {
                 "/batch/exempt",
                 "/batch/tried",
                 "/planned_at",
+                "/progress/application_busy_since",
                 "/progress/exempt_count",
                 "/progress/throttled_batches",
                 "/progress/waiting_since",
                 "/run/definition",
+                "/run/input/application_timeout_seconds",
                 "/run/input/retention/keep_last_runtimes",
+                "/run/input/snapshot_attempts",
                 "/run/input/snapshot_name",
                 "/warnings",
             ]

@@ -195,6 +195,8 @@ fn input(rng: &mut Rng, names: &[String]) -> Value {
         "mode": one_of(rng, &mode),
         "poll_interval_seconds": rng.u32(1..=300),
         "ready_timeout_seconds": *one_of(rng, &[60, 600, 7_200, 86_400]),
+        "application_timeout_seconds": *one_of(rng, &[0, 600, 3_600, 86_400]),
+        "snapshot_attempts": rng.u32(1..=5),
         "notify_on": one_of(rng, &["ALL", "ALL", "PROBLEMS"]),
     });
     if rng.u8(0..10) > 0 {

@@ -1,6 +1,7 @@
 //! The services in memory: Managed Flink, and what the functions call of DynamoDB, SNS and Step Functions. An answer
 //! depends on the calls so far and on the time that is passed with this one.
 
+use contract::is_managed;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -84,6 +85,16 @@ pub fn own_name_in(state_input: &Value) -> String {
     .into_iter();
     let name = names.find_map(Value::as_str);
     name.map_or_else(|| own_name(&run["run_id"]), str::to_owned)
+}
+
+/// The managed name that the names of later runs' snapshots are greater than, from the input of a state.
+pub fn managed_name_in(state_input: &Value) -> String {
+    let own = own_name_in(state_input);
+    if is_managed(&own) {
+        own
+    } else {
+        own_name(&state_input["run"]["run_id"])
+    }
 }
 
 /// The name of a listed snapshot.

@@ -42,10 +42,15 @@ pub fn aws_errors(state: &str) -> BTreeSet<String> {
 impl World {
     /// Starts an execution. [`Self::go`] brings it to its end.
     pub fn begin(&self, arn: &str, input: &Value) {
+        self.begin_by(&DEFINITION, arn, input);
+    }
+
+    /// The same by another definition, of which each state is also in today's.
+    pub fn begin_by(&self, definition: &Value, arn: &str, input: &Value) {
         let started = self.backend.now().as_millisecond();
         let started = Timestamp::from_millisecond(started).unwrap();
         let context = json!({ "Execution": { "Id": arn, "StartTime": format!("{started:.3}") } });
-        let follower = Follower::new(DEFINITION.clone(), context, input.clone());
+        let follower = Follower::new(definition.clone(), context, input.clone());
         let execution = Execution::new(started, follower, input);
         lock(&self.backend.executions).insert(arn.to_owned(), execution);
         let details = json!({ "input": input.to_string() });

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::backend::{Backend, lock};
 use crate::executions::Status;
 use crate::invariants::states_since_plan;
-use crate::services::{Answer, error, is_mark, name};
+use crate::services::{APPLICATION, Answer, error, is_mark, name};
 
 /// The functions do not wait longer than this for an answer.
 const PATIENCE: Duration = Duration::from_secs(9);
@@ -203,6 +203,11 @@ impl Backend {
             services.flink.behaviour(application).listing_lag = lag;
         }
         let states = states_since_plan(invocation, operation, &mut services, now);
+        if operation == "CreateApplicationSnapshot" {
+            let existing = services.flink.snapshots(APPLICATION, now);
+            let (payload, requested) = (&invocation.payload, name(body));
+            lock(&self.invariants).snapshot_requested(payload, requested, &existing);
+        }
         let answer = services.answer(operation, body, now);
         if answer.0 == 200 {
             let timing = (has_ended, is_late);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use contract::{
     CreateSnapshotInput, CreateSnapshotOutput, DescribeSnapshotInput, DescribeSnapshotOutput,
     ErrorName, PruneSnapshotsInput, PruneSnapshotsOutput, RecordAndNotifyInput,
-    RecordAndNotifyOutput, RunSummary,
+    RecordAndNotifyOutput, RunInput, RunSummary,
 };
 use schemars::{Schema, schema_for};
 use serde::Serialize;
@@ -202,32 +202,42 @@ fn every_retried_error_exists_and_no_final_one_is_retried() {
             }
         }
         let ours = ErrorName::ALL.iter().filter(|error| error.is_retryable());
-        // RecordAndNotify does not call Flink.
-        let ours =
-            ours.filter(|error| name != "RecordAndNotify" || **error != ErrorName::ApplicationBusy);
         let ours = ours.map(|error| error.as_str());
         assert_eq!(retried, ours.chain(SERVICE_ERRORS).collect(), "{name}");
     }
 }
 
 #[test]
-fn a_busy_application_is_retried_for_half_an_hour_at_most() {
-    let busy = items(&states()["CreateSnapshot"]["Retry"])
-        .find(|retrier| retrier["ErrorEquals"] == json!(["ApplicationBusy"]))
-        .unwrap();
-    let number = |field: &str| busy[field].as_f64().unwrap();
-    let waits = (0..busy["MaxAttempts"].as_i64().unwrap()).map(|attempt| {
-        let attempt = i32::try_from(attempt).unwrap();
-        let wait = number("IntervalSeconds") * number("BackoffRate").powi(attempt);
-        wait.min(number("MaxDelaySeconds"))
-    });
-    let minutes = waits.sum::<f64>() / 60.0;
-    assert!((29.0..=31.0).contains(&minutes), "{minutes} minutes");
+fn the_machine_allows_more_time_than_the_three_deadlines_of_a_run() {
+    let schema = schema_for!(RunInput);
+    let most = |field: &str| {
+        let property = &schema.get("properties").unwrap()[field];
+        property["maximum"].as_u64().unwrap()
+    };
+    // The application is waited for before the snapshot and before the deletions.
+    let deadlines = 2 * most("application_timeout_seconds") + most("ready_timeout_seconds");
+    let timeout = PARSED["TimeoutSeconds"].as_u64().unwrap();
+    assert_eq!(timeout, 300_000);
+    assert!(timeout > deadlines, "{deadlines}");
+}
+
+#[test]
+fn a_busy_application_is_waited_for_in_a_wait_state_and_by_no_retry() {
+    for (name, task) in of_type("Task") {
+        for retrier in items(&task["Retry"]) {
+            let mut errors = items(&retrier["ErrorEquals"]);
+            assert!(errors.all(|error| error != "ApplicationBusy"), "{name}");
+        }
+    }
+    let waits: Vec<&str> = of_type("Wait")
+        .filter(|(_, wait)| wait["Next"] == "CreateSnapshot")
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(waits, ["WaitForApplication"]);
 }
 
 #[test]
 fn every_task_times_out_only_after_its_function() {
-    assert_eq!(PARSED["TimeoutSeconds"], 100_000);
     let functions = STACK.functions().unwrap();
     for (name, task) in of_type("Task") {
         let function = functions[&crate_of(name)].timeout;
@@ -286,12 +296,14 @@ fn samples(task: &str) -> Vec<Value> {
     let progress = json!({ "deleted_count": 1, "deleted": [failed] });
     let mut waiting = progress.clone();
     waiting["waiting_since"] = "2026-11-22T20:03:14.5Z".into();
+    waiting["application_busy_since"] = "2026-11-22T20:03:14.5Z".into();
     let (read, common, cases): (fn(Value) -> Value, _, _) = match task {
         "CreateSnapshot" => (
             through::<CreateSnapshotOutput>,
             json!({}),
             vec![
                 json!({ "snapshot_creation": "STARTED", "snapshot": snapshot }),
+                json!({ "snapshot_creation": "BUSY" }),
                 json!({ "snapshot_creation": "SKIPPED", "skip_reason": "stopped" }),
                 json!({ "snapshot_creation": "NOT_WANTED" }),
             ],
@@ -302,6 +314,7 @@ fn samples(task: &str) -> Vec<Value> {
             vec![
                 json!({ "snapshot_status": "CREATING" }),
                 json!({ "snapshot_status": "READY" }),
+                json!({ "snapshot_status": "FAILED" }),
             ],
         ),
         "PruneSnapshots" => (
@@ -340,6 +353,12 @@ fn samples(task: &str) -> Vec<Value> {
 /// A Task's payload after its type has read and written it, and the type's schema.
 fn received(task: &str, payload: Value) -> (Value, Schema) {
     match task {
+        // It gets nothing of the output before it.
+        "CreateSnapshot" => {
+            let input: CreateSnapshotInput = serde_json::from_value(payload).unwrap();
+            assert_eq!(input.input, run_input());
+            (json!({}), schema_for!(CreateSnapshotInput))
+        }
         "DescribeSnapshot" => (
             through::<DescribeSnapshotInput>(payload),
             schema_for!(DescribeSnapshotInput),
@@ -357,9 +376,14 @@ fn received(task: &str, payload: Value) -> (Value, Schema) {
     }
 }
 
+fn run_input() -> Value {
+    json!({ "application_name": "orders" })
+}
+
 /// What the context object has in every execution.
 fn context(path: &str) -> Value {
     match path {
+        "$$.Execution.Input" => run_input(),
         "$$.Execution.Id" => json!("arn:aws:states:r:1:execution:m:n"),
         "$$.Execution.StartTime" => json!("2026-11-22T20:02:27.949Z"),
         "$$.Execution.RedriveCount" => json!(0),
@@ -415,7 +439,7 @@ fn every_output_is_the_next_input() {
             edges += 1;
         }
     }
-    assert_eq!(edges, 8);
+    assert_eq!(edges, 10);
     for field in [
         "run",
         "snapshot",
@@ -433,10 +457,10 @@ fn every_output_is_the_next_input() {
 }
 
 #[test]
-fn a_task_gets_the_states_input_constants_and_scalars_of_the_context_object_alone() {
-    let input = json!({ "application_name": "orders" });
+fn a_task_gets_the_states_input_constants_and_values_of_the_context_object_alone() {
+    let output = json!({ "output": "of the state before" });
     for (name, task) in of_type("Task") {
-        let given = payload(task, &input);
+        let given = payload(task, &output);
         let expected: &[&str] = match name {
             "CreateSnapshot" => &[
                 "definition",
@@ -445,14 +469,14 @@ fn a_task_gets_the_states_input_constants_and_scalars_of_the_context_object_alon
                 "input",
             ],
             "RecordAndNotify" => &["done", "redrive_count"],
-            _ => &["application_name"],
+            _ => &["output"],
         };
         assert_eq!(keys(&given), expected, "{name}");
         if name == "CreateSnapshot" {
             let first: CreateSnapshotInput = serde_json::from_value(given).unwrap();
-            assert_eq!(first.input, input);
+            assert_eq!(first.input, run_input(), "also when it is entered again");
             // The answers that only this definition knows depend on it.
-            assert_eq!(first.definition, 2);
+            assert_eq!(first.definition, 3);
         }
     }
 }

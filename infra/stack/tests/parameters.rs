@@ -236,6 +236,18 @@ fn a_parameter_takes_what_the_functions_take_and_refuses_what_they_refuse() {
             ],
             &["", "0", "59", "86401", "90000", "100000", "7200.5", "060"],
         ),
+        (
+            "ApplicationTimeoutSeconds",
+            &[
+                "0", "1", "9999", "10000", "79999", "85999", "86399", "86400",
+            ],
+            &["", "-1", "86401", "90000", "100000", "0.5", "060"],
+        ),
+        (
+            "SnapshotAttempts",
+            &["1", "5"],
+            &["", "0", "6", "1.5", "02"],
+        ),
         ("NotifyOn", &["ALL", "PROBLEMS"], &["", "NONE"]),
         (
             "RecordRetentionDays",

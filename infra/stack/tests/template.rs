@@ -233,6 +233,8 @@ fn the_schedules_input_is_a_run_input_and_the_start_command_has_the_same() {
         ("MaxDeletionsPerRun", "50"),
         ("PollIntervalSeconds", "20"),
         ("ReadyTimeoutSeconds", "600"),
+        ("ApplicationTimeoutSeconds", "0"),
+        ("SnapshotAttempts", "5"),
         ("NotifyOn", "PROBLEMS"),
     ];
     let nulls = [
@@ -259,7 +261,8 @@ fn the_schedules_input_is_a_run_input_and_the_start_command_has_the_same() {
                     "keep_names": ["before-upgrade", "a.b_c"],
                     "timezone": "Europe/Zurich", "scope": "ALL", "max_deletions_per_run": 50
                 },
-                "poll_interval_seconds": 20, "ready_timeout_seconds": 600, "notify_on": "PROBLEMS"
+                "poll_interval_seconds": 20, "ready_timeout_seconds": 600,
+                "application_timeout_seconds": 0, "snapshot_attempts": 5, "notify_on": "PROBLEMS"
             }),
         ),
     ] {

@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use contract::{Action, AuditRecord, ErrorName, NextStep, Retention, RunInput, Verdict};
-use describe_snapshot::wait_seconds;
+use contract::{
+    Action, AuditRecord, ErrorName, NextStep, Retention, RunInput, Verdict, wait_seconds,
+};
 use expect_test::expect_file;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};

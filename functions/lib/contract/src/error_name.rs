@@ -19,6 +19,8 @@ pub enum ErrorName {
     InvalidInput,
     ApplicationNotFound,
     SnapshotsDisabled,
+    SnapshotsUnsupported,
+    EnhancedSnapshotsUnsupported,
     SnapshotLimitExceeded,
     SnapshotNameTaken,
     SnapshotFailed,
@@ -52,13 +54,15 @@ struct ErrorDoc {
 
 impl ErrorName {
     /// Every name, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::ApplicationBusy,
         Self::Throttled,
         Self::ServiceUnavailable,
         Self::InvalidInput,
         Self::ApplicationNotFound,
         Self::SnapshotsDisabled,
+        Self::SnapshotsUnsupported,
+        Self::EnhancedSnapshotsUnsupported,
         Self::SnapshotLimitExceeded,
         Self::SnapshotNameTaken,
         Self::SnapshotFailed,
@@ -107,9 +111,9 @@ impl ErrorName {
         match self {
             Self::ApplicationBusy => ErrorDoc {
                 name: "ApplicationBusy",
-                is_retryable: true,
+                is_retryable: false,
                 next_step: NextStep::Redrive,
-                summary: "The application is starting, updating or scaling, or another snapshot is being taken.",
+                summary: "The application has been starting, updating or scaling, or has been taking another snapshot, for application_timeout_seconds.",
                 instructions: "Wait until the application is RUNNING and no snapshot is CREATING, then redrive.",
             },
             Self::Throttled => ErrorDoc {
@@ -138,7 +142,7 @@ impl ErrorName {
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
                 summary: "There is no such application in this account and Region.",
-                instructions: "Correct the name (ListApplications has all names) and start a new execution.",
+                instructions: "Correct the name (ListApplications has all names) and start a new execution. If the application existed before, find out who deleted it (CloudTrail has DeleteApplication).",
             },
             Self::SnapshotsDisabled => ErrorDoc {
                 name: "SnapshotsDisabled",
@@ -146,6 +150,20 @@ impl ErrorName {
                 next_step: NextStep::Redrive,
                 summary: "Snapshots are turned off in the application's configuration.",
                 instructions: "Turn them on (`ApplicationSnapshotConfigurationUpdate`, `SnapshotsEnabledUpdate` true), then redrive.",
+            },
+            Self::SnapshotsUnsupported => ErrorDoc {
+                name: "SnapshotsUnsupported",
+                is_retryable: false,
+                next_step: NextStep::NewExecution,
+                summary: "The application has no snapshots of this kind, as SQL and Studio applications have none.",
+                instructions: "Only applications with a Flink runtime have snapshots. Name one of them and start a new execution.",
+            },
+            Self::EnhancedSnapshotsUnsupported => ErrorDoc {
+                name: "EnhancedSnapshotsUnsupported",
+                is_retryable: false,
+                next_step: NextStep::Redrive,
+                summary: "The application has enhanced snapshots (`SnapshotMode` `ENHANCED_SNAPSHOTS`), which have other operations and names. This release works with `APPLICATION_SNAPSHOTS_LEGACY` only.",
+                instructions: "Disable the schedule of this application. If it has not been updated since it got enhanced snapshots, RollbackApplication takes it back; then redrive.",
             },
             Self::SnapshotLimitExceeded => ErrorDoc {
                 name: "SnapshotLimitExceeded",
@@ -165,7 +183,7 @@ impl ErrorName {
                 name: "SnapshotFailed",
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
-                summary: "Flink could not complete the snapshot.",
+                summary: "Every snapshot that the run started, up to snapshot_attempts, ended FAILED.",
                 instructions: "Look for failed checkpoints, backpressure and sink permissions in the application's log, then start a new execution. If the input has a snapshot_name, choose another one: the failed snapshot has this name.",
             },
             Self::SnapshotTimedOut => ErrorDoc {
@@ -234,7 +252,10 @@ impl ErrorName {
             return redrive_command(execution_arn);
         }
         let input = match self {
-            Self::InvalidInput | Self::ApplicationNotFound | Self::SnapshotNameTaken => None,
+            Self::InvalidInput
+            | Self::ApplicationNotFound
+            | Self::SnapshotNameTaken
+            | Self::SnapshotsUnsupported => None,
             // Nobody has seen what a PRUNE would delete. The plan must be announced to be seen.
             Self::SnapshotLimitExceeded => input.cloned().map(|input| RunInput {
                 mode: Mode::Plan,

@@ -32,7 +32,7 @@ pub use pruning::{
 };
 pub use record::{AuditRecord, Notified, Outcome};
 pub use retention::{NO_RULE, Retention, Scope};
-pub use run::{Mode, NotifyOn, Run, RunInput, UnknownFields};
+pub use run::{Mode, NotifyOn, Run, RunInput, UnknownFields, wait_seconds};
 pub use status_change::{ExecutionStatusChange, ExecutionStatusDetail, FailedStatus};
 pub use steps::{
     CreateSnapshotInput, CreateSnapshotOutput, DescribeSnapshotInput, DescribeSnapshotOutput,

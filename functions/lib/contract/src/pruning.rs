@@ -72,6 +72,9 @@ pub struct Progress {
     /// Since when the run has been waiting for its own snapshot to be READY in the listing, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_since: Option<String>,
+    /// Since when the run has been waiting for the application to be RUNNING, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application_busy_since: Option<String>,
 }
 
 #[allow(

@@ -42,6 +42,14 @@ pub struct RunInput {
     /// `SnapshotTimedOut`.
     #[serde(default = "default_ready_timeout")]
     pub ready_timeout_seconds: Bounded<60, 86_400>,
+    /// How long a run waits for a busy application, in seconds, 0 to 86,400. Before its snapshot, this time begins with
+    /// the execution, and then the run fails with `ApplicationBusy`. Before its deletions, it begins with the first
+    /// wait, and then the run ends `PRUNE_INCOMPLETE`.
+    #[serde(default = "default_application_timeout")]
+    pub application_timeout_seconds: Bounded<0, 86_400>,
+    /// How many snapshots a run tries to take, 1 to 5. It takes the next one only if the last one ends FAILED.
+    #[serde(default = "default_snapshot_attempts")]
+    pub snapshot_attempts: Bounded<1, 5>,
     /// Which runs are announced: `ALL`, or only `PROBLEMS`, which are FAILED, `TIMED_OUT`, ABORTED and
     /// `PRUNE_INCOMPLETE`, every run with warnings, and the good end of a run whose failure was announced.
     #[serde(default)]
@@ -54,13 +62,15 @@ pub struct RunInput {
 
 impl RunInput {
     /// The fields in the schema.
-    pub const FIELDS: [&str; 7] = [
+    pub const FIELDS: [&str; 9] = [
         "application_name",
         "mode",
         "retention",
         "snapshot_name",
         "poll_interval_seconds",
         "ready_timeout_seconds",
+        "application_timeout_seconds",
+        "snapshot_attempts",
         "notify_on",
     ];
 
@@ -109,6 +119,23 @@ const fn default_poll_interval() -> Bounded<1, 300> {
 
 const fn default_ready_timeout() -> Bounded<60, 86_400> {
     Bounded::clamped(7_200)
+}
+
+const fn default_application_timeout() -> Bounded<0, 86_400> {
+    Bounded::clamped(3_600)
+}
+
+const fn default_snapshot_attempts() -> Bounded<1, 5> {
+    Bounded::clamped(2)
+}
+
+/// Seconds until the next look at something that a run has waited for this long: a quarter of that time, at least the
+/// poll interval, at most 300. So what is slow costs few state transitions.
+#[must_use]
+pub fn wait_seconds(waited_seconds: u64, poll_interval_seconds: u32) -> u32 {
+    u32::try_from(waited_seconds / 4)
+        .unwrap_or(u32::MAX)
+        .clamp(poll_interval_seconds, 300)
 }
 
 /// What a run does.
@@ -162,20 +189,73 @@ impl Run {
     /// The first definition whose `IsPruningDone` knows `WAIT`.
     const WAITS_BEFORE_PRUNING: u32 = 2;
 
+    /// The first definition with `WaitForApplication`. It does not retry `ApplicationBusy`.
+    const WAITS_FOR_APPLICATION: u32 = 3;
+
     /// Whether the execution's definition knows the answer `WAIT` of `PruneSnapshots`.
     #[must_use]
     pub const fn can_wait_before_pruning(&self) -> bool {
         self.definition >= Self::WAITS_BEFORE_PRUNING
     }
 
-    /// The name of the snapshot that this run takes, if it takes one: that of its input, or else a managed one.
+    /// Whether the execution's definition waits for a busy application, and takes another snapshot if one fails: it
+    /// knows the answers `BUSY` of `CreateSnapshot` and `FAILED` of `DescribeSnapshot`.
+    #[must_use]
+    pub const fn can_wait_for_application(&self) -> bool {
+        self.definition >= Self::WAITS_FOR_APPLICATION
+    }
+
+    /// The wait in seconds, 1 to 300, before the next look at an application that has been busy this long. `None` if
+    /// the execution's definition has no such wait, or if `application_timeout_seconds` are over. The last wait ends
+    /// when they are.
+    #[must_use]
+    pub fn wait_for_application(&self, waited_seconds: u64) -> Option<u32> {
+        let left = u64::from(self.input.application_timeout_seconds.get())
+            .saturating_sub(waited_seconds)
+            .try_into()
+            .unwrap_or(u32::MAX);
+        let wait = wait_seconds(waited_seconds, self.input.poll_interval_seconds.get());
+        (left > 0 && self.can_wait_for_application()).then(|| wait.min(left))
+    }
+
+    /// The name of the first snapshot that this run takes, if it takes one: that of its input, or else a managed one.
     #[must_use]
     pub fn snapshot_name(&self) -> String {
         match &self.input.snapshot_name {
             Some(name) => name.as_str().to_owned(),
-            None => format!("{MANAGED_PREFIX}{:013}", self.run_id),
+            None => managed_name(self.run_id),
         }
     }
+
+    /// The names of the snapshots that this run may take, in the order of its attempts. A name of its input has one.
+    pub fn snapshot_names(&self) -> impl Iterator<Item = String> {
+        let later = self.run_id + 1..=self.last_attempt_id();
+        std::iter::once(self.snapshot_name()).chain(later.map(managed_name))
+    }
+
+    /// The number in the name of the last snapshot that this run may take. A later run has a greater run id.
+    #[must_use]
+    pub fn last_attempt_id(&self) -> i64 {
+        let attempts = if self.can_wait_for_application() && self.input.snapshot_name.is_none() {
+            self.input.snapshot_attempts.get()
+        } else {
+            1
+        };
+        self.run_id.saturating_add(i64::from(attempts) - 1)
+    }
+
+    /// Whether the run takes another snapshot if this one ends FAILED.
+    #[must_use]
+    pub fn has_attempt_after(&self, snapshot_name: &str) -> bool {
+        self.snapshot_names()
+            .skip_while(|name| name != snapshot_name)
+            .nth(1)
+            .is_some()
+    }
+}
+
+fn managed_name(run_id: i64) -> String {
+    format!("{MANAGED_PREFIX}{run_id:013}")
 }
 
 #[cfg(test)]
@@ -183,14 +263,95 @@ mod tests {
     use super::*;
     use crate::is_managed;
 
-    #[test]
-    fn a_run_names_its_snapshot_so_that_it_is_managed() {
-        let run = Run {
+    fn run(definition: u32, input: Value) -> Run {
+        Run {
             run_id: 1_763_835_747_949,
             execution_arn: String::new(),
-            input: serde_json::from_str(r#"{"application_name":"orders"}"#).unwrap(),
-            definition: 1,
-        };
+            input: serde_json::from_value(input).unwrap(),
+            definition,
+        }
+    }
+
+    #[test]
+    fn each_attempt_has_a_managed_name_of_its_own() {
+        for (definition, attempts, names) in [
+            (3, 1, &["custom_1763835747949"][..]),
+            (
+                3,
+                3,
+                &[
+                    "custom_1763835747949",
+                    "custom_1763835747950",
+                    "custom_1763835747951",
+                ],
+            ),
+            // An older definition has one attempt.
+            (2, 3, &["custom_1763835747949"]),
+        ] {
+            let input =
+                serde_json::json!({ "application_name": "orders", "snapshot_attempts": attempts });
+            let run = run(definition, input);
+            assert_eq!(run.snapshot_names().collect::<Vec<_>>(), names);
+            assert!(names.iter().all(|name| is_managed(name)));
+            for (place, name) in names.iter().enumerate() {
+                assert_eq!(
+                    run.has_attempt_after(name),
+                    place + 1 < names.len(),
+                    "{name}"
+                );
+            }
+            assert!(!run.has_attempt_after("custom_1763835747999"));
+        }
+    }
+
+    #[test]
+    fn the_wait_grows_with_the_time_waited_between_the_poll_interval_and_300() {
+        for (waited, poll, wait) in [
+            (0, 15, 15),
+            (60, 15, 15),
+            (64, 15, 16),
+            (3_600, 15, 300),
+            (u64::MAX, 15, 300),
+            (0, 300, 300),
+            (7, 1, 1),
+            (8, 1, 2),
+        ] {
+            assert_eq!(
+                wait_seconds(waited, poll),
+                wait,
+                "{waited} s, at least {poll}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_run_waits_for_a_busy_application_until_its_timeout() {
+        for (definition, timeout, waited, wait) in [
+            (3, 3_600, 0, Some(15)),
+            (3, 3_600, 400, Some(100)),
+            (3, 3_600, 3_599, Some(1)),
+            (3, 3_600, 3_600, None),
+            (3, 3_600, u64::MAX, None),
+            (3, 10, 0, Some(10)),
+            (3, 0, 0, None),
+            (2, 3_600, 0, None),
+            (1, 3_600, 0, None),
+        ] {
+            let input = serde_json::json!({
+                "application_name": "orders", "application_timeout_seconds": timeout
+            });
+            let run = run(definition, input);
+            assert_eq!(
+                run.wait_for_application(waited),
+                wait,
+                "{definition}, {timeout}, {waited}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_run_names_its_snapshot_so_that_it_is_managed() {
+        let run = run(1, serde_json::json!({ "application_name": "orders" }));
         assert_eq!(run.snapshot_name(), "custom_1763835747949");
         assert!(is_managed(&run.snapshot_name()));
     }
@@ -234,6 +395,8 @@ mod tests {
                 },
                 "poll_interval_seconds": 15,
                 "ready_timeout_seconds": 7200,
+                "application_timeout_seconds": 3600,
+                "snapshot_attempts": 2,
                 "notify_on": "ALL"
             })
         );

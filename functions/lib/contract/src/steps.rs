@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{HeldBack, Outcome, Progress, Run, RunInput, Verdict};
 
-/// `CreateSnapshot` gets the execution's input and values of the context object.
+/// `CreateSnapshot` gets values of the context object, so it gets the same however often it is entered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateSnapshotInput {
     /// `$$.Execution.Id`.
     pub execution_arn: String,
     /// `$$.Execution.StartTime`, RFC 3339.
     pub execution_started_at: String,
-    /// `$`, not yet validated, so that the step can fail with `InvalidInput`.
+    /// `$$.Execution.Input`, not yet validated, so that the step can fail with `InvalidInput`.
     #[schemars(with = "RunInput")]
     pub input: serde_json::Value,
     /// The number of the definition, a constant in it, as in `Run`.
@@ -33,7 +33,7 @@ pub struct CreateSnapshotOutput {
     /// If `STARTED`: this run's snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<RunSnapshot>,
-    /// The wait before the first poll in seconds, 1 to 300.
+    /// The wait in seconds, 1 to 300: before the first poll, or if `BUSY`, before the next attempt.
     pub wait_seconds: u32,
 }
 
@@ -44,7 +44,10 @@ pub struct CreateSnapshotOutput {
 pub enum SnapshotCreation {
     /// The service has accepted the request, now or at an earlier attempt of this step.
     Started,
-    /// The application is not running, so it cannot give a snapshot.
+    /// The application cannot give a snapshot now. The state is entered again after a wait. Only for a definition
+    /// that knows this answer.
+    Busy,
+    /// The application is not running, or an earlier run is still taking its snapshot.
     Skipped,
     /// The mode takes no snapshot.
     NotWanted,
@@ -90,7 +93,8 @@ pub struct DescribeSnapshotOutput {
     pub wait_seconds: u32,
 }
 
-/// The statuses of a snapshot with which a run goes on.
+/// The statuses of a snapshot with which a run goes on. With `FAILED` it goes on to its next snapshot, if it has one left
+/// and the definition knows this answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
@@ -98,6 +102,7 @@ pub struct DescribeSnapshotOutput {
 pub enum SnapshotStatus {
     Creating,
     Ready,
+    Failed,
 }
 
 /// `RecordAndNotify` gets what the run has done, and a value of the context object. As the target of the failure

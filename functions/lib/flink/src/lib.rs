@@ -3,15 +3,23 @@
 //! - [`describe_application`] and [`describe_snapshot`]: one call each.
 //! - [`check_origin`]: whether a response without content is from the service.
 //! - [`error_name`], [`is_not_found`] and [`step_error`]: what the errors of this service mean.
+//! - [`or_enhanced`]: whether a call was refused because the application has enhanced snapshots.
+//! - [`Readiness`]: what an application's status means.
 //!
 //! Invariant: a response about something else is an error. The SDK fills in missing fields, so a page from a proxy
 //! would otherwise pass for a response of the service.
+
+mod readiness;
+mod snapshot_mode;
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::operation::RequestId;
 use aws_sdk_kinesisanalyticsv2::types::{ApplicationDetail, SnapshotDetails};
 use contract::ErrorName;
 use step::{CallError, CallErrorKind, StepError};
+
+pub use readiness::Readiness;
+pub use snapshot_mode::or_enhanced;
 
 /// What `DescribeApplicationSnapshot` says about a snapshot.
 #[derive(Clone, Debug)]
@@ -92,7 +100,8 @@ pub fn check_origin(operation: &str, response: &impl RequestId) -> Result<(), Ca
     })
 }
 
-/// The name of an error of this service. Some of its codes mean that the application is busy.
+/// The name of an error of this service. Some of its codes mean that the application is busy, and one that it has no
+/// such snapshots.
 #[must_use]
 pub fn error_name(error: &CallError) -> ErrorName {
     match error.code() {
@@ -105,6 +114,7 @@ pub fn error_name(error: &CallError) -> ErrorName {
         {
             ErrorName::ApplicationBusy
         }
+        Some("UnsupportedOperationException") => ErrorName::SnapshotsUnsupported,
         _ => error.name(),
     }
 }
@@ -142,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flink_service_says_not_now_in_three_ways() {
+    fn some_codes_of_the_flink_service_have_names_of_their_own() {
         for (code, message, name) in [
             ("ResourceInUseException", "", ErrorName::ApplicationBusy),
             (
@@ -159,6 +169,11 @@ mod tests {
                 "InvalidApplicationConfigurationException",
                 "The sink is not reachable",
                 ErrorName::Unexpected,
+            ),
+            (
+                "UnsupportedOperationException",
+                "",
+                ErrorName::SnapshotsUnsupported,
             ),
             ("ThrottlingException", "", ErrorName::Throttled),
         ] {

@@ -30,18 +30,18 @@ impl Hold {
     }
 }
 
-/// Leaves pruning to a later run: one with a greater run id that took a READY snapshot after
-/// `created_at`, and not in the future.
+/// Leaves pruning to a later run, whose READY snapshot was created after `created_at` and not in the future.
+/// `last_id` is the last number that a snapshot of this run can have in its name.
 #[must_use]
 pub fn later_run(
-    run_id: i64,
+    last_id: i64,
     created_at: Timestamp,
     listing: &[Snapshot],
     now: Timestamp,
 ) -> Option<Hold> {
     let is_later = |snapshot: &&Snapshot| {
         snapshot.status == Status::Ready
-            && managed_run_id(&snapshot.name).is_some_and(|id| id > run_id)
+            && managed_run_id(&snapshot.name).is_some_and(|id| id > last_id)
             && snapshot
                 .created_at
                 .is_some_and(|at| at > created_at && at.duration_since(now) < MAX_CLOCK_SKEW)

@@ -20,7 +20,7 @@ pub const SNAPSHOT: &str = "custom_1795377747949";
 
 /// A run of the application `orders`, as the states pass it on. `input` is the rest of its input.
 pub fn run(input: Value) -> Value {
-    let mut run = json!({ "run_id": RUN_ID, "definition": 2, "execution_arn": EXECUTION });
+    let mut run = json!({ "run_id": RUN_ID, "definition": 3, "execution_arn": EXECUTION });
     run["input"] = input;
     run["input"]["application_name"] = "orders".into();
     run

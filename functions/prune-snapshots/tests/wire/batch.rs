@@ -98,7 +98,7 @@ async fn what_an_interrupted_attempt_deleted_counts_although_the_gate_is_closed_
     let mut input = deleting(&[5, 4, 3]);
     input["progress"] = json!({ "deleted_count": 2 });
     let left = listed_as([(0, "READY"), (3, "READY"), (4, "DELETING")]);
-    let output = prune(input, [application("UPDATING", None), left, gone(5)]).await;
+    let output = prune(input, [application("STOPPING", None), left, gone(5)]).await;
     assert_eq!(result(&output), (Done, 4, 0));
     let deleted = output.progress.deleted.iter();
     let names: Vec<&String> = deleted.map(|deleted| &deleted.snapshot_name).collect();

@@ -4,15 +4,16 @@ use contract::HeldBackCause::{
     ApplicationNotRunning, LeftToLaterRun, MaxDeletionsPerRun, PolicyUnknown, RestorePointUnknown,
     SnapshotNotReady,
 };
-use contract::Pruning::{Continue, Done};
+use contract::Pruning::{Continue, Done, Wait};
 use contract::{Action, Verdict};
 use serde_json::{Value, json};
 use testkit::fixtures::{self, RUN_ID, list_snapshots};
 use testkit::replay::Answer;
 
 use crate::support::{
-    application, batch_names, created, deleted, deleting, found, gone, held_back, input, listed,
-    listed_as, name, prune, ready, refused, result, running, snapshot, throttled, with_batch,
+    application, batch_names, created, deleted, deleting, first_entry, found, gone, held_back,
+    input, listed, listed_as, name, next, prune, ready, refused, result, running, snapshot,
+    throttled, with_batch,
 };
 
 #[tokio::test]
@@ -35,7 +36,7 @@ async fn the_gate_holds_the_plan_back_for_each_of_its_reasons() {
         ("RUN", "RUNNING", None, old(), None),
         ("RUN", "RUNNING", latest, old(), None),
         ("RUN", "RUNNING", none, old(), None),
-        ("RUN", "UPDATING", None, old(), stopped),
+        ("RUN", "ROLLED_BACK", None, old(), stopped),
         ("PRUNE", "READY", None, old(), stopped),
         ("RUN", "RUNNING", unnamed.clone(), old(), restores),
         ("PRUNE", "RUNNING", unnamed, old(), restores),
@@ -101,9 +102,80 @@ async fn a_gate_that_holds_nothing_back_is_not_reported() {
 async fn an_application_that_stops_in_the_middle_of_the_loop_closes_the_gate() {
     let mut input = deleting(&[3]);
     input["progress"] = json!({ "deleted_count": 2 });
-    let output = prune(input, [application("UPDATING", None), ready([0, 3])]).await;
+    let output = prune(input, [application("STOPPING", None), ready([0, 3])]).await;
     assert_eq!(result(&output), (Done, 2, 0));
     assert_eq!(held_back(&output), Some((ApplicationNotRunning, 1)));
+}
+
+#[tokio::test]
+async fn a_busy_application_is_waited_for_until_the_timeout_after_the_first_wait() {
+    for status in ["UPDATING", "AUTOSCALING", "SOMETHING_NEW"] {
+        for mode in ["RUN", "PRUNE"] {
+            let busy = || [application(status, None), ready([0, 3])];
+            let output = prune(input(mode, 1, 25), busy()).await;
+            assert_eq!(output.pruning, Wait);
+            assert_eq!(output.wait_seconds, 15);
+            assert!(output.batch.is_empty());
+            let first = output.progress.application_busy_since.clone().unwrap();
+            assert!(first.starts_with("2026-11-22T20:03:30"), "{first}");
+
+            let mut waiting = next(output);
+            for (since, wait) in [
+                ("2026-11-22T19:53:30Z", Some(150)),
+                ("2026-11-22T19:03:31Z", Some(1)),
+                ("2026-11-22T19:03:30Z", None),
+            ] {
+                waiting["progress"]["application_busy_since"] = since.into();
+                let output = prune(waiting.clone(), busy()).await;
+                if let Some(wait) = wait {
+                    assert_eq!((output.pruning, output.wait_seconds), (Wait, wait));
+                    let still = output.progress.application_busy_since;
+                    assert_eq!(still.as_deref(), Some(since), "the first wait counts");
+                } else {
+                    assert_eq!(output.pruning, Done);
+                    assert_eq!(held_back(&output), Some((ApplicationNotRunning, 1)));
+                }
+                let output = prune(waiting.clone(), [running(), ready([0, 3])]).await;
+                assert_eq!(output.pruning, Continue);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_the_application_keeps_what_its_batch_has_tried() {
+    let mut input = deleting(&[3, 2]);
+    input["batch"][0]["tried"] = true.into();
+    let output = prune(input, [application("UPDATING", None), ready([0, 2, 3])]).await;
+    assert_eq!(result(&output), (Wait, 0, 0));
+    assert_eq!(batch_names(&output), [name(3), name(2)]);
+    assert_eq!(output.planned_at, None, "the next pass deletes nothing");
+}
+
+#[tokio::test]
+async fn a_busy_application_is_not_waited_for_if_something_else_holds_the_deletions_back() {
+    let busy = || application("UPDATING", None);
+    let newer = fixtures::snapshot(&name(-1), "READY", 3, RUN_ID / 1_000 + 60);
+    let with_newer = listed([snapshot(0, "READY"), snapshot(3, "READY"), newer]);
+    for (exchanges, brake, cause) in [
+        ([busy(), ready([0, 2, 3])], 1, MaxDeletionsPerRun),
+        ([busy(), with_newer], 25, LeftToLaterRun),
+    ] {
+        let output = prune(input("RUN", 1, brake), exchanges).await;
+        assert_eq!(output.pruning, Done);
+        assert_eq!(output.held_back.unwrap().cause, cause);
+    }
+}
+
+#[tokio::test]
+async fn an_older_definition_does_not_wait_for_a_busy_application() {
+    for definition in [1, 2] {
+        let mut input = first_entry();
+        input["run"]["definition"] = definition.into();
+        let output = prune(input, [application("UPDATING", None), ready([0, 3])]).await;
+        assert_eq!(output.pruning, Done);
+        assert_eq!(held_back(&output), Some((ApplicationNotRunning, 1)));
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Pages of the listing, refused calls, and the largest payloads.
 
 use contract::ErrorName::{
-    AccessDenied, ApplicationNotFound, ServiceUnavailable, Throttled, Unexpected,
+    AccessDenied, ApplicationNotFound, EnhancedSnapshotsUnsupported, ServiceUnavailable,
+    SnapshotsUnsupported, Throttled, Unexpected,
 };
 use contract::{PruneSnapshotsOutput, Pruning};
 use serde_json::{Value, json};
@@ -69,6 +70,27 @@ async fn each_refused_describe_call_has_an_error_name() {
         let exchanges = [describe_application(answer.clone())];
         let error = prune_fails(first_entry(), exchanges).await;
         assert_eq!(error.name, name, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_application_without_snapshots_of_this_kind_is_told_from_one_with_enhanced_snapshots() {
+    let mode = |mode: &str| {
+        let configuration = json!({ "SnapshotsEnabled": true, "SnapshotMode": mode });
+        let configuration = json!({ "ApplicationSnapshotConfigurationDescription": configuration });
+        let application = fixtures::application("RUNNING", Some(configuration));
+        describe_application(Answer::Ok(application))
+    };
+    for (application, name) in [
+        (mode("ENHANCED_SNAPSHOTS"), EnhancedSnapshotsUnsupported),
+        (mode("APPLICATION_SNAPSHOTS_LEGACY"), SnapshotsUnsupported),
+        (running(), SnapshotsUnsupported),
+        (describe_application(Answer::Lost), SnapshotsUnsupported),
+    ] {
+        let unsupported = Error(400, "UnsupportedOperationException", "not this one");
+        let exchanges = [running(), list_snapshots(None, unsupported), application];
+        let error = prune_fails(input("PLAN", 1, 25), exchanges).await;
+        assert_eq!(error.name, name);
     }
 }
 

@@ -91,6 +91,34 @@ async fn an_own_snapshot_may_have_a_name_from_the_input() {
 }
 
 #[tokio::test]
+async fn the_snapshots_of_the_runs_own_attempts_are_not_a_later_runs() {
+    let attempt = |number: i64, status: &str| {
+        let name = format!("custom_{}", RUN_ID + number);
+        fixtures::snapshot(&name, status, 3, RUN_ID / 1_000 + 60 * number)
+    };
+    // The third attempt's snapshot is the own one, or an older release has dropped that there are several.
+    for (own, attempts, is_later_run) in [(2, 3, false), (2, 1, false), (0, 3, false), (0, 2, true)]
+    {
+        let mut input = first_entry();
+        input["run"]["input"]["snapshot_attempts"] = attempts.into();
+        input["snapshot"]["name"] = format!("custom_{}", RUN_ID + own).into();
+        let listing = listed([
+            attempt(0, if own == 0 { "READY" } else { "FAILED" }),
+            attempt(1, "FAILED"),
+            attempt(2, "READY"),
+            snapshot(3, "READY"),
+        ]);
+        let output = prune(input, [running(), listing]).await;
+        let cause = output.held_back.map(|held_back| held_back.cause);
+        assert_eq!(
+            cause,
+            is_later_run.then_some(LeftToLaterRun),
+            "{own} {attempts}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_run_waits_a_minute_for_a_listing_that_lacks_its_own_snapshot() {
     let own_creating = listed_as([(0, "CREATING"), (3, "READY")]);
     for listing in [ready([2, 3]), own_creating] {

@@ -22,8 +22,12 @@ async fn the_record_has_the_state_that_failed_and_what_was_done_before_it() {
     let between = vec![aborted(), exited(-1, "PruneSnapshots", &halfway)];
     let at_once = vec![failed(), entered(0, "Choice", "IsPruningDone", &halfway)];
     let (create, prune, record) = ("CreateSnapshot", "PruneSnapshots", "RecordAndNotify");
+    let busy = json!({ "snapshot_creation": "BUSY", "wait_seconds": 300 });
+    let busy = run_of("RUN", busy);
     for (history, state, has_snapshot, deleted) in [
         (task(create, &run_input("RUN")), Some(create), false, None),
+        // Entered again, after a wait for the application.
+        (task(create, &busy), Some(create), false, None),
         (task(prune, &halfway), Some(prune), true, Some(1)),
         (task(prune, &json!([])), Some(prune), false, None),
         (task(record, &succeeded()), Some(record), true, Some(1)),
@@ -52,6 +56,28 @@ async fn the_record_has_the_state_that_failed_and_what_was_done_before_it() {
 }
 
 #[tokio::test]
+async fn the_record_has_the_snapshot_of_the_last_attempt() {
+    let second = "custom_1795377747950";
+    let mut at_second = waiting();
+    at_second["snapshot"]["name"] = second.into();
+    at_second["snapshot_status"] = "FAILED".into();
+    for (kind, state) in [
+        ("Task", "DescribeSnapshot"),
+        ("Wait", "WaitForApplication"),
+        ("Task", "CreateSnapshot"),
+    ] {
+        let history = [
+            execution_failed("SnapshotFailed", "It is FAILED."),
+            entered(-1, kind, state, &at_second),
+        ];
+        let run = invoke(failed_event(), announced_after(&history)).await;
+        assert_eq!(run.row()["new_snapshot_name"], second, "{state}");
+        assert_eq!(run.row()["failed_state"], state);
+        assert_eq!(run.row()["app_name"], "orders");
+    }
+}
+
+#[tokio::test]
 async fn the_history_is_read_page_by_page_until_the_state_is_found() {
     let found = [
         entered(-1, "Task", "PruneSnapshots", &waiting()),
@@ -67,7 +93,7 @@ async fn the_history_is_read_page_by_page_until_the_state_is_found() {
     assert_eq!(run.row()["error_name"], "Throttled");
     for ((_, request), token) in run.sent.iter().zip([None, Some("2"), Some("3")]) {
         let mut expected = json!({
-            "executionArn": EXECUTION, "maxResults": 100, "reverseOrder": true,
+            "executionArn": EXECUTION, "maxResults": 20, "reverseOrder": true,
             "includeExecutionData": true
         });
         if let Some(token) = token {

@@ -165,7 +165,7 @@ async fn a_run_is_written_then_announced_then_marked_with_exactly_these_requests
 #[tokio::test]
 async fn a_failed_execution_is_read_written_announced_and_marked_with_exactly_these_requests() {
     let read = json!({
-        "executionArn": EXECUTION, "maxResults": 100, "reverseOrder": true,
+        "executionArn": EXECUTION, "maxResults": 20, "reverseOrder": true,
         "includeExecutionData": true
     });
     let record = json!({

@@ -1,6 +1,5 @@
 //! Runs that come to their end, and what they log.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_sfn::types::ExecutionStatus;
@@ -105,27 +104,48 @@ fn a_stopped_application_is_skipped() {
 }
 
 #[test]
-fn a_busy_application_is_tried_again_until_it_runs() {
+fn a_busy_application_is_waited_for_until_it_runs() {
     run(async {
         let scenario = Scenario::new("busy").await;
         scenario.behave(|behaviour| behaviour.status = Some("AUTOSCALING".to_owned()));
         let input = json!({ "poll_interval_seconds": 1 });
         let arn = scenario.start(input, 1).await;
-        eventually("ApplicationBusy", async || {
+        eventually("WaitForApplication", async || {
             let history = scenario.history(&arn).await;
-            let mut failed = history
+            let mut entered = history
                 .iter()
-                .filter_map(|event| event.task_failed_event_details());
-            let is_busy = failed.any(|failed| failed.error() == Some("ApplicationBusy"));
+                .filter_map(|event| event.state_entered_event_details());
+            let is_busy = entered.any(|entered| entered.name() == "WaitForApplication");
             is_busy.then_some(())
         })
         .await;
         scenario.behave(|behaviour| behaviour.status = None);
         let done = scenario.end_of(&arn).await;
         assert_eq!(done.status, ExecutionStatus::Succeeded);
-        let errors: BTreeSet<&str> = done.task_errors().into_iter().collect();
-        assert_eq!(errors, BTreeSet::from(["ApplicationBusy"]));
+        assert_eq!(done.task_errors(), [""; 0]);
         assert_eq!(scenario.record(&done).await["outcome"], "SUCCEEDED");
+    });
+}
+
+#[test]
+fn a_snapshot_that_fails_gets_another_attempt() {
+    run(async {
+        let scenario = Scenario::new("second-attempt").await;
+        scenario.behave(|behaviour| behaviour.snapshots_fail = true);
+        let input = json!({ "poll_interval_seconds": 1 });
+        let arn = scenario.start(input, 1).await;
+        eventually("the first attempt", async || {
+            (!scenario.names().await.is_empty()).then_some(())
+        })
+        .await;
+        scenario.behave(|behaviour| behaviour.snapshots_fail = false);
+        let done = scenario.end_of(&arn).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        assert!(done.states().contains(&"WaitForApplication"));
+        let record = scenario.record(&done).await;
+        let second = format!("custom_{}", done.run_id + 1);
+        assert_eq!(record["new_snapshot_name"], second);
+        assert_eq!(scenario.names().await, [done.snapshot_name(), second]);
     });
 }
 

@@ -7,5 +7,6 @@
 )]
 
 mod matrix;
+mod patience;
 mod redrive;
 mod schedules;

@@ -236,10 +236,6 @@ impl Cell {
             && (self.call == "ListApplicationSnapshots" || self.call.contains("refused create"))
     }
 
-    fn is_refused_a_deletion(&self) -> bool {
-        self.function == "prune-snapshots" && self.call == "DescribeApplicationSnapshot"
-    }
-
     fn fault(&self, call: &str, kind: FaultKind) -> Fault {
         Fault {
             function: Some(self.function.to_owned()),
@@ -247,6 +243,24 @@ impl Cell {
             application: None,
             times: self.times,
             kind,
+        }
+    }
+
+    /// The fault without which there is no such call, if there is one.
+    fn cause(&self) -> Option<Fault> {
+        match (self.function, self.call) {
+            ("prune-snapshots", "DescribeApplicationSnapshot") => {
+                let refused = error("ResourceInUseException", 400, "It is in use.");
+                Some(self.fault("DeleteApplicationSnapshot", refused))
+            }
+            ("describe-snapshot", "DescribeApplication") => {
+                let missing = error("ResourceNotFoundException", 400, "It was made up.");
+                Some(Fault {
+                    times: Times::Always,
+                    ..self.fault("DescribeApplicationSnapshot", missing)
+                })
+            }
+            _ => None,
         }
     }
 }
@@ -379,10 +393,8 @@ async fn play(cell: &Cell) -> String {
     let input = json!({ "application_name": name, "retention": { "keep_last": 3 } });
     let arn = arn("run");
     world.begin(&arn, &input);
-    if cell.is_refused_a_deletion() {
-        let refused = error("ResourceInUseException", 400, "It is in use.");
-        let refused = cell.fault("DeleteApplicationSnapshot", refused);
-        socket.faults.inject(refused);
+    if let Some(cause) = cell.cause() {
+        socket.faults.inject(cause);
     }
     let fault = cell.fault(cell.call, cell.kind.clone());
     let (result, fault) = match cell.role {
@@ -570,6 +582,7 @@ Some calls happen only after another fault:
 
 - _After a refused create_: another snapshot is being taken, for a minute under _once_, without end under _always_. Alone,
   the latter would be `ApplicationBusy`.
+- `DescribeApplication` of `DescribeSnapshot`: the snapshot is never found. Alone, that would be `SnapshotNotFound`.
 - `DescribeApplicationSnapshot` of `PruneSnapshots`: one deletion (_once_) or each deletion (_always_) is refused with
   `ResourceInUseException`. Alone, the latter would be `PRUNE_INCOMPLETE`.
 

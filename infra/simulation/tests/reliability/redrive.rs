@@ -7,7 +7,7 @@ use std::time::Duration;
 use contract::{ErrorName, NextStep, RunInput};
 use engine::faults::FaultKind;
 use engine::functions::FUNCTIONS;
-use engine::msf::{Behaviour, Lifecycle, SnapshotStatus};
+use engine::msf::{Behaviour, Emulator, Lifecycle, SnapshotStatus};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -32,6 +32,12 @@ enum Cause {
     Invocation(String),
     /// The application is created with snapshots disabled.
     SnapshotsDisabled,
+    /// The application has enhanced snapshots.
+    EnhancedSnapshots,
+    /// The run's own snapshots exist before it begins, and are FAILED.
+    OwnFailed,
+    /// Neither the application nor its snapshot is found.
+    ApplicationDeleted,
     /// A snapshot takes two hours. The run waits for a minute.
     SlowSnapshot,
     SnapshotsFail,
@@ -79,10 +85,16 @@ fn causes(function: &str, error: ErrorName) -> Vec<Cause> {
         ErrorName::Unexpected => codes("SomethingNewException", 400),
         ErrorName::InvalidInput if function == "create-snapshot" => vec![Cause::BadInput],
         ErrorName::InvalidInput => vec![Cause::ForgottenTimeZone],
+        ErrorName::ApplicationNotFound if function == "describe-snapshot" => {
+            vec![Cause::ApplicationDeleted]
+        }
         ErrorName::ApplicationNotFound => not_found("DescribeApplication"),
         ErrorName::SnapshotsDisabled => vec![Cause::SnapshotsDisabled],
+        ErrorName::SnapshotsUnsupported => codes("UnsupportedOperationException", 400),
+        ErrorName::EnhancedSnapshotsUnsupported => vec![Cause::EnhancedSnapshots],
         ErrorName::SnapshotLimitExceeded => vec![Cause::FullQuota],
         ErrorName::SnapshotNameTaken => vec![Cause::NameTaken],
+        ErrorName::SnapshotFailed if function == "create-snapshot" => vec![Cause::OwnFailed],
         ErrorName::SnapshotFailed => vec![Cause::SnapshotsFail],
         ErrorName::SnapshotTimedOut => vec![Cause::SlowSnapshot],
         ErrorName::SnapshotNotFound => not_found("DescribeApplicationSnapshot"),
@@ -120,18 +132,8 @@ struct Scene {
 
 impl Scene {
     fn new(state: &'static str, cause: &Cause) -> Self {
-        let now: Timestamp = "2026-11-22T20:02:27.949Z".parse().unwrap();
-        let old = (1..=4).rev().map(|days| {
-            let created_at = now - SignedDuration::from_hours(24 * days);
-            let name = own_name(&created_at.as_millisecond().into());
-            seeded(&name, SnapshotStatus::Ready, created_at)
-        });
-        let taken = matches!(cause, Cause::NameTaken).then(|| {
-            let created_at = now - SignedDuration::from_secs(2);
-            seeded("before-upgrade", SnapshotStatus::Failed, created_at)
-        });
-        let enabled = !matches!(cause, Cause::SnapshotsDisabled);
-        let flink = application(now, behaviour(Some(cause)), enabled, old.chain(taken));
+        let now = start();
+        let flink = flink(Some(cause));
         let plan = fault_plan(state, Some(cause));
         let world = World::without_sockets(Backend::new(Clock::of_runtime(now), flink, plan));
         if let Cause::NoEnvironment = cause {
@@ -153,6 +155,10 @@ impl Scene {
     async fn clear(&self) {
         let backend = &self.world.backend;
         *lock(&backend.fault_plan) = fault_plan(self.state, None);
+        if let Cause::EnhancedSnapshots = self.cause {
+            // As RollbackApplication does, which is not emulated. The run has changed nothing.
+            lock(&backend.services).flink = flink(None);
+        }
         *lock(&backend.services).flink.behaviour(APPLICATION) = behaviour(None);
         *lock(&self.world.config) = Ok(CONFIG.clone());
         *lock(&self.world.halt) = None;
@@ -163,9 +169,18 @@ impl Scene {
         tokio::time::sleep(Duration::from_hours(3)).await;
     }
 
+    /// A run that takes a snapshot finds out in its first state that the application has enhanced snapshots.
+    fn input(&self) -> Value {
+        let mut input = input();
+        if let ("PruneSnapshots", Cause::EnhancedSnapshots) = (self.state, &self.cause) {
+            input["mode"] = "PRUNE".into();
+        }
+        input
+    }
+
     async fn run(&self) {
         let (world, arn) = (&self.world, &self.arn);
-        let mut input = input();
+        let mut input = self.input();
         match self.cause {
             Cause::BadInput => input["keep_last"] = 3.into(),
             Cause::NameTaken => input["snapshot_name"] = "before-upgrade".into(),
@@ -252,6 +267,50 @@ impl Scene {
     }
 }
 
+/// When the run begins.
+fn start() -> Timestamp {
+    "2026-11-22T20:02:27.949Z".parse().unwrap()
+}
+
+/// Managed Flink with the application and its four snapshots.
+fn flink(cause: Option<&Cause>) -> Emulator {
+    let now = start();
+    let old = (1..=4).rev().map(|days| {
+        let created_at = now - SignedDuration::from_hours(24 * days);
+        let name = own_name(&created_at.as_millisecond().into());
+        seeded(&name, SnapshotStatus::Ready, created_at)
+    });
+    let enabled = !matches!(cause, Some(Cause::SnapshotsDisabled));
+    let taken = matches!(cause, Some(Cause::NameTaken)).then(|| {
+        let created_at = now - SignedDuration::from_secs(2);
+        seeded("before-upgrade", SnapshotStatus::Failed, created_at)
+    });
+    let mut flink = application(now, behaviour(cause), enabled, old.chain(taken));
+    match cause {
+        Some(Cause::EnhancedSnapshots) => {
+            let mode = json!({ "SnapshotsEnabledUpdate": true, "SnapshotModeUpdate": "ENHANCED_SNAPSHOTS" });
+            let update = json!({
+                "ApplicationName": APPLICATION, "CurrentApplicationVersionId": 1,
+                "ApplicationConfigurationUpdate": { "ApplicationSnapshotConfigurationUpdate": mode },
+            });
+            let earlier = now - SignedDuration::from_mins(30);
+            let update = update.to_string();
+            let updated = flink.call("UpdateApplication", update.as_bytes(), earlier);
+            updated.unwrap();
+        }
+        Some(Cause::OwnFailed) => {
+            let first = now.as_millisecond();
+            let own = [first, first + 1].map(|id| {
+                let created_at = now - SignedDuration::from_mins(1);
+                seeded(&own_name(&id.into()), SnapshotStatus::Failed, created_at)
+            });
+            flink.seed(APPLICATION, own);
+        }
+        _ => {}
+    }
+    flink
+}
+
 fn input() -> Value {
     json!({ "application_name": APPLICATION, "retention": { "keep_last": 3 } })
 }
@@ -292,13 +351,21 @@ fn fault_plan(state: &str, cause: Option<&Cause>) -> FaultPlan {
                 }
             });
         }
-        Some(cause @ (Cause::Code(..) | Cause::During(_))) => {
+        Some(Cause::Before(_) | Cause::During(_)) if state == "WaitForApplication" => {
+            plan.call = Box::new(move |_, called| {
+                let refused = (called == "CreateApplicationSnapshot")
+                    .then(|| error("ResourceInUseException", 400, "said the service"));
+                (Duration::from_millis(20), refused)
+            });
+        }
+        Some(cause @ (Cause::Code(..) | Cause::ApplicationDeleted | Cause::During(_))) => {
             plan.call = Box::new(move |invocation, called| {
                 let fault = match cause {
                     _ if invocation.function != function => None,
                     Cause::Code(operation, code, status) => {
                         (operation == called).then(|| error(code, status, "said the service"))
                     }
+                    Cause::ApplicationDeleted => Some(error(NOT_FOUND, 400, "said the service")),
                     _ => Some(FaultKind::DropBefore),
                 };
                 (Duration::from_millis(20), fault)
@@ -355,7 +422,7 @@ async fn failed_with(state: &'static str, error: ErrorName, cause: &Cause) -> (S
 async fn undisturbed(state: &'static str, cause: &Cause) -> End {
     let scene = Scene::new(state, cause);
     scene.clear().await;
-    scene.world.begin(&scene.arn, &input());
+    scene.world.begin(&scene.arn, &scene.input());
     scene.finish(&scene.arn).await;
     let status = scene.world.status(&scene.arn);
     assert!(matches!(status, Status::Succeeded(_)), "{cause:?}");

@@ -98,6 +98,7 @@ const MUST_BE_COVERED: &str = "
     SnapshotLimitExceeded; SnapshotNameTaken; SnapshotNotFound; SnapshotTimedOut; SnapshotsDisabled; Throttled; Unexpected;
     ExecutionAborted; ExecutionTimedOut; FAILED; PLANNED; PRUNE_INCOMPLETE; SKIPPED; SUCCEEDED; SUPERSEDED;
     APPLICATION_NOT_RUNNING; LEFT_TO_LATER_RUN; MAX_DELETIONS_PER_RUN; SNAPSHOT_NOT_READY; WAIT; ROLLED_BACK;
+    BUSY; another attempt; busy before pruning;
     a batch of an old plan;
     a last announcement of a redrive's success;
     a last state that was cut off;
