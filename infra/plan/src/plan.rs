@@ -10,6 +10,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use contract::{Action, NO_RULE, Retention, Verdict, parse};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use output::say;
 use retention::{Protected, Snapshot, Status, merge, plan, time_zone};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -134,10 +135,10 @@ pub fn run(options: &Options) -> Result<()> {
     };
     let plan = Plan { verdicts, summary };
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&plan)?);
+        say!("{}", serde_json::to_string_pretty(&plan)?)?;
     } else {
-        println!("{}", table(&snapshots, &plan.verdicts, now));
-        println!("\n{}", sentence(&plan.summary));
+        say!("{}", table(&snapshots, &plan.verdicts, now))?;
+        say!("\n{}", sentence(&plan.summary))?;
     }
     Ok(())
 }
