@@ -45,7 +45,6 @@ const INHERITED: &[(&str, &[Child])] = &[
     ("PIP_CONFIG_FILE", &[Cargo, Pip]),
     ("PIP_FIND_LINKS", &[Cargo, Pip]),
     ("PIP_KEYRING_PROVIDER", &[Cargo, Pip]),
-    ("PIP_PROXY", &[Cargo, Pip]),
     ("PIP_RETRIES", &[Cargo, Pip]),
     ("PIP_TRUSTED_HOST", &[Cargo, Pip]),
     ("PIP_*", &[Cargo]),
@@ -137,7 +136,7 @@ mod tests {
                 &[Cargo, SamBuild, Pip, Linter, Engine][..],
             ),
             (
-                "HTTP_PROXY http_proxy HTTPS_PROXY https_proxy ALL_PROXY all_proxy NO_PROXY no_proxy Http_Proxy FTP_PROXY",
+                "HTTP_PROXY http_proxy HTTPS_PROXY https_proxy ALL_PROXY all_proxy NO_PROXY no_proxy Http_Proxy PIP_PROXY",
                 network,
             ),
             (
@@ -145,7 +144,7 @@ mod tests {
                 network,
             ),
             (
-                "PIP_CERT PIP_CLIENT_CERT PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_NO_INDEX PIP_FIND_LINKS PIP_PROXY \
+                "PIP_CERT PIP_CLIENT_CERT PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_NO_INDEX PIP_FIND_LINKS \
                  PIP_TRUSTED_HOST PIP_CONFIG_FILE PIP_DEFAULT_TIMEOUT PIP_TIMEOUT PIP_NO_CACHE_DIR",
                 &[Cargo, Pip],
             ),
