@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::Builder;
 use serde::{Deserialize, Serialize};
 
 use crate::differences::local_template;
@@ -85,14 +86,7 @@ impl Names {
     /// The configuration for a client of the engine.
     #[must_use]
     pub fn sdk_config(&self) -> SdkConfig {
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(self.region.clone()))
-            .endpoint_url(&self.endpoint)
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-                "local", "local", None, None, "local",
-            )))
-            .build()
+        client(&self.endpoint)
     }
 
     /// The ARN of an execution of the state machine.
@@ -102,6 +96,21 @@ impl Names {
         let executions = machine.replacen(":stateMachine:", ":execution:", 1);
         format!("{executions}:{name}")
     }
+}
+
+/// The configuration for a client of an endpoint on this machine. It has an HTTP client of its own, because the SDK's
+/// would take a proxy from the environment.
+#[must_use]
+pub fn client(endpoint: &str) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static(REGION))
+        .endpoint_url(endpoint)
+        .http_client(Builder::new().build_http())
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "local", "local", None, None, "local",
+        )))
+        .build()
 }
 
 /// A running engine. Dropping it stops everything that it has started. So does the end of this process.
@@ -206,7 +215,7 @@ impl Engine {
     /// Stops everything and waits until it has ended.
     pub async fn stop(self) {
         self.proxy.stop().await;
-        self.ministack.stop().await;
+        drop(self.ministack);
     }
 }
 

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use cargo_metadata::{Message, MetadataCommand};
-use tokio::process::Command;
+
+use crate::environment::cargo;
+use crate::group::Group;
 
 /// The functions, each named as its crate. The state of the same name calls it.
 pub const FUNCTIONS: [&str; 4] = [
@@ -27,12 +29,6 @@ pub struct Built {
     /// One of [`FUNCTIONS`].
     pub name: String,
     pub binary: PathBuf,
-}
-
-/// The cargo that runs us, or else the one in `PATH`.
-#[must_use]
-pub fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// The workspace's target folder.
@@ -66,17 +62,12 @@ pub async fn build(profile: Profile) -> Result<Vec<Built>> {
             command.args(FUNCTIONS.iter().flat_map(|name| ["--package", name]))
         }
     };
-    let output = command
-        .arg("--message-format=json-render-diagnostics")
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .context("cargo could not be started")?;
+    command.arg("--message-format=json-render-diagnostics");
+    let building = Group::start(command.stdout(Stdio::piped()))?;
+    let output = building.output().await?;
     ensure!(
         output.status.success(),
-        "the functions could not be built; cargo has printed why"
+        "the functions could not be built; cargo has said why above"
     );
     let built: Vec<Built> = Message::parse_stream(output.stdout.as_slice())
         .filter_map(|message| match message.ok()? {

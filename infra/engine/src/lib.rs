@@ -8,6 +8,8 @@
 //! - [`faults`]: faults for tests, injected into calls.
 //! - [`msf`]: our emulator of Managed Service for Apache Flink.
 //! - [`functions`]: the functions' binaries.
+//! - [`environment`]: what a child process inherits.
+//! - [`group`]: child processes that end with what they have started.
 //! - [`python`]: virtual environments with pinned packages.
 //!
 //! Invariants: everything listens on the loopback interface alone. A function's call that its role does not allow never
@@ -21,8 +23,10 @@
 
 pub mod differences;
 pub mod engine;
+pub mod environment;
 pub mod faults;
 pub mod functions;
+pub mod group;
 pub mod ministack;
 pub mod msf;
 pub mod permissions;

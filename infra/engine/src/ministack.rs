@@ -8,14 +8,16 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result, anyhow};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Response, header};
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use stack::{ACCOUNT, REGION, Role};
+
+use crate::environment::{Child, command};
+use crate::group::Group;
 
 /// MiniStack starts in a second or two, but the first import compiles, and the machine may be busy.
 const START_LIMIT: Duration = Duration::from_mins(1);
@@ -52,11 +54,10 @@ pub struct MiniStackSettings {
     pub event_retry_seconds: f64,
 }
 
-/// A MiniStack process and the functions that it has started. They end with [`MiniStack::stop`], when this is dropped,
-/// and when this process dies.
+/// A MiniStack process and the functions that it has started. They end when this is dropped, and when this process dies.
 #[derive(Debug)]
 pub struct MiniStack {
-    process: Child,
+    _process: Group,
     upstream: Upstream,
     python: PathBuf,
     log: PathBuf,
@@ -108,7 +109,8 @@ impl MiniStack {
             .prefix("ministack-")
             .tempdir_in(&settings.folder)
             .with_context(folder)?;
-        let mut process = python(&settings.python)
+        let mut serve = python(&settings.python);
+        serve
             .arg(format!("{PYTHON}/serve.py"))
             .env("TMPDIR", temporary.path())
             .env("GATEWAY_PORT", settings.proxy_port.to_string())
@@ -123,18 +125,15 @@ impl MiniStack {
             .env("LOG_LEVEL", "WARNING")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(written)
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| settings.python.display().to_string())?;
+            .stderr(written);
+        let mut process = Group::start(&mut serve)?;
 
         let started = tokio::time::timeout(START_LIMIT, read_port(&mut process)).await;
         let Ok(Some(port)) = started else {
             return Err(with_log("MiniStack does not start", &log));
         };
         Ok(Self {
-            process,
+            _process: process,
             upstream: Upstream::new(port)?,
             python: settings.python.clone(),
             log,
@@ -149,8 +148,8 @@ impl MiniStack {
 
     /// Deploys or updates a stack by CloudFormation.
     pub async fn deploy(&self, work: &Work) -> Result<Deployed> {
-        let interpreter = || self.python.display().to_string();
-        let mut deploying = python(&self.python)
+        let mut deploy = python(&self.python);
+        deploy
             .arg(format!("{PYTHON}/deploy.py"))
             .env("AWS_ENDPOINT_URL", &self.upstream.base)
             .env("AWS_DEFAULT_REGION", REGION)
@@ -158,17 +157,14 @@ impl MiniStack {
             .env("AWS_SECRET_ACCESS_KEY", "local")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(interpreter)?;
+            .stderr(Stdio::piped());
+        let mut deploying = Group::start(&mut deploy)?;
         let input = serde_json::to_vec(work)?;
-        if let Some(mut stdin) = deploying.stdin.take() {
+        if let Some(mut stdin) = deploying.leader().stdin.take() {
             // If it has failed already, its output says why.
             let _ = stdin.write_all(&input).await;
         }
-        let output = deploying.wait_with_output().await;
-        let output = output.with_context(interpreter)?;
+        let output = deploying.output().await?;
         if output.status.success() {
             return Ok(serde_json::from_slice(&output.stdout)?);
         }
@@ -176,44 +172,15 @@ impl MiniStack {
         let fact = format!("the stack {} is not deployed: {}", work.stack, why.trim());
         Err(with_log(&fact, &self.log))
     }
-
-    /// Stops it and what it has started, and waits until it has ended.
-    pub async fn stop(mut self) {
-        self.kill();
-        let _ = self.process.wait().await;
-    }
-
-    /// The functions are in the process group too.
-    fn kill(&self) {
-        let id = self.process.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(group) = id.and_then(Pid::from_raw) {
-            // An error means that it has ended already.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
 }
 
-impl Drop for MiniStack {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// A Python that inherits only `PATH`.
 fn python(interpreter: &Path) -> Command {
-    let mut command = Command::new(interpreter);
-    command
-        .env_clear()
-        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("AWS_CONFIG_FILE", "/dev/null")
-        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
-    command
+    command(Child::Engine, interpreter)
 }
 
 /// The port that the process serves, or `None` if it ended before it printed one.
-async fn read_port(process: &mut Child) -> Option<u16> {
-    let mut lines = BufReader::new(process.stdout.take()?).lines();
+async fn read_port(process: &mut Group) -> Option<u16> {
+    let mut lines = BufReader::new(process.leader().stdout.take()?).lines();
     let port = lines.next_line().await.ok()??.trim().parse().ok()?;
     // A full pipe would block the process.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
@@ -226,7 +193,7 @@ fn with_log(fact: &str, log: &Path) -> Error {
     let lines: Vec<&str> = text.lines().collect();
     let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
     anyhow!(
-        "{fact}\nIf Python was upgraded since the last run, delete the python-* folder beside {}. The log ends:\n{}",
+        "{fact}\nThe log {} ends:\n{}",
         log.display(),
         last.join("\n")
     )

@@ -1,14 +1,19 @@
 //! Virtual environments with pinned packages, in the target folder.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fmt::Write;
+use std::fs::{self, File, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+
+use crate::environment::{Child, command};
+use crate::group::Group;
 
 /// Packages that are installed together, pinned with their hashes. `uv pip compile --universal --generate-hashes` made
 /// each list from the file `.in` beside it.
@@ -18,34 +23,55 @@ pub struct Packages {
     pub name: &'static str,
     /// The list, in the format of pip.
     pub requirements: &'static str,
+    /// Modules that can be imported if the packages work, with commas between them.
+    pub modules: &'static str,
 }
 
 /// MiniStack, SAM's translator, and what `deploy.py` needs.
 pub const MINISTACK: Packages = Packages {
     name: "MiniStack",
     requirements: include_str!("../python/ministack.txt"),
+    modules: "ministack.app, hypercorn.asyncio, samtranslator.translator.transform, boto3",
 };
 
 /// For the tests of our Managed Flink. It is newer than the botocore that MiniStack needs.
 pub const BOTOCORE: Packages = Packages {
     name: "botocore",
     requirements: include_str!("../python/botocore.txt"),
+    modules: "boto3",
 };
 
 /// How many lines of pip's output an error shows.
 const SHOWN_LINES: usize = 15;
+
+/// The oldest Python that the packages work with.
+const OLDEST: (u32, u32) = (3, 10);
+
+/// The names under which a Python is looked for.
+const INTERPRETERS: [&str; 6] = [
+    "python3",
+    "python3.14",
+    "python3.13",
+    "python3.12",
+    "python3.11",
+    "python3.10",
+];
+
+/// Prints version and place of a Python, and fails if it cannot make a virtual environment. Older ones understand it. A
+/// Python runs isolated (`-I`), so that no file in the current folder takes the place of a module.
+const ASK: &str = "import sys; print(*sys.version_info[:2], sys.executable); sys.stdout.flush(); import ensurepip, venv";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Packages seen so far, at most `total`.
     pub done: usize,
     pub total: usize,
-    /// The current package; empty at the end.
+    /// The current package; empty at the beginning and at the end.
     pub package: String,
 }
 
-/// Makes a virtual environment `<target>/local/python-<hash of the requirements>`, if there is none, and returns its
-/// interpreter.
+/// Makes a virtual environment `<target>/local/python-<hash of the requirements>`, if there is none that works, and
+/// returns its interpreter.
 ///
 /// A file in the environment marks it as complete, so an interrupted installation is repeated. A second process waits for
 /// the first. `progress` is called only if something is installed.
@@ -56,32 +82,72 @@ pub async fn install(
 ) -> Result<PathBuf> {
     let folder = target.join("local");
     let home = folder.join(format!("python-{:016x}", hash(packages.requirements)));
-    let (python, complete) = (home.join("bin/python"), home.join("whole"));
-    if complete.exists() && python.exists() {
+    let python = home.join("bin/python");
+    if is_whole(&home, packages).await {
         return Ok(python);
     }
 
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let lock = lock(home.with_extension("lock")).await?;
-    if complete.exists() && python.exists() {
+    if is_whole(&home, packages).await {
         return Ok(python);
     }
+    progress(Progress {
+        done: 0,
+        total: pinned(packages.requirements),
+        package: String::new(),
+    });
     if home.exists() {
         fs::remove_dir_all(&home).with_context(|| home.display().to_string())?;
     }
     make_venv(&home, &lock).await?;
     install_packages(&python, &home, packages, &lock, progress).await?;
-    File::create(&complete).with_context(|| complete.display().to_string())?;
+    import(&python, packages).await?;
+    let mark = mark(&home);
+    fs::write(&mark, home.as_os_str().as_encoded_bytes())
+        .with_context(|| mark.display().to_string())?;
     Ok(python)
+}
+
+/// The file that marks an environment as complete. It has the environment's path, because the environment's programs
+/// have it too, and do not work in another place.
+fn mark(home: &Path) -> PathBuf {
+    home.join("whole")
+}
+
+/// Whether an environment is complete and works: it does not after an upgrade of Python, for example.
+async fn is_whole(home: &Path, packages: Packages) -> bool {
+    let marked = fs::read(mark(home));
+    marked.is_ok_and(|path| path == home.as_os_str().as_encoded_bytes())
+        && import(&home.join("bin/python"), packages).await.is_ok()
+}
+
+/// Imports the modules, and with them what they need.
+async fn import(python: &Path, packages: Packages) -> Result<()> {
+    let mut importing = command(Child::Pip, python);
+    importing.args(["-Ic", &format!("import {}", packages.modules)]);
+    importing.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let imported = Group::start(&mut importing)?.output().await?;
+    ensure!(
+        imported.status.success(),
+        "{} is installed and cannot be imported:\n{}",
+        packages.name,
+        String::from_utf8_lossy(&imported.stderr).trim_end()
+    );
+    Ok(())
 }
 
 /// Waits for the lock, which lasts as long as the file, or a copy of it, is open anywhere.
 async fn lock(path: PathBuf) -> Result<File> {
-    let waiting = tokio::task::spawn_blocking(move || {
-        let locked = File::create(&path).and_then(|file| file.lock().map(|()| file));
-        locked.with_context(|| path.display().to_string())
-    });
-    waiting.await?
+    let file = File::create(&path).with_context(|| path.display().to_string())?;
+    // A blocking wait could not be interrupted.
+    while let Err(error) = file.try_lock() {
+        if let TryLockError::Error(error) = error {
+            return Err(error).with_context(|| path.display().to_string());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(file)
 }
 
 /// The lock as a child's standard input: a child that outlives us still holds it while it writes.
@@ -89,23 +155,65 @@ fn held_by_child(lock: &File) -> Result<Stdio> {
     Ok(lock.try_clone()?.into())
 }
 
-async fn make_venv(home: &Path, lock: &File) -> Result<()> {
-    let made = Command::new("python3")
-        .args(["-m", "venv"])
-        .arg(home)
-        .stdin(held_by_child(lock)?)
-        .kill_on_drop(true)
-        .output()
-        .await
-        .context("python3 does not start (install Python 3.10 or later, on Debian and Ubuntu: apt install python3 python3-venv)")?;
-    if made.status.success() {
-        return Ok(());
+/// The first Python in `path` that can make the environment.
+async fn find(path: &OsStr) -> Result<PathBuf> {
+    let mut others = String::new();
+    for name in INTERPRETERS {
+        let mut ask = command(Child::Pip, name);
+        ask.env("PATH", path).args(["-Ic", ASK]);
+        let Ok(asked) = Group::start(ask.stdout(Stdio::piped()).stderr(Stdio::piped())) else {
+            continue;
+        };
+        match usable(&asked.output().await?) {
+            Ok(python) => return Ok(python),
+            Err(reason) => {
+                let _ = write!(others, "\n{name}: {reason}");
+            }
+        }
     }
-    let output = [made.stdout, made.stderr].concat();
+    let (major, minor) = OLDEST;
     bail!(
-        "python3 cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv\n{}",
-        String::from_utf8_lossy(&output).trim_end()
+        "Python {major}.{minor} or later is needed, with venv. On Debian and Ubuntu: apt install python3 python3-venv{others}"
     )
+}
+
+/// The interpreter that has answered [`ASK`], or why it cannot be used.
+fn usable(answer: &Output) -> Result<PathBuf, String> {
+    let stdout = String::from_utf8_lossy(&answer.stdout);
+    let mut words = stdout.trim_end().splitn(3, ' ');
+    let mut number = || words.next().and_then(|word| word.parse().ok());
+    let (Some(major), Some(minor), Some(place)) = (number(), number(), words.next()) else {
+        let stderr = String::from_utf8_lossy(&answer.stderr);
+        let last = stderr.trim_end().lines().last();
+        return Err(format!("does not run: {}", last.unwrap_or_default()));
+    };
+    let python = format!("Python {major}.{minor} at {place}");
+    if (major, minor) < OLDEST {
+        return Err(format!("{python} is too old"));
+    }
+    if !answer.status.success() {
+        return Err(format!(
+            "{python} has no venv (on Debian and Ubuntu: apt install python{major}.{minor}-venv)"
+        ));
+    }
+    Ok(place.into())
+}
+
+async fn make_venv(home: &Path, lock: &File) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let python = find(&path).await?;
+    let mut venv = command(Child::Pip, &python);
+    venv.args(["-Im", "venv"]).arg(home);
+    venv.stdin(held_by_child(lock)?);
+    venv.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let made = Group::start(&mut venv)?.output().await?;
+    ensure!(
+        made.status.success(),
+        "{} cannot make a virtual environment:\n{}",
+        python.display(),
+        String::from_utf8_lossy(&[made.stdout, made.stderr].concat()).trim_end()
+    );
+    Ok(())
 }
 
 async fn install_packages(
@@ -119,8 +227,9 @@ async fn install_packages(
     fs::write(&requirements, packages.requirements)
         .with_context(|| requirements.display().to_string())?;
     // `2>&1` keeps pip's messages in order. The first import compiles byte code, a twentieth of what pip would compile.
-    let mut pip = Command::new("sh")
-        .args(["-c", r#"exec "$0" -m pip install "$@" 2>&1"#])
+    let mut install = command(Child::Pip, "sh");
+    install
+        .args(["-c", r#"exec "$0" -Im pip install "$@" 2>&1"#])
         .arg(python)
         .args([
             "--require-hashes",
@@ -128,18 +237,19 @@ async fn install_packages(
             "--no-compile",
             "--no-input",
         ])
+        // A person's pip.conf may say where to find packages, but not where to install them.
+        .args(["--target=", "--root=/", "--no-user", "--prefix"])
+        .arg(home)
         .args(["--disable-pip-version-check", "--progress-bar=off", "-r"])
         .arg(&requirements)
         .stdin(held_by_child(lock)?)
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("pip does not start")?;
+        .stdout(Stdio::piped());
+    let mut pip = Group::start(&mut install)?;
 
     let total = pinned(packages.requirements);
     let mut done = 0;
     let mut last = VecDeque::new();
-    if let Some(output) = pip.stdout.take() {
+    if let Some(output) = pip.leader().stdout.take() {
         let mut lines = BufReader::new(output).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             if let Some(package) = collected(&line) {
@@ -156,7 +266,7 @@ async fn install_packages(
             }
         }
     }
-    let status = pip.wait().await?;
+    let status = pip.status().await?;
     if !status.success() {
         let last = last.into_iter().collect::<Vec<_>>().join("\n");
         bail!(
@@ -196,30 +306,4 @@ fn hash(text: &str) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hashes_comments_and_origins_are_not_counted_as_packages() {
-        let requirements = "# by hand\nboto3==1.2 \\\n    --hash=sha256:00==\n    # via x\ncffi==2 ; python_version != '3'\n";
-        assert_eq!(pinned(requirements), 2);
-    }
-
-    #[test]
-    fn pips_collecting_lines_name_the_package() {
-        for (line, expected) in [
-            (
-                "Collecting boto3==1.44.5 (from -r r.txt (line 4))",
-                Some("boto3"),
-            ),
-            (
-                "Requirement already satisfied: flask==3 in /x",
-                Some("flask"),
-            ),
-            ("  Downloading boto3-1.44.5.whl (140 kB)", None),
-            ("Installing collected packages: a, b", None),
-        ] {
-            assert_eq!(collected(line), expected, "{line}");
-        }
-    }
-}
+mod tests;

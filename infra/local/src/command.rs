@@ -1,6 +1,7 @@
-//! What all commands share: the interrupt, the exit code, and what the engine needs before it starts.
+//! What all commands share: the interrupt, and what the engine needs before it starts.
 
 use std::cell::Cell;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,43 +11,45 @@ use engine::functions::{self, Profile};
 use engine::msf::Lifecycle;
 use engine::python::{self, Packages};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use output::note;
 use stack::EVERY_APPLICATION;
-use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the work, which returns whether it succeeded: exit code 0 or 1. An interrupt drops the work, and that stops
 /// everything that it has started: exit code 130.
 pub async fn until_interrupted(work: impl Future<Output = Result<bool>>) -> Result<ExitCode> {
     tokio::select! {
-        succeeded = work => Ok(ExitCode::from(u8::from(!succeeded?))),
+        // Signals are awaited before the work can start anything.
+        biased;
         () = interrupted() => {
-            eprintln!("\nInterrupted. Everything that was started is stopped.");
+            note!("\nInterrupted. Everything that was started is stopped.");
             Ok(ExitCode::from(130))
         }
+        succeeded = work => Ok(ExitCode::from(u8::from(!succeeded?))),
     }
 }
 
-/// The exit code of a command. An error is printed with its causes, and its exit code is 2.
-#[must_use]
-pub fn exit_code(result: Result<ExitCode>) -> ExitCode {
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::from(2)
-    })
-}
-
-/// Waits for Ctrl-C or SIGTERM.
+/// Waits for Ctrl-C or another signal that ends a command.
 pub async fn interrupted() {
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => signal.recv().await,
-            Err(_) => std::future::pending().await,
-        }
+    let next = async |kind| match signal(kind) {
+        Ok(mut signal) => signal.recv().await,
+        Err(_) => std::future::pending().await,
     };
     tokio::select! {
-        _ = ctrl_c() => (),
-        _ = terminated => (),
+        _ = next(SignalKind::interrupt()) => (),
+        _ = next(SignalKind::terminate()) => (),
+        _ = next(SignalKind::quit()) => (),
+        _ = next(SignalKind::hangup()), if !ignores_hangup() => (),
     }
+}
+
+/// Whether the command was started to outlive its terminal, as `nohup` starts it. Only Linux tells.
+fn ignores_hangup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Bit 0 is for signal 1, which is SIGHUP.
+    ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Installs what is missing and builds the functions.
@@ -75,7 +78,7 @@ pub async fn install(target: &Path, packages: Packages) -> Result<PathBuf> {
     let python = python::install(target, packages, |progress| {
         if !is_announced.replace(true) {
             let folder = target.join("local");
-            eprintln!("Installing {} into {}", packages.name, folder.display());
+            note!("Installing {} into {}", packages.name, folder.display());
             bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         bar.set_length(progress.total as u64);

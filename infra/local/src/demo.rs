@@ -12,6 +12,7 @@ use engine::functions::FUNCTIONS;
 use engine::lock;
 use engine::msf::{Behaviour, SeededSnapshot, SnapshotStatus};
 use jiff::{SignedDuration, Timestamp, Unit};
+use output::say;
 use serde_json::{Value, json};
 use stack::{ACCOUNT, REGION};
 
@@ -41,19 +42,19 @@ pub async fn run(engine: &Engine) -> Result<bool> {
         "poll_interval_seconds": 2
     });
     let count = before.len();
-    println!("Application {APPLICATION} is RUNNING with {count} snapshots.");
-    println!("Starting an execution with the input {input}\n");
+    say!("Application {APPLICATION} is RUNNING with {count} snapshots.")?;
+    say!("Starting an execution with the input {input}\n")?;
     let execution_arn = start_execution(&sfn, names, "demonstration", &input).await?;
     let ended = follow(&sfn, &execution_arn, 0).await?;
 
     let after = list(&flink).await?;
     let table = snapshots(&before, &after, &ended, now);
-    println!("\nSnapshots before and after\n{table}");
+    say!("\nSnapshots before and after\n{table}")?;
     let record = record_table(&await_record(names, &ended).await?);
-    println!("\nAudit record in the table {}\n{record}", names.table);
-    println!("\nNotification, as a queue subscribed to the topic received it");
-    println!("{}", receive(&config, &queue_url).await?);
-    println!("\nWhat the run used\n{}", usage(engine, &ended).await?);
+    say!("\nAudit record in the table {}\n{record}", names.table)?;
+    say!("\nNotification, as a queue subscribed to the topic received it")?;
+    say!("{}", receive(&config, &queue_url).await?)?;
+    say!("\nWhat the run used\n{}", usage(engine, &ended).await?)?;
     Ok(ended.succeeded)
 }
 

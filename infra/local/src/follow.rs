@@ -8,6 +8,7 @@ use aws_sdk_sfn::types::{HistoryEvent, HistoryEventType as Type};
 use engine::engine::Names;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use output::note;
 use serde_json::Value;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -50,7 +51,7 @@ pub async fn follow(sfn: &Client, execution_arn: &str, seen: usize) -> Result<En
             .skip(shown)
             .filter_map(|it| line(it, &history))
         {
-            bar.suspend(|| eprintln!("{line}"));
+            bar.suspend(|| note!("{line}"));
         }
         shown = shown.max(history.len());
         // A redrive that has not begun still has the last event of the end before it.

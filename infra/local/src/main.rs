@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,13 +10,15 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use engine::differences::DIFFERENCES;
 use engine::engine::{Engine, EngineSettings, Names};
+use engine::environment;
 use engine::functions::{self, Profile};
 use engine::msf::Lifecycle;
 use jiff::Timestamp;
-use local::command::{exit_code, interrupted, prepare, until_interrupted};
+use local::command::{interrupted, prepare, until_interrupted};
 use local::demo;
 use local::follow::{self, Ended};
 use local::report::{await_record, record_table};
+use output::{exit_code, note, say};
 use serde_json::{Value, json};
 use stack::EVERY_APPLICATION;
 use tokio::net::TcpStream;
@@ -94,11 +97,9 @@ async fn demonstrate() -> Result<bool> {
 
 async fn start(port: Option<u16>, application: &str, snapshot_seconds: u64) -> Result<Engine> {
     let settings = prepare(Profile::Dev).await?;
-    eprintln!(
-        "Deploying infra/template.yaml to MiniStack. It differs from a deployment to AWS in:"
-    );
+    note!("Deploying infra/template.yaml to MiniStack. It differs from a deployment to AWS in:");
     for (name, difference) in DIFFERENCES {
-        eprintln!("  {name}: {}", difference.reason());
+        note!("  {name}: {}", difference.reason());
     }
     Engine::start(EngineSettings {
         port,
@@ -113,15 +114,19 @@ async fn start(port: Option<u16>, application: &str, snapshot_seconds: u64) -> R
 }
 
 async fn up(options: Up) -> Result<ExitCode> {
+    // One future for the whole time, so that no signal is lost.
+    let mut interrupted = pin!(interrupted());
     let engine = tokio::select! {
+        biased;
+        () = &mut interrupted => return Ok(ExitCode::from(130)),
         engine = start(options.port, EVERY_APPLICATION, options.snapshot_seconds) => engine?,
-        () = interrupted() => return Ok(ExitCode::from(130)),
     };
     let names = engine.names();
     let file = endpoint_file()?;
     fs::write(&file, &names.endpoint).with_context(|| file.display().to_string())?;
-    println!(
+    let printed = say!(
         "# For the aws CLI, boto3 and other clients, in another shell:\n\
+         {}\n\
          export AWS_ENDPOINT_URL={}\n\
          export AWS_REGION={region} AWS_DEFAULT_REGION={region}\n\
          export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local\n\
@@ -131,6 +136,7 @@ async fn up(options: Up) -> Result<ExitCode> {
          export FAILURE_QUEUE_URL={}\n\
          export FUNCTION_NAME={}\n\
          # Ctrl-C stops the engine.",
+        environment::CLIENT,
         names.endpoint,
         names.state_machine_arn,
         names.table,
@@ -139,13 +145,15 @@ async fn up(options: Up) -> Result<ExitCode> {
         names.function_name,
         region = names.region,
     );
-    interrupted().await;
+    if printed.is_ok() {
+        interrupted.await;
+    }
     // An engine that was started later has replaced it.
     if fs::read_to_string(&file).is_ok_and(|endpoint| endpoint == names.endpoint) {
         let _ = fs::remove_file(&file);
     }
     engine.stop().await;
-    Ok(ExitCode::SUCCESS)
+    printed.map(|()| ExitCode::SUCCESS)
 }
 
 /// The file with the endpoint of the engine that `up` started last.
@@ -176,7 +184,7 @@ async fn start_and_follow(options: Run) -> Result<bool> {
     let excess = name.chars().count().saturating_sub(NAME_LIMIT);
     let name: String = name.chars().skip(excess).collect();
     let execution_arn = follow::start_execution(&sfn, &names, &name, &input).await?;
-    eprintln!("{execution_arn}");
+    note!("{execution_arn}");
     let ended = follow::follow(&sfn, &execution_arn, 0).await?;
     print_record(&names, &ended, options.json).await?;
     Ok(ended.succeeded)
@@ -226,9 +234,9 @@ async fn redrive(options: Redrive) -> Result<bool> {
 async fn print_record(names: &Names, ended: &Ended, as_json: bool) -> Result<()> {
     let record = await_record(names, ended).await?;
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&record)?);
+        say!("{}", serde_json::to_string_pretty(&record)?)?;
     } else {
-        println!("{}", record_table(&record));
+        say!("{}", record_table(&record))?;
     }
     Ok(())
 }

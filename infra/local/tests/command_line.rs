@@ -5,17 +5,54 @@
 mod support;
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Stdio;
 
+use engine::{functions, python};
 use serde_json::{Value, json};
 use support::{Scenario, engine, eventually, run};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
+/// What would break a command, or a child of it, that inherits it.
+const HOSTILE: [(&str, &str); 26] = [
+    ("HTTP_PROXY", "http://127.0.0.1:9"),
+    ("http_proxy", "http://127.0.0.1:9"),
+    ("HTTPS_PROXY", "http://127.0.0.1:9"),
+    ("https_proxy", "http://127.0.0.1:9"),
+    ("ALL_PROXY", "http://127.0.0.1:9"),
+    ("all_proxy", "http://127.0.0.1:9"),
+    ("AWS_PROFILE", "nowhere"),
+    ("AWS_DEFAULT_PROFILE", "nowhere"),
+    ("AWS_CONFIG_FILE", "/nowhere"),
+    ("AWS_CA_BUNDLE", "/nowhere"),
+    ("AWS_SESSION_TOKEN", "foreign"),
+    ("AWS_ENDPOINT_URL_SFN", "http://127.0.0.1:9"),
+    ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9"),
+    ("AWS_USE_FIPS_ENDPOINT", "true"),
+    ("AWS_MAX_ATTEMPTS", "none"),
+    ("SSL_CERT_FILE", "/nowhere"),
+    ("REQUESTS_CA_BUNDLE", "/nowhere"),
+    ("CURL_CA_BUNDLE", "/nowhere"),
+    ("LAMBDA_EXECUTOR", "docker"),
+    ("PIP_TARGET", "/nowhere"),
+    ("PIP_USER", "true"),
+    ("PIP_CERT", "/nowhere"),
+    ("PYTHONHOME", "/nowhere"),
+    ("PYTHONPATH", "/nowhere"),
+    ("PYTHONOPTIMIZE", "none"),
+    ("VIRTUAL_ENV", "/nowhere"),
+];
+
+/// A command in a hostile environment, as are all in this file.
 fn command(endpoint: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
     command
         .args(arguments)
+        .envs(HOSTILE)
         .env("AWS_ENDPOINT_URL", endpoint)
         .kill_on_drop(true);
     command
@@ -193,6 +230,25 @@ fn up_prints_what_clients_need_and_an_interrupt_stops_everything() {
             assert!(value(name).contains(part), "{name}={}", value(name));
         }
 
+        // The aws CLI is built on botocore, as boto3 is.
+        let target = functions::target_folder().unwrap();
+        let python = python::install(&target, python::MINISTACK, |_| ());
+        let list = "import boto3; print(boto3.client('stepfunctions').list_state_machines()['stateMachines'])";
+        let client = Command::new("sh")
+            .args(["-uec", &format!("{}\n\"$0\" -c \"$1\"", exports.join("\n"))])
+            .args([python.await.unwrap().as_os_str(), OsStr::new(list)])
+            .envs(
+                HOSTILE
+                    .into_iter()
+                    .filter(|(name, _)| !name.starts_with("PYTHON")),
+            )
+            .output()
+            .await
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&client.stderr);
+        let listed = String::from_utf8_lossy(&client.stdout);
+        assert!(listed.contains(&value("STATE_MACHINE_ARN")), "{stderr}");
+
         // No such application exists, so the run fails, but two functions have run.
         let arguments = ["run", "--application", "none", "--json"];
         local(&endpoint, &arguments, "", 1).await;
@@ -268,7 +324,7 @@ fn without_numbers(line: &str) -> String {
 #[test]
 fn a_demonstration_that_is_terminated_or_killed_leaves_no_process() {
     run(async {
-        for (signal, code) in [("-TERM", Some(130)), ("-KILL", None)] {
+        for (signal, code) in [("-TERM", Some(130)), ("-HUP", Some(130)), ("-KILL", None)] {
             let mut demonstration = command("", &[])
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())
@@ -285,6 +341,127 @@ fn a_demonstration_that_is_terminated_or_killed_leaves_no_process() {
             end(&mut demonstration, signal, code, &started).await;
         }
     });
+}
+
+/// The folder of a stranger: a target folder, and programs that do what a test needs where the arguments have `phase`.
+/// Elsewhere they answer as a Python that can do everything, or as cargo.
+fn stranger(phase: &str, action: &str, is_installed: bool) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let target = functions::target_folder().unwrap();
+    let script = format!(
+        "#!/bin/sh\n\
+         case \"$*\" in\n\
+         *'{phase}'*) {action} ;;\n\
+         *ensurepip*) echo 3 12 \"$0\" ;;\n\
+         metadata*) exec '{cargo}' \"$@\" ;;\n\
+         build*) export CARGO_TARGET_DIR='{target}'; exec '{cargo}' \"$@\" ;;\n\
+         esac\n",
+        cargo = env!("CARGO"),
+        target = target.display(),
+    );
+    let program = folder.path().join("cargo");
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    symlink(&program, folder.path().join("python3")).unwrap();
+    if is_installed {
+        let python = run(python::install(&target, python::MINISTACK, |_| ())).unwrap();
+        let home = python
+            .strip_prefix(&target)
+            .unwrap()
+            .ancestors()
+            .nth(2)
+            .unwrap();
+        let home = folder.path().join(home);
+        fs::create_dir_all(home.join("bin")).unwrap();
+        fs::write(home.join("whole"), home.as_os_str().as_encoded_bytes()).unwrap();
+        symlink(&program, home.join("bin/python")).unwrap();
+    }
+    folder
+}
+
+/// A demonstration in a stranger's folder.
+fn demonstration(folder: &TempDir) -> Command {
+    let path = std::env::var("PATH").unwrap();
+    let mut command = command("", &[]);
+    command
+        .env("CARGO", folder.path().join("cargo"))
+        .env("CARGO_TARGET_DIR", folder.path())
+        .env("PATH", format!("{}:{path}", folder.path().display()))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_demonstration_that_is_terminated_before_it_runs_leaves_no_process() {
+    for (phase, is_installed, signal) in [
+        ("-Im venv", false, "-HUP"),
+        ("build --locked", true, "-TERM"),
+        ("serve.py", true, "-QUIT"),
+    ] {
+        let folder = stranger(phase, "sleep 1000 & wait", is_installed);
+        run(async {
+            let mut demonstration = demonstration(&folder).spawn().unwrap();
+            let id = demonstration.id().unwrap();
+            let started = eventually(phase, async || {
+                let started = descendants(id);
+                let comm = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm"));
+                let mut names = started.iter().map(comm);
+                let hangs = names.any(|name| name.is_ok_and(|name| name == "sleep\n"));
+                hangs.then_some(started)
+            })
+            .await;
+            end(&mut demonstration, signal, Some(130), &started).await;
+        });
+    }
+}
+
+#[test]
+fn what_a_failed_child_has_printed_is_seen() {
+    for (phase, is_installed) in [
+        ("-Im venv", false),
+        ("build --locked", true),
+        ("serve.py", true),
+    ] {
+        let folder = stranger(phase, "echo the reason >&2; exit 101", is_installed);
+        let failed = run(async { demonstration(&folder).output().await }).unwrap();
+        let stderr = String::from_utf8_lossy(&failed.stderr);
+        assert_eq!(failed.status.code(), Some(2), "{phase}: {stderr}");
+        assert!(stderr.contains("the reason"), "{phase}: {stderr}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_ends_a_command_quietly_and_a_full_disk_with_an_error() {
+    let full = fs::File::create("/dev/full").unwrap();
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    for (stdout, name, code, error) in [
+        (Stdio::from(closed), "cli-closed", 141, ""),
+        (
+            Stdio::from(full),
+            "cli-full",
+            2,
+            "error: stdout cannot be written: No space left on device",
+        ),
+    ] {
+        run(async {
+            let endpoint = &engine().await.names().endpoint;
+            Scenario::new(name).await;
+            let arguments = ["run", "--application", name, "--json"];
+            let command = command(endpoint, &arguments)
+                .stdout(stdout)
+                .stderr(Stdio::piped())
+                .spawn();
+            let ended = command.unwrap().wait_with_output().await.unwrap();
+            let stderr = String::from_utf8_lossy(&ended.stderr);
+            assert_eq!(ended.status.code(), Some(code), "{stderr}");
+            assert!(
+                stderr.contains(error) && !stderr.contains("panicked"),
+                "{stderr}"
+            );
+        });
+    }
 }
 
 /// The processes that a process has started, with the processes that they have started.

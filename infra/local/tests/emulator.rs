@@ -5,23 +5,22 @@
 
 mod support;
 
+use engine::environment::{Child, command};
 use engine::functions;
 use engine::msf::{SeededSnapshot, SnapshotStatus};
 use engine::python::{self, Packages};
 use jiff::{SignedDuration, Timestamp};
 use support::{engine, run};
-use tokio::process::Command;
 
 /// Runs a judge, a program beside this file, which must succeed. Returns its output.
 async fn judge(packages: Packages, file: &str, environment: &[(&str, &str)]) -> String {
     let target = functions::target_folder().unwrap();
     let python = python::install(&target, packages, |_| ()).await.unwrap();
-    let judged = Command::new(python)
+    let mut judge = command(Child::Engine, python);
+    judge
         .arg(format!("{}/tests/{file}", env!("CARGO_MANIFEST_DIR")))
-        .envs(environment.iter().copied())
-        .output()
-        .await
-        .unwrap();
+        .envs(environment.iter().copied());
+    let judged = judge.output().await.unwrap();
     let stdout = String::from_utf8(judged.stdout).unwrap();
     let stderr = String::from_utf8_lossy(&judged.stderr);
     assert!(judged.status.success(), "{stdout}\n{stderr}");

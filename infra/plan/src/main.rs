@@ -3,14 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use output::exit_code;
 use plan::plan::{Options, run};
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    exit_code(run(&Options::parse()).map(|()| ExitCode::SUCCESS))
 }

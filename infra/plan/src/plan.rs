@@ -9,6 +9,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use contract::{Action, HeldBack, NO_RULE, Retention, Verdict, parse};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use output::say;
 use retention::{Snapshot, time_zone};
 use serde::Serialize;
 
@@ -132,12 +133,12 @@ pub fn run(options: &Options) -> Result<()> {
             held_back: preview.held_back.as_ref(),
             notes: &preview.notes,
         };
-        println!("{}", serde_json::to_string_pretty(&plan)?);
+        say!("{}", serde_json::to_string_pretty(&plan)?)?;
     } else {
-        println!("{}", table(&preview, now));
-        println!("\n{}", sentence(&summary, preview.held_back.as_ref()));
+        say!("{}", table(&preview, now))?;
+        say!("\n{}", sentence(&summary, preview.held_back.as_ref()))?;
         for note in &preview.notes {
-            println!("Note: {note}");
+            say!("Note: {note}")?;
         }
     }
     Ok(())

@@ -15,6 +15,7 @@ use engine::engine::Engine;
 use engine::functions::Profile;
 use local::command::prepare;
 use local::report::new_table;
+use output::say;
 
 use cold_start::{CALLS, PROCESSES};
 use deletions::LATENCY_MS;
@@ -50,7 +51,7 @@ pub async fn run() -> Result<bool> {
     engine.stop().await;
     let over_budget = over_budget(&measured?);
     for line in &over_budget {
-        println!("Over budget: {line}");
+        say!("Over budget: {line}")?;
     }
     Ok(over_budget.is_empty())
 }
@@ -58,15 +59,15 @@ pub async fn run() -> Result<bool> {
 /// Prints each table as soon as it is measured.
 async fn measure(engine: &Engine) -> Result<Vec<Row>> {
     let (mut rows, certificates) = cold_start::measure(engine).await?;
-    println!("{}", table("function", &rows));
-    println!(
+    say!("{}", table("function", &rows))?;
+    say!(
         "\nMedian and worst of {PROCESSES} processes. Start: until the function first asks for work. Memory: the peak. \
          CPU: of the start and {CALLS} HTTPS calls.\n\
          All CAs: {certificates} certificates are trusted instead of one."
-    );
+    )?;
     let deletions = [deletions::measure(engine).await?];
-    println!("\nRuns on a full quota of snapshots, each call answered after {LATENCY_MS} ms:");
-    println!("{}", table("", &deletions));
+    say!("\nRuns on a full quota of snapshots, each call answered after {LATENCY_MS} ms:")?;
+    say!("{}", table("", &deletions))?;
     rows.extend(deletions);
     Ok(rows)
 }

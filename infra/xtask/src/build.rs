@@ -4,11 +4,12 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use comfy_table::CellAlignment;
+use engine::environment::{self, Child};
 use engine::functions;
 use local::command::install;
 use local::report::new_table;
+use output::say;
 use stack::{EVERY_APPLICATION, Stack};
-use tokio::process::Command;
 
 use crate::tools::{SAM, command, output, run as run_command};
 
@@ -39,16 +40,14 @@ impl Architecture {
 pub async fn run(architecture: Architecture) -> Result<bool> {
     let tools = [install(&functions::target_folder()?, SAM).await?];
     let (architecture, target) = architecture.names();
-    let added = output(Command::new("rustup").args(["target", "add", target])).await;
-    let added = added.with_context(|| {
-        format!("rustup is needed to compile for {target}, see https://rustup.rs")
+    let mut rustup = environment::command(Child::Cargo, "rustup");
+    let added = run_command(rustup.args(["target", "add", target])).await;
+    added.with_context(|| {
+        format!(
+            "{target} cannot be added to the compiler (rustup does that, see https://rustup.rs)"
+        )
     })?;
-    let message = String::from_utf8_lossy(&added.stderr);
-    ensure!(
-        added.status.success(),
-        "rustup target add {target}: {message}"
-    );
-    let mut sam = command(&tools, "sam", "infra")?;
+    let mut sam = command(Child::SamBuild, &tools, "sam", "infra")?;
     let parameter = format!("Architecture={architecture}");
     run_command(sam.args(["build", "--parameter-overrides", &parameter])).await?;
 
@@ -59,7 +58,7 @@ pub async fn run(architecture: Architecture) -> Result<bool> {
     for id in stack.template().of_type("AWS::Serverless::Function")? {
         let built = format!("infra/.aws-sam/build/{id}");
         let zip = folder.path().join(id);
-        let mut python = command(&tools, "python", &built)?;
+        let mut python = command(Child::Linter, &tools, "python", &built)?;
         python
             .args(["-m", "zipfile", "-c"])
             .arg(&zip)
@@ -75,16 +74,16 @@ pub async fn run(architecture: Architecture) -> Result<bool> {
     if let Some(sizes) = table.column_mut(1) {
         sizes.set_cell_alignment(CellAlignment::Right);
     }
-    println!("{table}");
+    say!("{table}")?;
     if !are_small {
-        println!("Over the limit.");
+        say!("Over the limit.")?;
     }
     let [python] = &tools;
     let sam = python.with_file_name("sam");
-    println!(
+    say!(
         "Built for {architecture}. To deploy it: cd infra && {} deploy --guided",
         sam.display()
-    );
+    )?;
     Ok(are_small)
 }
 

@@ -1,8 +1,10 @@
 //! `cargo xtask check`: lints what is deployed, and the dependencies.
 
 use anyhow::Result;
-use engine::functions::{self, MANIFEST, cargo};
+use engine::environment::{Child, cargo};
+use engine::functions::{self, MANIFEST};
 use local::command::install;
+use output::say;
 
 use crate::tools::{CHECKOV, SAM, cargo_tool, command, output, run as run_command};
 
@@ -35,8 +37,7 @@ pub async fn run() -> Result<bool> {
         cargo_tool(&target, "cargo-machete", "0.9.2").await?,
     ];
     // cargo-deny reads the dependencies of every platform. A build fetches only those of this one.
-    run_command(cargo().args(["fetch", "--locked", "--quiet", "--manifest-path", MANIFEST]))
-        .await?;
+    run_command(cargo().args(["fetch", "--locked", "--manifest-path", MANIFEST])).await?;
     let temporary = tempfile::tempdir()?;
     let translation = temporary.path().join("translation.yaml");
     let translation = translation.to_string_lossy();
@@ -44,13 +45,13 @@ pub async fn run() -> Result<bool> {
     for [what, program, arguments, folder] in LINTERS {
         let arguments = arguments.split(' ');
         let arguments = arguments.map(|it| it.replace(TRANSLATION, &translation));
-        let mut linter = command(&tools, program, folder)?;
+        let mut linter = command(Child::Linter, &tools, program, folder)?;
         let output = output(linter.args(arguments)).await?;
         let passed = output.status.success();
-        println!("{:<4} {what}", if passed { "ok" } else { "FAIL" });
+        say!("{:<4} {what}", if passed { "ok" } else { "FAIL" })?;
         if !passed {
-            println!("{}", String::from_utf8_lossy(&output.stdout).trim_end());
-            println!("{}", String::from_utf8_lossy(&output.stderr).trim_end());
+            say!("{}", String::from_utf8_lossy(&output.stdout).trim_end())?;
+            say!("{}", String::from_utf8_lossy(&output.stderr).trim_end())?;
         }
         all_passed &= passed;
     }

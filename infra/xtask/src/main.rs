@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use local::command::{exit_code, until_interrupted};
+use local::command::until_interrupted;
+use output::exit_code;
 use xtask::build::Architecture;
 use xtask::{bench, build, check, mutants};
 

@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
+use engine::environment::{self, Child};
 use engine::functions;
-use tokio::process::Command;
+use engine::group::Group;
+use output::say;
 
 use crate::tools::{WORKSPACE, cargo_tool};
 
@@ -23,16 +24,13 @@ const PAGE: &str = "resources/docs/mutants.md";
 pub async fn run(shard: Option<&str>) -> Result<bool> {
     let target = functions::target_folder()?;
     let binary = cargo_tool(&target, "cargo-mutants", "27.1.0").await?;
-    let status = Command::new(&binary)
+    let mut mutants = environment::command(Child::Cargo, &binary);
+    mutants
         .args(["mutants", "--no-shuffle", "--output"])
         .arg(&target)
         .args(shard.into_iter().flat_map(|shard| ["--shard", shard]))
-        .current_dir(WORKSPACE)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .status()
-        .await
-        .with_context(|| binary.display().to_string())?;
+        .current_dir(WORKSPACE);
+    let status = Group::start(&mut mutants)?.status().await?;
     // 2 and 3: mutants survived, or tests did not end.
     ensure!(
         matches!(status.code(), Some(0 | 2 | 3)),
@@ -48,10 +46,10 @@ pub async fn run(shard: Option<&str>) -> Result<bool> {
     let page = read(&Path::new(WORKSPACE).join(PAGE))?;
     let (unexpected, killed) = differences(&page, &missed, &tried);
     for mutant in &unexpected {
-        println!("Survived, but is not in {PAGE}: {mutant}");
+        say!("Survived, but is not in {PAGE}: {mutant}")?;
     }
     for mutant in &killed {
-        println!("Is in {PAGE}, but did not survive: {mutant}");
+        say!("Is in {PAGE}, but did not survive: {mutant}")?;
     }
     Ok(unexpected.is_empty() && killed.is_empty())
 }

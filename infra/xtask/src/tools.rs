@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use anyhow::{Context, Result, ensure};
-use engine::functions::cargo;
+use anyhow::{Result, ensure};
+use engine::environment::{self, Child, cargo};
+use engine::group::Group;
 use engine::python::Packages;
+use output::note;
 use tokio::process::Command;
 
 pub const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -14,12 +16,14 @@ pub const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 pub const SAM: Packages = Packages {
     name: "SAM, cargo-lambda, cfn-lint and statelint",
     requirements: include_str!("../python/sam.txt"),
+    modules: "samcli.cli.main, cfnlint, statelint, ziglang",
 };
 
 /// The linter for security. Its pins and SAM's exclude each other.
 pub const CHECKOV: Packages = Packages {
     name: "checkov",
     requirements: include_str!("../python/checkov.txt"),
+    modules: "checkov.main",
 };
 
 /// Compiles a tool of cargo into `<target>/local/<name>-<version>`, unless it is there, and returns the binary.
@@ -30,10 +34,10 @@ pub async fn cargo_tool(target: &Path, name: &str, version: &str) -> Result<Path
     let binary = home.join("bin").join(name);
     if !binary.exists() {
         let folder = home.display();
-        eprintln!("Compiling {name} {version} into {folder}, which takes a minute or two");
+        note!("Compiling {name} {version} into {folder}, which takes a minute or two");
         // Without optimisation, it compiles in half the time.
         let mut install = cargo();
-        install.args(["install", name, "--debug", "--locked", "--quiet"]);
+        install.args(["install", name, "--debug", "--locked"]);
         install.args(["--version", &format!("={version}"), "--root"]);
         run(install.arg(&home)).await?;
     }
@@ -42,12 +46,12 @@ pub async fn cargo_tool(target: &Path, name: &str, version: &str) -> Result<Path
 
 /// A command in a folder of the workspace. It finds its program, and the programs that this one starts, beside the tools
 /// first: interpreters of Python and binaries of cargo's tools.
-pub fn command(tools: &[PathBuf], program: &str, folder: &str) -> Result<Command> {
+pub fn command(child: Child, tools: &[PathBuf], program: &str, folder: &str) -> Result<Command> {
     let beside = tools.iter().filter_map(|tool| tool.parent());
     let path = std::env::var_os("PATH").unwrap_or_default();
     let inherited = std::env::split_paths(&path);
     let path = std::env::join_paths(beside.map(Path::to_path_buf).chain(inherited))?;
-    let mut command = Command::new(program);
+    let mut command = environment::command(child, program);
     command
         .current_dir(Path::new(WORKSPACE).join(folder))
         .env("PATH", path)
@@ -57,10 +61,10 @@ pub fn command(tools: &[PathBuf], program: &str, folder: &str) -> Result<Command
 
 /// Runs a command, which must succeed. Its output goes to stderr, because stdout is for results.
 pub async fn run(command: &mut Command) -> Result<()> {
-    let program = program(command);
-    command.stdin(Stdio::null()).stdout(std::io::stderr());
-    let status = command.kill_on_drop(true).status().await;
-    let status = status.with_context(|| program.clone())?;
+    let program = command.as_std().get_program();
+    let program = program.to_string_lossy().into_owned();
+    let status = Group::start(command.stdout(std::io::stderr()))?;
+    let status = status.status().await?;
     ensure!(
         status.success(),
         "{program} failed ({status}); its output above says why"
@@ -70,12 +74,6 @@ pub async fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command and returns what it printed, whether it succeeded or not.
 pub async fn output(command: &mut Command) -> Result<Output> {
-    let program = program(command);
-    let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    output.await.context(program)
-}
-
-fn program(command: &Command) -> String {
-    let program = command.as_std().get_program();
-    program.to_string_lossy().into_owned()
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    Group::start(command)?.output().await
 }

@@ -1,8 +1,10 @@
-//! The packages that are compiled into the functions and into `cargo plan`, and the ban on unsafe code in every crate.
+//! The packages that are compiled into the functions and into `cargo plan`, and what no code may do: be unsafe, or start processes and print in
+//! its own way.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cargo_metadata::MetadataCommand;
@@ -79,5 +81,46 @@ fn unsafe_code_is_forbidden_in_every_crate() {
         let manifest = package.manifest_path.as_str();
         let inherits = has(manifest, "lints", "workspace = true");
         assert!(inherits, "{manifest} needs [lints] workspace = true");
+    }
+}
+
+/// The source files below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries
+        .flat_map(|entry| match entry.unwrap().path() {
+            path if path.is_dir() => sources(&path),
+            path => vec![path],
+        })
+        .collect()
+}
+
+#[test]
+fn the_commands_start_processes_and_print_in_one_place() {
+    let infra = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let crates = ["engine", "local", "output", "plan", "stack", "xtask"];
+    for path in crates
+        .iter()
+        .flat_map(|it| sources(&infra.join(it).join("src")))
+    {
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.replace("MetadataCommand", "");
+        for (call, place, cure) in [
+            (
+                "Command::new(",
+                "environment.rs",
+                "engine::environment::command",
+            ),
+            (".spawn()", "group.rs", "engine::group::Group"),
+            ("println!(", "", "output::say or output::note"),
+            ("print!(", "", "output::say or output::note"),
+        ] {
+            let is_place = path.file_name().is_some_and(|name| name == place);
+            let path = path.display();
+            assert!(
+                is_place || !text.contains(call),
+                "{path} has {call}; use {cure}"
+            );
+        }
     }
 }

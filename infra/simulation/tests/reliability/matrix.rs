@@ -7,17 +7,17 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Response};
 use axum::serve::ListenerExt;
 use contract::{ErrorName, RunInput};
+use engine::engine::client;
+use engine::environment::{Child, command};
 use engine::faults::{Fault, FaultKind, Faults, Times};
 use engine::msf::{Behaviour, Lifecycle, SnapshotStatus};
 use engine::{functions, python};
@@ -25,9 +25,7 @@ use expect_test::expect_file;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use stack::REGION;
 use tokio::net::TcpListener;
-use tokio::process::Command;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
@@ -170,7 +168,7 @@ print(json.dumps({action: list(errors(action)) for action in sys.argv[1:]}))
     let python = python::install(&target, python::BOTOCORE, |_| ())
         .await
         .unwrap();
-    let mut command = Command::new(python);
+    let mut command = command(Child::Engine, python);
     command.args(["-c", ASK_BOTOCORE]).args(actions);
     let output = command.output().await.unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -313,21 +311,12 @@ async fn serve(
 }
 
 /// The functions' configuration, with this endpoint and without long backoffs.
-fn config(endpoint: String, patience: Duration) -> SdkConfig {
+fn config(endpoint: &str, patience: Duration) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(patience);
-    SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::from_static(REGION))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-            "AKIAEXAMPLE",
-            "secret",
-            None,
-            None,
-            "matrix",
-        )))
+    client(endpoint)
+        .into_builder()
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
         .timeout_config(timeouts.build())
-        .endpoint_url(endpoint)
         .build()
 }
 
@@ -384,7 +373,7 @@ async fn play(cell: &Cell) -> String {
         FaultKind::Delay(_) => PATIENCE,
         _ => Duration::from_mins(1),
     };
-    let world = World::new(backend.clone(), &config(endpoint, patience));
+    let world = World::new(backend.clone(), &config(&endpoint, patience));
 
     let name = match cell.role {
         Role::State(_) => APPLICATION,

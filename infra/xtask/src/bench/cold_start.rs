@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use engine::engine::Engine;
+use engine::environment;
+use engine::group::Group;
 use engine::ministack::Program;
 use jiff::Timestamp;
 use local::demo::{create_application, managed_snapshot};
 use serde_json::{Value, json};
 use stack::{EVERY_APPLICATION, REGION, Stack};
-use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use super::servers::{Servers, Tls};
@@ -93,8 +94,8 @@ async fn run(
     let engine = format!("{}/0", program.endpoint);
     let mut servers = Servers::start(payloads(&program.name), engine, tls).await?;
     let began = Instant::now();
-    let mut process = Command::new(&program.binary)
-        .env_clear()
+    let mut command = environment::bare(&program.binary);
+    command
         .envs(environment.iter().cloned())
         .envs([
             ("AWS_LAMBDA_RUNTIME_API", servers.runtime_api.as_str()),
@@ -108,9 +109,8 @@ async fn run(
         ])
         .env("SSL_CERT_FILE", trusted)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
+        .stderr(Stdio::null());
+    let mut process = Group::start(&mut command)?;
     let finished = timeout(Duration::from_mins(1), servers.finished()).await;
     let (first_request, calls) = finished.context("it does not finish its work")??;
     // A thread that still runs has not been charged for its last milliseconds.
@@ -119,11 +119,11 @@ async fn run(
     let start = first_request.duration_since(began).as_secs_f64();
     samples.start.push(start * 1e3);
     if cfg!(target_os = "linux") {
-        let (memory, cpu) = used(process.id().context("it has ended")?)?;
+        let (memory, cpu) = used(process.leader().id().context("it has ended")?)?;
         samples.memory.push(memory);
         samples.cpu.push(cpu);
     }
-    Ok(process.kill().await?)
+    Ok(())
 }
 
 /// The peak of the memory and the CPU time of an idle process, as Linux counts them.

@@ -1,0 +1,188 @@
+//! What a child process inherits of the person's environment. Every child of the commands is made here.
+//!
+//! Clients in this process inherit nothing: they call 127.0.0.1 alone, without a proxy and without TLS.
+
+use std::ffi::OsStr;
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+/// A child process, by what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Child {
+    /// cargo and rustup. They download, and start compilers that a person may have set up by any variable. The person's
+    /// own cargo has run in this environment already.
+    Cargo,
+    /// `sam build`, which starts cargo.
+    SamBuild,
+    /// What looks for a Python, makes its environment and installs packages, which downloads.
+    Pip,
+    /// A linter of what is deployed, or of the dependencies.
+    Linter,
+    /// MiniStack, the functions, which MiniStack starts, and what deploys them. They call 127.0.0.1 alone.
+    Engine,
+}
+
+use Child::{Cargo, Engine, Linter, Pip, SamBuild};
+
+/// Who inherits a variable. The first pattern that matches its name decides; `*` stands for any text, and case does not
+/// matter, because proxies are written in both.
+const INHERITED: &[(&str, &[Child])] = &[
+    // By these, programs and shared libraries are found.
+    ("PATH", &[Cargo, SamBuild, Pip, Linter, Engine]),
+    ("LD_LIBRARY_PATH", &[Cargo, SamBuild, Pip, Linter, Engine]),
+    ("DYLD_*", &[Cargo, SamBuild, Pip, Linter, Engine]),
+    // The way to the network, for those who download.
+    ("*_PROXY", &[Cargo, SamBuild, Pip]),
+    ("SSL_CERT_*", &[Cargo, SamBuild, Pip]),
+    ("REQUESTS_CA_BUNDLE", &[Cargo, SamBuild, Pip]),
+    ("CURL_CA_BUNDLE", &[Cargo, SamBuild, Pip]),
+    // Where pip finds packages. Its other variables can say where it installs, and what.
+    ("PIP_*INDEX*", &[Cargo, Pip]),
+    ("PIP_*CERT", &[Cargo, Pip]),
+    ("PIP_*TIMEOUT", &[Cargo, Pip]),
+    ("PIP_*CACHE_DIR", &[Cargo, Pip]),
+    ("PIP_CONFIG_FILE", &[Cargo, Pip]),
+    ("PIP_FIND_LINKS", &[Cargo, Pip]),
+    ("PIP_KEYRING_PROVIDER", &[Cargo, Pip]),
+    ("PIP_RETRIES", &[Cargo, Pip]),
+    ("PIP_TRUSTED_HOST", &[Cargo, Pip]),
+    ("PIP_*", &[Cargo]),
+    // Another Python's.
+    ("PYTHON*", &[Cargo]),
+    ("VIRTUAL_ENV*", &[Cargo]),
+    ("__PYVENV_LAUNCHER__", &[Cargo]),
+    // Settings of the AWS-LC library, then those of AWS. Nothing that is built or linted needs an account.
+    ("AWS_LC_*", &[Cargo, SamBuild]),
+    ("AWS_*", &[Cargo]),
+    ("SAM_*", &[Cargo]),
+    // Homes and temporary files.
+    ("HOME", &[Cargo, SamBuild, Pip, Linter]),
+    ("TMPDIR", &[Cargo, SamBuild, Pip, Linter]),
+    ("XDG_*", &[Cargo, SamBuild, Pip, Linter]),
+    ("CARGO*", &[Cargo, SamBuild, Linter]),
+    ("RUST*", &[Cargo, SamBuild, Linter]),
+    ("*", &[Cargo, SamBuild]),
+];
+
+fn inherits(child: Child, name: &OsStr) -> bool {
+    let name = name.to_string_lossy().to_ascii_uppercase();
+    let mut rows = INHERITED.iter();
+    let row = rows.find(|(pattern, _)| matches(pattern, &name));
+    row.is_some_and(|(_, children)| children.contains(&child))
+}
+
+/// Whether a pattern stands for the whole name.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((begin, rest)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
+    let Some(name) = name.strip_prefix(begin) else {
+        return false;
+    };
+    let mut ends = (0..=name.len()).filter_map(|at| name.get(at..));
+    ends.any(|end| matches(rest, end))
+}
+
+/// A command that inherits its part of the environment. It reads no AWS profile unless it is [`Child::Cargo`]. Its
+/// standard input is empty.
+#[must_use]
+pub fn command(child: Child, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).env_clear();
+    command.envs(std::env::vars_os().filter(|(name, _)| inherits(child, name)));
+    if child != Cargo {
+        command
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_CONFIG_FILE", "/dev/null")
+            .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    }
+    command
+}
+
+/// A command that inherits nothing.
+#[must_use]
+pub fn bare(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).env_clear();
+    command
+}
+
+/// The cargo that runs us, or else the one in `PATH`.
+#[must_use]
+pub fn cargo() -> Command {
+    let program = std::env::var_os("CARGO");
+    command(Cargo, program.unwrap_or_else(|| "cargo".into()))
+}
+
+/// Shell commands that undo what would keep the aws CLI, or another client of AWS, from the engine: all of a person's
+/// settings of AWS, and proxies. A variable is set where a profile could say the same.
+pub const CLIENT: &str = r#"unset AWS_PROFILE $(env | grep -o '^AWS_[A-Z0-9_]*')
+export AWS_USE_FIPS_ENDPOINT=false AWS_USE_DUALSTACK_ENDPOINT=false
+export NO_PROXY="127.0.0.1,localhost,${no_proxy:-${NO_PROXY:-}}"
+export no_proxy="$NO_PROXY""#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_child_inherits_what_it_needs_and_nothing_that_can_break_it() {
+        let network: &[Child] = &[Cargo, SamBuild, Pip];
+        let build: &[Child] = &[Cargo, SamBuild];
+        for (names, children) in [
+            (
+                "PATH LD_LIBRARY_PATH DYLD_LIBRARY_PATH",
+                &[Cargo, SamBuild, Pip, Linter, Engine][..],
+            ),
+            (
+                "HTTP_PROXY http_proxy HTTPS_PROXY https_proxy ALL_PROXY all_proxy NO_PROXY no_proxy Http_Proxy PIP_PROXY",
+                network,
+            ),
+            (
+                "SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE",
+                network,
+            ),
+            (
+                "PIP_CERT PIP_CLIENT_CERT PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_NO_INDEX PIP_FIND_LINKS \
+                 PIP_TRUSTED_HOST PIP_CONFIG_FILE PIP_DEFAULT_TIMEOUT PIP_TIMEOUT PIP_NO_CACHE_DIR",
+                &[Cargo, Pip],
+            ),
+            (
+                "PIP_TARGET PIP_PREFIX PIP_USER PIP_ROOT PIP_REQUIRE_VIRTUALENV PIP_NO_BINARY PIP_CONSTRAINT PIP_DRY_RUN",
+                &[Cargo],
+            ),
+            (
+                "PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUSERBASE PYTHONOPTIMIZE VIRTUAL_ENV __PYVENV_LAUNCHER__",
+                &[Cargo],
+            ),
+            (
+                "AWS_PROFILE AWS_DEFAULT_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_REGION \
+                 AWS_ENDPOINT_URL AWS_ENDPOINT_URL_SFN AWS_CONFIG_FILE AWS_CA_BUNDLE AWS_USE_FIPS_ENDPOINT \
+                 AWS_ROLE_ARN AWS_LAMBDA_RUNTIME_API SAM_CLI_POLL_DELAY",
+                &[Cargo],
+            ),
+            ("HOME TMPDIR", &[Cargo, SamBuild, Pip, Linter]),
+            (
+                "CARGO CARGO_HOME RUSTUP_TOOLCHAIN RUSTFLAGS",
+                &[Cargo, SamBuild, Linter],
+            ),
+            ("CC SDKROOT OPENSSL_DIR AWS_LC_SYS_NO_JITTER_ENTROPY", build),
+            (
+                "LOG_LEVEL LAMBDA_EXECUTOR GATEWAY_PORT SFN_WAIT_SCALE BC_API_KEY ANYTHING",
+                build,
+            ),
+        ] {
+            for name in names.split(' ') {
+                for child in [Cargo, SamBuild, Pip, Linter, Engine] {
+                    let expected = children.contains(&child);
+                    assert_eq!(
+                        inherits(child, OsStr::new(name)),
+                        expected,
+                        "{child:?}, {name}"
+                    );
+                }
+            }
+        }
+    }
+}
