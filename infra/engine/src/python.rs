@@ -32,6 +32,32 @@ pub const BOTOCORE: Packages = Packages {
     requirements: include_str!("../python/botocore.txt"),
 };
 
+/// What to do about a failed installation, by what the output of Python or pip says. The first that fits counts, and
+/// the output alone is shown if none does.
+const HINTS: [(&str, &str); 6] = [
+    (
+        "No space left on device",
+        "The disk is full. Free some space.",
+    ),
+    (
+        "Disk quota exceeded",
+        "The disk quota is used up. Free some space.",
+    ),
+    (
+        "ensurepip is not available",
+        "Python's module venv is missing. Install it, on Debian and Ubuntu: apt install python3-venv",
+    ),
+    ("Permission denied", "The user may not write there."),
+    (
+        "connection broken",
+        "Check the network, and pip's configuration: pip config list",
+    ),
+    (
+        "No matching distribution found",
+        "Check pip's configuration: pip config list",
+    ),
+];
+
 /// How many lines of pip's output an error shows.
 const SHOWN_LINES: usize = 15;
 
@@ -102,9 +128,11 @@ async fn make_venv(home: &Path, lock: &File) -> Result<()> {
         return Ok(());
     }
     let output = [made.stdout, made.stderr].concat();
+    let output = String::from_utf8_lossy(&output);
     bail!(
-        "python3 cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv\n{}",
-        String::from_utf8_lossy(&output).trim_end()
+        "python3 cannot make a virtual environment.{}\n{}",
+        hint(&output),
+        output.trim_end()
     )
 }
 
@@ -160,8 +188,9 @@ async fn install_packages(
     if !status.success() {
         let last = last.into_iter().collect::<Vec<_>>().join("\n");
         bail!(
-            "pip could not install {} ({status}). Check the network and pip's configuration (pip config list), then run the command again. The end of pip's output:\n{last}",
-            packages.name
+            "pip could not install {} ({status}).{} The end of pip's output:\n{last}",
+            packages.name,
+            hint(&last)
         );
     }
     progress(Progress {
@@ -170,6 +199,13 @@ async fn install_packages(
         package: String::new(),
     });
     Ok(())
+}
+
+/// A sentence to append to a failure with this output.
+fn hint(output: &str) -> String {
+    let mut hints = HINTS.iter();
+    let found = hints.find(|(seen, _)| output.contains(seen));
+    found.map_or(String::new(), |(_, hint)| format!(" {hint}"))
 }
 
 /// How many packages a requirements file pins.
@@ -203,6 +239,24 @@ mod tests {
     fn hashes_comments_and_origins_are_not_counted_as_packages() {
         let requirements = "# by hand\nboto3==1.2 \\\n    --hash=sha256:00==\n    # via x\ncffi==2 ; python_version != '3'\n";
         assert_eq!(pinned(requirements), 2);
+    }
+
+    #[test]
+    fn a_hint_is_about_what_the_output_says() {
+        let full = "Error: [Errno 28] No space left on device: '/x/bin/python'";
+        let debian = "The virtual environment was not created successfully because ensurepip is not available.";
+        let offline =
+            "WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError'";
+        for (output, part) in [
+            (full, "disk is full"),
+            (debian, "python3-venv"),
+            (offline, "network"),
+        ] {
+            let hint = hint(output);
+            assert!(hint.contains(part), "{output}: {hint}");
+            assert_eq!(output == debian, hint.contains("apt install"), "{hint}");
+        }
+        assert_eq!(hint("Error: something else"), "");
     }
 
     #[test]
