@@ -1,4 +1,4 @@
-"""Serves MiniStack on a port that the system chooses, and prints the port as the first line of output.
+"""Serves MiniStack on a port that the system chooses, below a secret path. Prints PORT/SECRET as the first line of output.
 
 No other process can take the port between the choice and the start. The process ends when its standard input ends, so
 it ends with the process that started it, however that one dies. The functions lose their Runtime API and end too.
@@ -7,9 +7,11 @@ Environment: TMPDIR, which is removed at the end, and GATEWAY_PORT, the proxy's 
 """
 
 import os
+import secrets
 import shutil
 import socket
 import threading
+from http.server import BaseHTTPRequestHandler
 
 
 def end_with_input():
@@ -20,7 +22,9 @@ def end_with_input():
 
 threading.Thread(target=end_with_input, daemon=True).start()
 listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-print(listener.getsockname()[1], flush=True)
+# MiniStack itself serves every web page. A page can find the port, but not the path.
+SECRET = f"/{secrets.token_urlsafe()}"
+print(f"{listener.getsockname()[1]}{SECRET}", flush=True)
 
 # The imports take a second or two. Until then, connections wait.
 import asyncio  # noqa: E402
@@ -30,7 +34,40 @@ from hypercorn.asyncio import serve  # noqa: E402
 from hypercorn.config import Config  # noqa: E402
 from ministack.app import app  # noqa: E402
 
+
+
+async def below_secret(scope, receive, send):
+    """MiniStack, for who knows the secret path."""
+    if scope["type"] == "lifespan":
+        await app(scope, receive, send)
+    elif scope["path"].startswith(f"{SECRET}/") or scope["path"] == SECRET:
+        path, raw_path = scope["path"][len(SECRET) :], scope["raw_path"][len(SECRET) :]
+        await app({**scope, "path": path or "/", "raw_path": raw_path or b"/"}, receive, send)
+    elif scope["type"] == "websocket":
+        await send({"type": "websocket.close"})
+    else:
+        await send({"type": "http.response.start", "status": 403, "headers": []})
+        await send({"type": "http.response.body"})
+
+
+parse_request = BaseHTTPRequestHandler.parse_request
+
+
+def parse_request_of_function(handler):
+    """Refuses web pages. MiniStack serves each function the Runtime API at a port of its own, and checks nothing."""
+    if not parse_request(handler):
+        return False
+    own = f"127.0.0.1:{handler.connection.getsockname()[1]}"
+    headers = handler.headers
+    if "Origin" in headers or "Sec-Fetch-Site" in headers or headers["Host"] != own:
+        handler.send_error(403)
+        return False
+    return True
+
+
+BaseHTTPRequestHandler.parse_request = parse_request_of_function
+
 config = Config()
 config.bind = [f"fd://{listener.fileno()}"]
 config.keep_alive_timeout = 75
-asyncio.run(serve(app, config))
+asyncio.run(serve(below_secret, config))

@@ -2,22 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::Builder;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::differences::local_template;
 use crate::functions::Built;
+use crate::home::Home;
 use crate::ministack::{Deployed, MiniStack, MiniStackSettings, Program, Work};
 use crate::msf::{Emulator, Lifecycle};
 use crate::permissions::Permissions;
 use crate::proxy::{Bound, NAMES, Proxy};
 use stack::definition::DEFINITION;
 use stack::{ACCOUNT, REGION, STACK, Stack};
+
+/// How long a running engine may take to say its names.
+const NAMES_LIMIT: Duration = Duration::from_secs(5);
+
+/// The limit of open files that an engine asks for, if its own is lower. macOS allows no more (`OPEN_MAX`).
+const OPEN_FILES: u64 = 10_240;
 
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
@@ -61,10 +70,11 @@ pub struct Names {
 impl Names {
     /// Asks the engine at an endpoint.
     pub async fn at(endpoint: &str) -> Result<Self> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = reqwest::Client::builder().no_proxy().timeout(NAMES_LIMIT);
         let url = format!("{}{NAMES}", endpoint.trim_end_matches('/'));
-        let names = client.get(url).send().await?.bytes().await?;
-        serde_json::from_slice(&names).with_context(|| endpoint.to_owned())
+        let answer = client.build()?.get(url).send().await?;
+        let names = answer.error_for_status()?.bytes().await?;
+        serde_json::from_slice(&names).context("what answers there is not an engine")
     }
 
     fn of(endpoint: String, deployed: &Deployed) -> Result<Self> {
@@ -121,16 +131,19 @@ pub struct Engine {
     names: Names,
     work: Work,
     deployed: Deployed,
+    home: Home,
 }
 
 impl Engine {
     /// Starts MiniStack and the proxy, and deploys the template.
     pub async fn start(settings: EngineSettings) -> Result<Self> {
         let stack = Stack::of(&settings.application)?;
+        raise_open_files();
         let bound = Bound::new(settings.port).await?;
+        let home = Home::new(&settings.target, bound.port())?;
         let ministack = MiniStack::start(&MiniStackSettings {
             python: settings.python,
-            folder: settings.target.join("local"),
+            folder: home.folder().to_owned(),
             proxy_port: bound.port(),
             wait_scale: settings.wait_scale,
             event_retry_seconds: settings.event_retry_seconds,
@@ -152,7 +165,18 @@ impl Engine {
             names,
             work,
             deployed,
+            home,
         })
+    }
+
+    /// Lets [`crate::home::announced`] find this engine until it ends.
+    pub fn announce(&self) -> Result<()> {
+        self.home.announce(&self.endpoint)
+    }
+
+    /// Waits until MiniStack ends by itself, without which the engine is of no use. The error says how it ended.
+    pub async fn failure(&mut self) -> Error {
+        self.ministack.failure().await
     }
 
     /// Updates the stack, or deploys another one. The functions then have the roles of that stack.
@@ -192,6 +216,12 @@ impl Engine {
         self.physical_id(self.logical_id(function)?)
     }
 
+    /// The address of MiniStack, which only the engine knows.
+    #[must_use]
+    pub fn ministack_address(&self) -> &str {
+        self.ministack.upstream().address()
+    }
+
     /// The lines in a function's log that contain a text. Lambda's own lines are among them.
     pub async fn logs(&self, function: &str, containing: &str) -> Result<Vec<String>> {
         let group = self.logical_id(function)?.replace("Function", "LogGroup");
@@ -216,6 +246,21 @@ impl Engine {
     pub async fn stop(self) {
         self.proxy.stop().await;
         drop(self.ministack);
+    }
+}
+
+/// Raises the limit of open files for this process and those that it starts. Each call that is in progress has several
+/// open, and macOS allows 256 by default.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let highest = limit.maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES);
+    if limit.current.is_some_and(|current| current < highest) {
+        let raised = Rlimit {
+            current: Some(highest),
+            ..limit
+        };
+        // The lower limit is enough for a few executions at a time.
+        let _ = setrlimit(Resource::Nofile, raised);
     }
 }
 

@@ -1,6 +1,7 @@
 //! AWS on one machine: the deployed template on MiniStack, behind a proxy of our own.
 //!
 //! - [`Engine`]: everything, started and stopped as one.
+//! - [`home`]: the folder of an engine, and the engines that have announced themselves.
 //! - [`ministack`]: the process of MiniStack, an emulator of AWS, and deployments on it by CloudFormation.
 //! - [`differences`]: where the local deployment differs from the template.
 //! - [`proxy`]: the one address of all services. It knows which function calls.
@@ -12,8 +13,8 @@
 //! - [`group`]: child processes that end with what they have started.
 //! - [`python`]: virtual environments with pinned packages.
 //!
-//! Invariants: everything listens on the loopback interface alone. A function's call that its role does not allow never
-//! reaches a service. Everything that the engine starts ends with this process.
+//! Invariants: everything listens on the loopback interface alone, and answers no web page of another origin. A function's
+//! call that its role does not allow never reaches a service. Everything that the engine starts ends with this process.
 
 #![allow(
     missing_docs,
@@ -27,6 +28,7 @@ pub mod environment;
 pub mod faults;
 pub mod functions;
 pub mod group;
+pub mod home;
 pub mod ministack;
 pub mod msf;
 pub mod permissions;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
+use tokio::process::{ChildStdin, Command};
 
 use stack::{ACCOUNT, REGION, Role};
 
@@ -57,7 +57,9 @@ pub struct MiniStackSettings {
 /// A MiniStack process and the functions that it has started. They end when this is dropped, and when this process dies.
 #[derive(Debug)]
 pub struct MiniStack {
-    _process: Group,
+    process: Group,
+    /// MiniStack ends when this is closed.
+    _input: Option<ChildStdin>,
     upstream: Upstream,
     python: PathBuf,
     log: PathBuf,
@@ -128,13 +130,14 @@ impl MiniStack {
             .stderr(written);
         let mut process = Group::start(&mut serve)?;
 
-        let started = tokio::time::timeout(START_LIMIT, read_port(&mut process)).await;
-        let Ok(Some(port)) = started else {
+        let started = tokio::time::timeout(START_LIMIT, read_address(&mut process)).await;
+        let Ok(Some(address)) = started else {
             return Err(with_log("MiniStack does not start", &log));
         };
         Ok(Self {
-            _process: process,
-            upstream: Upstream::new(port)?,
+            _input: process.leader().stdin.take(),
+            process,
+            upstream: Upstream::new(&address)?,
             python: settings.python.clone(),
             log,
             _temporary: temporary,
@@ -172,19 +175,27 @@ impl MiniStack {
         let fact = format!("the stack {} is not deployed: {}", work.stack, why.trim());
         Err(with_log(&fact, &self.log))
     }
+
+    /// Waits until it ends by itself. The error says how, with the end of its log.
+    pub async fn failure(&mut self) -> Error {
+        match self.process.leader().wait().await {
+            Ok(status) => with_log(&format!("MiniStack has ended ({status})"), &self.log),
+            Err(error) => Error::from(error).context("MiniStack"),
+        }
+    }
 }
 
 fn python(interpreter: &Path) -> Command {
     command(Child::Engine, interpreter)
 }
 
-/// The port that the process serves, or `None` if it ended before it printed one.
-async fn read_port(process: &mut Group) -> Option<u16> {
+/// Port and secret path that the process serves, or `None` if it ended before it printed them.
+async fn read_address(process: &mut Group) -> Option<String> {
     let mut lines = BufReader::new(process.leader().stdout.take()?).lines();
-    let port = lines.next_line().await.ok()??.trim().parse().ok()?;
+    let address = lines.next_line().await.ok()??;
     // A full pipe would block the process.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    Some(port)
+    Some(address)
 }
 
 /// An error with the end of MiniStack's log.
@@ -207,13 +218,18 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    fn new(port: u16) -> Result<Self> {
+    /// Of port and secret path, as `serve.py` prints them.
+    fn new(address: &str) -> Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        let base = format!("http://127.0.0.1:{port}");
+        let base = format!("http://127.0.0.1:{address}");
         Ok(Self { client, base })
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.base
     }
 
     /// Passes on a request and returns the answer.
@@ -237,10 +253,7 @@ impl Upstream {
         *answer.status_mut() = received.status();
         *answer.headers_mut() = std::mem::take(received.headers_mut());
         without_hop_by_hop(answer.headers_mut());
-        // Pages of other origins must not read answers.
-        answer
-            .headers_mut()
-            .remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        without_cors(answer.headers_mut());
         *answer.body_mut() = Body::from(received.bytes().await?);
         Ok(answer)
     }
@@ -269,5 +282,15 @@ impl Upstream {
 fn without_hop_by_hop(headers: &mut HeaderMap) {
     for name in &HOP_BY_HOP {
         headers.remove(name);
+    }
+}
+
+/// Removes what would let pages of other origins read an answer. MiniStack lets all of them.
+fn without_cors(headers: &mut HeaderMap) {
+    let names: Vec<HeaderName> = headers.keys().cloned().collect();
+    for name in names {
+        if name.as_str().starts_with("access-control-") {
+            headers.remove(name);
+        }
     }
 }

@@ -8,10 +8,11 @@ mod answer;
 mod call;
 mod caller;
 
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result};
+use anyhow::{Error, Result};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -65,8 +66,9 @@ impl Bound {
     pub(crate) async fn new(port: Option<u16>) -> Result<Self> {
         let wanted = port.unwrap_or(0);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).await;
-        let listener = listener.with_context(|| {
-            format!("port {wanted} of 127.0.0.1 cannot be used (another engine may be running; choose another port)")
+        let listener = listener.map_err(|error| {
+            let hint = hint(error.kind());
+            Error::from(error).context(format!("port {wanted} of 127.0.0.1 cannot be used{hint}"))
         })?;
         let port = listener.local_addr()?.port();
         Ok(Self { listener, port })
@@ -210,6 +212,19 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
     }
 }
 
+/// What to do about a port that cannot be bound.
+fn hint(cause: ErrorKind) -> &'static str {
+    match cause {
+        ErrorKind::AddrInUse => {
+            " (a program listens on it, perhaps another engine; choose another port)"
+        }
+        ErrorKind::PermissionDenied => {
+            " (this user may not listen on it; choose a port from 1024 on)"
+        }
+        _ => "",
+    }
+}
+
 /// Closes the connection without an answer: the task that serves it unwinds and drops the socket. A panic would also
 /// print.
 fn drop_connection() -> ! {
@@ -264,5 +279,23 @@ impl Services {
                 &head.headers,
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_cannot_be_bound_comes_with_a_hint_for_the_cause_that_was_seen() {
+        let taken = Bound::new(None).await.unwrap();
+        let error = Bound::new(Some(taken.port())).await.err().unwrap();
+        let message = format!("{error:#}");
+        let fact = format!("port {} of 127.0.0.1 cannot be used", taken.port());
+        assert!(message.starts_with(&fact), "{message}");
+        assert!(message.contains("perhaps another engine"), "{message}");
+        // A test cannot know which ports are forbidden to its user.
+        assert!(hint(ErrorKind::PermissionDenied).contains("may not listen"));
+        assert_eq!(hint(ErrorKind::AddrNotAvailable), "");
     }
 }

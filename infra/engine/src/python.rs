@@ -41,6 +41,32 @@ pub const BOTOCORE: Packages = Packages {
     modules: "boto3",
 };
 
+/// What to do about a failed installation, by what the output of Python or pip says. The first that fits counts, and
+/// the output alone is shown if none does.
+const HINTS: [(&str, &str); 6] = [
+    (
+        "No space left on device",
+        "The disk is full. Free some space.",
+    ),
+    (
+        "Disk quota exceeded",
+        "The disk quota is used up. Free some space.",
+    ),
+    (
+        "ensurepip is not available",
+        "Python's module venv is missing. Install it, on Debian and Ubuntu: apt install python3-venv",
+    ),
+    ("Permission denied", "The user may not write there."),
+    (
+        "connection broken",
+        "Check the network, and pip's configuration: pip config list",
+    ),
+    (
+        "No matching distribution found",
+        "Check pip's configuration: pip config list",
+    ),
+];
+
 /// How many lines of pip's output an error shows.
 const SHOWN_LINES: usize = 15;
 
@@ -207,11 +233,14 @@ async fn make_venv(home: &Path, lock: &File) -> Result<()> {
     venv.stdin(held_by_child(lock)?);
     venv.stdout(Stdio::piped()).stderr(Stdio::piped());
     let made = Group::start(&mut venv)?.output().await?;
+    let printed = [made.stdout, made.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed);
     ensure!(
         made.status.success(),
-        "{} cannot make a virtual environment:\n{}",
+        "{} cannot make a virtual environment.{}\n{}",
         python.display(),
-        String::from_utf8_lossy(&[made.stdout, made.stderr].concat()).trim_end()
+        hint(&printed),
+        printed.trim_end()
     );
     Ok(())
 }
@@ -270,8 +299,9 @@ async fn install_packages(
     if !status.success() {
         let last = last.into_iter().collect::<Vec<_>>().join("\n");
         bail!(
-            "pip could not install {} ({status}). Check the network and pip's configuration (pip config list), then run the command again. The end of pip's output:\n{last}",
-            packages.name
+            "pip could not install {} ({status}).{} The end of pip's output:\n{last}",
+            packages.name,
+            hint(&last)
         );
     }
     progress(Progress {
@@ -280,6 +310,13 @@ async fn install_packages(
         package: String::new(),
     });
     Ok(())
+}
+
+/// A sentence to append to a failure with this output.
+fn hint(output: &str) -> String {
+    let mut hints = HINTS.iter();
+    let found = hints.find(|(seen, _)| output.contains(seen));
+    found.map_or(String::new(), |(_, hint)| format!(" {hint}"))
 }
 
 /// How many packages a requirements file pins.

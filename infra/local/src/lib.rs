@@ -4,6 +4,7 @@
 //! - [`demo`]: the demonstration.
 //! - [`follow`]: prints an execution while it runs.
 //! - [`report`]: reads and prints the audit record.
+//! - [`running`]: the engines that run.
 
 #![allow(
     missing_docs,
@@ -15,3 +16,4 @@ pub mod command;
 pub mod demo;
 pub mod follow;
 pub mod report;
+pub mod running;

@@ -1,6 +1,5 @@
 //! The command `cargo local`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
@@ -18,10 +17,10 @@ use local::command::{interrupted, prepare, until_interrupted};
 use local::demo;
 use local::follow::{self, Ended};
 use local::report::{await_record, record_table};
+use local::running::{self, exports};
 use output::{exit_code, note, say};
 use serde_json::{Value, json};
 use stack::EVERY_APPLICATION;
-use tokio::net::TcpStream;
 
 /// The most characters that Step Functions allows in the name of an execution.
 const NAME_LIMIT: usize = 80;
@@ -116,63 +115,35 @@ async fn start(port: Option<u16>, application: &str, snapshot_seconds: u64) -> R
 async fn up(options: Up) -> Result<ExitCode> {
     // One future for the whole time, so that no signal is lost.
     let mut interrupted = pin!(interrupted());
-    let engine = tokio::select! {
+    let mut engine = tokio::select! {
         biased;
         () = &mut interrupted => return Ok(ExitCode::from(130)),
         engine = start(options.port, EVERY_APPLICATION, options.snapshot_seconds) => engine?,
     };
-    let names = engine.names();
-    let file = endpoint_file()?;
-    fs::write(&file, &names.endpoint).with_context(|| file.display().to_string())?;
+    engine.announce()?;
     let printed = say!(
         "# For the aws CLI, boto3 and other clients, in another shell:\n\
          {}\n\
-         export AWS_ENDPOINT_URL={}\n\
-         export AWS_REGION={region} AWS_DEFAULT_REGION={region}\n\
-         export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local\n\
-         export STATE_MACHINE_ARN={}\n\
-         export TABLE_NAME={}\n\
-         export TOPIC_ARN={}\n\
-         export FAILURE_QUEUE_URL={}\n\
-         export FUNCTION_NAME={}\n\
+         {}\n\
          # Ctrl-C stops the engine.",
         environment::CLIENT,
-        names.endpoint,
-        names.state_machine_arn,
-        names.table,
-        names.topic_arn,
-        names.failure_queue_url,
-        names.function_name,
-        region = names.region,
+        exports(engine.names())?
     );
-    if printed.is_ok() {
-        interrupted.await;
-    }
-    // An engine that was started later has replaced it.
-    if fs::read_to_string(&file).is_ok_and(|endpoint| endpoint == names.endpoint) {
-        let _ = fs::remove_file(&file);
-    }
-    engine.stop().await;
-    printed.map(|()| ExitCode::SUCCESS)
-}
-
-/// The file with the endpoint of the engine that `up` started last.
-fn endpoint_file() -> Result<PathBuf> {
-    Ok(functions::target_folder()?.join("local/endpoint"))
-}
-
-/// The names of the running engine: that of `AWS_ENDPOINT_URL`, or else the one that `up` started last.
-async fn running() -> Result<Names> {
-    let endpoint = match std::env::var("AWS_ENDPOINT_URL") {
-        Ok(endpoint) => endpoint,
-        Err(_) => fs::read_to_string(endpoint_file()?).unwrap_or_default(),
+    let ended = match printed {
+        Ok(()) => tokio::select! {
+            error = engine.failure() => Err(error),
+            () = interrupted => Ok(ExitCode::SUCCESS),
+        },
+        Err(error) => Err(error),
     };
-    let address = endpoint.trim_start_matches("http://").trim_end_matches('/');
-    ensure!(
-        !address.is_empty() && TcpStream::connect(address).await.is_ok(),
-        "no engine is running; start one with `cargo local up` in another shell"
-    );
-    Names::at(&endpoint).await
+    engine.stop().await;
+    ended
+}
+
+/// The names of the engine that a command uses.
+async fn running() -> Result<Names> {
+    let endpoint = std::env::var("AWS_ENDPOINT_URL").ok();
+    running::find(endpoint, &functions::target_folder()?).await
 }
 
 async fn start_and_follow(options: Run) -> Result<bool> {

@@ -11,6 +11,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Stdio;
 
 use engine::{functions, python};
+use local::running;
 use serde_json::{Value, json};
 use support::{Scenario, engine, eventually, run};
 use tempfile::TempDir;
@@ -140,7 +141,7 @@ fn a_command_that_cannot_start_exits_with_2_and_prints_the_reason() {
                 nowhere,
                 "run --application x",
                 "",
-                "error: no engine is running; start one with `cargo local up` in another shell",
+                "error: no engine is running",
             ),
             (
                 endpoint,
@@ -177,6 +178,19 @@ fn a_command_that_cannot_start_exits_with_2_and_prints_the_reason() {
     });
 }
 
+/// The lines that `up` prints before it waits for Ctrl-C.
+async fn until_it_runs(up: &mut Child) -> Vec<String> {
+    let mut lines = BufReader::new(up.stdout.take().unwrap()).lines();
+    let mut printed = Vec::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.contains("Ctrl-C") {
+            break;
+        }
+        printed.push(line);
+    }
+    printed
+}
+
 #[test]
 fn a_run_input_is_read_with_a_byte_order_mark_and_refused_with_a_repeated_key() {
     run(async {
@@ -204,14 +218,7 @@ fn up_prints_what_clients_need_and_an_interrupt_stops_everything() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(up.stdout.take().unwrap()).lines();
-        let mut exports = Vec::new();
-        while let Some(line) = lines.next_line().await.unwrap() {
-            if line.contains("Ctrl-C") {
-                break;
-            }
-            exports.push(line);
-        }
+        let exports = until_it_runs(&mut up).await;
         let value = |name: &str| {
             let mut exports = exports.iter().flat_map(|line| line.split_whitespace());
             let prefix = format!("{name}=");
@@ -257,6 +264,104 @@ fn up_prints_what_clients_need_and_an_interrupt_stops_everything() {
             started.len() >= 3,
             "MiniStack and two functions: {started:?}"
         );
+        end(&mut up, "-INT", Some(0), &started).await;
+    });
+}
+
+#[test]
+fn up_ends_with_the_fact_when_ministack_ends() {
+    run(async {
+        let mut up = command("", &["up"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        until_it_runs(&mut up).await;
+        let pid = up.id().unwrap();
+        for ministack in children(pid) {
+            let pid = ministack.to_string();
+            let killed = Command::new("kill").args(["-KILL", &pid]).status().await;
+            assert!(killed.unwrap().success());
+        }
+        let output = up.wait_with_output().await.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        let fact = "error: MiniStack has ended (signal: 9 (SIGKILL))";
+        assert!(stderr.contains(fact), "{stderr}");
+    });
+}
+
+#[test]
+fn up_says_why_it_cannot_have_a_port() {
+    run(async {
+        let endpoint = &engine().await.names().endpoint;
+        let port = endpoint.rsplit(':').next().unwrap();
+        let (_, stderr) = local("", &["up", "--port", port], "", 2).await;
+        let fact = format!("error: port {port} of 127.0.0.1 cannot be used (a program listens");
+        assert!(stderr.contains(&fact), "{stderr}");
+    });
+}
+
+#[test]
+fn without_an_address_a_command_uses_the_engine_that_lives_or_names_all_that_do() {
+    run(async {
+        let endpoint = engine().await.names().endpoint.clone();
+        let target = tempfile::tempdir().unwrap();
+        let announce = |folder: &str, endpoint: &str| {
+            let folder = target.path().join("local").join(folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("endpoint"), endpoint).unwrap();
+        };
+        let find = async |given: Option<&str>| {
+            let found = running::find(given.map(str::to_owned), target.path()).await;
+            found
+                .map(|names| names.endpoint)
+                .map_err(|error| error.to_string())
+        };
+        let none = find(None).await.unwrap_err();
+        assert!(none.contains("AWS_ENDPOINT_URL is not set"), "{none}");
+
+        let nowhere = "http://127.0.0.1:1";
+        announce("engine-1", nowhere);
+        let dead = find(Some("")).await.unwrap_err();
+        let source = format!("{nowhere}, from {}", target.path().display());
+        assert!(dead.contains(&source), "{dead}");
+        assert!(dead.contains("Connection refused"), "{dead}");
+
+        announce("engine-2", &endpoint);
+        assert_eq!(find(None).await, Ok(endpoint.clone()));
+        assert_eq!(find(Some(&endpoint)).await, Ok(endpoint.clone()));
+        let export = format!("\n  export AWS_ENDPOINT_URL={endpoint}");
+        let other = find(Some(nowhere)).await.unwrap_err();
+        assert!(other.contains(&export), "{other}");
+        assert!(other.contains("from AWS_ENDPOINT_URL: "), "{other}");
+
+        announce("engine-3", &endpoint);
+        let several = find(None).await.unwrap_err();
+        assert_eq!(several.matches(&export).count(), 2, "{several}");
+    });
+}
+
+#[test]
+fn the_engine_raises_the_limit_of_open_files() {
+    run(async {
+        let mut up = Command::new("sh")
+            .args(["-c", r#"ulimit -S -n 256; exec "$0" up"#])
+            .arg(env!("CARGO_BIN_EXE_local"))
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        until_it_runs(&mut up).await;
+        let pid = up.id().unwrap();
+        let started = descendants(pid);
+        for pid in [vec![pid], children(pid)].concat() {
+            let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+            let mut limits = limits.lines();
+            let limit = limits.find(|line| line.starts_with("Max open files"));
+            let soft = limit.unwrap().split_whitespace().nth(3).unwrap();
+            assert_ne!(soft, "256");
+        }
         end(&mut up, "-INT", Some(0), &started).await;
     });
 }
@@ -466,12 +571,17 @@ fn a_closed_pipe_ends_a_command_quietly_and_a_full_disk_with_an_error() {
 
 /// The processes that a process has started, with the processes that they have started.
 fn descendants(parent: u32) -> Vec<u32> {
-    let processes = std::fs::read_dir("/proc").unwrap();
-    let children = processes
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.parse().ok())
-        .filter(|pid| stat(*pid).is_some_and(|(_, its_parent)| its_parent == parent));
+    let children = children(parent).into_iter();
     children
         .flat_map(|pid| [vec![pid], descendants(pid)].concat())
+        .collect()
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap();
+    processes
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.parse().ok())
+        .filter(|pid| stat(*pid).is_some_and(|(_, its_parent)| its_parent == parent))
         .collect()
 }
 

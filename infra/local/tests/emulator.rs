@@ -10,6 +10,7 @@ use engine::functions;
 use engine::msf::{SeededSnapshot, SnapshotStatus};
 use engine::python::{self, Packages};
 use jiff::{SignedDuration, Timestamp};
+use reqwest::{Method, Response, StatusCode};
 use support::{engine, run};
 
 /// Runs a judge, a program beside this file, which must succeed. Returns its output.
@@ -72,17 +73,75 @@ fn calls_from_web_pages_and_to_other_hosts_are_refused() {
             ("host", "127.0.0.1:1".to_owned(), false),
             ("origin", "https://example.com".to_owned(), false),
             ("origin", "null".to_owned(), false),
+            ("sec-fetch-site", "cross-site".to_owned(), false),
+            ("sec-fetch-site", "same-site".to_owned(), false),
         ] {
             let request = client.post(endpoint).header(header, &value);
             let request = request.header("x-amz-target", "DynamoDB_20120810.ListTables");
             let answer = request.body("{}").send().await.unwrap();
             assert_eq!(answer.status().is_success(), allowed, "{header}: {value}");
-            let open = answer.headers().get("access-control-allow-origin");
-            assert_eq!(open, None);
+            assert_is_not_shared(&answer);
             let names = client.get(format!("{endpoint}/_names"));
             let names = names.header(header, &value).send().await.unwrap();
             assert_eq!(names.status().is_success(), allowed, "{header}: {value}");
         }
+    });
+}
+
+/// Fails if a page of another origin may read the answer.
+fn assert_is_not_shared(answer: &Response) {
+    let mut headers = answer.headers().keys();
+    let open = headers.find(|name| name.as_str().starts_with("access-control-"));
+    assert_eq!(open, None);
+}
+
+/// What a browser asks before a page of another origin may call an operation of AWS.
+async fn preflight(url: &str) -> Response {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.request(Method::OPTIONS, url);
+    request
+        .header("origin", "http://evil.example")
+        .header("access-control-request-method", "POST")
+        .header(
+            "access-control-request-headers",
+            "content-type,x-amz-target",
+        )
+        .header("sec-fetch-site", "cross-site")
+        .header("sec-fetch-mode", "cors")
+        .send()
+        .await
+        .unwrap()
+}
+
+#[test]
+fn a_preflight_is_refused_on_every_route() {
+    run(async {
+        let endpoint = &engine().await.names().endpoint;
+        for path in ["", "/_names", "/bucket/key", "/_caller/create-snapshot/7/"] {
+            let answer = preflight(&format!("{endpoint}{path}")).await;
+            assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{path}");
+            assert_is_not_shared(&answer);
+        }
+    });
+}
+
+#[test]
+fn ministack_answers_only_below_its_secret_path() {
+    run(async {
+        let address = engine().await.ministack_address();
+        let (open, secret) = address.rsplit_once('/').unwrap();
+        assert!(secret.len() > 20, "{secret}");
+        assert_eq!(preflight(open).await.status(), StatusCode::FORBIDDEN);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        for (base, status) in [(open, 403), (address, 200)] {
+            let request = client.post(base).body("{}");
+            let request = request.header("x-amz-target", "DynamoDB_20120810.ListTables");
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), status, "{base}");
+        }
+        let health = format!("{open}/_ministack/health");
+        let answer = client.get(health).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     });
 }
 

@@ -1,20 +1,23 @@
 //! `cargo xtask build`: builds the functions for a deployment.
 
-use std::fs;
+mod package;
 
-use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 use comfy_table::CellAlignment;
 use engine::environment::{self, Child};
 use engine::functions;
 use local::command::install;
 use local::report::new_table;
+use object::elf::{EM_AARCH64, EM_X86_64};
 use output::say;
+use shlex::try_join;
 use stack::{EVERY_APPLICATION, Stack};
 
-use crate::tools::{SAM, command, output, run as run_command};
-
-/// The largest zip of a function, in bytes.
-const ZIP_LIMIT: u64 = 3_000_000;
+use self::package::{GLIBC, MODE, Package, ZIP_LIMIT, version};
+use crate::tools::{SAM, WORKSPACE, command, run as run_command};
 
 /// The processors that Lambda has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -26,20 +29,36 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// The value of the template's parameter, and Rust's target.
-    const fn names(self) -> (&'static str, &'static str) {
+    /// The value of the template's parameter.
+    const fn name(self) -> &'static str {
         match self {
-            Self::Arm64 => ("arm64", "aarch64-unknown-linux-gnu"),
-            Self::X86_64 => ("x86_64", "x86_64-unknown-linux-gnu"),
+            Self::Arm64 => "arm64",
+            Self::X86_64 => "x86_64",
+        }
+    }
+
+    /// Rust's name of the target.
+    const fn target(self) -> &'static str {
+        match self {
+            Self::Arm64 => "aarch64-unknown-linux-gnu",
+            Self::X86_64 => "x86_64-unknown-linux-gnu",
+        }
+    }
+
+    /// The number in an ELF header.
+    const fn machine(self) -> u16 {
+        match self {
+            Self::Arm64 => EM_AARCH64,
+            Self::X86_64 => EM_X86_64,
         }
     }
 }
 
-/// Builds the functions into `infra/.aws-sam`, where `sam deploy` looks for them, and prints the size of each zip to
-/// stdout. Returns whether all are within the limit.
+/// Builds the functions into `infra/.aws-sam`, where `sam deploy` looks for them, and prints what each zip has to stdout.
+/// Returns whether Lambda can run all of them, and all are within the limit.
 pub async fn run(architecture: Architecture) -> Result<bool> {
     let tools = [install(&functions::target_folder()?, SAM).await?];
-    let (architecture, target) = architecture.names();
+    let (name, target) = (architecture.name(), architecture.target());
     let mut rustup = environment::command(Child::Cargo, "rustup");
     let added = run_command(rustup.args(["target", "add", target])).await;
     added.with_context(|| {
@@ -48,45 +67,146 @@ pub async fn run(architecture: Architecture) -> Result<bool> {
         )
     })?;
     let mut sam = command(Child::SamBuild, &tools, "sam", "infra")?;
-    let parameter = format!("Architecture={architecture}");
+    let parameter = format!("Architecture={name}");
     run_command(sam.args(["build", "--parameter-overrides", &parameter])).await?;
 
-    let folder = tempfile::tempdir()?;
-    let stack = Stack::of(EVERY_APPLICATION)?;
-    let mut table = new_table(["function", "zip"]);
-    let mut are_small = true;
-    for id in stack.template().of_type("AWS::Serverless::Function")? {
-        let built = format!("infra/.aws-sam/build/{id}");
-        let zip = folder.path().join(id);
-        let mut python = command(Child::Linter, &tools, "python", &built)?;
-        python
-            .args(["-m", "zipfile", "-c"])
-            .arg(&zip)
-            .arg("bootstrap");
-        let zipped = output(&mut python).await.with_context(|| built.clone())?;
-        let message = String::from_utf8_lossy(&zipped.stderr);
-        ensure!(zipped.status.success(), "{built}: {message}");
-        let bytes = fs::metadata(&zip)?.len();
-        are_small &= bytes <= ZIP_LIMIT;
-        table.add_row([stack.template().name_of(id)?, megabytes(bytes)]);
+    let infra = Path::new(WORKSPACE).canonicalize()?.join("infra");
+    let [python] = &tools;
+    let can_run = pack(&infra.join(".aws-sam/build"), python, architecture).await?;
+    if can_run {
+        let deploy = deploy_command(&infra, &python.with_file_name("sam"), architecture)?;
+        say!("Built for {name}. To deploy it:\n{deploy}")?;
     }
-    table.add_row(["limit".to_owned(), megabytes(ZIP_LIMIT)]);
-    if let Some(sizes) = table.column_mut(1) {
-        sizes.set_cell_alignment(CellAlignment::Right);
+    Ok(can_run)
+}
+
+/// Finishes what SAM has built into a folder, and prints what each zip has. Returns whether Lambda can run all of them.
+async fn pack(built: &Path, python: &Path, architecture: Architecture) -> Result<bool> {
+    let template = built.join("template.yaml");
+    let context = || template.display().to_string();
+    let text = fs::read_to_string(&template).with_context(context)?;
+    let text = with_default(&text, architecture.name()).with_context(context)?;
+    fs::write(&template, text).with_context(context)?;
+
+    let stack = Stack::of(EVERY_APPLICATION)?;
+    let mut table = new_table(["function", "zip", "mode", "glibc"]);
+    let mut problems = Vec::new();
+    for id in stack.template().of_type("AWS::Serverless::Function")? {
+        let function = stack.template().name_of(id)?;
+        let package = Package::of(python, &built.join(id)).await?;
+        let found = package.problems(architecture).into_iter();
+        problems.extend(found.map(|problem| format!("{function}: {problem}")));
+        table.add_row([
+            function,
+            megabytes(package.bytes),
+            format!("{:o}", package.mode),
+            version(&package.glibc),
+        ]);
+    }
+    table.add_row([
+        "limit".to_owned(),
+        megabytes(ZIP_LIMIT),
+        format!("{MODE:o}"),
+        version(&GLIBC),
+    ]);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
     }
     say!("{table}")?;
-    if !are_small {
-        say!("Over the limit.")?;
+    for problem in &problems {
+        say!("{problem}")?;
     }
-    let [python] = &tools;
-    let sam = python.with_file_name("sam");
-    say!(
-        "Built for {architecture}. To deploy it: cd infra && {} deploy --guided",
-        sam.display()
-    )?;
-    Ok(are_small)
+    Ok(problems.is_empty())
+}
+
+/// The built template with this default of its parameter `Architecture`. What was built for one processor does not run on the
+/// other, and a deployment need not name the parameter.
+fn with_default(template: &str, architecture: &str) -> Result<String> {
+    let (parameter, default) = ("\n  Architecture:\n", "\n    Default: ");
+    template
+        .split_once(parameter)
+        .and_then(|(before, rest)| {
+            let (start, rest) = rest.split_once(default)?;
+            let (_, rest) = rest.split_once('\n')?;
+            // Less indented lines are of another parameter.
+            let is_same = start.lines().all(|line| line.starts_with("    "));
+            is_same.then(|| format!("{before}{parameter}{start}{default}{architecture}\n{rest}"))
+        })
+        .context("the parameter Architecture has no default")
+}
+
+/// The command for a shell that deploys what was built, from any folder. The template's own default needs no parameter.
+fn deploy_command(infra: &Path, sam: &Path, architecture: Architecture) -> Result<String> {
+    let text = |path: &Path| {
+        let text = path.to_str().map(str::to_owned);
+        text.with_context(|| format!("{} is not UTF-8", path.display()))
+    };
+    let (infra, sam) = (text(infra)?, text(sam)?);
+    let parameter = format!("Architecture={}", architecture.name());
+    let mut deploy = vec![sam.as_str(), "deploy", "--guided"];
+    if architecture != Architecture::Arm64 {
+        deploy.extend(["--parameter-overrides", &parameter]);
+    }
+    Ok(format!(
+        "{} && {}",
+        try_join(["cd", &infra])?,
+        try_join(deploy)?
+    ))
 }
 
 fn megabytes(bytes: u64) -> String {
     format!("{}.{:02} MB", bytes / 1_000_000, bytes % 1_000_000 / 10_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    use stack::template::TEMPLATE;
+
+    use super::*;
+
+    #[test]
+    fn the_built_template_has_the_architecture_as_its_default_and_no_other_change() {
+        assert_eq!(with_default(TEMPLATE, "arm64").unwrap(), TEMPLATE);
+        let text = with_default(TEMPLATE, "x86_64").unwrap();
+        let changed = text.lines().zip(TEMPLATE.lines());
+        let changed: Vec<_> = changed.filter(|(new, old)| new != old).collect();
+        assert_eq!(changed, [("    Default: x86_64", "    Default: arm64")]);
+        let other = TEMPLATE.replace("\n  Architecture:\n", "\n  Processor:\n");
+        assert!(with_default(&other, "x86_64").is_err());
+        let none = "Parameters:\n  Architecture:\n    Type: String\n  Other:\n    Default: a\n";
+        assert!(with_default(none, "x86_64").is_err());
+    }
+
+    #[test]
+    fn the_deploy_command_is_one_for_a_shell_in_any_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let infra = folder.join("Ünï Päth & it's (1)/infra");
+        fs::create_dir_all(&infra).unwrap();
+        let sam = infra.join("sam");
+        fs::write(&sam, "#!/bin/sh\nprintf '%s\\n' \"$PWD\" \"$0\" \"$@\"\n").unwrap();
+        fs::set_permissions(&sam, fs::Permissions::from_mode(0o755)).unwrap();
+        for (architecture, arguments) in [
+            (Architecture::Arm64, &["deploy", "--guided"][..]),
+            (
+                Architecture::X86_64,
+                &[
+                    "deploy",
+                    "--guided",
+                    "--parameter-overrides",
+                    "Architecture=x86_64",
+                ],
+            ),
+        ] {
+            let command = deploy_command(&infra, &sam, architecture).unwrap();
+            let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+            let printed = String::from_utf8(output.stdout).unwrap();
+            let expected = [infra.to_str().unwrap(), sam.to_str().unwrap()];
+            let expected = [&expected[..], arguments].concat();
+            assert_eq!(printed.lines().collect::<Vec<_>>(), expected, "{command}");
+        }
+    }
 }

@@ -81,6 +81,98 @@ fn text(value: &Value) -> String {
     }
 }
 
+/// The fenced scripts of a page, with the lines of a command joined. Of a transcript, the lines that a person types.
+fn scripts(page: &str) -> Vec<String> {
+    let mut scripts = Vec::new();
+    for (number, block) in page.split("```").enumerate() {
+        let (language, text) = block.split_once('\n').unwrap_or_default();
+        let text = text.replace("\\\n", " ");
+        match language {
+            // Between two blocks is text.
+            _ if number % 2 == 0 => {}
+            "sh" => scripts.push(text),
+            "" => scripts.extend(
+                text.lines()
+                    .filter_map(|line| line.strip_prefix("$ "))
+                    .map(str::to_owned),
+            ),
+            _ => {}
+        }
+    }
+    scripts
+}
+
+/// The `aws` commands of a script whose output goes on to a file, a program or a variable, and has no format of its own.
+fn without_format(script: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    // The output of a shell function is the caller's.
+    let mut is_in_function = false;
+    for line in script.lines() {
+        is_in_function = (is_in_function || line.ends_with("() {")) && line != "}";
+        for (start, _) in line.match_indices("aws ") {
+            let before = line[..start].trim_end();
+            let is_command = before.is_empty() || before.ends_with(['(', '|', '&', ';', '`']);
+            let (command, after) = line[start..].split_at(end_of_command(&line[start..]));
+            let is_piped = after.starts_with(['>', '|']) && !after.starts_with("||");
+            let goes_on = is_in_function || before.ends_with(['(', '`']) || is_piped;
+            if is_command && goes_on && !command.contains("--output ") {
+                found.push(command.trim_end());
+            }
+        }
+    }
+    found
+}
+
+/// Where a command ends that a line begins with: at an operator of the shell that is not quoted.
+fn end_of_command(line: &str) -> usize {
+    let mut quote = None;
+    for (position, character) in line.char_indices() {
+        match (quote, character) {
+            (Some(open), _) if open == character => quote = None,
+            (None, '\'' | '"') => quote = Some(character),
+            (None, '|' | '&' | ';' | '>' | ')' | '`') => return position,
+            _ => {}
+        }
+    }
+    line.len()
+}
+
+#[test]
+fn what_commands_pass_on_does_not_depend_on_the_readers_configuration() {
+    for (script, expected) in [
+        ("aws a b", &[][..]),
+        ("aws a b --query 'x|y' --output text | jq", &[]),
+        ("aws a b || echo", &[]),
+        ("# aws a >b", &[]),
+        ("aws a --query 'x|y' >b", &["aws a --query 'x|y'"]),
+        ("aws a b | jq .", &["aws a b"]),
+        ("x=\"$(aws a b)\"; aws c d", &["aws a b"]),
+        ("f() {\n  aws a\n}\naws b", &["aws a"]),
+        ("aws a --output json >b && aws c >d", &["aws c"]),
+    ] {
+        assert_eq!(without_format(script), expected, "{script}");
+    }
+
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let pages = std::fs::read_dir(format!("{root}/resources/docs")).unwrap();
+    let pages = pages.map(|entry| entry.unwrap().path());
+    let pages = pages.filter(|path| path.extension().is_some_and(|it| it == "md"));
+    let readme = std::path::PathBuf::from(format!("{root}/{README}"));
+    let mut commands = 0;
+    for page in pages.chain([readme]) {
+        for script in scripts(&std::fs::read_to_string(&page).unwrap()) {
+            commands += script.matches("aws ").count();
+            let found = without_format(&script);
+            assert!(
+                found.is_empty(),
+                "{}: add --output to {found:?}",
+                page.display()
+            );
+        }
+    }
+    assert!(commands > 10, "{commands}");
+}
+
 /// The template with names instead of the values of a deployment.
 fn stack() -> Stack {
     let deployment = Deployment {

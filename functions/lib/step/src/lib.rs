@@ -89,21 +89,34 @@ where
     .await
 }
 
-/// The configuration of every AWS client: credentials and Region from Lambda's environment, 10 s per
-/// attempt.
+/// The configuration of every AWS client: credentials, Region and endpoints from Lambda's environment,
+/// 10 s per attempt.
 ///
 /// The default credential chain has more providers. None of them works on Lambda, and their code would
 /// be in every binary.
 #[must_use]
 pub fn sdk_config() -> SdkConfig {
+    sdk_config_from(|name| env::var(name).ok())
+}
+
+/// The same with the variables of another environment; only the credentials are of the process's own.
+///
+/// `AWS_USE_FIPS_ENDPOINT` and `AWS_USE_DUALSTACK_ENDPOINT` are `true` or `false`. Another value counts as
+/// `false`, as in AWS's own loader.
+#[must_use]
+pub fn sdk_config_from(variable: impl Fn(&str) -> Option<String>) -> SdkConfig {
+    let is_true = |name| variable(name).map(|value| value.eq_ignore_ascii_case("true"));
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
-        .region(env::var("AWS_REGION").ok().map(Region::new))
+        .region(variable("AWS_REGION").map(Region::new))
         .credentials_provider(SharedCredentialsProvider::new(
             aws_config::environment::EnvironmentVariableCredentialsProvider::new(),
         ))
         .timeout_config(timeouts());
-    config.set_endpoint_url(env::var("AWS_ENDPOINT_URL").ok());
+    config
+        .set_endpoint_url(variable("AWS_ENDPOINT_URL"))
+        .set_use_fips(is_true("AWS_USE_FIPS_ENDPOINT"))
+        .set_use_dual_stack(is_true("AWS_USE_DUALSTACK_ENDPOINT"));
     config.build()
 }
 

@@ -40,16 +40,28 @@ pub(super) fn caller(uri: &Uri) -> Option<(Caller, Uri)> {
     Some((caller, format!("/{rest}{query}").parse().ok()?))
 }
 
-/// Refuses a request of a web page: it has an origin, or reaches us by another host name. The error is for the answer.
+/// Refuses a request of a web page. The error is for the answer.
+///
+/// Clients of AWS send neither of these headers of a browser. `Origin` is on every request but a simple read.
+/// `Sec-Fetch-Site` is on reads too, and `none` is what a person has typed. A page whose own host name resolves to
+/// 127.0.0.1 sends neither with a read, but that name as the host.
 pub(super) fn guard(port: u16, headers: &HeaderMap) -> Result<(), String> {
     if let Some(origin) = headers.get(header::ORIGIN) {
         return Err(format!(
             "calls of web pages are refused, here of {origin:?}"
         ));
     }
+    let site = headers.get("sec-fetch-site");
+    if let Some(site) = site.filter(|site| !matches!(site.as_bytes(), b"none" | b"same-origin")) {
+        return Err(format!(
+            "calls of web pages are refused, here of a page that is {site:?}"
+        ));
+    }
     let host = headers.get(header::HOST).and_then(|it| it.to_str().ok());
     let host = host.unwrap_or_default();
     let name = host.strip_suffix(&format!(":{port}"));
+    // Clients leave out the port that is HTTP's own.
+    let name = name.or((port == 80).then_some(host));
     // S3's clients put the bucket's name before the host's.
     match name {
         Some("127.0.0.1" | "localhost") => Ok(()),
@@ -63,6 +75,49 @@ pub(super) fn guard(port: u16, headers: &HeaderMap) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn web_pages_and_other_hosts_are_refused() {
+        for (port, headers, allowed) in [
+            (7, &[("host", "127.0.0.1:7")][..], true),
+            (7, &[("host", "localhost:7")], true),
+            (7, &[("host", "bucket.localhost:7")], true),
+            (
+                7,
+                &[("host", "127.0.0.1:7"), ("sec-fetch-site", "none")],
+                true,
+            ),
+            (80, &[("host", "127.0.0.1")], true),
+            (7, &[], false),
+            (7, &[("host", "127.0.0.1")], false),
+            (7, &[("host", "127.0.0.1:8")], false),
+            (7, &[("host", "evil.example:7")], false),
+            (80, &[("host", "evil.example")], false),
+            (7, &[("host", "evillocalhost:7")], false),
+            (7, &[("host", "127.0.0.1:7"), ("origin", "null")], false),
+            (
+                7,
+                &[("host", "127.0.0.1:7"), ("origin", "http://evil.example")],
+                false,
+            ),
+            (
+                7,
+                &[("host", "127.0.0.1:7"), ("sec-fetch-site", "same-site")],
+                false,
+            ),
+            (
+                7,
+                &[("host", "127.0.0.1:7"), ("sec-fetch-site", "cross-site")],
+                false,
+            ),
+        ] {
+            let map: HeaderMap = headers
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect();
+            assert_eq!(guard(port, &map).is_ok(), allowed, "{port} {headers:?}");
+        }
+    }
 
     #[test]
     fn a_functions_own_address_says_which_process_calls() {

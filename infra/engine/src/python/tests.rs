@@ -9,6 +9,25 @@ fn hashes_comments_and_origins_are_not_counted_as_packages() {
 }
 
 #[test]
+fn a_hint_is_about_what_the_output_says() {
+    let full = "Error: [Errno 28] No space left on device: '/x/bin/python'";
+    let debian =
+        "The virtual environment was not created successfully because ensurepip is not available.";
+    let offline =
+        "WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError'";
+    for (output, part) in [
+        (full, "disk is full"),
+        (debian, "python3-venv"),
+        (offline, "network"),
+    ] {
+        let hint = hint(output);
+        assert!(hint.contains(part), "{output}: {hint}");
+        assert_eq!(output == debian, hint.contains("apt install"), "{hint}");
+    }
+    assert_eq!(hint("Error: something else"), "");
+}
+
+#[test]
 fn pips_collecting_lines_name_the_package() {
     for (line, expected) in [
         (

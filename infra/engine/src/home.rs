@@ -1,0 +1,137 @@
+//! The folder of an engine, `<target>/local/engine-<port>`: its log, its temporary files, and the address that it has
+//! announced.
+//!
+//! The folder stays when the engine ends, so that its log can be read, until another engine starts.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// How the name of such a folder begins.
+const PREFIX: &str = "engine-";
+/// The file that a running engine has locked. The lock ends with the process, however that one ends.
+const LOCK: &str = "lock";
+/// The file with the endpoint.
+const ENDPOINT: &str = "endpoint";
+
+/// The folder of an engine that runs.
+#[derive(Debug)]
+pub(crate) struct Home {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Home {
+    /// Makes the folder for the engine on this port. Removes the folders of engines that have ended.
+    pub(crate) fn new(target: &Path, port: u16) -> Result<Self> {
+        let all = target.join("local");
+        fs::create_dir_all(&all).with_context(|| all.display().to_string())?;
+        // Engines that start at the same time take turns: a new folder is not locked yet.
+        let turn = all.join("engines.lock");
+        let turn = File::create(&turn).and_then(|file| file.lock().map(|()| file));
+        let _turn = turn.with_context(|| all.display().to_string())?;
+        for ended in folders(target).iter().filter(|folder| has_ended(folder)) {
+            fs::remove_dir_all(ended).with_context(|| ended.display().to_string())?;
+        }
+        let folder = all.join(format!("{PREFIX}{port}"));
+        let context = || folder.display().to_string();
+        fs::create_dir_all(&folder).with_context(context)?;
+        let lock = File::create(folder.join(LOCK)).with_context(context)?;
+        lock.try_lock().with_context(context)?;
+        Ok(Self {
+            folder,
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Leaves the endpoint for [`announced`], until this engine ends.
+    pub(crate) fn announce(&self, endpoint: &str) -> Result<()> {
+        let file = self.folder.join(ENDPOINT);
+        fs::write(&file, endpoint).with_context(|| file.display().to_string())
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // Most engines have announced nothing.
+        let _ = fs::remove_file(self.folder.join(ENDPOINT));
+    }
+}
+
+/// The endpoints that engines have announced, each with the file that it is from. An engine that was killed is among them.
+#[must_use]
+pub fn announced(target: &Path) -> Vec<(String, PathBuf)> {
+    let files = folders(target)
+        .into_iter()
+        .map(|folder| folder.join(ENDPOINT));
+    files
+        .filter_map(|file| Some((fs::read_to_string(&file).ok()?, file)))
+        .collect()
+}
+
+fn folders(target: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(target.join("local")).into_iter().flatten();
+    let mut folders: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with(PREFIX))
+        })
+        .collect();
+    folders.sort();
+    folders
+}
+
+/// Whether nobody holds the folder's lock. One without the file is of an engine that ended before it was locked.
+fn has_ended(folder: &Path) -> bool {
+    File::open(folder.join(LOCK)).map_or(true, |lock| lock.try_lock().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_have_folders_of_their_own_which_outlive_them_until_another_one_starts() {
+        let target = tempfile::tempdir().unwrap();
+        let start = |port| Home::new(target.path(), port).unwrap();
+        let (first, second) = (start(1), start(2));
+        for home in [&first, &second] {
+            fs::write(home.folder().join("ministack.log"), "").unwrap();
+        }
+        assert_ne!(first.folder(), second.folder());
+
+        let ended = first.folder().to_owned();
+        drop(first);
+        assert!(ended.join("ministack.log").exists());
+        let _third = start(3);
+        assert!(!ended.exists());
+        assert!(second.folder().join("ministack.log").exists());
+        let same_port = Home::new(target.path(), 2).unwrap_err();
+        assert!(format!("{same_port:#}").contains("engine-2"));
+    }
+
+    #[test]
+    fn an_endpoint_is_announced_until_its_engine_ends() {
+        let target = tempfile::tempdir().unwrap();
+        assert!(announced(target.path()).is_empty());
+        let (first, second) = (
+            Home::new(target.path(), 1).unwrap(),
+            Home::new(target.path(), 2).unwrap(),
+        );
+        first.announce("http://a").unwrap();
+        second.announce("http://b").unwrap();
+        let endpoints = || -> Vec<String> {
+            let announced = announced(target.path()).into_iter();
+            announced.map(|(endpoint, _)| endpoint).collect()
+        };
+        assert_eq!(endpoints(), ["http://a", "http://b"]);
+        drop(first);
+        assert_eq!(endpoints(), ["http://b"]);
+    }
+}

@@ -1,0 +1,212 @@
+//! The package of a function, and whether Lambda can run it.
+
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use engine::environment::{Child, command};
+use object::LittleEndian;
+use object::elf::FileHeader64;
+use object::read::elf::{ElfFile64, FileHeader};
+
+use super::Architecture;
+use crate::tools::{WORKSPACE, output};
+
+/// The largest zip of a function, in bytes.
+pub(super) const ZIP_LIMIT: u64 = 3_000_000;
+
+/// The mode of a bootstrap. Lambda runs it as another user than its owner.
+pub(super) const MODE: u32 = 0o755;
+
+/// The version of glibc in `provided.al2023`.
+pub(super) const GLIBC: [u32; 2] = [2, 34];
+
+/// What is uploaded of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Package {
+    /// The size of the zip.
+    pub(super) bytes: u64,
+    /// The permissions of the bootstrap in the zip.
+    pub(super) mode: u32,
+    /// The processor that the bootstrap is for, as the ELF header names it (`e_machine`).
+    pub(super) machine: u16,
+    /// The newest version of glibc that the bootstrap needs. Empty if it needs none.
+    pub(super) glibc: Vec<u32>,
+}
+
+impl Package {
+    /// Packs the file `bootstrap` of a folder, after it has given it the right mode: the builder's umask may have taken the
+    /// permissions of others away.
+    pub(super) async fn of(python: impl AsRef<OsStr>, folder: &Path) -> Result<Self> {
+        let bootstrap = folder.join("bootstrap");
+        let context = || bootstrap.display().to_string();
+        fs::set_permissions(&bootstrap, Permissions::from_mode(MODE)).with_context(context)?;
+        let mut zip = command(Child::Linter, python);
+        zip.arg(format!("{WORKSPACE}/infra/xtask/python/package.py"))
+            .arg(folder);
+        let zipped = output(&mut zip).await?;
+        let message = String::from_utf8_lossy(&zipped.stderr);
+        ensure!(zipped.status.success(), "{}: {message}", context());
+        let printed = String::from_utf8(zipped.stdout)?;
+        let (mode, bytes) = printed.trim().split_once(' ').with_context(context)?;
+        let binary = fs::read(&bootstrap).with_context(context)?;
+        let (machine, glibc) = needs(&binary).with_context(context)?;
+        Ok(Self {
+            bytes: bytes.parse()?,
+            mode: u32::from_str_radix(mode, 8)?,
+            machine,
+            glibc,
+        })
+    }
+
+    /// Why Lambda could not run the package on this processor, or why we would not deploy it.
+    pub(super) fn problems(&self, architecture: Architecture) -> Vec<String> {
+        let name = architecture.name();
+        let checks = [
+            (
+                self.bytes > ZIP_LIMIT,
+                format!("the zip has more than {ZIP_LIMIT} bytes"),
+            ),
+            (
+                self.mode != MODE,
+                format!("its mode is {:o}, not {MODE:o}", self.mode),
+            ),
+            (
+                self.machine != architecture.machine(),
+                format!("the binary is not for {name}"),
+            ),
+            (
+                self.glibc.as_slice() > GLIBC.as_slice(),
+                format!(
+                    "the binary needs glibc {}, but Lambda has {}",
+                    version(&self.glibc),
+                    version(&GLIBC)
+                ),
+            ),
+        ];
+        let found = checks.into_iter().filter(|(is_problem, _)| *is_problem);
+        found.map(|(_, problem)| problem).collect()
+    }
+}
+
+pub(super) fn version(numbers: &[u32]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
+    numbers.join(".")
+}
+
+/// The processor that a binary is for, and the newest glibc that its symbols need.
+fn needs(binary: &[u8]) -> Result<(u16, Vec<u32>)> {
+    let file = ElfFile64::<LittleEndian>::parse(binary).context("not an ELF file of 64 bits")?;
+    let header: &FileHeader64<LittleEndian> = file.elf_header();
+    let machine = header.e_machine(LittleEndian);
+    let sections = file.elf_section_table();
+    let mut newest = Vec::new();
+    if let Some((libraries, link)) = sections.gnu_verneed(LittleEndian, binary)? {
+        let strings = sections.strings(LittleEndian, binary, link)?;
+        for library in libraries {
+            let (_, versions) = library?;
+            for version in versions {
+                let name = version?.name(LittleEndian, strings)?;
+                newest = newest.max(glibc(&String::from_utf8_lossy(name)));
+            }
+        }
+    }
+    Ok((machine, newest))
+}
+
+/// The version in a name such as `GLIBC_2.34`. Empty if it is of another library.
+fn glibc(name: &str) -> Vec<u32> {
+    match name.strip_prefix("GLIBC_") {
+        // Since 2.36, a linker asks by this name for a loader that knows packed relocations.
+        Some("ABI_DT_RELR") => vec![2, 36],
+        Some(numbers) => {
+            let numbers = numbers.split('.').map(str::parse::<u32>);
+            numbers.collect::<Result<Vec<_>, _>>().unwrap_or_default()
+        }
+        None => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(mode: u32, machine: u16, glibc: &[u32]) -> Package {
+        Package {
+            bytes: ZIP_LIMIT,
+            mode,
+            machine,
+            glibc: glibc.to_vec(),
+        }
+    }
+
+    #[test]
+    fn what_lambda_cannot_run_is_a_problem() {
+        let (arm, x86) = (Architecture::Arm64, Architecture::X86_64);
+        let large = Package {
+            bytes: ZIP_LIMIT + 1,
+            ..package(MODE, x86.machine(), &[])
+        };
+        for (package, architecture, problem) in [
+            (package(0o755, arm.machine(), &[2, 34]), arm, ""),
+            (package(0o755, x86.machine(), &[2, 4]), x86, ""),
+            (package(0o755, x86.machine(), &[]), x86, ""),
+            (package(0o754, arm.machine(), &[]), arm, "its mode is 754"),
+            (package(0o755, x86.machine(), &[]), arm, "not for arm64"),
+            (package(0o755, arm.machine(), &[]), x86, "not for x86_64"),
+            (
+                package(0o755, arm.machine(), &[2, 34, 1]),
+                arm,
+                "needs glibc 2.34.1, but Lambda has 2.34",
+            ),
+            (
+                package(0o755, arm.machine(), &[2, 100]),
+                arm,
+                "needs glibc 2.100",
+            ),
+            (large, x86, "more than 3000000 bytes"),
+        ] {
+            let problems = package.problems(architecture).join("\n");
+            assert!(problems.contains(problem), "{package:?}: {problems}");
+            assert_eq!(problems.is_empty(), problem.is_empty(), "{package:?}");
+        }
+    }
+
+    #[test]
+    fn versions_of_glibc_are_numbers() {
+        for (name, expected) in [
+            ("GLIBC_2.2.5", &[2, 2, 5][..]),
+            ("GLIBC_2.34", &[2, 34]),
+            ("GLIBC_ABI_DT_RELR", &[2, 36]),
+            ("GLIBC_PRIVATE", &[]),
+            ("GCC_3.0", &[]),
+        ] {
+            assert_eq!(glibc(name), expected, "{name}");
+        }
+    }
+
+    /// The shell is an ELF file of this machine's on each Linux.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_bootstrap_of_a_private_umask_may_be_executed_by_everybody_in_its_package() {
+        let folder = tempfile::tempdir().unwrap();
+        let bootstrap = folder.path().join("bootstrap");
+        fs::copy("/bin/sh", &bootstrap).unwrap();
+        fs::set_permissions(&bootstrap, Permissions::from_mode(0o750)).unwrap();
+        let package = Package::of("python3", folder.path()).await.unwrap();
+        let here = if cfg!(target_arch = "aarch64") {
+            Architecture::Arm64
+        } else {
+            Architecture::X86_64
+        };
+        assert_eq!(package.mode, 0o755);
+        assert_eq!(package.machine, here.machine());
+        assert!(package.bytes > 1_000, "{package:?}");
+        // A shell that is linked with glibc needs one, from the first version with its name on.
+        let is_glibc = fs::read(&bootstrap).unwrap();
+        let is_glibc = is_glibc.windows(6).any(|bytes| bytes == b"GLIBC_");
+        assert_eq!(package.glibc.as_slice() > [2, 2].as_slice(), is_glibc);
+    }
+}
