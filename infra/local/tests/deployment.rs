@@ -129,11 +129,13 @@ fn a_second_stack_writes_into_an_existing_table() {
 #[test]
 fn a_rule_of_the_template_refuses_a_deployment_with_its_description() {
     run(async {
+        const KEY: &str = "arn:aws:kms:eu-central-2:123456789012:key/1234abcd";
+        const TOPIC: &str = "arn:aws:sns:eu-central-2:123456789012:ours";
+        /// A Rule, which of its assertions, and parameters that break it.
+        type Case = (&'static str, usize, &'static [(&'static str, &'static str)]);
         let mut engine = new_engine().await;
         let rules = engine.work().template["Rules"].as_object().unwrap().clone();
-        let key = "arn:aws:kms:eu-central-2:123456789012:key/1234abcd";
-        let topic = "arn:aws:sns:eu-central-2:123456789012:ours";
-        let cases: [(&str, usize, &[(&str, &str)]); 9] = [
+        let cases: [Case; 9] = [
             ("RetentionKeepsSomething", 0, &[("KeepLast", "null")]),
             (
                 "RunsAreCloserThanMaxHoursWithoutSnapshot",
@@ -144,15 +146,15 @@ fn a_rule_of_the_template_refuses_a_deployment_with_its_description() {
             (
                 "SomebodyHearsOfRuns",
                 1,
-                &[("NotificationEmail", "a@b"), ("RunTopicArn", topic)],
+                &[("NotificationEmail", "a@b"), ("RunTopicArn", TOPIC)],
             ),
             ("SomebodyHearsOfAlarms", 0, &[("AlarmEmail", "")]),
             (
                 "SomebodyHearsOfAlarms",
                 1,
-                &[("AlarmEmail", "a@b"), ("AlarmTopicArn", topic)],
+                &[("AlarmEmail", "a@b"), ("AlarmTopicArn", TOPIC)],
             ),
-            ("TableKeyIsOfAnExistingTable", 0, &[("TableKeyArn", key)]),
+            ("TableKeyIsOfAnExistingTable", 0, &[("TableKeyArn", KEY)]),
             ("NetworkIsComplete", 0, &[("SubnetIds", "subnet-12345678")]),
             (
                 "NetworkIsComplete",

@@ -336,125 +336,138 @@ fn the_newest_snapshot_of_an_earlier_runtime_is_kept() {
     assert_eq!(kept["reasons"], reasons);
 }
 
+/// A pair of files, one of them standard input, is refused with a text that has the complaint.
+fn assert_refused(snapshots: &str, policy: &str, stdin: &str, complaint: &str) {
+    let arguments = ["--snapshots", snapshots, "--policy", policy];
+    let (stdout, stderr) = plan(&arguments, stdin, 2);
+    assert!(stderr.contains(complaint), "{complaint}: {stderr}");
+    assert_eq!(stdout, "");
+}
+
 #[test]
-fn an_invalid_file_is_refused_with_the_place_and_the_remedy() {
+fn an_invalid_listing_is_refused_with_the_place_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let policy = file("policy", r#"{"keep_last":3}"#);
-    let listing = file("listing", &listing().to_string());
+    let path = folder.path().join("policy");
+    std::fs::write(&path, r#"{"keep_last":3}"#).unwrap();
+    let policy = path.to_str().unwrap();
     for (snapshots, policy, stdin, complaint) in [
         ("-", "-", "", "--snapshots and --policy are both -"),
-        ("-", &policy, "[", "-: not JSON: EOF"),
+        ("-", policy, "[", "-: not JSON: EOF"),
         (
             "-",
-            &policy,
+            policy,
             "\n",
             "-: empty. It must be the output of `aws kinesisanalyticsv2 list-application-snapshots \
              --application-name NAME --output json`",
         ),
         (
             "-",
-            &policy,
+            policy,
             "SnapshotSummaries:\n- ApplicationVersionId: 4\n  SnapshotName: a\n",
             "-: not JSON: expected value at line 1 column 1. It must be the output of",
         ),
         (
             "-",
-            &policy,
+            policy,
             "SNAPSHOTSUMMARIES\t4\tFLINK-1_20\t1795316401.42\tcustom_1795316400000\tREADY\n",
             "--output json`",
         ),
-        ("-", &policy, r#""4""#, "-: neither an object nor an array."),
+        ("-", policy, r#""4""#, "-: neither an object nor an array."),
         (
             "-",
-            &policy,
+            policy,
             r#"{"SnapshotSummaries":null}"#,
             "-: SnapshotSummaries is not an array.",
         ),
         (
             "-",
-            &policy,
+            policy,
             r#"[["a","READY",1,1795316401.42]]"#,
             "-: SnapshotSummaries[0]: not an object.",
         ),
         (
             "-",
-            &policy,
+            policy,
             r#"{"SnapshotSummaries":[],"SnapshotSummaries":[]}"#,
             r#"-: an object has the key "SnapshotSummaries" twice at line 1"#,
         ),
         (
             "-",
-            &policy,
+            policy,
             r#"[{"SnapshotName":"a b","SnapshotStatus":"READY","ApplicationVersionId":1}]"#,
             r#"-: "a b" is not the name of a snapshot."#,
         ),
         (
             "-",
-            &policy,
+            policy,
             "{}",
             "-: missing field `SnapshotSummaries`. It must be the output of `aws ",
         ),
         (
             "-",
-            &policy,
+            policy,
             r#"{"SnapshotSummaries":[{"SnapshotName":"a"}]}"#,
             "-: SnapshotSummaries[0]: missing field `SnapshotStatus`",
         ),
         (
             "-",
-            &policy,
+            policy,
             r#"{"SnapshotSummaries":[{"SnapshotName":"a","SnapshotStatus":"READY","ApplicationVersionId":1,"SnapshotCreationTimestamp":"yesterday"}]}"#,
             "-: SnapshotSummaries[0]: SnapshotCreationTimestamp: \"yesterday\" is not a time in RFC 3339",
         ),
         (
             "-",
-            &policy,
+            policy,
             r#"{"SnapshotSummaries":[{"SnapshotName":"a","SnapshotStatus":"READY","ApplicationVersionId":1,"SnapshotCreationTimestamp":1e300}]}"#,
             "SnapshotCreationTimestamp: 1000000",
         ),
-        (&listing, "/nowhere", "", "/nowhere: No such file"),
+    ] {
+        assert_refused(snapshots, policy, stdin, complaint);
+    }
+}
+
+#[test]
+fn an_invalid_policy_is_refused_with_the_place_and_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("listing");
+    std::fs::write(&path, listing().to_string()).unwrap();
+    let listing = path.to_str().unwrap();
+    for (snapshots, policy, stdin, complaint) in [
+        (listing, "/nowhere", "", "/nowhere: No such file"),
         (
-            &listing,
+            listing,
             "-",
             r#"{"keep_last":0}"#,
             "-: keep_last: invalid value: integer `0`",
         ),
         (
-            &listing,
+            listing,
             "-",
             r#"{"keep_last":1,"keep_last":30}"#,
             r#"-: an object has the key "keep_last" twice at line 1"#,
         ),
-        (&listing, "-", "[30]", "-: invalid type: sequence"),
-        (&listing, "-", "keep_last: 30\n", "-: not JSON: "),
+        (listing, "-", "[30]", "-: invalid type: sequence"),
+        (listing, "-", "keep_last: 30\n", "-: not JSON: "),
         (
-            &listing,
+            listing,
             "-",
             r#"{"keep_lats":1}"#,
             "-: keep_lats: unknown field `keep_lats`",
         ),
         (
-            &listing,
+            listing,
             "-",
             "{}",
             "-: the policy keeps nothing: give at least one of keep_last",
         ),
         (
-            &listing,
+            listing,
             "-",
             r#"{"keep_daily":1,"timezone":"Mars/Base"}"#,
             "-: retention.timezone: there is no time zone \"Mars/Base\"",
         ),
     ] {
-        let arguments = ["--snapshots", snapshots, "--policy", policy];
-        let (stdout, stderr) = plan(&arguments, stdin, 2);
-        assert!(stderr.contains(complaint), "{complaint}: {stderr}");
-        assert_eq!(stdout, "");
+        assert_refused(snapshots, policy, stdin, complaint);
     }
 }
 

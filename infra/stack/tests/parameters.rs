@@ -145,13 +145,12 @@ fn in_each_partition_every_arn_and_every_domain_is_of_that_partition() {
 /// Whether CloudFormation takes the value.
 fn template_takes(template: &Template, name: &str, value: &str) -> bool {
     let parameter = &template.document()["Parameters"][name];
-    match &parameter["AllowedValues"] {
-        Value::Array(allowed) => allowed.contains(&json!(value)),
-        _ => {
-            assert_eq!(parameter["Type"], "String", "{name}");
-            let pattern = &parameter["AllowedPattern"];
-            jsonschema::is_valid(&json!({ "pattern": pattern }), &json!(value))
-        }
+    if let Value::Array(allowed) = &parameter["AllowedValues"] {
+        allowed.contains(&json!(value))
+    } else {
+        assert_eq!(parameter["Type"], "String", "{name}");
+        let pattern = &parameter["AllowedPattern"];
+        jsonschema::is_valid(&json!({ "pattern": pattern }), &json!(value))
     }
 }
 

@@ -40,9 +40,10 @@ impl Template {
                 let items: Vec<Value> = items.collect::<Result<_>>()?;
                 Ok(items.into_iter().filter(|item| !item.is_null()).collect())
             }
-            Value::Object(fields) => match function(fields) {
-                Some((name, argument)) => self.call(name, argument),
-                None => {
+            Value::Object(fields) => {
+                if let Some((name, argument)) = function(fields) {
+                    self.call(name, argument)
+                } else {
                     let fields = fields.iter();
                     let fields =
                         fields.map(|(name, field)| Ok((name.clone(), self.resolve(field)?)));
@@ -50,7 +51,7 @@ impl Template {
                     fields.retain(|_, field| !field.is_null());
                     Ok(Value::Object(fields))
                 }
-            },
+            }
             scalar => Ok(scalar.clone()),
         }
     }
