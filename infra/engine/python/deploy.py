@@ -72,7 +72,7 @@ def package(work):
     for logical_id, definition in work["definitions"].items():
         resources[logical_id]["Properties"]["DefinitionUri"] = upload(definition.encode())
     # By its location a template may be larger than in the request.
-    return upload(json.dumps(work["template"]).encode()).replace("s3://", f"{s3.meta.endpoint_url}/")
+    return upload(json.dumps(work["template"]).encode()).replace("s3://", "https://s3.amazonaws.com/")
 
 
 def stack_of(name):

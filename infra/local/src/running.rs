@@ -91,7 +91,7 @@ fn export(name: &str, value: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use engine::environment::bare;
 
     use super::*;
 
@@ -109,7 +109,8 @@ mod tests {
         };
         let variables = r#""$AWS_ENDPOINT_URL" "$AWS_REGION" "$AWS_DEFAULT_REGION" "$STATE_MACHINE_ARN" "$TABLE_NAME" "$TOPIC_ARN" "$FAILURE_QUEUE_URL" "$FUNCTION_NAME""#;
         let script = format!("{}\nprintf '%s\\n' {variables}", exports(&names).unwrap());
-        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        let output = bare("/bin/sh").args(["-c", &script]).as_std_mut().output();
+        let output = output.unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();
         let expected = [
             "endpoint", "region", "region", "machine", "table", "topic", "queue", "function",
