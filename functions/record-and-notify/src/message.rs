@@ -160,6 +160,7 @@ fn console_link(execution_arn: &str) -> String {
     let host = match partition {
         "aws-cn" => "console.amazonaws.cn",
         "aws-us-gov" => "console.amazonaws-us-gov.com",
+        "aws-eusc" => "console.amazonaws-eusc.eu",
         _ => "console.aws.amazon.com",
     };
     format!(

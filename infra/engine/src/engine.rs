@@ -247,6 +247,8 @@ fn work(stack: &Stack, application: String, built: &[Built], bound: &Bound) -> R
         parameters: [
             ("ApplicationName".to_owned(), application),
             ("Architecture".to_owned(), architecture.to_owned()),
+            ("NotificationEmail".to_owned(), "none".to_owned()),
+            ("AlarmEmail".to_owned(), "none".to_owned()),
         ]
         .into(),
         functions,

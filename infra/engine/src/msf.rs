@@ -18,6 +18,7 @@
 //! | Describe or delete an unknown snapshot | `ResourceNotFoundException`, "does not exist" | clients expect this or `InvalidArgumentException`; [`Behaviour::deletes_refused`] gives the other |
 //! | Snapshot of a stopped application (READY) | `InvalidRequestException` | AWS's own sample handles it on create |
 //! | Snapshot in another status than RUNNING | `ResourceInUseException` | "not available for this operation" |
+//! | Snapshot of an application with a customer managed key | the caller needs `kms:DescribeKey`, `kms:Decrypt` and `kms:GenerateDataKey` on the key; otherwise the proxy answers `AccessDeniedException` | the guide names these for the durable storage, which has the snapshots |
 //! | Snapshot with `SnapshotsEnabled` false | `InvalidRequestException` | the request does not fit the configuration |
 //! | Name taken, even by a FAILED or DELETING snapshot | `ResourceInUseException` | enhanced snapshots are documented so |
 //! | Another snapshot is CREATING | `ResourceInUseException` | one at a time is documented for enhanced snapshots |
@@ -186,6 +187,19 @@ impl Emulator {
             let message = format!("Application {name} does not exist");
             error("ResourceNotFoundException", message)
         })
+    }
+
+    /// The ARN of the customer managed key of an application, if it has one.
+    #[must_use]
+    pub fn key_of(&self, application_arn: &str) -> Option<String> {
+        let mut applications = self.applications.values();
+        let found = applications.find(|application| application.arn == application_arn);
+        let key = found?.key_id()?;
+        if key.starts_with("arn:") {
+            return Some(key.to_owned());
+        }
+        let owner = format!("{}:{}", self.region, self.account);
+        Some(format!("arn:aws:kms:{owner}:key/{key}"))
     }
 
     fn arn(&self, application: &str) -> String {

@@ -1,8 +1,8 @@
 //! Who may do what: the policies of the deployed roles, applied to every call of a function.
 //!
 //! A call without an allowing statement for its action and resource is denied, as AWS denies it. Not checked: calls of
-//! people and other clients; what the state machine, Lambda, `EventBridge` and the schedule do; the use of keys by SNS;
-//! the delivery of logs and traces; who may assume a role.
+//! people and other clients; what the state machine, Lambda, `EventBridge` and the schedule do; the use of keys by SNS and
+//! `DynamoDB`; the delivery of logs and traces; who may assume a role.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -33,7 +33,7 @@ struct Caller {
 }
 
 /// What a call does, in IAM's terms.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     /// For example `sns:Publish`.
     pub action: String,
@@ -41,6 +41,8 @@ pub struct Access {
     pub resource: String,
     /// The partition keys of the `DynamoDB` items, IAM's context key `dynamodb:LeadingKeys`.
     pub leading_keys: Vec<String>,
+    /// IAM's context keys that have one value.
+    pub context: BTreeMap<String, String>,
 }
 
 impl Permissions {
@@ -102,6 +104,9 @@ fn is_allowed(policies: Vec<IAMPolicy>, principal: Principal, access: &Access) -
         let keys = ContextValue::StringList(access.leading_keys.clone());
         context.insert("dynamodb:LeadingKeys".to_owned(), keys);
     }
+    for (key, value) in &access.context {
+        context.insert(key.clone(), ContextValue::String(value.clone()));
+    }
     let resource = Arn::parse(&access.resource)?;
     let request = IAMRequest::new_with_context(principal, &access.action, resource, context);
     let result = PolicyEvaluator::with_policies(policies).evaluate(&request)?;
@@ -128,7 +133,7 @@ mod tests {
         Access {
             action: action.to_owned(),
             resource: resource.to_owned(),
-            leading_keys: Vec::new(),
+            ..Access::default()
         }
     }
 

@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use self::answer::{JSON_1_1, error_of, respond, with_request_id};
-use self::call::{Call, Service, access, classify};
+use self::call::{Call, Service, access, classify, uses_of_key};
 pub use self::caller::CALLER;
 use self::caller::{caller, guard};
 use crate::Names;
@@ -32,7 +32,7 @@ use crate::faults::{FaultKind, Faults};
 use crate::lock;
 use crate::ministack::Upstream;
 use crate::msf::Emulator;
-use crate::permissions::Permissions;
+use crate::permissions::{Access, Permissions};
 
 /// Enough for a function's package. Other requests have at most the 6 MB of Lambda.
 const BODY_LIMIT: usize = 64 * 1024 * 1024;
@@ -162,7 +162,10 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
         return services.dispatch(&call, &head, body).await;
     };
     let access = access(&call, &head.headers, &body);
-    if let Err(message) = services.permissions.check(&caller.function, &access) {
+    let key_uses = services.key_uses(&call, &access.resource);
+    let mut accesses = std::iter::once(&access).chain(&key_uses);
+    let checked = accesses.try_for_each(|it| services.permissions.check(&caller.function, it));
+    if let Err(message) = checked {
         let (status, code) = match call.service {
             Service::Query => (StatusCode::FORBIDDEN, "AuthorizationError"),
             _ => (StatusCode::BAD_REQUEST, "AccessDeniedException"),
@@ -214,6 +217,15 @@ fn drop_connection() -> ! {
 }
 
 impl Services {
+    /// What a call does with the key of the application that is its resource.
+    fn key_uses(&self, call: &Call, application_arn: &str) -> Vec<Access> {
+        if call.service != Service::Flink || call.operation != "CreateApplicationSnapshot" {
+            return Vec::new();
+        }
+        let key_arn = lock(&self.emulator).key_of(application_arn);
+        key_arn.map_or_else(Vec::new, |key| uses_of_key(&key, application_arn).into())
+    }
+
     async fn dispatch(&self, call: &Call, head: &Parts, body: Vec<u8>) -> Response<Body> {
         if call.service == Service::Flink {
             self.flink(&call.operation, head, &body)

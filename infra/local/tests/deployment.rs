@@ -74,8 +74,12 @@ fn an_update_from_the_last_release_keeps_the_rows_and_a_run_in_progress() {
             parameters: BTreeMap::new(),
         };
         let template = Template::read(TEMPLATE_0_1_0, deployment).unwrap();
+        let mut parameters = current.parameters.clone();
+        // It took an empty address for none.
+        parameters.retain(|_, value| value != "none");
         let released = Work {
             template: local_template(&template),
+            parameters,
             definitions: [("StateMachine".to_owned(), DEFINITION_0_1_0.to_owned())].into(),
             ..current.clone()
         };
@@ -127,15 +131,103 @@ fn a_rule_of_the_template_refuses_a_deployment_with_its_description() {
     run(async {
         let mut engine = new_engine().await;
         let rules = engine.work().template["Rules"].as_object().unwrap().clone();
-        // Each rule needs a case here.
-        let names: Vec<&String> = rules.keys().collect();
-        assert_eq!(names, ["RetentionKeepsSomething"]);
-        let refused = with(engine.work(), "refused", "KeepLast", "null");
-        let error = format!("{:#}", engine.deploy(refused).await.unwrap_err());
-        let assertion = &rules["RetentionKeepsSomething"]["Assertions"][0];
-        let description = assertion["AssertDescription"].as_str().unwrap();
-        assert!(error.contains(description), "{error}");
+        let key = "arn:aws:kms:eu-central-2:123456789012:key/1234abcd";
+        let topic = "arn:aws:sns:eu-central-2:123456789012:ours";
+        let cases: [(&str, usize, &[(&str, &str)]); 8] = [
+            ("RetentionKeepsSomething", 0, &[("KeepLast", "null")]),
+            ("SomebodyHearsOfRuns", 0, &[("NotificationEmail", "")]),
+            (
+                "SomebodyHearsOfRuns",
+                1,
+                &[("NotificationEmail", "a@b"), ("RunTopicArn", topic)],
+            ),
+            ("SomebodyHearsOfAlarms", 0, &[("AlarmEmail", "")]),
+            (
+                "SomebodyHearsOfAlarms",
+                1,
+                &[("AlarmEmail", "a@b"), ("AlarmTopicArn", topic)],
+            ),
+            ("TableKeyIsOfAnExistingTable", 0, &[("TableKeyArn", key)]),
+            ("NetworkIsComplete", 0, &[("SubnetIds", "subnet-12345678")]),
+            (
+                "NetworkIsComplete",
+                0,
+                &[("SecurityGroupIds", "sg-12345678")],
+            ),
+        ];
+        let covered: BTreeSet<&str> = cases.iter().map(|(rule, ..)| *rule).collect();
+        assert_eq!(covered, rules.keys().map(String::as_str).collect());
+        for (rule, assertion, parameters) in cases {
+            let mut refused = engine.work().clone();
+            "refused".clone_into(&mut refused.stack);
+            for (name, value) in parameters {
+                let value = (*value).to_owned();
+                refused.parameters.insert((*name).to_owned(), value);
+            }
+            let error = format!("{:#}", engine.deploy(refused).await.unwrap_err());
+            let assertion = &rules[rule]["Assertions"][assertion];
+            let description = assertion["AssertDescription"].as_str().unwrap();
+            assert!(error.contains(description), "{error}");
+        }
         engine.stop().await;
+    });
+}
+
+#[test]
+fn runs_are_announced_to_an_existing_topic() {
+    run(async {
+        let mut engine = new_engine().await;
+        let sns = aws_sdk_sns::Client::new(&engine.names().sdk_config());
+        let topic = sns.create_topic().name("ours").send().await.unwrap();
+        let topic = topic.topic_arn.unwrap();
+        let existing = with(engine.work(), "announced", "RunTopicArn", &topic);
+        let existing = with(&existing, "announced", "CreateTable", "false");
+        engine.deploy(existing).await.unwrap();
+        assert!(!engine.deployed().resources.contains_key("RunTopic"));
+        assert_eq!(engine.names().topic_arn, topic);
+        let scenario = Scenario::on(&engine, "announced").await;
+        let done = scenario.execute(json!({})).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        let (subject, _) = scenario.notification().await;
+        assert_eq!(subject, "announced: SUCCEEDED");
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn what_cannot_have_tags_is_a_schedule_a_policy_a_permission_or_a_setting() {
+    // By CloudFormation's registry of resource types.
+    let taggable = [
+        "AWS::CloudWatch::Alarm",
+        "AWS::CloudWatch::Dashboard",
+        "AWS::DynamoDB::Table",
+        "AWS::Events::Rule",
+        "AWS::IAM::Role",
+        "AWS::KMS::Key",
+        "AWS::Lambda::Function",
+        "AWS::Logs::LogGroup",
+        "AWS::SNS::Topic",
+        "AWS::SQS::Queue",
+        "AWS::StepFunctions::StateMachine",
+    ];
+    run(async {
+        let engine = engine().await;
+        let listed = cloudformation(engine, "ListStackResources").await;
+        let listed = listed.text().await.unwrap();
+        let types = listed.split("<ResourceType>").skip(1);
+        let types: BTreeSet<&str> = types.filter_map(|rest| rest.split('<').next()).collect();
+        let without: Vec<&&str> = types.iter().filter(|it| !taggable.contains(it)).collect();
+        assert_eq!(
+            without,
+            [
+                // On AWS an AWS::IAM::RolePolicy.
+                &"AWS::IAM::Policy",
+                &"AWS::Lambda::EventInvokeConfig",
+                &"AWS::Lambda::Permission",
+                &"AWS::SQS::QueuePolicy",
+                &"AWS::Scheduler::Schedule",
+            ]
+        );
     });
 }
 
@@ -156,22 +248,25 @@ fn a_deletion_keeps_the_table_and_its_rows() {
     });
 }
 
-async fn delete_stack(engine: &Engine) {
+/// Calls CloudFormation about the stack.
+async fn cloudformation(engine: &Engine, action: &str) -> reqwest::Response {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let call = async |action: &str| {
-        let request = client
-            .post(&engine.names().endpoint)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .header("authorization", format!("AWS4-HMAC-SHA256 Credential=local/20260101/{REGION}/cloudformation/aws4_request, SignedHeaders=host, Signature=none"))
-            .body(format!(
-                "Action={action}&Version=2010-05-15&StackName={}",
-                engine.work().stack
-            ));
-        request.send().await.unwrap()
-    };
-    assert!(call("DeleteStack").await.status().is_success());
+    let request = client
+        .post(&engine.names().endpoint)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("authorization", format!("AWS4-HMAC-SHA256 Credential=local/20260101/{REGION}/cloudformation/aws4_request, SignedHeaders=host, Signature=none"))
+        .body(format!(
+            "Action={action}&Version=2010-05-15&StackName={}",
+            engine.work().stack
+        ));
+    request.send().await.unwrap()
+}
+
+async fn delete_stack(engine: &Engine) {
+    let deleted = cloudformation(engine, "DeleteStack").await;
+    assert!(deleted.status().is_success());
     eventually("the end of the stack", async || {
-        let described = call("DescribeStacks").await;
+        let described = cloudformation(engine, "DescribeStacks").await;
         if described.status().is_success() {
             let text = described.text().await.unwrap();
             assert!(!text.contains("DELETE_FAILED"), "{text}");

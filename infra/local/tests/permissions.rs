@@ -296,6 +296,62 @@ fn without_any_one_permission_a_run_fails_with_access_denied_and_names_the_actio
     });
 }
 
+#[test]
+fn a_snapshot_of_an_encrypted_application_needs_each_right_on_its_key() {
+    const CREATE: &str = "create-snapshot";
+    const KEY: &str =
+        "arn:aws:kms:eu-central-2:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    run(async {
+        let mut engine = new_engine_for("encrypted").await;
+        let scenario = Scenario::on(&engine, "encrypted").await;
+        scenario.encrypt(KEY).await;
+        let unknown = error_of(&scenario, json!({})).await;
+        assert!(unknown.starts_with("AccessDenied: "), "{unknown}");
+        drop(scenario);
+
+        let mut work = engine.work().clone();
+        let key = ("ApplicationKeyArn".to_owned(), KEY.to_owned());
+        work.parameters.extend([key]);
+        engine.deploy(work).await.unwrap();
+        let scenario = Scenario::without_application(&engine, "encrypted").await;
+        let permissions = engine.proxy().permissions();
+        let role = permissions.role(CREATE).unwrap();
+        let mut rights = permissions_of(CREATE, &role);
+        rights.retain(|(_, action, _)| action.starts_with("kms:"));
+        assert_eq!(rights.len(), 3, "{rights:?}");
+        for (_, action, resource) in rights {
+            let rest = without(&role, &action, &resource);
+            permissions.set(CREATE, rest).unwrap();
+            let error = error_of(&scenario, json!({})).await;
+            let is_about_it = error.contains(&format!("{action} on resource: {KEY}"));
+            assert!(
+                error.starts_with("AccessDenied: ") && is_about_it,
+                "{error}"
+            );
+        }
+        // The key of another application, and the key used by another service.
+        for (from, to) in [
+            ("analytics:arn\":\"arn:aws:", "analytics:arn\":\"arn:aws-cn:"),
+            ("kinesisanalytics.eu", "s3.eu"),
+        ] {
+            let policies = json!(role.policies).to_string();
+            assert!(policies.contains(from), "{policies}");
+            let policies = serde_json::from_str(&policies.replace(from, to)).unwrap();
+            let arn = role.arn.clone();
+            permissions.set(CREATE, Role { arn, policies }).unwrap();
+            let error = error_of(&scenario, json!({})).await;
+            assert!(
+                error.contains(" is not authorized to perform: kms:"),
+                "{error}"
+            );
+        }
+        permissions.set(CREATE, role).unwrap();
+        let done = scenario.execute(json!({})).await;
+        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        engine.stop().await;
+    });
+}
+
 /// The proxy does not see invocations, so this compares the template with the definition.
 #[test]
 fn the_state_machine_may_invoke_exactly_the_functions_of_its_tasks() {
@@ -359,6 +415,7 @@ fn a_stack_may_write_only_rows_of_its_application_and_of_unknown() {
             resource: "arn:aws:dynamodb:eu-central-2:123456789012:table/snapshot_manager_status"
                 .to_owned(),
             leading_keys: vec![key.to_owned()],
+            ..Access::default()
         };
         let checked = permissions.check("record-and-notify", &access);
         assert_eq!(checked.is_ok(), allowed, "{key}: {checked:?}");
@@ -375,7 +432,7 @@ fn a_denial_names_caller_action_and_resource() {
             action: action.to_owned(),
             resource: "arn:aws:kinesisanalytics:eu-central-2:123456789012:application/orders"
                 .to_owned(),
-            leading_keys: Vec::new(),
+            ..Access::default()
         };
         permissions.check("describe-snapshot", &access)
     };

@@ -35,6 +35,14 @@ pub struct Template {
     deployment: Deployment,
 }
 
+/// The beginning of a Region's name, its partition, and the domain of the partition's services. All other Regions are in
+/// the partition `aws`.
+const PARTITIONS: [(&str, &str, &str); 3] = [
+    ("cn-", "aws-cn", "amazonaws.com.cn"),
+    ("us-gov-", "aws-us-gov", "amazonaws.com"),
+    ("eusc-", "aws-eusc", "amazonaws.eu"),
+];
+
 /// What `Ref` returns for a resource.
 #[derive(Clone, Copy)]
 enum Reference {
@@ -148,7 +156,18 @@ impl Template {
             .replace("{region}", &self.deployment.region)
             .replace("{account}", &self.deployment.account)
             .replace("{name}", &self.name_of(id)?);
-        Ok(format!("arn:aws:{arn}"))
+        let (partition, _) = self.partition();
+        Ok(format!("arn:{partition}:{arn}"))
+    }
+
+    /// The partition of the Region, and the domain of its services.
+    fn partition(&self) -> (&'static str, &'static str) {
+        let region = &self.deployment.region;
+        let mut rows = PARTITIONS.iter();
+        let found = rows.find(|(beginning, ..)| region.starts_with(beginning));
+        found.map_or(("aws", "amazonaws.com"), |&(_, partition, domain)| {
+            (partition, domain)
+        })
     }
 
     fn resource(&self, id: &str) -> Result<&Value> {
@@ -156,7 +175,7 @@ impl Template {
         resource.with_context(|| format!("the template has no resource {id}"))
     }
 
-    /// What `Ref` returns for a resource, and its ARN after `arn:aws:`, which is empty if it has none.
+    /// What `Ref` returns for a resource, and its ARN after the partition, which is empty if it has none.
     fn kind_of(&self, id: &str) -> Result<(Reference, &'static str)> {
         use Reference::{Arn, Name, Url};
         let kind = self.resource(id)?["Type"].as_str().unwrap_or_default();

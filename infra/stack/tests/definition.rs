@@ -124,7 +124,8 @@ fn every_task_is_a_function_and_every_function_a_task() {
     let deployed: Value = serde_json::from_str(&STACK.definition().unwrap()).unwrap();
     let mut called = BTreeSet::new();
     for (name, task) in of_type("Task") {
-        assert_eq!(task["Resource"], "arn:aws:states:::lambda:invoke", "{name}");
+        let resource = "arn:${Partition}:states:::lambda:invoke";
+        assert_eq!(task["Resource"], resource, "{name}");
         assert_eq!(task["OutputPath"], "$.Payload", "{name}");
         let function = str_of(&deployed["States"][name]["Parameters"]["FunctionName"]);
         let function = function.rsplit(':').next().unwrap();

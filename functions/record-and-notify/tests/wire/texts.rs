@@ -164,6 +164,7 @@ async fn the_link_leads_to_the_console_of_the_executions_partition() {
             "us-gov-west-1",
             "console.amazonaws-us-gov.com",
         ),
+        ("aws-eusc", "eusc-de-east-1", "console.amazonaws-eusc.eu"),
     ] {
         let arn = format!("arn:{partition}:states:{region}:123456789012:execution:snapshots:n");
         let mut input = succeeded();

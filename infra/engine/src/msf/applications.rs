@@ -33,7 +33,7 @@ const MAX_VERSION: u32 = 999_999_999;
 pub(super) struct Application {
     pub(super) number: u64,
     pub(super) name: String,
-    arn: String,
+    pub(super) arn: String,
     description: Option<String>,
     pub(super) runtime: String,
     role: String,
@@ -99,6 +99,13 @@ impl Application {
         }
         self.begin_snapshot(number, format!("service_{occasion}_{number}"), context);
         context.lifecycle.snapshot
+    }
+
+    /// The id of its customer managed key.
+    pub(super) fn key_id(&self) -> Option<&str> {
+        let encryption = &self.configuration["ApplicationEncryptionConfigurationDescription"];
+        let is_own = encryption["KeyType"] == "CUSTOMER_MANAGED_KEY";
+        encryption["KeyId"].as_str().filter(|_| is_own)
     }
 
     fn refuse_during_snapshot(&self, operation: &str) -> Result<()> {

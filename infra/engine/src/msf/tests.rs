@@ -640,3 +640,30 @@ fn the_same_calls_at_the_same_times_give_the_same_answers() {
     };
     assert_eq!(history(), history());
 }
+
+#[test]
+fn an_application_has_the_key_that_it_was_given() {
+    let arn = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd";
+    for (key, expected) in [
+        (json!({ "KeyType": "AWS_OWNED_KEY" }), None),
+        (
+            json!({ "KeyType": "CUSTOMER_MANAGED_KEY", "KeyId": arn }),
+            Some(arn),
+        ),
+        (
+            json!({ "KeyType": "CUSTOMER_MANAGED_KEY", "KeyId": "1234abcd" }),
+            Some(arn),
+        ),
+    ] {
+        let mut world = World::new();
+        let mut orders = application("orders");
+        orders["ApplicationConfiguration"]["ApplicationEncryptionConfiguration"] = key;
+        world.ok("CreateApplication", &orders);
+        let found = |name: &str| {
+            let application = "arn:aws:kinesisanalytics:eu-west-1:123456789012:application";
+            world.emulator.key_of(&format!("{application}/{name}"))
+        };
+        assert_eq!(found("orders").as_deref(), expected);
+        assert_eq!(found("others"), None);
+    }
+}

@@ -1,8 +1,10 @@
 //! What a request calls: the service and the operation, and the action and resource of IAM.
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderMap, header};
 use serde_json::Value;
-use stack::ACCOUNT;
+use stack::{ACCOUNT, REGION};
 
 use crate::permissions::Access;
 
@@ -77,7 +79,24 @@ pub(super) fn access(call: &Call, headers: &HeaderMap, body: &[u8]) -> Access {
         action: format!("{service}:{}", call.operation),
         resource: resource.unwrap_or_else(|| arn("*")),
         leading_keys: leading_keys(&input["Key"]),
+        ..Access::default()
     }
+}
+
+/// What the service does with an application's key, in the caller's name, when it takes a snapshot.
+pub(super) fn uses_of_key(key_arn: &str, application_arn: &str) -> [Access; 3] {
+    let via = format!("kinesisanalytics.{REGION}.amazonaws.com");
+    let encryption_context = "kms:EncryptionContext:aws:kinesisanalytics:arn";
+    let context = BTreeMap::from([
+        ("kms:ViaService".to_owned(), via),
+        (encryption_context.to_owned(), application_arn.to_owned()),
+    ]);
+    ["kms:DescribeKey", "kms:Decrypt", "kms:GenerateDataKey"].map(|action| Access {
+        action: action.to_owned(),
+        resource: key_arn.to_owned(),
+        context: context.clone(),
+        ..Access::default()
+    })
 }
 
 /// The partition key of the item in a call of `DynamoDB`, the context key `dynamodb:LeadingKeys`. The key schema is not
@@ -153,7 +172,7 @@ mod tests {
             let expected = Access {
                 action: format!("{service}:Do"),
                 resource: own(service, rest),
-                leading_keys: Vec::new(),
+                ..Access::default()
             };
             let body = json!({ field: value }).to_string();
             assert_eq!(access_of(service, &body), expected);

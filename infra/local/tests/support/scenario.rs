@@ -10,7 +10,8 @@ use engine::faults::{Fault, FaultId, FaultKind, Faults, Times};
 use engine::msf::{Behaviour, SeededSnapshot, SnapshotStatus};
 use flink::types::{
     ApplicationConfiguration, ApplicationConfigurationUpdate, ApplicationDetail,
-    ApplicationSnapshotConfiguration, ApplicationSnapshotConfigurationUpdate,
+    ApplicationEncryptionConfigurationUpdate, ApplicationSnapshotConfiguration,
+    ApplicationSnapshotConfigurationUpdate, KeyType,
 };
 use jiff::{SignedDuration, Timestamp};
 use local::follow;
@@ -118,11 +119,27 @@ impl<'a> Scenario<'a> {
             .unwrap();
         let change = ApplicationConfigurationUpdate::builder()
             .application_snapshot_configuration_update(enabled);
+        self.update(change.build()).await;
+    }
+
+    /// Encrypts the application's data with a customer managed key.
+    pub async fn encrypt(&self, key_arn: &str) {
+        let encryption = ApplicationEncryptionConfigurationUpdate::builder()
+            .key_type_update(KeyType::CustomerManagedKey)
+            .key_id_update(key_arn)
+            .build()
+            .unwrap();
+        let change = ApplicationConfigurationUpdate::builder()
+            .application_encryption_configuration_update(encryption);
+        self.update(change.build()).await;
+    }
+
+    async fn update(&self, change: ApplicationConfigurationUpdate) {
         let update = self.flink.update_application();
         update
             .application_name(&self.application)
             .current_application_version_id(self.detail().await.application_version_id)
-            .application_configuration_update(change.build())
+            .application_configuration_update(change)
             .send()
             .await
             .unwrap();

@@ -29,16 +29,24 @@ impl Template {
         }
     }
 
+    /// A member or item that is `AWS::NoValue` is left out.
     pub(super) fn resolve(&self, value: &Value) -> Result<Value> {
         match value {
-            Value::Array(items) => items.iter().map(|item| self.resolve(item)).collect(),
+            Value::Array(items) => {
+                let items = items.iter().map(|item| self.resolve(item));
+                let items: Vec<Value> = items.collect::<Result<_>>()?;
+                Ok(items.into_iter().filter(|item| !item.is_null()).collect())
+            }
             Value::Object(fields) => match function(fields) {
                 Some((name, argument)) => self.call(name, argument),
-                None => fields
-                    .iter()
-                    .map(|(name, field)| Ok((name.clone(), self.resolve(field)?)))
-                    .collect::<Result<Map<_, _>>>()
-                    .map(Value::Object),
+                None => {
+                    let fields = fields.iter();
+                    let fields =
+                        fields.map(|(name, field)| Ok((name.clone(), self.resolve(field)?)));
+                    let mut fields: Map<String, Value> = fields.collect::<Result<_>>()?;
+                    fields.retain(|_, field| !field.is_null());
+                    Ok(Value::Object(fields))
+                }
             },
             scalar => Ok(scalar.clone()),
         }
@@ -50,6 +58,7 @@ impl Template {
             single => slice::from_ref(single),
         };
         Ok(match (function, arguments) {
+            ("Ref", [Value::String(name)]) if name == "AWS::NoValue" => Value::Null,
             ("Ref", [Value::String(name)]) => self.reference(name)?.into(),
             ("Fn::GetAtt", [Value::String(path)]) => self.attribute(path)?.into(),
             ("Fn::Sub", [Value::String(text)]) => self.substitute(text, &Value::Null)?.into(),
@@ -64,6 +73,11 @@ impl Template {
                 let all = conditions.iter().map(|one| self.resolve_bool(one));
                 let all: Vec<bool> = all.collect::<Result<_>>()?;
                 all.into_iter().all(|is_true| is_true).into()
+            }
+            ("Fn::Or", conditions) => {
+                let any = conditions.iter().map(|one| self.resolve_bool(one));
+                let any: Vec<bool> = any.collect::<Result<_>>()?;
+                any.into_iter().any(|is_true| is_true).into()
             }
             ("Fn::If", [Value::String(condition), yes, no]) => {
                 self.resolve(if self.condition(condition)? { yes } else { no })?
@@ -93,9 +107,10 @@ impl Template {
 
     fn reference(&self, name: &str) -> Result<String> {
         let deployment = &self.deployment;
+        let (partition, domain) = self.partition();
         let pseudo_parameter = match name {
-            "AWS::Partition" => Some("aws"),
-            "AWS::URLSuffix" => Some("amazonaws.com"),
+            "AWS::Partition" => Some(partition),
+            "AWS::URLSuffix" => Some(domain),
             "AWS::Region" => Some(deployment.region.as_str()),
             "AWS::AccountId" => Some(deployment.account.as_str()),
             "AWS::StackName" => Some(deployment.stack.as_str()),
@@ -115,7 +130,7 @@ impl Template {
             Reference::Name => self.name_of(name),
             Reference::Arn => self.arn_of(name),
             Reference::Url => Ok(format!(
-                "https://sqs.{}.amazonaws.com/{}/{}",
+                "https://sqs.{}.{domain}/{}/{}",
                 deployment.region,
                 deployment.account,
                 self.name_of(name)?

@@ -47,6 +47,7 @@ fn values_are_resolved_as_cloudformation_resolves_them() {
         ("!FindInMap [M, !Ref AWS::Region, K]", "found"),
         ("!If [Yes, !Ref Given, no]", "given"),
         ("!If [No, !Ref Given, no]", "no"),
+        ("!Sub ['${Given}', { Given: mine }]", "mine"),
         ("!Join ['-', !Split [',', 'a,b']]", "a-b"),
     ] {
         let value = yaml::read(written).unwrap();
@@ -57,6 +58,12 @@ fn values_are_resolved_as_cloudformation_resolves_them() {
         ("!Not [!Equals [!Ref Given, no]]", json!(true)),
         ("!And [!Equals [a, a], !Equals [b, b]]", json!(true)),
         ("!And [!Equals [a, a], !Equals [a, b]]", json!(false)),
+        ("!Or [!Equals [a, b], !Equals [b, b]]", json!(true)),
+        ("!Or [!Equals [a, b], !Equals [b, a]]", json!(false)),
+        (
+            "{ a: !Ref AWS::NoValue, b: [1, !If [No, 2, !Ref AWS::NoValue]] }",
+            json!({"b": [1]}),
+        ),
         ("{ a: [1, !Ref Given] }", json!({"a": [1, "given"]})),
     ] {
         let value = yaml::read(written).unwrap();
