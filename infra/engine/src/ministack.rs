@@ -249,6 +249,12 @@ impl Upstream {
         Ok(Self { client, base })
     }
 
+    /// The `AWS_ENDPOINT_URL` of a client that needs no proxy.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.base
+    }
+
     /// Passes on a request and returns the answer.
     pub(crate) async fn forward(
         &self,

@@ -16,6 +16,12 @@ pub const SAM: Packages = Packages {
     requirements: include_str!("../python/sam.txt"),
 };
 
+/// The aws CLI, for the commands that a package documents.
+pub const AWS_CLI: Packages = Packages {
+    name: "the aws CLI",
+    requirements: include_str!("../python/aws.txt"),
+};
+
 /// The linter for security. Its pins and SAM's exclude each other.
 pub const CHECKOV: Packages = Packages {
     name: "checkov",
