@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::{Duration, UNIX_EPOCH};
 
 use engine::functions::FUNCTIONS;
 use serde_json::Value;
@@ -47,6 +50,41 @@ fn the_packaged_template_differs_only_where_it_points_to_the_package() {
 fn a_template_that_would_be_packaged_by_half_is_refused() {
     let other = TEMPLATE.replace("CodeUri: ..", "CodeUri: ../..");
     assert!(packaged(&other, "arm64").is_err());
+}
+
+#[test]
+fn the_same_content_gives_the_same_zip_and_bootstrap_is_executable() {
+    let folder = tempfile::tempdir().unwrap();
+    let zips = ["first", "second"].map(|name| {
+        // Another file, with another time and mode.
+        let content = folder.path().join(name);
+        fs::write(&content, "#!/bin/sh").unwrap();
+        let mode: u32 = if name == "first" { 0o600 } else { 0o777 };
+        fs::set_permissions(&content, Permissions::from_mode(mode)).unwrap();
+        let modified = UNIX_EPOCH + Duration::from_secs(1_000_000_000 + 86_400 * u64::from(mode));
+        let file = File::options().write(true).open(&content).unwrap();
+        file.set_modified(modified).unwrap();
+        let zip = folder.path().join(format!("{name}.zip"));
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/archive.py");
+        let status = Command::new("python3")
+            .arg(script)
+            .arg(&zip)
+            .arg(format!("bootstrap={}", content.display()))
+            .arg(format!("LICENSE={}", content.display()))
+            .status();
+        assert!(status.unwrap().success());
+        zip
+    });
+    let bytes = zips.clone().map(|zip| fs::read(zip).unwrap());
+    assert!(bytes[0] == bytes[1]);
+    let listing = "import sys, zipfile\nfor entry in zipfile.ZipFile(sys.argv[1]).infolist(): print(entry.filename, oct(entry.external_attr >> 16))";
+    let listed = Command::new("python3")
+        .args(["-c", listing])
+        .arg(&zips[0])
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(listed, "bootstrap 0o100755\nLICENSE 0o100644\n");
 }
 
 #[test]
