@@ -219,7 +219,7 @@ impl Engine {
     /// The address of MiniStack, which only the engine knows.
     #[must_use]
     pub fn ministack_address(&self) -> &str {
-        self.ministack.upstream().address()
+        self.ministack.upstream().endpoint()
     }
 
     /// The lines in a function's log that contain a text. Lambda's own lines are among them.

@@ -228,7 +228,9 @@ impl Upstream {
         Ok(Self { client, base })
     }
 
-    pub(crate) fn address(&self) -> &str {
+    /// The `AWS_ENDPOINT_URL` of a client that needs no proxy.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
         &self.base
     }
 

@@ -472,3 +472,25 @@ fn an_enterprises_parameters_reach_every_role_function_and_log_group() {
         assert_eq!(rights.len(), 1, "{role}");
     }
 }
+
+#[test]
+fn the_default_schedule_does_not_depend_on_the_time_of_the_deployment() {
+    let template = Template::read(TEMPLATE, Deployment::default()).unwrap();
+    let default = &template.document()["Parameters"]["ScheduleExpression"]["Default"];
+    assert!(default.as_str().unwrap().starts_with("cron("), "{default}");
+}
+
+#[test]
+fn the_page_enables_the_time_to_live_that_the_template_gives_to_its_own_table() {
+    const PAGE: &str = include_str!("../../../resources/docs/deploy.md");
+    let template = Template::read(TEMPLATE, Deployment::default()).unwrap();
+    let table = &template.document()["Resources"]["StatusTable"]["Properties"];
+    let attribute = table["TimeToLiveSpecification"]["AttributeName"].as_str();
+    let name = template.document()["Parameters"]["TableName"]["Default"].as_str();
+    let command = format!(
+        "aws dynamodb update-time-to-live --table-name {} --time-to-live-specification \"Enabled=true,AttributeName={}\"",
+        name.unwrap(),
+        attribute.unwrap()
+    );
+    assert!(PAGE.contains(&command), "{command}");
+}

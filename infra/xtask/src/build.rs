@@ -160,8 +160,8 @@ fn megabytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use engine::environment::bare;
     use std::os::unix::fs::PermissionsExt;
-    use std::process::Command;
 
     use stack::template::TEMPLATE;
 
@@ -202,7 +202,8 @@ mod tests {
             ),
         ] {
             let command = deploy_command(&infra, &sam, architecture).unwrap();
-            let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+            let output = bare("/bin/sh").args(["-c", &command]).as_std_mut().output();
+            let output = output.unwrap();
             let printed = String::from_utf8(output.stdout).unwrap();
             let expected = [infra.to_str().unwrap(), sam.to_str().unwrap()];
             let expected = [&expected[..], arguments].concat();

@@ -2,6 +2,7 @@
 //!
 //! - [`check`]: lints what is deployed, and the dependencies.
 //! - [`build`]: builds the functions for a deployment.
+//! - [`package`]: makes a zip that deploys with the aws CLI alone.
 //! - [`bench`]: measures size, start, memory and speed of the release binaries.
 //! - [`mutants`]: tests the tests.
 //! - [`tools`]: pinned tools, and how they run.
@@ -16,4 +17,5 @@ pub mod bench;
 pub mod build;
 pub mod check;
 pub mod mutants;
+pub mod package;
 pub mod tools;

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use local::command::until_interrupted;
 use output::exit_code;
 use xtask::build::Architecture;
-use xtask::{bench, build, check, mutants};
+use xtask::{bench, build, check, mutants, package};
 
 /// Checks, builds and measures the Snapshot Manager.
 #[derive(Debug, Parser)]
@@ -26,6 +26,15 @@ enum Command {
         #[arg(long, value_enum, default_value = "arm64")]
         architecture: Architecture,
     },
+    /// Builds the functions, and makes a zip that deploys with the aws CLI alone
+    Package {
+        /// The processor to build for
+        #[arg(long, value_enum, default_value = "arm64")]
+        architecture: Architecture,
+        /// Also deploys the zip to MiniStack with a pinned aws CLI, as its README says
+        #[arg(long)]
+        check: bool,
+    },
     /// Measures the release binaries: size, start, memory, CPU
     Bench,
     /// Introduces bugs into a copy of the code, one at a time, and runs the tests, which must fail
@@ -41,6 +50,10 @@ async fn main() -> ExitCode {
     exit_code(match Cli::parse().command {
         Command::Check => until_interrupted(check::run()).await,
         Command::Build { architecture } => until_interrupted(build::run(architecture)).await,
+        Command::Package {
+            architecture,
+            check,
+        } => until_interrupted(Box::pin(package::run(architecture, check))).await,
         Command::Bench => until_interrupted(Box::pin(bench::run())).await,
         Command::Mutants { shard } => until_interrupted(mutants::run(shard.as_deref())).await,
     })

@@ -19,6 +19,13 @@ pub const SAM: Packages = Packages {
     modules: "samcli.cli.main, cfnlint, statelint, ziglang",
 };
 
+/// The aws CLI, for the commands that a package documents.
+pub const AWS_CLI: Packages = Packages {
+    name: "the aws CLI",
+    requirements: include_str!("../python/aws.txt"),
+    modules: "awscli.clidriver",
+};
+
 /// The linter for security. Its pins and SAM's exclude each other.
 pub const CHECKOV: Packages = Packages {
     name: "checkov",
