@@ -39,6 +39,21 @@ pub(crate) fn all_failed(run: &Run) -> StepError {
     )
 }
 
+/// The snapshots of the attempts before `snapshot_name` are FAILED, and this one cannot be taken.
+pub(crate) fn no_later_attempt(run: &Run, snapshot_name: &str, reason: &str) -> StepError {
+    let failed = run
+        .snapshot_names()
+        .take_while(|name| name != snapshot_name);
+    let failed: Vec<String> = failed.collect();
+    StepError::new(
+        ErrorName::SnapshotFailed,
+        format!(
+            "This run's snapshot {} is FAILED. {reason}",
+            failed.join(", ")
+        ),
+    )
+}
+
 pub(crate) fn snapshots_disabled(application: &ApplicationName) -> StepError {
     StepError::new(
         ErrorName::SnapshotsDisabled,

@@ -65,7 +65,7 @@ async fn take_snapshot(
     };
     let name = &run.input.application_name;
     let application = flink::describe_application(flink, name.as_str()).await?;
-    if let Some(skipped) = skip_unless_running(run, &application)? {
+    if let Some(skipped) = skip_unless_running(run, &snapshot_name, &application)? {
         return Ok(skipped);
     }
     let Err(create_error) = create(flink, run, &snapshot_name).await else {
@@ -78,17 +78,31 @@ async fn take_snapshot(
         return Ok(adopted(run.clone(), &own, now));
     }
     let application = flink::describe_application(flink, name.as_str()).await?;
-    if let Some(skipped) = skip_unless_running(run, &application)? {
+    if let Some(skipped) = skip_unless_running(run, &snapshot_name, &application)? {
         return Ok(skipped);
     }
     match find_creating(flink, run).await? {
-        Some(other) if is_managed(&other) => Ok(skipped(
+        Some(other) if is_of_a_scheduled_run(run, &other, now) => skipped(
             run,
-            format!("Another run is still taking the snapshot {other} of the application {name}."),
-        )),
-        Some(other) => Err(error::another_snapshot(name, &other)),
+            &snapshot_name,
+            format!(
+                "Another run is still taking the snapshot {} of the application {name}.",
+                other.snapshot_name
+            ),
+        ),
+        Some(other) => Err(error::another_snapshot(name, &other.snapshot_name)),
         None => Err(explain(flink, run, &application, error::create(create_error)).await),
     }
+}
+
+/// Whether another run takes this snapshot, which is CREATING, so that this one can be skipped. A snapshot that is
+/// older than `ready_timeout_seconds` has no run any more that reports it, and a run whose snapshot somebody named
+/// is not skipped for a scheduled one.
+fn is_of_a_scheduled_run(run: &Run, other: &SnapshotDetails, now: Timestamp) -> bool {
+    let timeout = i64::from(run.input.ready_timeout_seconds.get());
+    let is_old = creation_time(other).is_some_and(|at| now.duration_since(at).as_secs() > timeout);
+    let is_own = run.snapshot_names().any(|own| own == other.snapshot_name);
+    is_managed(&other.snapshot_name) && !is_own && !is_old && run.input.snapshot_name.is_none()
 }
 
 /// Looks in the application's configuration for the reason of a refused create whose code leaves it open.
@@ -201,6 +215,7 @@ fn creation_time(snapshot: &SnapshotDetails) -> Option<Timestamp> {
 /// `None` if the application is RUNNING. The output of a skipped run if it does not run.
 fn skip_unless_running(
     run: &Run,
+    snapshot_name: &str,
     application: &ApplicationDetail,
 ) -> Result<Option<CreateSnapshotOutput>, StepError> {
     let name = &run.input.application_name;
@@ -208,12 +223,14 @@ fn skip_unless_running(
     match Readiness::of(status) {
         Readiness::Running => Ok(None),
         Readiness::Busy => Err(error::busy(name, status.as_str())),
-        Readiness::Stopped => Ok(Some(skipped(
+        Readiness::Stopped => skipped(
             run,
+            snapshot_name,
             format!(
                 "The application {name} is {status}, not RUNNING: there is nothing to take a snapshot of."
             ),
-        ))),
+        )
+        .map(Some),
     }
 }
 
@@ -243,8 +260,8 @@ async fn create(flink: &Client, run: &Run, snapshot_name: &str) -> Result<(), Ca
     flink::check_origin("CreateApplicationSnapshot", &response)
 }
 
-/// The name of a snapshot that is CREATING, if there is one.
-async fn find_creating(flink: &Client, run: &Run) -> Result<Option<String>, StepError> {
+/// A snapshot that is CREATING, if there is one.
+async fn find_creating(flink: &Client, run: &Run) -> Result<Option<SnapshotDetails>, StepError> {
     let mut pages = flink
         .list_application_snapshots()
         .application_name(run.input.application_name.as_str())
@@ -261,8 +278,8 @@ async fn find_creating(flink: &Client, run: &Run) -> Result<Option<String>, Step
             .unwrap_or_default()
             .into_iter()
             .find(|snapshot| snapshot.snapshot_status == SnapshotStatus::Creating);
-        if let Some(snapshot) = creating {
-            return Ok(Some(snapshot.snapshot_name));
+        if creating.is_some() {
+            return Ok(creating);
         }
     }
     Ok(None)
@@ -278,12 +295,21 @@ fn output(run: Run, snapshot_creation: SnapshotCreation) -> CreateSnapshotOutput
     }
 }
 
-fn skipped(run: &Run, reason: String) -> CreateSnapshotOutput {
+/// # Errors
+/// Returns `SnapshotFailed` if this would be a later attempt: a run whose snapshot FAILED is not skipped.
+fn skipped(
+    run: &Run,
+    snapshot_name: &str,
+    reason: String,
+) -> Result<CreateSnapshotOutput, StepError> {
+    if snapshot_name != run.snapshot_name() {
+        return Err(error::no_later_attempt(run, snapshot_name, &reason));
+    }
     tracing::info!(reason, "skipped");
-    CreateSnapshotOutput {
+    Ok(CreateSnapshotOutput {
         skip_reason: Some(reason),
         ..output(run.clone(), SnapshotCreation::Skipped)
-    }
+    })
 }
 
 fn started(run: Run, snapshot_name: String, now: Timestamp) -> CreateSnapshotOutput {

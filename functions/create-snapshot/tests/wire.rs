@@ -281,6 +281,16 @@ async fn a_failed_snapshot_leads_to_the_next_attempt_until_none_is_left() {
 }
 
 #[tokio::test]
+async fn a_run_whose_snapshot_failed_is_not_skipped() {
+    let exchanges = [own("FAILED"), missing(SECOND), application("READY")];
+    let error = run(exchanges).await.unwrap_err();
+    assert_eq!(error.name, SnapshotFailed);
+    let fact = &error.fact;
+    assert!(fact.contains(SNAPSHOT) && !fact.contains(SECOND), "{fact}");
+    assert!(fact.contains("orders is READY"), "{fact}");
+}
+
+#[tokio::test]
 async fn a_run_waits_for_an_application_in_transition_until_its_timeout() {
     for status in [
         "STARTING",
@@ -524,12 +534,51 @@ async fn another_snapshot_in_progress_is_waited_for_unless_an_earlier_run_takes_
     let fact = &error.fact;
     assert!(fact.ends_with("another snapshot, b."), "{fact}");
 
+    // The listing shows the run's own snapshot before its name is found.
+    let output = run(refused(SNAPSHOT)).await.unwrap();
+    assert_eq!(output.snapshot_creation, SnapshotCreation::Busy);
+
     let earlier = "custom_1795374147949";
     for now in [NOW, LATE] {
         let output = run_by(3, now, orders(), refused(earlier)).await.unwrap();
         assert_eq!(output.snapshot_creation, SnapshotCreation::Skipped);
         let reason = output.skip_reason.unwrap();
         assert!(reason.contains(earlier), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_skipped_only_for_a_young_snapshot_and_not_if_it_has_a_name_of_its_own() {
+    let earlier = "custom_1795374147949";
+    let seconds = RUN_ID / 1_000;
+    let named = json!({ "application_name": "orders", "snapshot_name": "before-upgrade" });
+    for (input, own, created, expected) in [
+        (
+            orders(),
+            SNAPSHOT,
+            seconds - 7_000,
+            SnapshotCreation::Skipped,
+        ),
+        (orders(), SNAPSHOT, seconds - 7_300, SnapshotCreation::Busy),
+        (
+            named,
+            "before-upgrade",
+            seconds - 60,
+            SnapshotCreation::Busy,
+        ),
+    ] {
+        let creating = snapshot(earlier, "CREATING", 7, created);
+        let page = json!({ "SnapshotSummaries": [creating] });
+        let exchanges = [
+            missing(own),
+            application("RUNNING"),
+            create_as(own, Error(400, "InvalidRequestException", "in progress")),
+            missing(own),
+            application("RUNNING"),
+            list_snapshots(None, Answer::Ok(page)),
+        ];
+        let output = run_with(input, exchanges.to_vec()).await.unwrap();
+        assert_eq!(output.snapshot_creation, expected, "{created}");
     }
 }
 

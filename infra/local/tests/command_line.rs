@@ -13,6 +13,7 @@ use std::process::Stdio;
 use engine::{functions, python};
 use local::running;
 use serde_json::{Value, json};
+use shlex::try_quote;
 use support::{Scenario, engine, eventually, run};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -458,11 +459,11 @@ fn stranger(phase: &str, action: &str, is_installed: bool) -> TempDir {
          case \"$*\" in\n\
          *'{phase}'*) {action} ;;\n\
          *ensurepip*) echo 3 12 \"$0\" ;;\n\
-         metadata*) exec '{cargo}' \"$@\" ;;\n\
-         build*) export CARGO_TARGET_DIR='{target}'; exec '{cargo}' \"$@\" ;;\n\
+         metadata*) exec {cargo} \"$@\" ;;\n\
+         build*) export CARGO_TARGET_DIR={target}; exec {cargo} \"$@\" ;;\n\
          esac\n",
-        cargo = env!("CARGO"),
-        target = target.display(),
+        cargo = try_quote(env!("CARGO")).unwrap(),
+        target = try_quote(target.to_str().unwrap()).unwrap(),
     );
     let program = folder.path().join("cargo");
     fs::write(&program, script).unwrap();

@@ -170,7 +170,7 @@ impl ErrorName {
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
                 summary: "The application has as many snapshots as its quota allows, by default 1,000.",
-                instructions: "Start one execution with mode PLAN: it deletes nothing and reports the number of planned deletions. If the plan is right, acknowledge that number: start one execution with mode PRUNE and retention.max_deletions_per_run set to it. After that, a RUN works again. Snapshots that the service or a person took count towards the quota too; delete those yourself.",
+                instructions: "Start one execution with mode PLAN: it deletes nothing and reports the number of planned deletions. If the plan is right, start one execution with mode PRUNE. Set retention.max_deletions_per_run to the number that the plan's message names. If it names none, a PRUNE needs no number. After that, a RUN works again. Snapshots that the service or a person took count towards the quota too; delete those yourself.",
             },
             Self::SnapshotNameTaken => ErrorDoc {
                 name: "SnapshotNameTaken",

@@ -47,7 +47,8 @@ pub struct RunInput {
     /// wait, and then the run ends `PRUNE_INCOMPLETE`.
     #[serde(default = "default_application_timeout")]
     pub application_timeout_seconds: Bounded<0, 86_400>,
-    /// How many snapshots a run tries to take, 1 to 5. It takes the next one only if the last one ends FAILED.
+    /// The most snapshots that one run tries to take, 1 to 5. The run takes another one only after a snapshot has FAILED. A
+    /// run with a `snapshot_name` tries once.
     #[serde(default = "default_snapshot_attempts")]
     pub snapshot_attempts: Bounded<1, 5>,
     /// Which runs are announced: `ALL`, or only `PROBLEMS`, which are FAILED, `TIMED_OUT`, ABORTED and
