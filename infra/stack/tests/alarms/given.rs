@@ -103,7 +103,7 @@ impl<'a> History<'a> {
         }
     }
 
-    /// A run that ended with so many snapshots.
+    /// A run that ended with this many snapshots.
     pub(crate) fn snapshots(&mut self, ended_at: i64, total: u32) {
         let mut fields = End::Succeeded.fields();
         fields["snapshots_total"] = total.into();
