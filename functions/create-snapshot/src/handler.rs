@@ -82,7 +82,7 @@ async fn take_snapshot(
         return Ok(skipped);
     }
     match find_creating(flink, run).await? {
-        Some(other) if is_of_a_scheduled_run(run, &other, now) => skipped(
+        Some(other) if is_taken_by_another_run(run, &other, now) => skipped(
             run,
             &snapshot_name,
             format!(
@@ -95,10 +95,10 @@ async fn take_snapshot(
     }
 }
 
-/// Whether another run takes this snapshot, which is CREATING, so that this one can be skipped. A snapshot that is
-/// older than `ready_timeout_seconds` has no run any more that reports it, and a run whose snapshot somebody named
-/// is not skipped for a scheduled one.
-fn is_of_a_scheduled_run(run: &Run, other: &SnapshotDetails, now: Timestamp) -> bool {
+/// Whether this run can be skipped because another run takes this snapshot, which is CREATING. If the snapshot is
+/// older than `ready_timeout_seconds`, its run has ended, so nobody would hear of it. A run whose snapshot somebody
+/// named is never skipped for another one.
+fn is_taken_by_another_run(run: &Run, other: &SnapshotDetails, now: Timestamp) -> bool {
     let timeout = i64::from(run.input.ready_timeout_seconds.get());
     let is_old = creation_time(other).is_some_and(|at| now.duration_since(at).as_secs() > timeout);
     let is_own = run.snapshot_names().any(|own| own == other.snapshot_name);

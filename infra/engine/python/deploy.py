@@ -71,7 +71,7 @@ def package(work):
         resources[logical_id]["Properties"]["CodeUri"] = upload(zipped(function))
     for logical_id, definition in work["definitions"].items():
         resources[logical_id]["Properties"]["DefinitionUri"] = upload(definition.encode())
-    # By its location a template may be larger than in the request.
+    # CloudFormation takes a template of up to 1 MB by its location, but only 51,200 bytes in the request.
     return upload(json.dumps(work["template"]).encode()).replace("s3://", "https://s3.amazonaws.com/")
 
 

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
+use crate::{ACCOUNT, REGION, STACK};
+
 /// The template as it is written.
 pub const TEMPLATE: &str = include_str!("../../template.yaml");
 
@@ -26,6 +28,23 @@ pub struct Deployment {
     pub account: String,
     /// The parameters without those that keep their defaults. Their patterns are not checked.
     pub parameters: BTreeMap<String, String>,
+}
+
+impl Deployment {
+    /// The local stack for the application `orders`, with these parameters, names and values.
+    #[must_use]
+    pub fn with(parameters: &[(&str, &str)]) -> Self {
+        let application = [("ApplicationName", "orders")];
+        let parameters = application.iter().chain(parameters);
+        Self {
+            stack: STACK.to_owned(),
+            region: REGION.to_owned(),
+            account: ACCOUNT.to_owned(),
+            parameters: parameters
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        }
+    }
 }
 
 /// A template and its deployment.

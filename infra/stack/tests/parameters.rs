@@ -2,28 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::collections::BTreeMap;
-
 use contract::RunInput;
 use record_and_notify::Config;
 use serde_json::{Value, json};
 use stack::template::{Deployment, TEMPLATE, Template};
-use stack::{ACCOUNT, REGION, STACK, Stack};
+use stack::{ACCOUNT, REGION, Stack};
 
 type Parameters<'a> = &'a [(&'a str, &'a str)];
 
 fn deployed_in(region: &str, account: &str, parameters: Parameters) -> Template {
-    let parameters = parameters.iter();
-    let mut parameters: BTreeMap<String, String> = parameters
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
-    let application = parameters.entry("ApplicationName".to_owned());
-    application.or_insert_with(|| "orders".to_owned());
     let deployment = Deployment {
-        stack: STACK.to_owned(),
         region: region.to_owned(),
         account: account.to_owned(),
-        parameters,
+        ..Deployment::with(parameters)
     };
     Template::read(TEMPLATE, deployment).unwrap()
 }

@@ -15,17 +15,7 @@ use stack::{ACCOUNT, REGION, STACK, Stack};
 
 /// The template with parameters beside the application's name.
 fn deployed(parameters: &[(&str, &str)]) -> Template {
-    let all = [("ApplicationName", "orders")];
-    let all = all.iter().chain(parameters);
-    let deployment = Deployment {
-        stack: STACK.to_owned(),
-        region: REGION.to_owned(),
-        account: ACCOUNT.to_owned(),
-        parameters: all
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect(),
-    };
-    Template::read(TEMPLATE, deployment).unwrap()
+    Template::read(TEMPLATE, Deployment::with(parameters)).unwrap()
 }
 
 fn str_of(value: &Value) -> &str {

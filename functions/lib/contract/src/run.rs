@@ -230,7 +230,7 @@ impl Run {
 
     /// The names of the snapshots that this run may take, in the order of its attempts. A name of its input has one.
     pub fn snapshot_names(&self) -> impl Iterator<Item = String> {
-        let later = self.run_id + 1..=self.last_attempt_id();
+        let later = (self.run_id..=self.last_attempt_id()).skip(1);
         std::iter::once(self.snapshot_name()).chain(later.map(managed_name))
     }
 
@@ -303,6 +303,10 @@ mod tests {
             }
             assert!(!run.has_attempt_after("custom_1763835747999"));
         }
+        // No payload makes the numbers overflow.
+        let mut last = run(3, serde_json::json!({ "application_name": "orders" }));
+        last.run_id = i64::MAX;
+        assert_eq!(last.snapshot_names().count(), 1);
     }
 
     #[test]

@@ -3,26 +3,13 @@
 use record_and_notify::metrics::embedded;
 use serde_json::{Value, json};
 use stack::template::{Deployment, TEMPLATE, Template};
-use stack::{ACCOUNT, REGION, STACK};
 
 use crate::cloudwatch::{Alarm, HOUR, MINUTE, Sent, State, metric};
 
 /// The template with parameters beside the application's name.
 pub(crate) fn deployed(parameters: &[(&str, &str)]) -> Template {
-    let all = [
-        ("ApplicationName", "orders"),
-        ("NotificationEmail", "none"),
-        ("AlarmEmail", "none"),
-    ];
-    let all = all.iter().chain(parameters);
-    let deployment = Deployment {
-        stack: STACK.to_owned(),
-        region: REGION.to_owned(),
-        account: ACCOUNT.to_owned(),
-        parameters: all
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect(),
-    };
+    let nobody = [("NotificationEmail", "none"), ("AlarmEmail", "none")];
+    let deployment = Deployment::with(&[&nobody[..], parameters].concat());
     Template::read(TEMPLATE, deployment).unwrap()
 }
 
