@@ -260,6 +260,13 @@ impl Upstream {
         Ok(answer)
     }
 
+    /// The inline policies of each role now, by the role's ARN.
+    pub(crate) async fn policies(&self) -> Result<BTreeMap<String, Vec<Value>>> {
+        let answer = self.client.get(format!("{}/_policies", self.base));
+        let answer = answer.send().await?.error_for_status()?;
+        Ok(serde_json::from_slice(&answer.bytes().await?)?)
+    }
+
     /// The lines in a log group that contain a text, each invocation's in order.
     pub async fn log_lines(&self, group: &str, containing: &str) -> Result<Vec<String>> {
         let pattern = json!(containing).to_string();

@@ -12,6 +12,7 @@ use iam_rs::{
     Arn, Context, ContextValue, Decision, IAMPolicy, IAMRequest, PolicyEvaluator, Principal,
     PrincipalId,
 };
+use serde_json::Value;
 use stack::Role;
 
 use crate::lock;
@@ -53,6 +54,22 @@ impl Permissions {
         let parsed = parsed.with_context(|| format!("a policy of {}", role.arn))?;
         let callers = &mut self.lock().callers;
         callers.insert(caller.to_owned(), Caller { role, parsed });
+        Ok(())
+    }
+
+    /// Gives each role the policies that it has now. Roles that `policies` does not name stay as they are.
+    pub(crate) fn update(&self, mut policies: BTreeMap<String, Vec<Value>>) -> Result<()> {
+        let roles: Vec<(String, Role)> = self
+            .lock()
+            .callers
+            .iter()
+            .map(|(name, caller)| (name.clone(), caller.role.clone()))
+            .collect();
+        for (caller, Role { arn, .. }) in roles {
+            if let Some(policies) = policies.remove(&arn) {
+                self.set(&caller, Role { arn, policies })?;
+            }
+        }
         Ok(())
     }
 
@@ -115,7 +132,7 @@ fn is_allowed(policies: Vec<IAMPolicy>, principal: Principal, access: &Access) -
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

@@ -10,6 +10,7 @@ mod caller;
 
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Error, Result};
@@ -25,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use self::answer::{JSON_1_1, error_of, respond, with_request_id};
-use self::call::{Call, Service, access, classify, uses_of_key};
+use self::call::{Call, Service, access, classify, may_change_roles, uses_of_key};
 pub use self::caller::CALLER;
 use self::caller::{caller, guard};
 use crate::Names;
@@ -58,6 +59,8 @@ struct Services {
     emulator: Arc<Mutex<Emulator>>,
     faults: Faults,
     permissions: Permissions,
+    /// Whether a client has changed roles, or the stack. A stack changes for a while after the call, so this stays.
+    are_roles_changed: AtomicBool,
     ministack: Upstream,
 }
 
@@ -101,6 +104,7 @@ impl Bound {
             emulator: Arc::new(Mutex::new(emulator)),
             faults: Faults::default(),
             permissions,
+            are_roles_changed: AtomicBool::new(false),
             ministack,
         });
         let app = Router::new().fallback(serve).with_state(services.clone());
@@ -160,10 +164,16 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
         caller
     });
     let call = classify(&head.headers, &body);
+    let access = access(&call, &head.headers, &body);
     let Some(caller) = caller else {
+        if may_change_roles(&access) {
+            services.are_roles_changed.store(true, Ordering::Relaxed);
+        }
         return services.dispatch(&call, &head, body).await;
     };
-    let access = access(&call, &head.headers, &body);
+    if let Err(error) = services.update_roles().await {
+        return internal_failure(&call, &head, &error);
+    }
     let key_uses = services.key_uses(&call, &access.resource);
     let mut accesses = std::iter::once(&access).chain(&key_uses);
     let checked = accesses.try_for_each(|it| services.permissions.check(&caller.function, it));
@@ -241,6 +251,14 @@ impl Services {
         key_arn.map_or_else(Vec::new, |key| uses_of_key(&key, application_arn).into())
     }
 
+    /// Reads the roles' policies again if a client may have changed them.
+    async fn update_roles(&self) -> Result<()> {
+        if self.are_roles_changed.load(Ordering::Relaxed) {
+            self.permissions.update(self.ministack.policies().await?)?;
+        }
+        Ok(())
+    }
+
     async fn dispatch(&self, call: &Call, head: &Parts, body: Vec<u8>) -> Response<Body> {
         if call.service == Service::Flink {
             self.flink(&call.operation, head, &body)
@@ -268,18 +286,22 @@ impl Services {
         let forward = self
             .ministack
             .forward(head.method.clone(), path, &head.headers, body);
-        forward.await.unwrap_or_else(|error| {
-            let message = format!("MiniStack: {error:#}");
-            let status = StatusCode::INTERNAL_SERVER_ERROR;
-            error_of(
-                call.service,
-                status,
-                "InternalFailure",
-                &message,
-                &head.headers,
-            )
-        })
+        let answer = forward.await;
+        answer.unwrap_or_else(|error| internal_failure(call, head, &error))
     }
+}
+
+/// The answer if MiniStack does not answer.
+fn internal_failure(call: &Call, head: &Parts, error: &Error) -> Response<Body> {
+    let message = format!("MiniStack: {error:#}");
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    error_of(
+        call.service,
+        status,
+        "InternalFailure",
+        &message,
+        &head.headers,
+    )
 }
 
 #[cfg(test)]

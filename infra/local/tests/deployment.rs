@@ -255,6 +255,45 @@ fn a_deletion_keeps_the_table_and_its_rows() {
     });
 }
 
+#[test]
+fn a_client_that_updates_the_stack_gives_the_functions_the_rights_of_the_update() {
+    run(async {
+        let engine = new_engine().await;
+        let scenario = Scenario::on(&engine, "encrypted").await;
+        let key =
+            format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab");
+        scenario.encrypt(&key).await;
+        let refused = scenario.execute(json!({})).await;
+        assert_eq!(refused.error().0, "AccessDenied");
+
+        let kept = engine
+            .work()
+            .parameters
+            .keys()
+            .enumerate()
+            .map(|(n, name)| {
+                let parameter = format!("&Parameters.member.{}", n + 2);
+                format!("{parameter}.ParameterKey={name}{parameter}.UsePreviousValue=true")
+            });
+        let given = "&Parameters.member.1.ParameterKey=ApplicationKeyArn&Parameters.member.1.ParameterValue=";
+        let update = format!(
+            "UpdateStack&UsePreviousTemplate=true{given}{key}{}",
+            kept.collect::<String>()
+        );
+        let updating = cloudformation(&engine, &update).await;
+        assert!(updating.status().is_success());
+        eventually("the end of the update", async || {
+            let described = cloudformation(&engine, "DescribeStacks").await;
+            let described = described.text().await.unwrap();
+            described.contains("UPDATE_COMPLETE").then_some(())
+        })
+        .await;
+        let taken = scenario.execute(json!({})).await;
+        assert_eq!(taken.status, ExecutionStatus::Succeeded);
+        engine.stop().await;
+    });
+}
+
 /// Calls CloudFormation about the stack.
 async fn cloudformation(engine: &Engine, action: &str) -> reqwest::Response {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();

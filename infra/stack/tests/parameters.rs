@@ -369,10 +369,10 @@ fn a_key_gives_rights_to_the_role_that_needs_them_through_the_service_alone() {
         },
         {
             "Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": KEY,
-            "Condition": { "StringEquals": {
-                "kms:ViaService": via("kinesisanalytics"),
-                "kms:EncryptionContext:aws:kinesisanalytics:arn": application
-            } }
+            "Condition": {
+                "StringEquals": { "kms:ViaService": via("kinesisanalytics") },
+                "StringLike": { "kms:EncryptionContext:aws:kinesisanalytics:arn": application }
+            }
         }
     ]);
     assert_eq!(

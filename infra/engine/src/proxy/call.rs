@@ -83,6 +83,14 @@ pub(super) fn access(call: &Call, headers: &HeaderMap, body: &[u8]) -> Access {
     }
 }
 
+/// Whether a call may change what a role allows: a write of IAM or `CloudFormation`.
+pub(super) fn may_change_roles(access: &Access) -> bool {
+    let (service, operation) = access.action.split_once(':').unwrap_or_default();
+    let only_reads = ["Describe", "Get", "List"];
+    matches!(service, "iam" | "cloudformation")
+        && !only_reads.iter().any(|verb| operation.starts_with(verb))
+}
+
 /// What the service does with an application's key, in the caller's name, when it takes a snapshot.
 pub(super) fn uses_of_key(key_arn: &str, application_arn: &str) -> [Access; 3] {
     let via = format!("kinesisanalytics.{REGION}.amazonaws.com");
