@@ -1,4 +1,4 @@
-//! The errors that only this function can decide on.
+//! The errors that only this function returns.
 
 use contract::{ApplicationName, ErrorName, Run};
 use jiff::Timestamp;

@@ -74,7 +74,7 @@ impl Names {
         let url = format!("{}{NAMES}", endpoint.trim_end_matches('/'));
         let answer = client.build()?.get(url).send().await?;
         let names = answer.error_for_status()?.bytes().await?;
-        serde_json::from_slice(&names).context("what answers there is not an engine")
+        serde_json::from_slice(&names).context("another program answers at this address")
     }
 
     fn of(endpoint: String, deployed: &Deployed) -> Result<Self> {

@@ -87,7 +87,7 @@ fn folders(target: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// Whether nobody holds the folder's lock. One without the file is of an engine that ended before it was locked.
+/// Whether nobody holds the folder's lock. A folder without a lock file belongs to an engine that ended early.
 fn has_ended(folder: &Path) -> bool {
     File::open(folder.join(LOCK)).map_or(true, |lock| lock.try_lock().is_ok())
 }

@@ -18,9 +18,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Lints the template, SAM's translation of it, the definition, and the dependencies
+    /// Lints and security-checks the template, the definition, the policies, and the dependencies
     Check,
-    /// Builds the functions for a deployment, with `sam build`
+    /// Builds the functions for a deployment with `sam build`, and checks that Lambda can run each zip
     Build {
         /// The processor to build for; the parameter Architecture of the deployment must be the same
         #[arg(long, value_enum, default_value = "arm64")]
@@ -31,13 +31,13 @@ enum Command {
         /// The processor to build for
         #[arg(long, value_enum, default_value = "arm64")]
         architecture: Architecture,
-        /// Also deploys the zip to MiniStack with a pinned aws CLI, as its README says
+        /// Also deploys the zip to MiniStack with a pinned aws CLI, by the commands of the zip's README
         #[arg(long)]
         check: bool,
     },
     /// Measures the release binaries: size, start, memory, CPU
     Bench,
-    /// Introduces bugs into a copy of the code, one at a time, and runs the tests, which must fail
+    /// Introduces bugs into a copy of the functions' code, one at a time, and reports each that no test notices
     Mutants {
         /// A part of the bugs, for example 1/8
         #[arg(long, value_name = "K/N")]

@@ -193,7 +193,7 @@ async fn a_failure_comes_with_one_remedy_and_one_command() {
     let redrive = redrive_command(EXECUTION);
     let start = "aws stepfunctions start-execution --state-machine-arn \
                  arn:aws:states:eu-central-1:123456789012:stateMachine:snapshots \
-                 --region eu-central-1 --input '<the corrected input>'";
+                 --region eu-central-1 --input '<the run input>'";
     let in_message = format!("Redrive. Command: {redrive}");
     let complete = lambda_cause("Throttled", &format!("Slow. {in_message}"));
     let too_long = lambda_cause("Throttled", &"x".repeat(5_000));
