@@ -2,7 +2,7 @@
 //!
 //! - [`template`]: the template with its parameters, conditions and intrinsic functions resolved.
 //! - [`definition`]: the definition with its substitutions, and as a diagram.
-//! - [`stack`]: the functions, roles, failure rule and definition of a deployment.
+//! - [`stack`]: the functions, roles and definition of a deployment.
 //!
 //! Invariant: nothing here starts a process or opens a connection.
 
@@ -17,6 +17,5 @@ pub mod stack;
 pub mod template;
 
 pub use stack::{
-    ACCOUNT, AWS_RETRY_DELAYS, EVERY_APPLICATION, FailureRule, FunctionSettings, REGION, Role,
-    STACK, Stack,
+    ACCOUNT, AWS_RETRY_DELAYS, EVERY_APPLICATION, FunctionSettings, REGION, Role, STACK, Stack,
 };

@@ -565,25 +565,29 @@ fn the_dashboard_shows_metrics_that_exist_and_every_dead_letter_queue_has_an_ala
 #[test]
 fn the_failure_rule_matches_every_end_but_success_and_loses_no_event() {
     let template = deployed(&[]);
-    let stack = Stack::from(template.clone());
-    let rule = stack.failure_rule().unwrap();
-    assert_eq!(rule.statuses, ["FAILED", "TIMED_OUT", "ABORTED"]);
-    let machine = template.arn_of("StateMachine").unwrap();
-    assert_eq!(rule.state_machines, [machine]);
     let sample = include_str!("../../../resources/events/execution-status-change.json");
     let sample: Value = serde_json::from_str(sample).unwrap();
     assert_eq!(sample["source"], "aws.states");
-    assert_resource_has(
-        &template,
-        "FailureRule",
-        &json!({ "EventPattern": {
-            "source": [sample["source"]], "detail-type": [sample["detail-type"]]
-        } }),
-    );
-    let function = &stack.functions().unwrap()["record-and-notify"];
-    assert_eq!(function.event_retries, 2);
+    let rule = template.properties("FailureRule").unwrap();
+    let pattern = json!({
+        "source": [sample["source"]], "detail-type": [sample["detail-type"]],
+        "detail": {
+            "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+            "stateMachineArn": [template.arn_of("StateMachine").unwrap()],
+        }
+    });
+    assert_eq!(rule["EventPattern"], pattern);
+    assert_eq!(rule["Targets"].as_array().unwrap().len(), 1);
+    let target = json!({
+        "Arn": template.arn_of("RecordAndNotifyFunction").unwrap(),
+        "DeadLetterConfig": { "Arn": template.arn_of("FailureRuleDeadLetterQueue").unwrap() },
+    });
+    assert_has("FailureRule", &rule["Targets"][0], &target);
     let queue = template.arn_of("RecordAndNotifyFailureQueue").unwrap();
-    assert_eq!(function.failure_destination, Some(queue));
+    let events = json!({ "EventInvokeConfig": {
+        "MaximumRetryAttempts": 2, "DestinationConfig": { "OnFailure": { "Destination": queue } }
+    } });
+    assert_resource_has(&template, "RecordAndNotifyFunction", &events);
 }
 
 #[test]

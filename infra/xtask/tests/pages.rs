@@ -260,11 +260,17 @@ fn permissions(stack: &Stack) -> String {
             }
         }
     }
-    let rule = stack.failure_rule().unwrap();
-    for policy in [&rule.function_policy, &rule.queue_policy] {
-        for statement in policy["Statement"].as_array().unwrap() {
-            row("EventBridge, for the failure rule", statement);
-        }
+    let permission = template.properties("FailureRulePermission").unwrap();
+    let function = text(&permission["FunctionName"]);
+    let mut of_the_function = permission.clone();
+    of_the_function["Resource"] = format!("arn:aws:lambda:::function:{function}").into();
+    of_the_function["Condition"] =
+        json!({ "ArnLike": { "aws:SourceArn": permission["SourceArn"] } });
+    let queue = template
+        .properties("FailureRuleDeadLetterQueuePolicy")
+        .unwrap();
+    for statement in [&of_the_function, &queue["PolicyDocument"]["Statement"][0]] {
+        row("EventBridge, for the failure rule", statement);
     }
     let key = template.properties("TopicKey").unwrap();
     for statement in key["KeyPolicy"]["Statement"].as_array().unwrap() {
