@@ -91,7 +91,7 @@ impl<'a> History<'a> {
     }
 
     /// A run that ended with this many snapshots.
-    pub(crate) fn snapshots(&mut self, ended_at: i64, total: u32) {
+    pub(crate) fn snapshots(&mut self, ended_at: i64, total: i32) {
         let mut fields = End::Succeeded.fields();
         fields["snapshots_total"] = total.into();
         self.record(ended_at, &fields);

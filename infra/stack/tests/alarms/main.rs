@@ -208,14 +208,16 @@ fn many_errors_of_all_functions_together_ring() {
 
 #[test]
 fn a_full_quota_rings_until_a_run_sees_fewer_snapshots() {
-    let template = deployed(&[]);
-    let mut history = History::of(&template);
-    for (day, total) in [(-1, 790), (0, 801), (1, 802), (2, 800), (3, 801)] {
-        history.snapshots(START + day * DAY, total);
+    for (parameters, most) in [(&[][..], 800), (&[("SnapshotQuota", "500")], 400)] {
+        let template = deployed(parameters);
+        let mut history = History::of(&template);
+        for (day, above) in [(-1, -10), (0, 1), (1, 2), (2, 0), (3, 1)] {
+            history.snapshots(START + day * DAY, most + above);
+        }
+        let (rings, stops) = (START, START + 2 * DAY);
+        let until = START + 3 * DAY;
+        assert_rings(&history, "SnapshotQuotaAlarm", rings, stops, until);
     }
-    let (rings, stops) = (START, START + 2 * DAY);
-    let until = START + 3 * DAY;
-    assert_rings(&history, "SnapshotQuotaAlarm", rings, stops, until);
 }
 
 /// The worst that the parameters allow: near the end of an hour, the schedule's runs start at the beginning of their
