@@ -32,7 +32,6 @@ const OPEN_FILES: u64 = 10_240;
 pub struct EngineSettings {
     /// The port on 127.0.0.1; a free one if `None`.
     pub port: Option<u16>,
-    /// The Python interpreter with MiniStack.
     pub python: PathBuf,
     /// The workspace's target folder, for logs.
     pub target: PathBuf,
@@ -42,24 +41,18 @@ pub struct EngineSettings {
     pub application: String,
     /// How long Managed Flink takes for its work.
     pub lifecycle: Lifecycle,
-    /// The factor for the waits of executions.
     pub wait_scale: f64,
     /// The wait before the first retry of an event, in seconds; on AWS a minute. The wait before the second is twice as
     /// long.
     pub event_retry_seconds: f64,
 }
 
-/// What a client needs to know about a running engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
-    /// `AWS_ENDPOINT_URL`.
     pub endpoint: String,
-    /// `AWS_REGION`.
     pub region: String,
     pub state_machine_arn: String,
-    /// The table of audit records.
     pub table: String,
-    /// The topic of notifications.
     pub topic_arn: String,
     /// The queue of events that record-and-notify has failed on.
     pub failure_queue_url: String,
@@ -68,7 +61,6 @@ pub struct Names {
 }
 
 impl Names {
-    /// Asks the engine at an endpoint.
     pub async fn at(endpoint: &str) -> Result<Self> {
         let client = reqwest::Client::builder().no_proxy().timeout(NAMES_LIMIT);
         let url = format!("{}{NAMES}", endpoint.trim_end_matches('/'));
@@ -93,14 +85,10 @@ impl Names {
         })
     }
 
-    /// The configuration for a client of the engine.
-    #[must_use]
     pub fn sdk_config(&self) -> SdkConfig {
         client(&self.endpoint)
     }
 
-    /// The ARN of an execution of the state machine.
-    #[must_use]
     pub fn execution_arn(&self, name: &str) -> String {
         let machine = &self.state_machine_arn;
         let executions = machine.replacen(":stateMachine:", ":execution:", 1);
@@ -110,7 +98,6 @@ impl Names {
 
 /// The configuration for a client of an endpoint on this machine. It has an HTTP client of its own, because the SDK's
 /// would take a proxy from the environment.
-#[must_use]
 pub fn client(endpoint: &str) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -135,7 +122,6 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts MiniStack and the proxy, and deploys the template.
     pub async fn start(settings: EngineSettings) -> Result<Self> {
         let stack = Stack::of(&settings.application)?;
         raise_open_files();
@@ -188,25 +174,18 @@ impl Engine {
         Ok(())
     }
 
-    #[must_use]
     pub fn names(&self) -> &Names {
         &self.names
     }
 
-    /// Managed Flink, permissions and faults.
-    #[must_use]
     pub fn proxy(&self) -> &Proxy {
         &self.proxy
     }
 
-    /// What was deployed last.
-    #[must_use]
     pub fn work(&self) -> &Work {
         &self.work
     }
 
-    /// The result of the last deployment.
-    #[must_use]
     pub fn deployed(&self) -> &Deployed {
         &self.deployed
     }
@@ -217,7 +196,6 @@ impl Engine {
     }
 
     /// The address of MiniStack, which only the engine knows.
-    #[must_use]
     pub fn ministack_address(&self) -> &str {
         self.ministack.upstream().endpoint()
     }
@@ -242,7 +220,6 @@ impl Engine {
         Ok(id)
     }
 
-    /// Stops everything and waits until it has ended.
     pub async fn stop(self) {
         self.proxy.stop().await;
         drop(self.ministack);
@@ -264,7 +241,6 @@ fn raise_open_files() {
     }
 }
 
-/// Gives each function the role that it is deployed with.
 fn set_roles(permissions: &Permissions, work: &Work, deployed: &Deployed) -> Result<()> {
     for (id, program) in &work.functions {
         let role = deployed.roles.get(id).cloned();

@@ -16,7 +16,6 @@ pub struct Fault {
     pub operation: String,
     /// Only calls whose body has this application's name, as a whole token of `[a-zA-Z0-9_.-]`.
     pub application: Option<String>,
-    /// How many calls it hits.
     pub times: Times,
     pub kind: FaultKind,
 }
@@ -53,11 +52,9 @@ pub enum FaultKind {
     KillAfter,
 }
 
-/// Identifies an injected fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FaultId(usize);
 
-/// The faults of one proxy.
 #[derive(Debug, Default)]
 pub struct Faults(Mutex<Vec<Injected>>);
 
@@ -87,7 +84,6 @@ impl Faults {
         }
     }
 
-    /// How many calls the fault has hit.
     pub fn hits(&self, id: FaultId) -> u32 {
         self.lock().get(id.0).map_or(0, |injected| injected.hits)
     }

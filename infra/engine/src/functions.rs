@@ -17,10 +17,8 @@ pub const FUNCTIONS: [&str; 4] = [
     "record-and-notify",
 ];
 
-/// The manifest of this crate, by which cargo finds the workspace.
 pub const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
-/// The workspace's manifest.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
 
 /// A function's binary.
@@ -41,13 +39,11 @@ pub fn target_folder() -> Result<PathBuf> {
     Ok(metadata.target_directory.into())
 }
 
-/// How the functions are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
     /// For the engine: with the profile of the command `local` and the features that the whole workspace asks for, so that
     /// shared dependencies are compiled once.
     Dev,
-    /// For a deployment.
     Release,
 }
 

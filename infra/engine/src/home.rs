@@ -8,14 +8,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// How the name of such a folder begins.
 const PREFIX: &str = "engine-";
 /// The file that a running engine has locked. The lock ends with the process, however that one ends.
 const LOCK: &str = "lock";
-/// The file with the endpoint.
 const ENDPOINT: &str = "endpoint";
 
-/// The folder of an engine that runs.
 #[derive(Debug)]
 pub(crate) struct Home {
     folder: PathBuf,
@@ -64,7 +61,6 @@ impl Drop for Home {
 }
 
 /// The endpoints that engines have announced, each with the file that it is from. An engine that was killed is among them.
-#[must_use]
 pub fn announced(target: &Path) -> Vec<(String, PathBuf)> {
     let files = folders(target)
         .into_iter()

@@ -69,7 +69,6 @@ pub use behaviour::{Behaviour, Lifecycle};
 use input::Input;
 pub use snapshots::{SeededSnapshot, SnapshotStatus};
 
-/// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceError {
     /// The exception's name, such as `ResourceInUseException`.
@@ -80,7 +79,6 @@ pub struct ServiceError {
 }
 
 /// The body of an error answer: `__type`, and the message under the key that the model has for it.
-#[must_use]
 pub fn error_body(code: &str, message: &str) -> Value {
     let key = match code {
         "TooManyTagsException" => "message",
@@ -109,7 +107,6 @@ fn error(code: &str, message: impl Into<String>) -> ServiceError {
     }
 }
 
-/// The service in one Region of one account.
 #[derive(Clone, Debug)]
 pub struct Emulator {
     region: String,
@@ -125,8 +122,6 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// An account without applications.
-    #[must_use]
     pub fn new(region: &str, account: &str, lifecycle: Lifecycle) -> Self {
         Self {
             region: region.to_owned(),
@@ -170,7 +165,6 @@ impl Emulator {
         answer(self, &Input::of(&body)?, now)
     }
 
-    /// Lets time pass.
     fn advance(&mut self, now: Timestamp) {
         self.applications
             .retain(|_, application| application.advance(now));
@@ -190,7 +184,6 @@ impl Emulator {
     }
 
     /// The ARN of the customer managed key of an application, if it has one.
-    #[must_use]
     pub fn key_of(&self, application_arn: &str) -> Option<String> {
         let mut applications = self.applications.values();
         let found = applications.find(|application| application.arn == application_arn);

@@ -16,7 +16,6 @@ use stack::Role;
 
 use crate::lock;
 
-/// The roles of all callers.
 #[derive(Debug, Default)]
 pub struct Permissions(Mutex<State>);
 
@@ -32,12 +31,10 @@ struct Caller {
     parsed: Vec<IAMPolicy>,
 }
 
-/// What a call does, in IAM's terms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     /// For example `sns:Publish`.
     pub action: String,
-    /// The ARN of the resource.
     pub resource: String,
     /// The partition keys of the `DynamoDB` items, IAM's context key `dynamodb:LeadingKeys`.
     pub leading_keys: Vec<String>,
@@ -46,7 +43,6 @@ pub struct Access {
 }
 
 impl Permissions {
-    /// Sets the role of a caller.
     pub fn set(&self, caller: &str, role: Role) -> Result<()> {
         let policies = role.policies.iter().cloned();
         let parsed: Result<Vec<IAMPolicy>, _> = policies.map(serde_json::from_value).collect();
@@ -56,7 +52,6 @@ impl Permissions {
         Ok(())
     }
 
-    /// The role of a caller.
     pub fn role(&self, caller: &str) -> Option<Role> {
         let state = self.lock();
         state.callers.get(caller).map(|caller| caller.role.clone())

@@ -62,7 +62,6 @@ struct Services {
 }
 
 impl Bound {
-    /// Binds the port, or a free one.
     pub(crate) async fn new(port: Option<u16>) -> Result<Self> {
         let wanted = port.unwrap_or(0);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).await;
@@ -78,7 +77,6 @@ impl Bound {
         self.port
     }
 
-    /// `AWS_ENDPOINT_URL` for a client.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -114,17 +112,14 @@ impl Bound {
 }
 
 impl Proxy {
-    #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.services.faults
     }
 
-    #[must_use]
     pub fn permissions(&self) -> &Permissions {
         &self.services.permissions
     }
 
-    #[must_use]
     pub fn emulator(&self) -> &Mutex<Emulator> {
         &self.services.emulator
     }
@@ -212,7 +207,6 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
     }
 }
 
-/// What to do about a port that cannot be bound.
 fn hint(cause: ErrorKind) -> &'static str {
     match cause {
         ErrorKind::AddrInUse => {

@@ -485,7 +485,6 @@ fn stranger(phase: &str, action: &str, is_installed: bool) -> TempDir {
     folder
 }
 
-/// A demonstration in a stranger's folder.
 fn demonstration(folder: &TempDir) -> Command {
     let path = std::env::var("PATH").unwrap();
     let mut command = command("", &[]);
@@ -590,7 +589,6 @@ fn is_alive(pid: u32) -> bool {
     stat(pid).is_some_and(|(state, _)| state != "Z")
 }
 
-/// State and parent of a process.
 fn stat(pid: u32) -> Option<(String, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(") ")?;

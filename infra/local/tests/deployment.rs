@@ -16,7 +16,6 @@ use stack::template::{Deployment, Template};
 use stack::{ACCOUNT, EVERY_APPLICATION, REGION, Stack};
 use support::{Scenario, engine, eventually, new_engine, run};
 
-/// The last release.
 const TEMPLATE_0_1_0: &str = include_str!("../../../resources/releases/0.1.0/template.yaml");
 const DEFINITION_0_1_0: &str =
     include_str!("../../../resources/releases/0.1.0/snapshot-manager.asl.json");
@@ -255,7 +254,6 @@ fn a_deletion_keeps_the_table_and_its_rows() {
     });
 }
 
-/// Calls CloudFormation about the stack.
 async fn cloudformation(engine: &Engine, action: &str) -> reqwest::Response {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client

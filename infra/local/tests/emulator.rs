@@ -88,7 +88,6 @@ fn calls_from_web_pages_and_to_other_hosts_are_refused() {
     });
 }
 
-/// Fails if a page of another origin may read the answer.
 fn assert_is_not_shared(answer: &Response) {
     let mut headers = answer.headers().keys();
     let open = headers.find(|name| name.as_str().starts_with("access-control-"));

@@ -104,7 +104,6 @@ fn permissions_of(caller: &str, role: &Role) -> Vec<Permission> {
     permissions
 }
 
-/// The role without one action on one resource.
 fn without(role: &Role, action: &str, resource: &str) -> Role {
     let mut role = role.clone();
     for policy in &mut role.policies {
@@ -131,7 +130,6 @@ fn is_seen((caller, action, _): &Permission) -> bool {
     })
 }
 
-/// Every role of the template, by its caller.
 fn roles() -> BTreeMap<String, Role> {
     let stack = Stack::of(EVERY_APPLICATION).unwrap();
     let mut roles = stack.function_roles().unwrap();

@@ -23,7 +23,6 @@ use crate::seed::{Run, Scenario, between, one_of};
 use crate::services::{APPLICATION, names};
 use crate::world::World;
 
-/// A course that is over.
 pub struct Course {
     pub violations: Vec<String>,
     /// What happened in it, by name.
@@ -32,7 +31,6 @@ pub struct Course {
     pub trace: String,
 }
 
-/// The course of a seed.
 pub fn run(seed: u64) -> Course {
     // For the jitter of the SDK.
     fastrand::seed(seed);

@@ -23,11 +23,9 @@ pub enum Delivery {
     Freezes(Duration),
     /// The function runs a second time after the first.
     Twice,
-    /// The function runs twice at the same time.
     TwiceAtOnce,
 }
 
-/// How a function's process starts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Start {
     /// The time from the invocation to the handler. The handler runs even if nobody waits for it any more.
@@ -39,7 +37,6 @@ pub struct Start {
 /// What a person does when an execution is about to enter a state.
 #[derive(Clone, Debug)]
 pub enum Interference {
-    /// Deletes the run's own snapshot.
     DeletesOwn,
     /// Ends the execution after this time with this status, if it is still running then.
     Stops(Duration, Status),
@@ -67,12 +64,10 @@ pub struct FaultPlan {
     /// By function.
     pub delivery: Box<dyn FnMut(&str) -> Delivery + Send>,
     pub start: Box<dyn FnMut() -> Start + Send>,
-    /// How old a listing of snapshots is.
     pub listing_lag: Box<dyn FnMut() -> Duration + Send>,
     /// How long after the end of an execution its event arrives, one entry for each delivery. An event without
     /// deliveries is lost.
     pub events: Box<dyn FnMut() -> Vec<Duration> + Send>,
-    /// Whether an event has no redrive count.
     pub event_without_count: Box<dyn FnMut() -> bool + Send>,
     pub interference: Interferences,
     pub other_release: OtherRelease,

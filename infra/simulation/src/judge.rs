@@ -32,7 +32,6 @@ use crate::state_machine::aws_errors;
 use crate::transport::Listing;
 use crate::world::World;
 
-/// The violations of the whole course.
 pub fn judge(world: &World) -> Vec<String> {
     let mut violations = judge_runs(world);
     let backend = &world.backend;
@@ -82,12 +81,10 @@ pub fn judge_runs(world: &World) -> Vec<String> {
     violations
 }
 
-/// What the runs are compared with.
 struct Judge<'a> {
     services: &'a Services,
     invariants: &'a mut Invariants,
     metrics: &'a [Value],
-    /// The names of the snapshots that exist.
     existing: Vec<String>,
 }
 
@@ -338,7 +335,6 @@ fn is_lost(state_input: &Value, listing: &Listing) -> bool {
         && !ready.any(|snapshot| is_managed(name(snapshot)) && name(snapshot) > managed.as_str())
 }
 
-/// The outcome of a run whose last state has this input.
 fn outcome(input: &Value) -> &'static str {
     let held_back = input["held_back"]["cause"].as_str();
     if input["run"]["input"]["mode"] == "PLAN" {

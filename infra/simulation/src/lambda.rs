@@ -35,10 +35,8 @@ pub static CONFIG: LazyLock<Config> = LazyLock::new(|| {
 /// Error and cause, as a state machine has them.
 pub type Failure = (String, String);
 
-/// An invocation and its answer.
 type Answered = (Arc<Invocation>, Value);
 
-/// The errors that a function documents.
 pub fn errors_of(function: &str) -> &'static [ErrorName] {
     match function {
         "create-snapshot" => &create_snapshot::ERRORS,
@@ -171,7 +169,6 @@ impl World {
         }
     }
 
-    /// The state machine's invocation of a function.
     pub(crate) async fn invoke(
         &self,
         function: &str,

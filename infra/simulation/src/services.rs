@@ -10,7 +10,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use stack::{ACCOUNT, REGION};
 
-/// The only application.
 pub const APPLICATION: &str = "orders";
 
 pub struct Services {
@@ -23,7 +22,6 @@ pub struct Services {
     pub histories: BTreeMap<String, Vec<Value>>,
 }
 
-/// A message that the topic has accepted.
 #[derive(Clone, Debug)]
 pub struct Published {
     pub subject: String,
@@ -97,7 +95,6 @@ pub fn managed_name_in(state_input: &Value) -> String {
     }
 }
 
-/// The name of a listed snapshot.
 pub fn name(snapshot: &Value) -> &str {
     snapshot["SnapshotName"].as_str().unwrap()
 }

@@ -14,13 +14,11 @@ use crate::template::{Deployment, TEMPLATE, Template};
 /// The only Region. It is one in which SQS has no legacy endpoint: version 1 of the aws CLI prefers a legacy endpoint to
 /// `AWS_ENDPOINT_URL`.
 pub const REGION: &str = "eu-central-2";
-/// The only account.
 pub const ACCOUNT: &str = "123456789012";
 
 /// As an application's name: every application. On AWS a stack serves one application.
 pub const EVERY_APPLICATION: &str = "*";
 
-/// The stack's name.
 pub const STACK: &str = "snapshot-manager";
 
 /// The waits before Lambda's first and second retry of an event.
@@ -54,7 +52,6 @@ pub struct Role {
     pub policies: Vec<Value>,
 }
 
-/// The template, deployed on the engine.
 #[derive(Clone, Debug)]
 pub struct Stack(Template);
 
@@ -76,7 +73,6 @@ impl Stack {
         Template::read(TEMPLATE, deployment).map(Self)
     }
 
-    #[must_use]
     pub fn template(&self) -> &Template {
         &self.0
     }

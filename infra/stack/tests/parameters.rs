@@ -140,7 +140,6 @@ fn in_each_partition_every_arn_and_every_domain_is_of_that_partition() {
     }
 }
 
-/// Whether CloudFormation takes the value.
 fn template_takes(template: &Template, name: &str, value: &str) -> bool {
     let parameter = &template.document()["Parameters"][name];
     if let Value::Array(allowed) = &parameter["AllowedValues"] {
@@ -463,7 +462,6 @@ fn the_page_on_deployment_has_the_policy_that_the_applications_key_needs() {
     assert_eq!(policy, expected);
 }
 
-/// A resource's property, with and without parameters.
 #[track_caller]
 fn assert_given(id: &str, property: &str, parameters: Parameters, expected: &Value) {
     let without = deployed(&[]).properties(id).unwrap();

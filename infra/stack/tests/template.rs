@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use stack::template::{Deployment, TEMPLATE, Template};
 use stack::{ACCOUNT, REGION, STACK, Stack};
 
-/// The template with parameters beside the application's name.
 fn deployed(parameters: &[(&str, &str)]) -> Template {
     Template::read(TEMPLATE, Deployment::with(parameters)).unwrap()
 }
@@ -22,7 +21,6 @@ fn str_of(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// A string, or a scalar as one.
 fn string_of(value: &Value) -> String {
     value
         .as_str()

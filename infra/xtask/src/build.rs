@@ -19,7 +19,6 @@ use stack::{EVERY_APPLICATION, Stack};
 use self::package::{GLIBC, MODE, Package, ZIP_LIMIT, version};
 use crate::tools::{SAM, WORKSPACE, command, run as run_command};
 
-/// The processors that Lambda has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Architecture {
     #[value(name = "arm64")]
@@ -37,7 +36,6 @@ impl Architecture {
         }
     }
 
-    /// Rust's name of the target.
     const fn target(self) -> &'static str {
         match self {
             Self::Arm64 => "aarch64-unknown-linux-gnu",

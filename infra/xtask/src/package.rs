@@ -22,7 +22,6 @@ use crate::tools::{AWS_CLI, SAM, WORKSPACE, command, output, run as run_command}
 /// The package's README, with `VERSION` and `ARCHITECTURE` in the place of their values.
 pub const README: &str = include_str!("../package/README.md");
 
-/// The definition in the workspace, and in the package.
 const DEFINITION: [&str; 2] = [
     "../statemachine/snapshot-manager.asl.json",
     "snapshot-manager.asl.json",
@@ -125,7 +124,6 @@ fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
     Ok(text.replacen(from, to, 1))
 }
 
-/// The commands of the package's README, for a shell.
 pub fn commands(readme: &str) -> Result<&str> {
     let block = readme.split_once("```sh\n");
     let block = block.and_then(|(_, rest)| rest.split_once("```"));

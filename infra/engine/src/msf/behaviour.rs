@@ -11,7 +11,6 @@ use super::{Emulator, ServiceError};
 /// How long the service takes for its work in the background. Zero: it has finished before the next call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lifecycle {
-    /// From STARTING to RUNNING.
     pub starting: Duration,
     /// From STOPPING or `FORCE_STOPPING` to READY, without the snapshot of the stop.
     pub stopping: Duration,
@@ -19,12 +18,10 @@ pub struct Lifecycle {
     pub updating: Duration,
     /// A snapshot's time from CREATING to READY or FAILED.
     pub snapshot: Duration,
-    /// How long a snapshot or an application is DELETING.
     pub deleting: Duration,
 }
 
 impl Default for Lifecycle {
-    /// Long enough to be seen in a demonstration.
     fn default() -> Self {
         let second = Duration::from_secs(1);
         Self {
@@ -42,7 +39,6 @@ impl Default for Lifecycle {
 pub struct Behaviour {
     /// Replaces the emulator's own.
     pub lifecycle: Option<Lifecycle>,
-    /// Snapshots end FAILED instead of READY.
     pub snapshots_fail: bool,
     /// The job is down: snapshots are refused with the temporary `InvalidApplicationConfigurationException` that AWS's
     /// troubleshooting page describes.

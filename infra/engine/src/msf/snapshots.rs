@@ -24,8 +24,6 @@ pub enum SnapshotStatus {
 }
 
 impl SnapshotStatus {
-    /// The value on the wire.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Creating => "CREATING",
@@ -55,13 +53,11 @@ pub(super) struct Snapshot {
     number: u64,
     pub(super) name: String,
     pub(super) status: SnapshotStatus,
-    /// When it got this status.
     since: Timestamp,
     /// When it changes by itself, and the new status; `None` if it is then gone.
     change: Option<(Timestamp, Option<SnapshotStatus>)>,
     created_at: Option<Timestamp>,
     version_id: u32,
-    /// The application's when it was taken.
     runtime: Option<String>,
 }
 
@@ -115,7 +111,6 @@ pub(super) struct Past {
 const MEMORY: SignedDuration = SignedDuration::from_mins(10);
 
 impl Application {
-    /// Lets time pass for the snapshots.
     pub(super) fn advance_snapshots(&mut self, now: Timestamp) {
         let past = &mut self.past;
         self.snapshots.retain_mut(|snapshot| match snapshot.change {
@@ -300,14 +295,12 @@ impl Emulator {
     }
 
     /// All snapshots of the application as they are, whatever a listing shows.
-    #[must_use]
     pub fn snapshots(&mut self, application: &str, now: Timestamp) -> Vec<Value> {
         let mut since_now = self.snapshots_since(application, now, now);
         since_now.pop().unwrap_or_default()
     }
 
     /// The same at `then`, at most ten minutes ago, and after each change since.
-    #[must_use]
     pub fn snapshots_since(
         &mut self,
         application: &str,

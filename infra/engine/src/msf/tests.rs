@@ -15,7 +15,6 @@ const INVALID_REQUEST: &str = "InvalidRequestException";
 const QUOTA_REACHED: &str = "LimitExceededException";
 const UNSUPPORTED: &str = "UnsupportedOperationException";
 
-/// An emulator and the time of the next call.
 struct World {
     emulator: Emulator,
     now: Timestamp,
@@ -81,7 +80,6 @@ impl World {
         self.ok("DescribeApplication", &orders())["ApplicationDetail"].take()
     }
 
-    /// The application's status, or the code of the error.
     fn status(&mut self) -> String {
         let described = self.call("DescribeApplication", &orders());
         described.map_or_else(
@@ -115,7 +113,6 @@ impl World {
         Ok(answer["SnapshotDetails"].take())
     }
 
-    /// The snapshot's status, or the code of the error.
     fn snapshot_status(&mut self, name: &str) -> String {
         let described = self.describe(name);
         described.map_or_else(

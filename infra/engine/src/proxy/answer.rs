@@ -8,7 +8,6 @@ use uuid::Uuid;
 use super::call::Service;
 use crate::msf;
 
-/// The content type of Managed Flink's protocol.
 pub(super) const JSON_1_1: &str = "application/x-amz-json-1.1";
 
 /// An error in the service's protocol. Its content type is the request's, so that the version of the protocol is.

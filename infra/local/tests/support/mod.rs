@@ -71,7 +71,6 @@ pub fn for_each<T: Sync>(rows: &[T], check: impl AsyncFn(usize, &T) + Sync) {
     });
 }
 
-/// The engine of this test file.
 pub async fn engine() -> &'static Engine {
     ENGINE.get_or_init(new_engine).await
 }
@@ -115,7 +114,6 @@ pub fn pruning() -> Value {
     json!({ "retention": { "keep_last": 2 } })
 }
 
-/// The names in a record's list of snapshots.
 pub fn names_in(list: &Value) -> Vec<&str> {
     let entries = list.as_array().unwrap().iter();
     entries
@@ -123,7 +121,6 @@ pub fn names_in(list: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Looks until there is something to see.
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
@@ -178,7 +175,6 @@ pub async fn call(engine: &Engine, method: Method, path: &str, body: &Value) -> 
     serde_json::from_slice(&answer).unwrap()
 }
 
-/// Calls Lambda.
 pub async fn lambda(engine: &Engine, method: Method, path: &str, body: &Value) -> Value {
     let path = format!("2015-03-31/functions/{path}");
     call(engine, method, &path, body).await

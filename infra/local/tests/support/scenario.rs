@@ -39,7 +39,6 @@ impl Scenario<'static> {
 }
 
 impl<'a> Scenario<'a> {
-    /// A running application of that name.
     pub async fn on(engine: &'a Engine, application: &str) -> Self {
         let scenario = Self::without_application(engine, application).await;
         let enabled = ApplicationSnapshotConfiguration::builder().snapshots_enabled(true);
@@ -111,7 +110,6 @@ impl<'a> Scenario<'a> {
         describe.send().await.unwrap().application_detail.unwrap()
     }
 
-    /// Turns snapshots on or off in the application's configuration.
     pub async fn set_snapshots_enabled(&self, enabled: bool) {
         let enabled = ApplicationSnapshotConfigurationUpdate::builder()
             .snapshots_enabled_update(enabled)
@@ -122,7 +120,6 @@ impl<'a> Scenario<'a> {
         self.update(change.build()).await;
     }
 
-    /// Encrypts the application's data with a customer managed key.
     pub async fn encrypt(&self, key_arn: &str) {
         let encryption = ApplicationEncryptionConfigurationUpdate::builder()
             .key_type_update(KeyType::CustomerManagedKey)
@@ -146,7 +143,6 @@ impl<'a> Scenario<'a> {
         self.until_application_is("RUNNING").await;
     }
 
-    /// Changes what is particular about the application.
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
         let mut emulator = self.engine.proxy().emulator().lock().unwrap();
         change(emulator.behaviour(&self.application));
@@ -204,7 +200,6 @@ impl<'a> Scenario<'a> {
         self.engine.proxy().faults()
     }
 
-    /// Makes the calls of a function for this application fail.
     pub fn inject(
         &self,
         function: &str,
@@ -221,7 +216,6 @@ impl<'a> Scenario<'a> {
         })
     }
 
-    /// Lets some calls through, and makes the next one fail.
     pub fn inject_after(
         &self,
         through: u32,
@@ -234,7 +228,6 @@ impl<'a> Scenario<'a> {
         self.inject(function, operation, Times::Count(1), kind)
     }
 
-    /// Denies a function an operation until the fault is cleared.
     pub fn deny(&self, function: &str, operation: &str) -> FaultId {
         let denied = FaultKind::Error {
             code: "AccessDeniedException".to_owned(),
@@ -289,7 +282,6 @@ impl<'a> Scenario<'a> {
         self.end_of(&arn).await
     }
 
-    /// Redrives an execution, to its end.
     pub async fn redrive(&self, execution: &Execution) -> Execution {
         let redrive = self.sfn.redrive_execution().execution_arn(&execution.arn);
         redrive.send().await.unwrap();
@@ -306,7 +298,6 @@ impl<'a> Scenario<'a> {
         execution
     }
 
-    /// Waits until an execution has ended.
     pub async fn ended(&self, arn: &str) -> Execution {
         let described = eventually("the end of the execution", async || {
             let describe = self.sfn.describe_execution().execution_arn(arn);
@@ -323,7 +314,6 @@ impl<'a> Scenario<'a> {
         }
     }
 
-    /// Waits until an execution is in that state.
     pub async fn until_state(&self, arn: &str, state: &str) {
         eventually(state, async || {
             let history = self.history(arn).await;
@@ -336,12 +326,10 @@ impl<'a> Scenario<'a> {
         .await;
     }
 
-    /// The history of an execution so far.
     pub async fn history(&self, arn: &str) -> Vec<HistoryEvent> {
         follow::history(&self.sfn, arn).await.unwrap()
     }
 
-    /// The definition that the engine's machine has.
     pub async fn definition(&self) -> Value {
         let machine = &self.engine.names().state_machine_arn;
         let describe = self.sfn.describe_state_machine().state_machine_arn(machine);
@@ -354,7 +342,6 @@ impl<'a> Scenario<'a> {
         self.record_under(&self.application, execution).await
     }
 
-    /// The same, under another name.
     pub async fn record_under(&self, app_name: &str, execution: &Execution) -> Record {
         let wanted = match execution.status {
             ExecutionStatus::Succeeded => None,
@@ -374,7 +361,6 @@ impl<'a> Scenario<'a> {
         .await
     }
 
-    /// The row of the table.
     pub async fn row(&self, app_name: &str, run_id: i64) -> Option<Record> {
         let names = self.engine.names();
         report::get(&names.sdk_config(), &names.table, app_name, run_id)
@@ -382,7 +368,6 @@ impl<'a> Scenario<'a> {
             .unwrap()
     }
 
-    /// How many rows the table has of the application.
     pub async fn row_count(&self) -> i32 {
         let name = self.application.clone();
         let query = aws_sdk_dynamodb::Client::new(&self.engine.names().sdk_config()).query();

@@ -53,7 +53,6 @@ const DELETED: [&str; 3] = [
     "custom_1000000000003",
 ];
 
-/// The existing snapshots that it keeps.
 const KEPT: [&str; 2] = ["custom_1000000000004", "custom_1000000000005"];
 
 /// What invokes a function: a state, or the event of a failure.
@@ -263,13 +262,11 @@ impl Cell {
     }
 }
 
-/// The services of one cell, behind a socket.
 struct Socket {
     backend: Arc<Backend>,
     faults: Faults,
     /// The last invocation that has requested a snapshot.
     creator: Mutex<Option<Arc<Invocation>>>,
-    /// The calls without a row.
     without_row: Mutex<BTreeSet<String>>,
 }
 

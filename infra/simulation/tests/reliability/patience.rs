@@ -57,7 +57,6 @@ impl Scene {
         change(services.flink.behaviour(APPLICATION));
     }
 
-    /// Makes the application busy for this long.
     fn be_busy(&self, duration: Duration) {
         self.behave(|behaviour| behaviour.status = Some("UPDATING".to_owned()));
         let world = self.world.clone();
@@ -116,13 +115,11 @@ impl Scene {
         own_name(&(started.as_millisecond() + number).into())
     }
 
-    /// The snapshots that the run has created.
     fn created(&self) -> Vec<String> {
         let invariants = lock(&self.world.backend.invariants);
         invariants.creations.keys().cloned().collect()
     }
 
-    /// The errors of the tasks that failed.
     fn task_errors(&self) -> Vec<String> {
         let services = lock(&self.world.backend.services);
         let events = services.histories[&self.arn].iter();

@@ -23,16 +23,13 @@ use simulation::world::World;
 
 const NOT_FOUND: &str = "ResourceNotFoundException";
 
-/// Why a state fails.
 #[derive(Clone, Debug)]
 enum Cause {
     /// Calls of this operation are answered with this code and status.
     Code(&'static str, &'static str, u16),
-    /// Invocations fail with this error.
     Invocation(String),
     /// The application is created with snapshots disabled.
     SnapshotsDisabled,
-    /// The application has enhanced snapshots.
     EnhancedSnapshots,
     /// The run's own snapshots exist before it begins, and are FAILED.
     OwnFailed,
@@ -151,7 +148,6 @@ impl Scene {
         }
     }
 
-    /// Clears the cause.
     async fn clear(&self) {
         let backend = &self.world.backend;
         *lock(&backend.fault_plan) = fault_plan(self.state, None);
@@ -376,18 +372,15 @@ fn fault_plan(state: &str, cause: Option<&Cause>) -> FaultPlan {
     plan
 }
 
-/// All states of the definition.
 fn states() -> impl Iterator<Item = &'static str> {
     let states = DEFINITION["States"].as_object().unwrap();
     states.keys().map(String::as_str)
 }
 
-/// The Tasks, with their functions.
 fn tasks() -> impl Iterator<Item = (&'static str, String)> {
     states().filter_map(|state| Some((state, function_of(state)?)))
 }
 
-/// The function of a Task.
 fn function_of(state: &str) -> Option<String> {
     let name = &DEFINITION["States"][state]["Parameters"]["FunctionName"];
     let (_, function) = name.as_str()?.rsplit_once(':')?;

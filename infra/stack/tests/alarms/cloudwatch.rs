@@ -7,9 +7,7 @@ use serde_json::Value;
 
 /// Seconds.
 pub(crate) const MINUTE: i64 = 60;
-/// Seconds.
 pub(crate) const HOUR: i64 = 60 * MINUTE;
-/// Seconds.
 pub(crate) const DAY: i64 = 24 * HOUR;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +58,6 @@ pub(crate) struct Alarm {
     metrics: BTreeMap<String, Statistic>,
     /// What is compared with the threshold.
     expression: String,
-    /// Seconds.
     pub(crate) period: i64,
     /// N.
     pub(crate) evaluation_periods: usize,

@@ -23,12 +23,10 @@ pub(super) const MODE: u32 = 0o755;
 /// The version of glibc in `provided.al2023`.
 pub(super) const GLIBC: [u32; 2] = [2, 34];
 
-/// What is uploaded of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Package {
     /// The size of the zip.
     pub(super) bytes: u64,
-    /// The permissions of the bootstrap in the zip.
     pub(super) mode: u32,
     /// The processor that the bootstrap is for, as the ELF header names it (`e_machine`).
     pub(super) machine: u16,
