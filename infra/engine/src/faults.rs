@@ -6,6 +6,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode;
 
 use crate::lock;
+use crate::msf::ServiceError;
 
 /// A fault and the calls that it hits. If several live faults match a call, the oldest acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,14 +32,7 @@ pub enum Times {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// No effect; this error, as the called service writes it.
-    Error {
-        /// The code by which clients know the error, for example `ThrottlingException`.
-        code: String,
-        message: String,
-        /// The HTTP status, 400–599.
-        status: u16,
-    },
-    /// The effect and the answer are delayed.
+    Error(ServiceError),
     Delay(Duration),
     /// No effect; the connection closes without an answer.
     DropBefore,
@@ -222,10 +216,12 @@ mod tests {
             kind: FaultKind::NotJson,
             ..fault(None, None, Times::Always)
         });
-        let kinds = [(); 2].map(|()| faults.take(None, "Publish", b""));
-        assert_eq!(
-            kinds,
-            [Some(FaultKind::DropBefore), Some(FaultKind::NotJson)]
-        );
+        let hit = || faults.take("record", "Publish", b"");
+        let first = [hit(), hit()].map(|kind| kind == Some(FaultKind::DropBefore));
+        assert_eq!(first, [true, true]);
+        assert_eq!(hit(), Some(FaultKind::NotJson));
+        faults.clear(always);
+        assert_eq!(hit(), None);
+        assert_eq!([counted, always].map(|id| faults.hits(id)), [2, 1]);
     }
 }

@@ -87,6 +87,16 @@ pub fn error_body(code: &str, message: &str) -> Value {
     json!({ "__type": code, key: message })
 }
 
+impl ServiceError {
+    pub fn new(code: &str, http_status: u16, message: impl Into<String>) -> Self {
+        Self {
+            code: code.to_owned(),
+            message: message.into(),
+            http_status,
+        }
+    }
+}
+
 impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.message)
@@ -100,11 +110,7 @@ type Result<T, E = ServiceError> = std::result::Result<T, E>;
 type Answer = Result<Value>;
 
 fn error(code: &str, message: impl Into<String>) -> ServiceError {
-    ServiceError {
-        code: code.to_owned(),
-        message: message.into(),
-        http_status: 400,
-    }
+    ServiceError::new(code, 400, message)
 }
 
 #[derive(Clone, Debug)]

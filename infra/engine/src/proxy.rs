@@ -32,7 +32,7 @@ use crate::Names;
 use crate::faults::{FaultKind, Faults};
 use crate::lock;
 use crate::ministack::Upstream;
-use crate::msf::Emulator;
+use crate::msf::{Emulator, ServiceError};
 use crate::permissions::{Access, Permissions};
 
 /// Enough for a function's package. Other requests have at most the 6 MB of Lambda.
@@ -164,10 +164,11 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
     let checked = accesses.try_for_each(|it| services.permissions.check(&caller.function, it));
     if let Err(message) = checked {
         let (status, code) = match call.service {
-            Service::Query => (StatusCode::FORBIDDEN, "AuthorizationError"),
-            _ => (StatusCode::BAD_REQUEST, "AccessDeniedException"),
+            Service::Query => (403, "AuthorizationError"),
+            _ => (400, "AccessDeniedException"),
         };
-        return error_of(call.service, status, code, &message, &head.headers);
+        let denied = ServiceError::new(code, status, message);
+        return error_of(call.service, &denied, &head.headers);
     }
     let function = Some(caller.function.as_str());
     let fault = services.faults.take(function, &call.operation, &body);
@@ -178,14 +179,7 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
             tokio::time::sleep(delay).await;
             effect(body).await
         }
-        Some(FaultKind::Error {
-            code,
-            message,
-            status,
-        }) => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-            error_of(call.service, status, &code, &message, &head.headers)
-        }
+        Some(FaultKind::Error(error)) => error_of(call.service, &error, &head.headers),
         Some(FaultKind::NotJson) => {
             let page = "<html><body>A proxy was here.</body></html>";
             respond(StatusCode::OK, page, "text/html")
@@ -247,13 +241,7 @@ impl Services {
         let mut emulator = lock(&self.emulator);
         match emulator.call(operation, body, Timestamp::now()) {
             Ok(output) => with_request_id(respond(StatusCode::OK, output.to_string(), JSON_1_1)),
-            Err(error) => error_of(
-                Service::Flink,
-                StatusCode::from_u16(error.http_status).unwrap_or(StatusCode::BAD_REQUEST),
-                &error.code,
-                &error.message,
-                &head.headers,
-            ),
+            Err(error) => error_of(Service::Flink, &error, &head.headers),
         }
     }
 
@@ -264,14 +252,8 @@ impl Services {
             .forward(head.method.clone(), path, &head.headers, body);
         forward.await.unwrap_or_else(|error| {
             let message = format!("MiniStack: {error:#}");
-            let status = StatusCode::INTERNAL_SERVER_ERROR;
-            error_of(
-                call.service,
-                status,
-                "InternalFailure",
-                &message,
-                &head.headers,
-            )
+            let failure = ServiceError::new("InternalFailure", 500, message);
+            error_of(call.service, &failure, &head.headers)
         })
     }
 }

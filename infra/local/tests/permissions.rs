@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use engine::engine::Engine;
-use engine::faults::{FaultKind, Times};
+use engine::faults::Times;
 use engine::functions::FUNCTIONS;
 use engine::msf::ServiceError;
 use engine::permissions::{Access, Permissions};
 use serde_json::{Value, json};
+use simulation::fault_plan::error;
+use simulation::lambda::actions_of;
 use stack::{EVERY_APPLICATION, Role, Stack};
 use support::{Scenario, message_about, new_engine, new_engine_for, run};
 
@@ -228,11 +230,7 @@ async fn refusal(engine: &Engine, permission: &Permission, number: usize) -> Str
         // Called only if the snapshot is gone.
         ("describe-snapshot", "kinesisanalytics:DescribeApplication") => {
             let scenario = Scenario::on(engine, &application).await;
-            let missing = FaultKind::Error {
-                code: "ResourceNotFoundException".to_owned(),
-                message: "no such snapshot".to_owned(),
-                status: 400,
-            };
+            let missing = error("ResourceNotFoundException", 400, "no such snapshot");
             let operation = "DescribeApplicationSnapshot";
             scenario.inject(caller, operation, Times::Always, missing);
             error_of(&scenario, policy).await
@@ -242,11 +240,7 @@ async fn refusal(engine: &Engine, permission: &Permission, number: usize) -> Str
             let scenario = Scenario::on(engine, &application).await;
             let old = scenario.seed(3);
             scenario.behave(|behaviour| {
-                let refusal = ServiceError {
-                    code: "InvalidRequestException".to_owned(),
-                    message: "in use".to_owned(),
-                    http_status: 400,
-                };
+                let refusal = ServiceError::new("InvalidRequestException", 400, "in use");
                 behaviour.deletes_refused.insert(old[0].clone(), refusal);
             });
             error_of(&scenario, policy).await

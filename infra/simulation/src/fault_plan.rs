@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::faults::FaultKind;
+use engine::msf::ServiceError;
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -101,9 +102,5 @@ impl FaultPlan {
 
 /// The fault that a service answers a call with this error.
 pub fn error(code: &str, status: u16, message: &str) -> FaultKind {
-    FaultKind::Error {
-        code: code.to_owned(),
-        message: message.to_owned(),
-        status,
-    }
+    FaultKind::Error(ServiceError::new(code, status, message))
 }

@@ -5,7 +5,7 @@ use contract::is_managed;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use engine::msf::{Behaviour, Emulator, Lifecycle, SeededSnapshot, SnapshotStatus, error_body};
+use engine::msf::{Behaviour, Emulator, Lifecycle, SeededSnapshot, ServiceError, error_body};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use stack::{ACCOUNT, REGION};
@@ -129,10 +129,7 @@ impl Services {
             "GetExecutionHistory" => self.history(body),
             _ => match self.flink.call(operation, body.to_string().as_bytes(), now) {
                 Ok(answer) => (200, answer.to_string()),
-                Err(refused) => {
-                    let (status, code) = (refused.http_status, &refused.code);
-                    error(operation, status, code, &refused.message)
-                }
+                Err(refused) => error(operation, &refused),
             },
         }
     }
@@ -168,7 +165,8 @@ impl Services {
     fn publish(&mut self, request: &Value) -> Answer {
         let subject = request["Subject"].as_str().unwrap().to_owned();
         if subject.chars().count() >= 100 || subject.chars().any(char::is_control) {
-            return error("Publish", 400, "InvalidParameter", "Subject");
+            let refused = ServiceError::new("InvalidParameter", 400, "Subject");
+            return error("Publish", &refused);
         }
         let message: Value = serde_json::from_str(request["Message"].as_str().unwrap()).unwrap();
         let record = serde_json::from_str(message["default"].as_str().unwrap()).unwrap();
@@ -182,8 +180,8 @@ impl Services {
     fn history(&self, request: &Value) -> Answer {
         let arn = request["executionArn"].as_str().unwrap();
         let Some(events) = self.histories.get(arn) else {
-            let code = "ExecutionDoesNotExist";
-            return error("GetExecutionHistory", 400, code, "no such execution");
+            let refused = ServiceError::new("ExecutionDoesNotExist", 400, "no such execution");
+            return error("GetExecutionHistory", &refused);
         };
         assert_eq!(request["reverseOrder"], true);
         let from: usize = request["nextToken"]
@@ -200,7 +198,8 @@ impl Services {
 }
 
 /// An error in the format of the operation's service.
-pub fn error(operation: &str, status: u16, code: &str, message: &str) -> Answer {
+pub fn error(operation: &str, error: &ServiceError) -> Answer {
+    let (status, code, message) = (error.http_status, &error.code, &error.message);
     if operation != "Publish" {
         return (status, error_body(code, message).to_string());
     }

@@ -131,13 +131,9 @@ impl Backend {
                 let page = "<html><body>A proxy was here.</body></html>";
                 (200, page.to_owned())
             }
-            Some(FaultKind::Error {
-                code,
-                message,
-                status,
-            }) => {
+            Some(FaultKind::Error(refused)) => {
                 tokio::time::sleep(latency).await;
-                error(&operation, *status, code, message)
+                error(&operation, refused)
             }
             _ => {
                 // A task of its own: what was sent arrives, even if the function has ended.

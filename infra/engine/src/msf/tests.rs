@@ -4,9 +4,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{
-    Answer, Behaviour, Emulator, Lifecycle, SeededSnapshot, ServiceError, SnapshotStatus, error,
-};
+use super::{Answer, Behaviour, Emulator, Lifecycle, SeededSnapshot, ServiceError, SnapshotStatus};
 
 const IN_USE: &str = "ResourceInUseException";
 const NOT_FOUND: &str = "ResourceNotFoundException";
@@ -418,8 +416,7 @@ fn a_snapshot_that_is_creating_or_has_no_timestamp_cannot_be_deleted() {
 fn a_refused_deletion_gives_the_configured_error() {
     let mut world = World::running();
     world.seed(2);
-    let mut refusal = error("ThrottlingException", "Rate exceeded");
-    refusal.http_status = 429;
+    let refusal = ServiceError::new("ThrottlingException", 429, "Rate exceeded");
     let refused = &mut world.behaviour().deletes_refused;
     refused.insert("seeded-1".into(), refusal.clone());
     assert_eq!(world.delete_seeded(1), Err(refusal));

@@ -13,6 +13,7 @@ use flink::types::{
     ApplicationEncryptionConfigurationUpdate, ApplicationSnapshotConfiguration,
     ApplicationSnapshotConfigurationUpdate, KeyType,
 };
+use simulation::fault_plan::error;
 use jiff::{SignedDuration, Timestamp};
 use local::follow;
 use local::report::{self, Record};
@@ -229,11 +230,8 @@ impl<'a> Scenario<'a> {
     }
 
     pub fn deny(&self, function: &str, operation: &str) -> FaultId {
-        let denied = FaultKind::Error {
-            code: "AccessDeniedException".to_owned(),
-            message: format!("not authorized to perform: {operation}"),
-            status: 400,
-        };
+        let message = format!("not authorized to perform: {operation}");
+        let denied = error("AccessDeniedException", 400, &message);
         self.inject(function, operation, Times::Always, denied)
     }
 
