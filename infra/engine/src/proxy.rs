@@ -170,8 +170,8 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
         let denied = ServiceError::new(code, status, message);
         return error_of(call.service, &denied, &head.headers);
     }
-    let function = Some(caller.function.as_str());
-    let fault = services.faults.take(function, &call.operation, &body);
+    let faults = &services.faults;
+    let fault = faults.take(&caller.function, &call.operation, &body);
     let effect = |body| services.dispatch(&call, &head, body);
     match fault {
         None => effect(body).await,

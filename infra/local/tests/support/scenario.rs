@@ -209,7 +209,7 @@ impl<'a> Scenario<'a> {
         kind: FaultKind,
     ) -> FaultId {
         self.faults().inject(Fault {
-            function: Some(function.to_owned()),
+            function: function.to_owned(),
             operation: operation.to_owned(),
             application: Some(self.application.clone()),
             times,

@@ -235,7 +235,7 @@ impl Cell {
 
     fn fault(&self, call: &str, kind: FaultKind) -> Fault {
         Fault {
-            function: Some(self.function.to_owned()),
+            function: self.function.to_owned(),
             operation: call.to_owned(),
             application: None,
             times: self.times,
@@ -290,7 +290,7 @@ async fn serve(
     if calls_of(function).iter().all(|(known, _)| *known != call) {
         lock(&socket.without_row).insert(format!("{function}: {call}"));
     }
-    let fault = socket.faults.take(Some(function), &call, b"");
+    let fault = socket.faults.take(function, &call, b"");
     let backend = socket.backend.clone();
     let answer = backend.travel(invocation, operation, body, Duration::ZERO, fault);
     match answer.await {
