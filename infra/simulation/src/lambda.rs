@@ -47,6 +47,17 @@ pub fn errors_of(function: &str) -> &'static [ErrorName] {
     }
 }
 
+/// The IAM actions of the calls that a function makes.
+pub fn actions_of(function: &str) -> &'static [&'static str] {
+    match function {
+        "create-snapshot" => &create_snapshot::IAM_ACTIONS,
+        "describe-snapshot" => &describe_snapshot::IAM_ACTIONS,
+        "prune-snapshots" => &prune_snapshots::IAM_ACTIONS,
+        "record-and-notify" => &record_and_notify::IAM_ACTIONS,
+        other => panic!("no function {other}"),
+    }
+}
+
 /// The error of that name, if any function documents it.
 pub fn documented(error: &str) -> Option<ErrorName> {
     let mut all = ErrorName::ALL.into_iter();

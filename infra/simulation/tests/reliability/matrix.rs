@@ -33,8 +33,8 @@ use simulation::backend::{Backend, lock};
 use simulation::clock::Clock;
 use simulation::executions::{Status, arn};
 use simulation::fault_plan::{FaultPlan, error};
-use simulation::lambda::{Failure, documented};
-use simulation::services::{APPLICATION, application, is_mark, name, own_name, plain, seeded};
+use simulation::lambda::{Failure, actions_of, documented};
+use simulation::services::{APPLICATION, application, is_mark, name, own_name};
 use simulation::transport::Invocation;
 use simulation::world::World;
 
@@ -69,17 +69,6 @@ const ROLES: [(&str, Role); 5] = [
     ("record-and-notify", Role::State("RecordAndNotify")),
     ("record-and-notify", Role::OnEvent),
 ];
-
-/// The IAM actions of the calls that a function makes.
-fn actions_of(function: &str) -> &'static [&'static str] {
-    match function {
-        "create-snapshot" => &create_snapshot::IAM_ACTIONS,
-        "describe-snapshot" => &describe_snapshot::IAM_ACTIONS,
-        "prune-snapshots" => &prune_snapshots::IAM_ACTIONS,
-        "record-and-notify" => &record_and_notify::IAM_ACTIONS,
-        other => panic!("no function {other}"),
-    }
-}
 
 /// Tells from the body of a call, and from whether its invocation has requested a snapshot, what the call is for.
 type Purpose = fn(&Value, bool) -> bool;
