@@ -13,7 +13,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::differences::local_template;
-use crate::functions::Built;
 use crate::home::Home;
 use crate::ministack::{Deployed, MiniStack, MiniStackSettings, Program, Work};
 use crate::msf::{Emulator, Lifecycle};
@@ -35,8 +34,8 @@ pub struct EngineSettings {
     pub python: PathBuf,
     /// The workspace's target folder, for logs.
     pub target: PathBuf,
-    /// The four functions.
-    pub built: Vec<Built>,
+    /// The functions' binaries, by the functions' names.
+    pub built: BTreeMap<String, PathBuf>,
     /// The application that the stack is for, or [`stack::EVERY_APPLICATION`].
     pub application: String,
     /// How long Managed Flink takes for its work.
@@ -128,7 +127,7 @@ impl Engine {
         let bound = Bound::new(settings.port).await?;
         let home = Home::new(&settings.target, bound.port())?;
         let ministack = MiniStack::start(&MiniStackSettings {
-            python: settings.python,
+            python: settings.python.clone(),
             folder: home.folder().to_owned(),
             proxy_port: bound.port(),
             wait_scale: settings.wait_scale,
@@ -136,7 +135,7 @@ impl Engine {
         })
         .await?;
         let endpoint = bound.endpoint();
-        let work = work(&stack, settings.application, &settings.built, &bound)?;
+        let work = work(&stack, &settings, &bound)?;
         let deployed = ministack.deploy(&work).await?;
         let names = Names::of(endpoint.clone(), &deployed)?;
         let permissions = Permissions::default();
@@ -250,17 +249,16 @@ fn set_roles(permissions: &Permissions, work: &Work, deployed: &Deployed) -> Res
     Ok(())
 }
 
-/// The template, the functions and the definition, ready to be deployed.
-fn work(stack: &Stack, application: String, built: &[Built], bound: &Bound) -> Result<Work> {
+fn work(stack: &Stack, settings: &EngineSettings, bound: &Bound) -> Result<Work> {
     let template = stack.template();
     let mut functions = BTreeMap::new();
     for id in template.of_type("AWS::Serverless::Function")? {
         let name = template.name_of(id)?;
-        let built = built.iter().find(|built| built.name == name);
-        let built = built.with_context(|| format!("the template's {name} was not built"))?;
+        let binary = settings.built.get(&name);
+        let binary = binary.with_context(|| format!("the template's {name} was not built"))?;
         let program = Program {
             endpoint: bound.endpoint_of(&name),
-            binary: built.binary.clone(),
+            binary: binary.clone(),
             name,
         };
         functions.insert(id.to_owned(), program);
@@ -275,7 +273,7 @@ fn work(stack: &Stack, application: String, built: &[Built], bound: &Bound) -> R
         stack: STACK.to_owned(),
         template: local_template(template),
         parameters: [
-            ("ApplicationName".to_owned(), application),
+            ("ApplicationName".to_owned(), settings.application.clone()),
             ("Architecture".to_owned(), architecture.to_owned()),
             ("NotificationEmail".to_owned(), "none".to_owned()),
             ("AlarmEmail".to_owned(), "none".to_owned()),
