@@ -83,12 +83,10 @@ pub fn create_application(
 
 /// A managed READY snapshot of that time.
 pub fn managed_snapshot(created_at: Timestamp) -> SeededSnapshot {
+    let name = format!("custom_{}", created_at.as_millisecond());
     SeededSnapshot {
-        name: format!("custom_{}", created_at.as_millisecond()),
-        status: SnapshotStatus::Ready,
-        created_at: Some(created_at),
-        version_id: 1,
         runtime: Some("FLINK-1_20".to_owned()),
+        ..SeededSnapshot::new(&name, SnapshotStatus::Ready, created_at)
     }
 }
 

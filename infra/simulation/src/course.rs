@@ -122,7 +122,7 @@ async fn change_application(world: World, mut rng: Rng) {
                 match other {
                     8 => behaviour.downtime = rng.bool(),
                     9 => behaviour.snapshots_fail = rng.u8(0..3) == 0,
-                    10 => behaviour.snapshot_quota = *one_of(rng, &[1, 10, 1_000]),
+                    10 => behaviour.snapshot_quota = Some(*one_of(rng, &[1, 10, 1_000])),
                     11 => behaviour.deletes_per_second = *one_of(rng, &[None, Some(1), Some(5)]),
                     12 => behaviour.tokens_expired = rng.u32(0..=2),
                     13 => {

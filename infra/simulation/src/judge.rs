@@ -27,7 +27,7 @@ use crate::backend::lock;
 use crate::executions::{End, Execution, Status};
 use crate::invariants::Invariants;
 use crate::lambda::documented;
-use crate::services::{Services, managed_name_in, name, names, own_name_in, plain};
+use crate::services::{Services, managed_name_in, name, names, own_name_in};
 use crate::state_machine::aws_errors;
 use crate::transport::Listing;
 use crate::world::World;
@@ -94,9 +94,7 @@ impl Judge<'_> {
             Some(last) if execution.status != Status::Running => last,
             _ => return vec!["has not ended".to_owned()],
         };
-        let rows = self.services.table.values().map(plain);
-        let rows: Vec<Map<String, Value>> =
-            rows.filter(|row| row["execution_arn"] == arn).collect();
+        let rows = self.services.rows(arn);
         let row = match rows.as_slice() {
             [row] => row,
             [] if !execution.ends.iter().any(End::is_reported) => return Vec::new(),

@@ -104,7 +104,7 @@ fn seeded_application(rng: &mut Rng, now: Timestamp) -> (Emulator, String) {
             snapshot: between(rng, 1.0, 9_000.0),
             deleting: between(rng, 0.1, 600.0),
         }),
-        page_limit: 5,
+        page_limit: Some(5),
         tokens_are_positions: rng.u8(0..3) == 0,
         ..Behaviour::default()
     };

@@ -57,17 +57,6 @@ pub fn application(
     flink
 }
 
-/// A snapshot of the application's first version.
-pub fn seeded(name: &str, status: SnapshotStatus, created_at: Timestamp) -> SeededSnapshot {
-    SeededSnapshot {
-        name: name.to_owned(),
-        status,
-        created_at: Some(created_at),
-        version_id: 1,
-        runtime: None,
-    }
-}
-
 /// The name of a run's own snapshot, unless its input has a name for it.
 pub fn own_name(run_id: &Value) -> String {
     format!("custom_{run_id}")
@@ -120,6 +109,13 @@ impl Services {
             histories: BTreeMap::new(),
         }
     }
+    /// The rows of an execution, as plain JSON.
+    pub fn rows(&self, execution: &str) -> Vec<Map<String, Value>> {
+        let rows = self.table.values().map(plain);
+        rows.filter(|row| row["execution_arn"] == execution)
+            .collect()
+    }
+
 
     /// Carries out a call. `body` is as [`testkit::replay::read`] returns it.
     pub fn answer(&mut self, operation: &str, body: &Value, now: Timestamp) -> Answer {
@@ -363,8 +359,7 @@ fn update(row: &mut Map<String, Value>, request: &Value) {
     }
 }
 
-/// A row as plain JSON.
-pub fn plain(row: &Map<String, Value>) -> Map<String, Value> {
+fn plain(row: &Map<String, Value>) -> Map<String, Value> {
     let item: serde_dynamo::Item = serde_json::from_value(json!(row)).unwrap();
     serde_dynamo::from_item(item).unwrap()
 }

@@ -48,6 +48,22 @@ pub struct SeededSnapshot {
     pub runtime: Option<String>,
 }
 
+impl SeededSnapshot {
+    /// A snapshot of the application's first version.
+    pub fn new(name: &str, status: SnapshotStatus, created_at: Timestamp) -> Self {
+        Self {
+            name: name.to_owned(),
+            status,
+            created_at: Some(created_at),
+            version_id: 1,
+            runtime: None,
+        }
+    }
+}
+
+/// Snapshots per application, from the service's quota page.
+const SNAPSHOT_QUOTA: usize = 1000;
+
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     number: u64,
@@ -62,20 +78,6 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    fn seeded(number: u64, seed: SeededSnapshot) -> Self {
-        Self {
-            number,
-            name: seed.name,
-            status: seed.status,
-            since: Timestamp::MIN,
-            change: None,
-            created_at: seed.created_at,
-            version_id: seed.version_id,
-            runtime: seed.runtime,
-        }
-    }
-
-    /// Changes the status. Returns what the snapshot was.
     fn change_to(
         &mut self,
         at: Timestamp,
@@ -203,8 +205,16 @@ impl Emulator {
         if let Some(application) = self.applications.get_mut(name) {
             for seed in self.seeds.remove(name).unwrap_or_default() {
                 self.last_number += 1;
-                let snapshot = Snapshot::seeded(self.last_number, seed);
-                application.snapshots.push(snapshot);
+                application.snapshots.push(Snapshot {
+                    number: self.last_number,
+                    name: seed.name,
+                    status: seed.status,
+                    since: Timestamp::MIN,
+                    change: None,
+                    created_at: seed.created_at,
+                    version_id: seed.version_id,
+                    runtime: seed.runtime,
+                });
             }
         }
     }
@@ -245,7 +255,7 @@ impl Emulator {
             let message = format!("Snapshot {name} of application {owner} is CREATING");
             return Err(error("ResourceInUseException", message));
         }
-        let quota = context.behaviour.snapshot_quota;
+        let quota = context.behaviour.snapshot_quota.unwrap_or(SNAPSHOT_QUOTA);
         if application.snapshots.len() >= quota {
             let message = format!("Application {owner} has {quota} snapshots, its limit");
             return Err(error("LimitExceededException", message));
@@ -268,10 +278,9 @@ impl Emulator {
         let token = input.string("NextToken", Rule::String(1, 512))?;
         let expired = token.is_some() && self.expires_a_token(owner);
         let behaviour = self.context(owner, now).behaviour;
-        let limit = limit.min(behaviour.page_limit);
-        let found = self.application(owner);
-        let application =
-            found.map_err(|missing| error("InvalidArgumentException", missing.message))?;
+        let limit = limit.min(behaviour.page_limit.unwrap_or(limit));
+        let missing = |missing: ServiceError| error("InvalidArgumentException", missing.message);
+        let application = self.application(owner).map_err(missing)?;
         application.refuse_without_snapshots()?;
         if expired {
             return Err(input.refusal("NextToken", "has expired"));
@@ -364,9 +373,7 @@ impl Emulator {
             return Err(wrong_status(owner, "DELETING", "DeleteApplicationSnapshot"));
         }
         let snapshot = application.find_snapshot(name)?;
-        let is_right =
-            (snapshot.created_at).is_some_and(|listed| is_same_second(listed, created_at));
-        if !is_right {
+        if (snapshot.created_at).is_none_or(|listed| !is_same_second(listed, created_at)) {
             let reason = format!("is not when snapshot {name} was created");
             return Err(input.refusal("SnapshotCreationTimestamp", &reason));
         }

@@ -168,13 +168,7 @@ fn created_at(number: u32) -> Timestamp {
 }
 
 fn seeded(number: u32, status: SnapshotStatus) -> SeededSnapshot {
-    SeededSnapshot {
-        name: format!("seeded-{number}"),
-        status,
-        created_at: Some(created_at(number)),
-        version_id: 1,
-        runtime: None,
-    }
+    SeededSnapshot::new(&format!("seeded-{number}"), status, created_at(number))
 }
 
 fn application(name: &str) -> Value {
@@ -257,10 +251,7 @@ fn a_snapshot_is_creating_for_the_time_of_the_life_cycle_and_then_ready_or_faile
 #[test]
 fn a_snapshot_that_takes_for_ever_never_ends() {
     let mut world = World::running();
-    world.behaviour().lifecycle = Some(Lifecycle {
-        snapshot: Duration::MAX,
-        ..Lifecycle::default()
-    });
+    *world.behaviour() = Behaviour::with_snapshots_of(Duration::MAX);
     world.take("custom_1").unwrap();
     world.pass(1_000_000_000);
     assert_eq!(world.snapshot_status("custom_1"), "CREATING");
@@ -325,8 +316,7 @@ fn without_flink_and_with_enhanced_snapshots_no_snapshot_can_be_taken() {
 fn every_listed_snapshot_counts_towards_the_quota() {
     for (own, quota) in [(None, 1000), (Some(3), 3)] {
         let mut world = World::running();
-        let default = world.behaviour().snapshot_quota;
-        world.behaviour().snapshot_quota = own.unwrap_or(default);
+        world.behaviour().snapshot_quota = own;
         world.seed(quota - 1);
         world.take("custom_1").unwrap();
         world.pass(8);
@@ -465,7 +455,7 @@ fn tokens_that_are_positions_skip_one_after_a_deletion_and_repeat_one_after_a_cr
     assert_eq!(second, ["seeded-4", "seeded-3", "seeded-2", "seeded-1"]);
     assert!(end.is_null());
     world.take("custom_1").unwrap();
-    world.behaviour().page_limit = 2;
+    world.behaviour().page_limit = Some(2);
     let (first, token) = world.page(50, &Value::Null).unwrap();
     assert_eq!(first, ["custom_1", "seeded-9"]);
     world.pass(100);
@@ -617,23 +607,6 @@ fn a_restore_configuration_that_cannot_be_used_is_refused() {
         assert_eq!(code(update), expected, "{restore}");
         assert_eq!(world.detail()["ApplicationVersionId"], 1);
     }
-}
-
-#[test]
-fn the_same_calls_at_the_same_times_give_the_same_answers() {
-    let history = || {
-        let mut world = World::running();
-        world.seed(60);
-        let mut answers = vec![world.take("custom_1")];
-        world.pass(3);
-        answers.push(world.take("custom_2"));
-        world.pass(5);
-        answers.push(world.update(json!({})));
-        let (names, token) = world.page(10, &Value::Null).unwrap();
-        answers.push(Ok(json!([names, token, world.detail()])));
-        answers
-    };
-    assert_eq!(history(), history());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use engine::functions::FUNCTIONS;
-use engine::msf::Lifecycle;
+use engine::msf::Behaviour;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -15,12 +15,8 @@ fn a_run_waits_for_its_snapshot_prunes_records_and_announces() {
     run(async {
         let scenario = Scenario::new("success").await;
         let old = scenario.seed(4);
-        scenario.behave(|behaviour| {
-            behaviour.lifecycle = Some(Lifecycle {
-                snapshot: Duration::from_secs(15),
-                ..Lifecycle::default()
-            });
-        });
+        let slow = Behaviour::with_snapshots_of(Duration::from_secs(15));
+        scenario.behave(|behaviour| *behaviour = slow);
         let input = json!({ "retention": { "keep_last": 3 } });
         let (done, record) = scenario.succeed("SUCCEEDED", input).await;
         let mut states = vec!["CreateSnapshot", "IsSnapshotStarted"];

@@ -7,13 +7,8 @@ use aws_sdk_kinesisanalyticsv2 as flink;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use engine::engine::Engine;
 use engine::faults::{Fault, FaultId, FaultKind, Faults, Times};
-use engine::msf::{Behaviour, SeededSnapshot, SnapshotStatus};
-use flink::types::{
-    ApplicationConfiguration, ApplicationConfigurationUpdate, ApplicationDetail,
-    ApplicationEncryptionConfigurationUpdate, ApplicationSnapshotConfiguration,
-    ApplicationSnapshotConfigurationUpdate, KeyType,
-};
-use simulation::fault_plan::error;
+use engine::lock;
+use engine::msf::{Behaviour, SeededSnapshot};
 use jiff::{SignedDuration, Timestamp};
 use local::follow;
 use local::report::{self, Record};
@@ -161,19 +156,9 @@ impl<'a> Scenario<'a> {
 
     fn seed_each(&self, interval: SignedDuration, count: i32) -> Vec<String> {
         let now = Timestamp::now();
-        let snapshots: Vec<SeededSnapshot> = (1..=count)
-            .rev()
-            .map(|number| {
-                let created_at = now - interval * number;
-                SeededSnapshot {
-                    name: format!("custom_{}", created_at.as_millisecond()),
-                    status: SnapshotStatus::Ready,
-                    created_at: Some(created_at),
-                    version_id: 1,
-                    runtime: None,
-                }
-            })
-            .collect();
+        let snapshots = (1..=count).rev();
+        let snapshots = snapshots.map(|number| managed_snapshot(now - interval * number));
+        let snapshots: Vec<SeededSnapshot> = snapshots.collect();
         let names = snapshots.iter().map(|s| s.name.clone()).collect();
         let mut emulator = self.engine.proxy().emulator().lock().unwrap();
         emulator.seed(&self.application, snapshots);

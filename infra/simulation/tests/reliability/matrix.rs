@@ -19,7 +19,7 @@ use contract::{ErrorName, RunInput};
 use engine::engine::client;
 use engine::environment::{Child, command};
 use engine::faults::{Fault, FaultKind, Faults, Times};
-use engine::msf::{Behaviour, Lifecycle, SnapshotStatus};
+use engine::msf::{Behaviour, SeededSnapshot, SnapshotStatus};
 use engine::{functions, python};
 use expect_test::expect_file;
 use jiff::{SignedDuration, Timestamp};
@@ -310,23 +310,19 @@ fn config(endpoint: &str, patience: Duration) -> SdkConfig {
 fn backend(cell: &Cell) -> Arc<Backend> {
     let start: Timestamp = START.parse().unwrap();
     let behaviour = Behaviour {
-        lifecycle: Some(Lifecycle {
-            snapshot: Duration::from_mins(1),
-            ..Lifecycle::default()
-        }),
-        page_limit: 4,
-        ..Behaviour::default()
+        page_limit: Some(4),
+        ..Behaviour::with_snapshots_of(Duration::from_mins(1))
     };
     let existing = DELETED.iter().chain(&KEPT).zip((1..10).rev());
     let existing = existing.map(|(name, age)| {
         let created_at = start - SignedDuration::from_hours(age);
-        seeded(name, SnapshotStatus::Ready, created_at)
+        SeededSnapshot::new(name, SnapshotStatus::Ready, created_at)
     });
     let mut flink = application(start, behaviour, true, existing);
     if cell.is_refused_a_snapshot() && cell.times == Times::Always {
         // A seeded snapshot keeps its status.
         let created_at = start - SignedDuration::from_hours(1);
-        let by_hand = seeded("by-hand", SnapshotStatus::Creating, created_at);
+        let by_hand = SeededSnapshot::new("by-hand", SnapshotStatus::Creating, created_at);
         flink.seed(APPLICATION, [by_hand]);
     }
     let fault_plan = FaultPlan {
@@ -419,9 +415,8 @@ async fn play(cell: &Cell) -> String {
 
 fn row(world: &World) -> Option<Map<String, Value>> {
     let services = lock(&world.backend.services);
-    let rows: Vec<_> = services.table.values().collect();
-    assert!(rows.len() <= 1, "{rows:?}");
-    rows.first().map(|row| plain(row))
+    assert!(services.table.len() <= 1, "{:?}", services.table);
+    services.rows(&arn("run")).pop()
 }
 
 fn times_announced(times: usize) -> String {
@@ -532,39 +527,11 @@ fn handled(world: &World, failure: Option<Failure>) -> String {
     format!("{failed}, the event is kept; {result}")
 }
 
-const INTRODUCTION: &str = "\
-# Faults
-
-[README](../../README.md) · [Deploy](deploy.md) · [Deploy by hand](console.md) · [Retention](retention.md) · [Operations](operations.md) · [Reference](reference.md) · [Reliability](reliability.md) · **Faults** · [Design](design.md) · [Changelog](changelog.md) · [Architecture](../../ARCHITECTURE.md)
-
-This page has the result of each fault at each call of each function. The faults are: the errors in AWS's model of the
-operation; the errors of any call (denied, throttled, an unknown code, HTTP 500 and 503); no answer; a connection that
-closes before or after the service has done its work; and a page of a proxy. Under _once_, only the first such call meets
-the fault. Under _always_, every such call does.
-
-The run has mode `RUN`. Its application has five snapshots. The run must take one snapshot and delete three.
-
-- `SUCCEEDED`: the run did that, was recorded, and was announced, each once unless the row says otherwise.
-- `FAILED`: the execution ended in that state, with that error. The [table of errors](reference.md#errors) says what to
-  do. So does the message, with the command. Each failed run was then recorded and announced from its event, without a
-  fault.
-- _The event is kept_: three attempts to handle the event failed, and the failure destination has it.
-
-Some errors are not true, for example that a snapshot does not exist while it is listed. Their rows show what a function
-believes.
-
-Some calls happen only after another fault:
-
-- _After a refused create_: another snapshot is being taken, for a minute under _once_, without end under _always_. Alone,
-  the latter would be `ApplicationBusy`.
-- `DescribeApplication` of `DescribeSnapshot`: the snapshot is never found. Alone, that would be `SnapshotNotFound`.
-- `DescribeApplicationSnapshot` of `PruneSnapshots`: one deletion (_once_) or each deletion (_always_) is refused with
-  `ResourceInUseException`. Alone, the latter would be `PRUNE_INCOMPLETE`.
-
-The test `every_fault_at_every_call_is_retried_or_named` writes this page, with the functions' own code and SDK over
-sockets. If the page differs from what they do, the test fails.
-`UPDATE_EXPECT=1 cargo test --locked --test reliability every_fault` writes it again.
-";
+/// Its introduction is written by hand.
+const PAGE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../resources/docs/faults.md"
+);
 
 #[test]
 fn every_fault_at_every_call_is_retried_or_named() {
