@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Seconds.
+/// Seconds, as all times here.
 pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
 pub(crate) const DAY: i64 = 24 * HOUR;
@@ -19,11 +19,10 @@ pub(crate) enum State {
 
 /// How an alarm treats missing data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MissingData {
+enum MissingData {
     Breaching,
     NotBreaching,
     Ignore,
-    Missing,
 }
 
 /// The values that were sent of each metric, with their times in epoch seconds.
@@ -65,7 +64,7 @@ pub(crate) struct Alarm {
     pub(crate) breaching_needed: usize,
     threshold: f64,
     is_breaching: fn(f64, f64) -> bool,
-    pub(crate) missing: MissingData,
+    missing: MissingData,
 }
 
 struct Statistic {
@@ -114,15 +113,13 @@ impl Alarm {
                 "GreaterThanThreshold" => |value, threshold| value > threshold,
                 "GreaterThanOrEqualToThreshold" => |value, threshold| value >= threshold,
                 "LessThanThreshold" => |value, threshold| value < threshold,
-                "LessThanOrEqualToThreshold" => |value, threshold| value <= threshold,
                 other => panic!("{other} is not supported"),
             },
-            missing: match properties["TreatMissingData"].as_str().unwrap_or("missing") {
+            missing: match properties["TreatMissingData"].as_str().unwrap() {
                 "breaching" => MissingData::Breaching,
                 "notBreaching" => MissingData::NotBreaching,
                 "ignore" => MissingData::Ignore,
-                "missing" => MissingData::Missing,
-                other => panic!("{other} is no treatment of missing data"),
+                other => panic!("{other} is not supported"),
             },
         }
     }
@@ -216,12 +213,7 @@ fn number(value: &Value) -> i64 {
 
 /// The state of an alarm on M of N datapoints. `points` are the newest first: breaching or not, or missing. The result is
 /// `None` if the alarm keeps its state.
-pub(crate) fn decide(
-    points: &[Option<bool>],
-    n: usize,
-    m: usize,
-    missing: MissingData,
-) -> Option<State> {
+fn decide(points: &[Option<bool>], n: usize, m: usize, missing: MissingData) -> Option<State> {
     let real: Vec<bool> = points.iter().flatten().copied().collect();
     let breaching = |points: &[bool]| points.iter().filter(|is_breaching| **is_breaching).count();
     let is_alarm = |it: bool| Some(if it { State::Alarm } else { State::Ok });
@@ -233,14 +225,8 @@ pub(crate) fn decide(
     match missing {
         MissingData::Breaching => is_alarm(count + n - real.len() >= m),
         MissingData::NotBreaching => is_alarm(count >= m),
-        _ if count >= m || count < real.len() => is_alarm(count >= m),
+        MissingData::Ignore if count >= m || count < real.len() => is_alarm(count >= m),
         MissingData::Ignore => None,
-        MissingData::Missing if real.is_empty() => Some(State::InsufficientData),
-        // All data is breaching. The oldest of it decides whether the alarm would be premature.
-        MissingData::Missing => {
-            let oldest = points.iter().rposition(Option::is_some).unwrap();
-            (oldest + 1 >= m).then_some(State::Alarm)
-        }
     }
 }
 
@@ -277,20 +263,19 @@ mod tests {
     fn states_are_those_of_the_examples_in_the_user_guide() {
         const RETAINED: Option<State> = None;
         let (ok, alarm) = (Some(State::Ok), Some(State::Alarm));
-        let insufficient = Some(State::InsufficientData);
-        for (points, m, [missing, ignore, breaching, not_breaching]) in [
-            ("0-X-X", 3, [ok, ok, ok, ok]),
-            ("0----", 3, [ok, ok, ok, ok]),
-            ("-----", 3, [insufficient, RETAINED, alarm, ok]),
-            ("0XX-X", 3, [alarm, alarm, alarm, alarm]),
-            ("--X--", 3, [alarm, RETAINED, alarm, ok]),
-            ("----X", 3, [RETAINED, RETAINED, alarm, ok]),
-            ("---X-", 3, [RETAINED, RETAINED, alarm, ok]),
-            ("0-X-X", 2, [alarm, alarm, alarm, alarm]),
-            ("00X0X", 2, [alarm, alarm, alarm, alarm]),
-            ("0-X--", 2, [ok, ok, alarm, ok]),
-            ("----0", 2, [ok, ok, alarm, ok]),
-            ("---X-", 2, [alarm, RETAINED, alarm, ok]),
+        for (points, m, [ignore, breaching, not_breaching]) in [
+            ("0-X-X", 3, [ok, ok, ok]),
+            ("0----", 3, [ok, ok, ok]),
+            ("-----", 3, [RETAINED, alarm, ok]),
+            ("0XX-X", 3, [alarm, alarm, alarm]),
+            ("--X--", 3, [RETAINED, alarm, ok]),
+            ("----X", 3, [RETAINED, alarm, ok]),
+            ("---X-", 3, [RETAINED, alarm, ok]),
+            ("0-X-X", 2, [alarm, alarm, alarm]),
+            ("00X0X", 2, [alarm, alarm, alarm]),
+            ("0-X--", 2, [ok, alarm, ok]),
+            ("----0", 2, [ok, alarm, ok]),
+            ("---X-", 2, [RETAINED, alarm, ok]),
         ] {
             let newest_first = points.chars().rev().map(|point| match point {
                 'X' => Some(true),
@@ -299,7 +284,6 @@ mod tests {
             });
             let newest_first: Vec<Option<bool>> = newest_first.collect();
             for (treatment, expected) in [
-                (MissingData::Missing, missing),
                 (MissingData::Ignore, ignore),
                 (MissingData::Breaching, breaching),
                 (MissingData::NotBreaching, not_breaching),
