@@ -33,7 +33,7 @@ fn a_run_waits_for_its_snapshot_prunes_records_and_announces() {
 
         let own = done.snapshot_name();
         let kept = vec![old[2].clone(), old[3].clone(), own.clone()];
-        assert_eq!(scenario.names().await, kept);
+        assert_eq!(scenario.names(), kept);
         assert_eq!(record["mode"], "RUN");
         assert_eq!(record["new_snapshot_name"], own);
         assert_eq!(record["flink_app_version_id"], "1");
@@ -69,7 +69,7 @@ fn a_plan_takes_and_deletes_nothing_and_a_run_then_does_what_it_says() {
             "RecordAndNotify",
         ];
         assert_eq!(done.states(), states);
-        assert_eq!(scenario.names().await, old);
+        assert_eq!(scenario.names(), old);
         assert_eq!(record["deletions_planned"], 3);
         let plan = record["plan"].as_array().unwrap();
         let actions: Vec<&str> = plan.iter().map(|v| v["action"].as_str().unwrap()).collect();
@@ -87,11 +87,11 @@ fn a_stopped_application_is_skipped() {
     run(async {
         let scenario = Scenario::new("stopped").await;
         scenario.stop_application().await;
-        let before = scenario.names().await;
+        let before = scenario.names();
         let (done, record) = scenario.succeed("SKIPPED", json!({})).await;
         let states = ["CreateSnapshot", "IsSnapshotStarted", "RecordAndNotify"];
         assert_eq!(done.states(), states);
-        assert_eq!(scenario.names().await, before);
+        assert_eq!(scenario.names(), before);
         let reason = record["skip_reason"].as_str().unwrap();
         assert!(reason.contains("stopped is READY"), "{reason}");
         assert!(!record.contains_key("new_snapshot_name"));
@@ -131,7 +131,10 @@ fn a_snapshot_that_fails_gets_another_attempt() {
         let input = json!({ "poll_interval_seconds": 1 });
         let arn = scenario.start(input, 1).await;
         eventually("the first attempt", async || {
-            (!scenario.names().await.is_empty()).then_some(())
+        scenario.until_state(&arn, "WaitForApplication").await;
+        assert_eq!(scenario.names(), [""; 0]);
+        scenario.behave(|behaviour| behaviour.status = None);
+            (!scenario.names().is_empty()).then_some(())
         })
         .await;
         scenario.behave(|behaviour| behaviour.snapshots_fail = false);
@@ -141,7 +144,7 @@ fn a_snapshot_that_fails_gets_another_attempt() {
         let record = scenario.record(&done).await;
         let second = format!("custom_{}", done.run_id + 1);
         assert_eq!(record["new_snapshot_name"], second);
-        assert_eq!(scenario.names().await, [done.snapshot_name(), second]);
+        assert_eq!(scenario.names(), [done.snapshot_name(), second]);
     });
 }
 

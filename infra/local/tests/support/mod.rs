@@ -14,13 +14,14 @@ mod execution;
 mod held_to_ministack;
 mod scenario;
 
-use std::sync::{LazyLock, Mutex};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use engine::engine::{Engine, EngineSettings};
 use engine::msf::Lifecycle;
 use engine::{functions, python};
 pub use execution::Execution;
+use futures::StreamExt;
 use reqwest::Method;
 pub use scenario::Scenario;
 use serde_json::{Value, json};
@@ -57,18 +58,9 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 /// Checks rows, ten at a time; each check gets the number of its row.
-pub fn for_each<T: Sync>(rows: &[T], check: impl AsyncFn(usize, &T) + Sync) {
-    let rest = Mutex::new(rows.iter().enumerate());
-    let next = || rest.lock().unwrap().next();
-    std::thread::scope(|scope| {
-        for _ in 0..10 {
-            scope.spawn(|| {
-                while let Some((number, row)) = next() {
-                    run(check(number, row));
-                }
-            });
-        }
-    });
+pub fn for_each<T>(rows: &[T], check: impl AsyncFn(usize, &T)) {
+    let rows = futures::stream::iter(rows.iter().enumerate());
+    run(rows.for_each_concurrent(10, |(number, row)| check(number, row)));
 }
 
 pub async fn engine() -> &'static Engine {
