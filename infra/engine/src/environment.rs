@@ -7,7 +7,6 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-/// A child process, by what it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Child {
     /// cargo and rustup. They download, and start compilers that a person may have set up by any variable. The person's
@@ -72,7 +71,6 @@ fn inherits(child: Child, name: &OsStr) -> bool {
     row.is_some_and(|(_, children)| children.contains(&child))
 }
 
-/// Whether a pattern stands for the whole name.
 fn matches(pattern: &str, name: &str) -> bool {
     let Some((begin, rest)) = pattern.split_once('*') else {
         return pattern == name;
@@ -100,7 +98,6 @@ pub fn command(child: Child, program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// A command that inherits nothing.
 #[must_use]
 pub fn bare(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);

@@ -33,7 +33,7 @@ use crate::Names;
 use crate::faults::{FaultKind, Faults};
 use crate::lock;
 use crate::ministack::Upstream;
-use crate::msf::Emulator;
+use crate::msf::{Emulator, ServiceError};
 use crate::permissions::{Access, Permissions};
 
 /// Enough for a function's package. Other requests have at most the 6 MB of Lambda.
@@ -65,7 +65,6 @@ struct Services {
 }
 
 impl Bound {
-    /// Binds the port, or a free one.
     pub(crate) async fn new(port: Option<u16>) -> Result<Self> {
         let wanted = port.unwrap_or(0);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).await;
@@ -81,7 +80,6 @@ impl Bound {
         self.port
     }
 
-    /// `AWS_ENDPOINT_URL` for a client.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -118,17 +116,14 @@ impl Bound {
 }
 
 impl Proxy {
-    #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.services.faults
     }
 
-    #[must_use]
     pub fn permissions(&self) -> &Permissions {
         &self.services.permissions
     }
 
-    #[must_use]
     pub fn emulator(&self) -> &Mutex<Emulator> {
         &self.services.emulator
     }
@@ -179,13 +174,14 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
     let checked = accesses.try_for_each(|it| services.permissions.check(&caller.function, it));
     if let Err(message) = checked {
         let (status, code) = match call.service {
-            Service::Query => (StatusCode::FORBIDDEN, "AuthorizationError"),
-            _ => (StatusCode::BAD_REQUEST, "AccessDeniedException"),
+            Service::Query => (403, "AuthorizationError"),
+            _ => (400, "AccessDeniedException"),
         };
-        return error_of(call.service, status, code, &message, &head.headers);
+        let denied = ServiceError::new(code, status, message);
+        return error_of(call.service, &denied, &head.headers);
     }
-    let function = Some(caller.function.as_str());
-    let fault = services.faults.take(function, &call.operation, &body);
+    let faults = &services.faults;
+    let fault = faults.take(&caller.function, &call.operation, &body);
     let effect = |body| services.dispatch(&call, &head, body);
     match fault {
         None => effect(body).await,
@@ -193,14 +189,7 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
             tokio::time::sleep(delay).await;
             effect(body).await
         }
-        Some(FaultKind::Error {
-            code,
-            message,
-            status,
-        }) => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-            error_of(call.service, status, &code, &message, &head.headers)
-        }
+        Some(FaultKind::Error(error)) => error_of(call.service, &error, &head.headers),
         Some(FaultKind::NotJson) => {
             let page = "<html><body>A proxy was here.</body></html>";
             respond(StatusCode::OK, page, "text/html")
@@ -222,7 +211,6 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
     }
 }
 
-/// What to do about a port that cannot be bound.
 fn hint(cause: ErrorKind) -> &'static str {
     match cause {
         ErrorKind::AddrInUse => {
@@ -271,13 +259,7 @@ impl Services {
         let mut emulator = lock(&self.emulator);
         match emulator.call(operation, body, Timestamp::now()) {
             Ok(output) => with_request_id(respond(StatusCode::OK, output.to_string(), JSON_1_1)),
-            Err(error) => error_of(
-                Service::Flink,
-                StatusCode::from_u16(error.http_status).unwrap_or(StatusCode::BAD_REQUEST),
-                &error.code,
-                &error.message,
-                &head.headers,
-            ),
+            Err(error) => error_of(Service::Flink, &error, &head.headers),
         }
     }
 
@@ -293,15 +275,8 @@ impl Services {
 
 /// The answer if MiniStack does not answer.
 fn internal_failure(call: &Call, head: &Parts, error: &Error) -> Response<Body> {
-    let message = format!("MiniStack: {error:#}");
-    let status = StatusCode::INTERNAL_SERVER_ERROR;
-    error_of(
-        call.service,
-        status,
-        "InternalFailure",
-        &message,
-        &head.headers,
-    )
+    let failure = ServiceError::new("InternalFailure", 500, format!("MiniStack: {error:#}"));
+    error_of(call.service, &failure, &head.headers)
 }
 
 #[cfg(test)]

@@ -80,7 +80,6 @@ pub async fn get(
 }
 
 /// The record as a table of its attributes.
-#[must_use]
 pub fn record_table(record: &Record) -> String {
     let mut table = new_table(["attribute", "value"]);
     for (attribute, value) in record {
@@ -102,7 +101,6 @@ fn printed(value: &Value) -> String {
 }
 
 /// An empty table in the style of all tables.
-#[must_use]
 pub fn new_table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table

@@ -213,13 +213,29 @@ fn a_run_input_is_read_with_a_byte_order_mark_and_refused_with_a_repeated_key() 
 }
 
 #[test]
-fn up_prints_what_clients_need_and_an_interrupt_stops_everything() {
+fn up_raises_the_limit_of_open_files_prints_what_clients_need_and_an_interrupt_stops_everything() {
     run(async {
-        let mut up = command("", &["up", "--snapshot-seconds", "1"])
+        let mut up = Command::new("sh")
+            .args([
+                "-c",
+                r#"ulimit -S -n 256; exec "$0" up --snapshot-seconds 1"#,
+            ])
+            .arg(env!("CARGO_BIN_EXE_local"))
+            .envs(HOSTILE)
             .stdout(Stdio::piped())
+            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let exports = until_it_runs(&mut up).await;
+        let pid = up.id().unwrap();
+        for pid in [vec![pid], children(pid)].concat() {
+            let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+            let mut limits = limits.lines();
+            let limit = limits.find(|line| line.starts_with("Max open files"));
+            let soft = limit.unwrap().split_whitespace().nth(3).unwrap();
+            assert_ne!(soft, "256");
+        }
+
         let value = |name: &str| {
             let mut exports = exports.iter().flat_map(|line| line.split_whitespace());
             let prefix = format!("{name}=");
@@ -260,7 +276,7 @@ fn up_prints_what_clients_need_and_an_interrupt_stops_everything() {
         // No such application exists, so the run fails, but two functions have run.
         let arguments = ["run", "--application", "none", "--json"];
         local(&endpoint, &arguments, "", 1).await;
-        let started = descendants(up.id().unwrap());
+        let started = descendants(pid);
         assert!(
             started.len() >= 3,
             "MiniStack and two functions: {started:?}"
@@ -340,30 +356,6 @@ fn without_an_address_a_command_uses_the_engine_that_lives_or_names_all_that_do(
         announce("engine-3", &endpoint);
         let several = find(None).await.unwrap_err();
         assert_eq!(several.matches(&export).count(), 2, "{several}");
-    });
-}
-
-#[test]
-fn the_engine_raises_the_limit_of_open_files() {
-    run(async {
-        let mut up = Command::new("sh")
-            .args(["-c", r#"ulimit -S -n 256; exec "$0" up"#])
-            .arg(env!("CARGO_BIN_EXE_local"))
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        until_it_runs(&mut up).await;
-        let pid = up.id().unwrap();
-        let started = descendants(pid);
-        for pid in [vec![pid], children(pid)].concat() {
-            let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-            let mut limits = limits.lines();
-            let limit = limits.find(|line| line.starts_with("Max open files"));
-            let soft = limit.unwrap().split_whitespace().nth(3).unwrap();
-            assert_ne!(soft, "256");
-        }
-        end(&mut up, "-INT", Some(0), &started).await;
     });
 }
 
@@ -485,7 +477,6 @@ fn stranger(phase: &str, action: &str, is_installed: bool) -> TempDir {
     folder
 }
 
-/// A demonstration in a stranger's folder.
 fn demonstration(folder: &TempDir) -> Command {
     let path = std::env::var("PATH").unwrap();
     let mut command = command("", &[]);
@@ -590,7 +581,6 @@ fn is_alive(pid: u32) -> bool {
     stat(pid).is_some_and(|(state, _)| state != "Z")
 }
 
-/// State and parent of a process.
 fn stat(pid: u32) -> Option<(String, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(") ")?;

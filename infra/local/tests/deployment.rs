@@ -16,7 +16,6 @@ use stack::template::{Deployment, Template};
 use stack::{ACCOUNT, EVERY_APPLICATION, REGION, Stack};
 use support::{Scenario, engine, eventually, new_engine, run};
 
-/// The last release.
 const TEMPLATE_0_1_0: &str = include_str!("../../../resources/releases/0.1.0/template.yaml");
 const DEFINITION_0_1_0: &str =
     include_str!("../../../resources/releases/0.1.0/snapshot-manager.asl.json");
@@ -86,9 +85,7 @@ fn an_update_from_the_last_release_keeps_the_rows_and_a_run_in_progress() {
         engine.deploy(released).await.unwrap();
         let machine = engine.names().state_machine_arn.clone();
         let scenario = Scenario::on(&engine, "updated").await;
-        let done = scenario.execute(json!({})).await;
-        assert_eq!(done.status, ExecutionStatus::Succeeded);
-        let old_row = scenario.record(&done).await;
+        let (done, old_row) = scenario.succeed("SUCCEEDED", json!({})).await;
         let input = json!({ "poll_interval_seconds": 100 });
         let in_progress = scenario.start(input, 1).await;
         scenario.until_state(&in_progress, "WaitForSnapshot").await;
@@ -104,24 +101,7 @@ fn an_update_from_the_last_release_keeps_the_rows_and_a_run_in_progress() {
         let finished = scenario.ended(&in_progress).await;
         assert_eq!(finished.status, ExecutionStatus::Succeeded);
         assert_eq!(scenario.record(&finished).await["outcome"], "SUCCEEDED");
-        let next = scenario.execute(json!({})).await;
-        assert_eq!(next.status, ExecutionStatus::Succeeded);
-        assert_eq!(scenario.record(&next).await["outcome"], "SUCCEEDED");
-        engine.stop().await;
-    });
-}
-
-#[test]
-fn a_second_stack_writes_into_an_existing_table() {
-    run(async {
-        let mut engine = new_engine().await;
-        let second = with(engine.work(), "second", "CreateTable", "false");
-        engine.deploy(second).await.unwrap();
-        assert!(!engine.deployed().resources.contains_key("StatusTable"));
-        let scenario = Scenario::on(&engine, "second").await;
-        let done = scenario.execute(json!({})).await;
-        assert_eq!(done.status, ExecutionStatus::Succeeded);
-        assert_eq!(scenario.record(&done).await["outcome"], "SUCCEEDED");
+        scenario.succeed("SUCCEEDED", json!({})).await;
         engine.stop().await;
     });
 }
@@ -181,7 +161,7 @@ fn a_rule_of_the_template_refuses_a_deployment_with_its_description() {
 }
 
 #[test]
-fn runs_are_announced_to_an_existing_topic() {
+fn a_second_stack_writes_into_an_existing_table_and_announces_to_an_existing_topic() {
     run(async {
         let mut engine = new_engine().await;
         let sns = aws_sdk_sns::Client::new(&engine.names().sdk_config());
@@ -190,11 +170,12 @@ fn runs_are_announced_to_an_existing_topic() {
         let existing = with(engine.work(), "announced", "RunTopicArn", &topic);
         let existing = with(&existing, "announced", "CreateTable", "false");
         engine.deploy(existing).await.unwrap();
-        assert!(!engine.deployed().resources.contains_key("RunTopic"));
+        for existing in ["StatusTable", "RunTopic"] {
+            assert!(!engine.deployed().resources.contains_key(existing));
+        }
         assert_eq!(engine.names().topic_arn, topic);
         let scenario = Scenario::on(&engine, "announced").await;
-        let done = scenario.execute(json!({})).await;
-        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        scenario.succeed("SUCCEEDED", json!({})).await;
         let (subject, _) = scenario.notification().await;
         assert_eq!(subject, "announced: SUCCEEDED");
         engine.stop().await;
@@ -243,8 +224,7 @@ fn a_deletion_keeps_the_table_and_its_rows() {
     run(async {
         let engine = new_engine().await;
         let scenario = Scenario::on(&engine, "deleted").await;
-        let done = scenario.execute(json!({})).await;
-        let row = scenario.record(&done).await;
+        let (done, row) = scenario.succeed("SUCCEEDED", json!({})).await;
         delete_stack(&engine).await;
         assert_eq!(scenario.row("deleted", done.run_id).await, Some(row));
         let machine = &engine.names().state_machine_arn;
@@ -294,7 +274,6 @@ fn a_client_that_updates_the_stack_gives_the_functions_the_rights_of_the_update(
     });
 }
 
-/// Calls CloudFormation about the stack.
 async fn cloudformation(engine: &Engine, action: &str) -> reqwest::Response {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client

@@ -7,9 +7,9 @@ mod support;
 
 use engine::environment::{Child, command};
 use engine::functions;
-use engine::msf::{SeededSnapshot, SnapshotStatus};
 use engine::python::{self, Packages};
 use jiff::{SignedDuration, Timestamp};
+use local::demo::managed_snapshot;
 use reqwest::{Method, Response, StatusCode};
 use support::{engine, run};
 
@@ -37,13 +37,8 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
             emulator.behaviour("judge-downtime").downtime = true;
             emulator.behaviour("judge-failing").snapshots_fail = true;
             let now = Timestamp::now();
-            let quota = (1..=1_000).rev().map(|hours| SeededSnapshot {
-                name: format!("custom_{hours:013}"),
-                status: SnapshotStatus::Ready,
-                created_at: Some(now - SignedDuration::from_hours(hours)),
-                version_id: 1,
-                runtime: None,
-            });
+            let hours = (1..=1_000).rev().map(SignedDuration::from_hours);
+            let quota = hours.map(|age| managed_snapshot(now - age));
             emulator.seed("judge-full", quota);
         }
         let names = engine.names();
@@ -60,35 +55,25 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
 }
 
 #[test]
-fn calls_from_web_pages_and_to_other_hosts_are_refused() {
+fn calls_to_other_hosts_are_refused_on_every_route() {
     run(async {
         let endpoint = &engine().await.names().endpoint;
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let port = endpoint.rsplit(':').next().unwrap();
-        for (header, value, allowed) in [
-            ("host", format!("127.0.0.1:{port}"), true),
-            ("host", format!("localhost:{port}"), true),
-            ("host", format!("bucket.localhost:{port}"), true),
-            ("host", format!("example.com:{port}"), false),
-            ("host", "127.0.0.1:1".to_owned(), false),
-            ("origin", "https://example.com".to_owned(), false),
-            ("origin", "null".to_owned(), false),
-            ("sec-fetch-site", "cross-site".to_owned(), false),
-            ("sec-fetch-site", "same-site".to_owned(), false),
-        ] {
-            let request = client.post(endpoint).header(header, &value);
+        for (name, allowed) in [("127.0.0.1", true), ("example.com", false)] {
+            let host = format!("{name}:{port}");
+            let request = client.post(endpoint).header("host", &host);
             let request = request.header("x-amz-target", "DynamoDB_20120810.ListTables");
             let answer = request.body("{}").send().await.unwrap();
-            assert_eq!(answer.status().is_success(), allowed, "{header}: {value}");
+            assert_eq!(answer.status().is_success(), allowed, "{host}");
             assert_is_not_shared(&answer);
             let names = client.get(format!("{endpoint}/_names"));
-            let names = names.header(header, &value).send().await.unwrap();
-            assert_eq!(names.status().is_success(), allowed, "{header}: {value}");
+            let names = names.header("host", &host).send().await.unwrap();
+            assert_eq!(names.status().is_success(), allowed, "{host}");
         }
     });
 }
 
-/// Fails if a page of another origin may read the answer.
 fn assert_is_not_shared(answer: &Response) {
     let mut headers = answer.headers().keys();
     let open = headers.find(|name| name.as_str().starts_with("access-control-"));

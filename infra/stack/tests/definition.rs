@@ -222,21 +222,6 @@ fn the_machine_allows_more_time_than_the_three_deadlines_of_a_run() {
 }
 
 #[test]
-fn a_busy_application_is_waited_for_in_a_wait_state_and_by_no_retry() {
-    for (name, task) in of_type("Task") {
-        for retrier in items(&task["Retry"]) {
-            let mut errors = items(&retrier["ErrorEquals"]);
-            assert!(errors.all(|error| error != "ApplicationBusy"), "{name}");
-        }
-    }
-    let waits: Vec<&str> = of_type("Wait")
-        .filter(|(_, wait)| wait["Next"] == "CreateSnapshot")
-        .map(|(name, _)| name)
-        .collect();
-    assert_eq!(waits, ["WaitForApplication"]);
-}
-
-#[test]
 fn every_task_times_out_only_after_its_function() {
     let functions = STACK.functions().unwrap();
     for (name, task) in of_type("Task") {

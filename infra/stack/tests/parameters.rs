@@ -107,10 +107,17 @@ fn in_each_partition_every_arn_and_every_domain_is_of_that_partition() {
             ("LogKeyArn", key.as_str()),
             ("RunTopicArn", topic.as_str()),
             ("PermissionsBoundaryArn", boundary.as_str()),
+            ("NotificationEmail", "a@example.com"),
+            ("AlarmEmail", "b@example.com"),
+            ("CreateTable", "false"),
+            ("MaxHoursWithoutSnapshot", "0"),
+            ("AlarmOnStopped", "false"),
+            ("RecordRetentionDays", "400"),
         ];
         for parameters in [&[][..], &given[..]] {
             let template = deployed_in(region, ACCOUNT, parameters);
             for text in all_strings(&template) {
+                assert!(!text.contains("${"), "not resolved: {text}");
                 for found in each_after(&text, "arn:") {
                     assert_eq!(found, partition, "{text}");
                 }
@@ -133,7 +140,6 @@ fn in_each_partition_every_arn_and_every_domain_is_of_that_partition() {
     }
 }
 
-/// Whether CloudFormation takes the value.
 fn template_takes(template: &Template, name: &str, value: &str) -> bool {
     let parameter = &template.document()["Parameters"][name];
     if let Value::Array(allowed) = &parameter["AllowedValues"] {
@@ -257,17 +263,50 @@ fn a_parameter_takes_what_the_functions_take_and_refuses_what_they_refuse() {
 }
 
 #[test]
-fn an_arn_a_path_and_an_id_have_the_form_that_aws_gives_them() {
+fn what_the_functions_do_not_check_has_aws_form_and_breaks_out_of_no_json() {
     let template = deployed(&[]);
     for (name, good, bad) in [
+        (
+            "ApplicationName",
+            &["orders"][..],
+            &["*", "a\",\"mode\":\"PLAN"][..],
+        ),
+        ("KeepLast", &["null"], &["5,\"x\":1"]),
+        ("MaxDeletionsPerRun", &["null"], &["true"]),
+        ("KeepWithin", &["null"], &["7 days", "P7D\",\"x\":\"y"]),
+        ("KeepNames", &["null"], &["a\",\"b"]),
+        (
+            "ScheduleExpression",
+            &[
+                "rate(6 hours)",
+                "cron(0 3 * * ? *)",
+                "at(2026-12-01T00:00:00)",
+            ],
+            &["", "daily", "rate()"],
+        ),
+        (
+            "ScheduleTimezone",
+            &["UTC", "Europe/Zurich", "Etc/GMT+5"],
+            &["", "Europe Zurich"],
+        ),
+        (
+            "NotificationEmail",
+            &["", "none", "a@example.com"],
+            &["a", "a b@example.com", "@"],
+        ),
+        (
+            "TableName",
+            &["snapshot_manager_status", "a.b"],
+            &["ab", "a b", "*"],
+        ),
         (
             "ApplicationKeyArn",
             &[
                 "",
                 "arn:aws:kms:eu-central-2:123456789012:key/mrk-1234abcd",
                 "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/1234abcd-12ab",
-            ][..],
-            &["alias/x", "arn:aws:kms:eu-central-2:123456789012:alias/x"][..],
+            ],
+            &["alias/x", "arn:aws:kms:eu-central-2:123456789012:alias/x"],
         ),
         (
             "RunTopicArn",
@@ -423,7 +462,6 @@ fn the_page_on_deployment_has_the_policy_that_the_applications_key_needs() {
     assert_eq!(policy, expected);
 }
 
-/// A resource's property, with and without parameters.
 #[track_caller]
 fn assert_given(id: &str, property: &str, parameters: Parameters, expected: &Value) {
     let without = deployed(&[]).properties(id).unwrap();

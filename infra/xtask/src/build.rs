@@ -17,9 +17,9 @@ use shlex::try_join;
 use stack::{EVERY_APPLICATION, Stack};
 
 use self::package::{GLIBC, MODE, Package, ZIP_LIMIT, version};
+use crate::package::with_default;
 use crate::tools::{SAM, WORKSPACE, command, run as run_command};
 
-/// The processors that Lambda has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Architecture {
     #[value(name = "arm64")]
@@ -30,14 +30,13 @@ pub enum Architecture {
 
 impl Architecture {
     /// The value of the template's parameter.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Arm64 => "arm64",
             Self::X86_64 => "x86_64",
         }
     }
 
-    /// Rust's name of the target.
     const fn target(self) -> &'static str {
         match self {
             Self::Arm64 => "aarch64-unknown-linux-gnu",
@@ -119,22 +118,6 @@ async fn pack(built: &Path, python: &Path, architecture: Architecture) -> Result
     Ok(problems.is_empty())
 }
 
-/// The built template with this default of its parameter `Architecture`. What was built for one processor does not run on the
-/// other, and a deployment need not name the parameter.
-fn with_default(template: &str, architecture: &str) -> Result<String> {
-    let (parameter, default) = ("\n  Architecture:\n", "\n    Default: ");
-    template
-        .split_once(parameter)
-        .and_then(|(before, rest)| {
-            let (start, rest) = rest.split_once(default)?;
-            let (_, rest) = rest.split_once('\n')?;
-            // Less indented lines are of another parameter.
-            let is_same = start.lines().all(|line| line.starts_with("    "));
-            is_same.then(|| format!("{before}{parameter}{start}{default}{architecture}\n{rest}"))
-        })
-        .context("the parameter Architecture has no default")
-}
-
 /// The command for a shell that deploys what was built, from any folder. The template's own default needs no parameter.
 fn deploy_command(infra: &Path, sam: &Path, architecture: Architecture) -> Result<String> {
     let text = |path: &Path| {
@@ -163,22 +146,7 @@ mod tests {
     use engine::environment::bare;
     use std::os::unix::fs::PermissionsExt;
 
-    use stack::template::TEMPLATE;
-
     use super::*;
-
-    #[test]
-    fn the_built_template_has_the_architecture_as_its_default_and_no_other_change() {
-        assert_eq!(with_default(TEMPLATE, "arm64").unwrap(), TEMPLATE);
-        let text = with_default(TEMPLATE, "x86_64").unwrap();
-        let changed = text.lines().zip(TEMPLATE.lines());
-        let changed: Vec<_> = changed.filter(|(new, old)| new != old).collect();
-        assert_eq!(changed, [("    Default: x86_64", "    Default: arm64")]);
-        let other = TEMPLATE.replace("\n  Architecture:\n", "\n  Processor:\n");
-        assert!(with_default(&other, "x86_64").is_err());
-        let none = "Parameters:\n  Architecture:\n    Type: String\n  Other:\n    Default: a\n";
-        assert!(with_default(none, "x86_64").is_err());
-    }
 
     #[test]
     fn the_deploy_command_is_one_for_a_shell_in_any_folder() {

@@ -16,7 +16,6 @@ use output::say;
 
 use crate::tools::{WORKSPACE, cargo_tool};
 
-/// The list of survivors, in the workspace.
 const PAGE: &str = "resources/docs/mutants.md";
 
 /// Runs cargo-mutants and compares the survivors with the page. Returns whether they are the same. `shard` is a part of the

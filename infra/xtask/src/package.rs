@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use clap::ValueEnum;
 use engine::differences::local_template;
 use engine::environment::Child;
 use engine::functions;
@@ -22,7 +21,6 @@ use crate::tools::{AWS_CLI, SAM, WORKSPACE, command, output, run as run_command}
 /// The package's README, with `VERSION` and `ARCHITECTURE` in the place of their values.
 pub const README: &str = include_str!("../package/README.md");
 
-/// The definition in the workspace, and in the package.
 const DEFINITION: [&str; 2] = [
     "../statemachine/snapshot-manager.asl.json",
     "snapshot-manager.asl.json",
@@ -48,9 +46,7 @@ pub async fn run(architecture: Architecture, is_tried: bool) -> Result<bool> {
 
 /// Packages what was built. The same content gives the same bytes.
 async fn make(architecture: Architecture) -> Result<PathBuf> {
-    let architecture = architecture.to_possible_value();
-    let architecture = architecture.context("every processor has a name")?;
-    let architecture = architecture.get_name();
+    let architecture = architecture.name();
     let version = env!("CARGO_PKG_VERSION");
     let name = format!("snapshot-manager-{version}-{architecture}");
 
@@ -103,13 +99,10 @@ async fn zip(tools: &[PathBuf], zip: &Path, files: &[(String, PathBuf)]) -> Resu
 ///
 /// It is a change of the text, so that comments and the order of the parameters stay.
 pub fn packaged(template: &str, architecture: &str) -> Result<String> {
-    let default = |architecture| {
-        format!("\n  Architecture:\n    Type: String\n    Default: {architecture}\n")
-    };
     let [workspace, package] = DEFINITION.map(|path| format!("\n      DefinitionUri: {path}\n"));
     let text = replaced(template, "\n    CodeUri: ..\n", "\n")?;
     let text = replaced(&text, &workspace, &package)?;
-    let mut text = replaced(&text, &default("arm64"), &default(architecture))?;
+    let mut text = with_default(&text, architecture)?;
     for function in functions::FUNCTIONS {
         let head = format!("BuildProperties: {{ Binary: {function} }}\n    Properties:\n");
         let with_code = format!("{head}      CodeUri: {function}.zip\n");
@@ -118,14 +111,21 @@ pub fn packaged(template: &str, architecture: &str) -> Result<String> {
     Ok(text)
 }
 
-/// Replaces a text that occurs once.
+/// The template with this default of its parameter `Architecture`. What was built for one processor does not run on the
+/// other, and a deployment need not name the parameter.
+pub(crate) fn with_default(template: &str, architecture: &str) -> Result<String> {
+    let default = |architecture| {
+        format!("\n  Architecture:\n    Type: String\n    Default: {architecture}\n")
+    };
+    replaced(template, &default("arm64"), &default(architecture))
+}
+
 fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
     let count = text.matches(from).count();
     ensure!(count == 1, "the template has {count} times: {from}");
     Ok(text.replacen(from, to, 1))
 }
 
-/// The commands of the package's README, for a shell.
 pub fn commands(readme: &str) -> Result<&str> {
     let block = readme.split_once("```sh\n");
     let block = block.and_then(|(_, rest)| rest.split_once("```"));

@@ -229,7 +229,6 @@ fn listed(value: &Value) -> String {
     items.collect::<Vec<_>>().join(", ")
 }
 
-/// The conditions of a statement, as `key value`.
 fn conditions(statement: &Value) -> String {
     let operators = statement["Condition"].as_object().into_iter().flatten();
     let keys = operators.flat_map(|(_, keys)| keys.as_object().into_iter().flatten());
@@ -237,7 +236,6 @@ fn conditions(statement: &Value) -> String {
     keys.collect::<Vec<_>>().join(", ")
 }
 
-/// Every statement of a policy: first those of roles, then those of resources.
 fn permissions(stack: &Stack) -> String {
     let template = stack.template();
     let mut table = "| who | may | on | when |\n|---|---|---|---|\n".to_owned();
@@ -260,11 +258,17 @@ fn permissions(stack: &Stack) -> String {
             }
         }
     }
-    let rule = stack.failure_rule().unwrap();
-    for policy in [&rule.function_policy, &rule.queue_policy] {
-        for statement in policy["Statement"].as_array().unwrap() {
-            row("EventBridge, for the failure rule", statement);
-        }
+    let permission = template.properties("FailureRulePermission").unwrap();
+    let function = text(&permission["FunctionName"]);
+    let mut of_the_function = permission.clone();
+    of_the_function["Resource"] = format!("arn:aws:lambda:::function:{function}").into();
+    of_the_function["Condition"] =
+        json!({ "ArnLike": { "aws:SourceArn": permission["SourceArn"] } });
+    let queue = template
+        .properties("FailureRuleDeadLetterQueuePolicy")
+        .unwrap();
+    for statement in [&of_the_function, &queue["PolicyDocument"]["Statement"][0]] {
+        row("EventBridge, for the failure rule", statement);
     }
     let key = template.properties("TopicKey").unwrap();
     for statement in key["KeyPolicy"]["Statement"].as_array().unwrap() {
@@ -291,7 +295,6 @@ fn alarms(stack: &Stack) -> String {
 
 const NOW: &str = "2026-11-22T20:00:00Z";
 
-/// Snapshots of 400 days, newest first.
 fn snapshots_every(hours: i64) -> Vec<Snapshot> {
     let now: Timestamp = NOW.parse().unwrap();
     (0..400 * 24 / hours)

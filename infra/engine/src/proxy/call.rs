@@ -26,7 +26,6 @@ pub(super) struct Call {
     pub(super) operation: String,
 }
 
-/// The service and operation of a request.
 pub(super) fn classify(headers: &HeaderMap, body: &[u8]) -> Call {
     let call = |service, operation: &str| Call {
         service,

@@ -13,18 +13,15 @@ use crate::support::{CALLS, Scenario, engine, for_each, lambda, new_engine, prun
 /// The second write, which marks the record as announced: function, operation, calls before it.
 const MARK: (&str, &str, u32) = ("record-and-notify", "UpdateItem", 1);
 
-/// A fault that hits one call of a run.
 #[derive(Debug)]
 struct OneCall {
     function: &'static str,
     operation: &'static str,
-    /// How many calls are let through before.
     through: u32,
     kind: FaultKind,
 }
 
 impl OneCall {
-    /// Each of these faults in each call.
     fn each(kinds: &[FaultKind]) -> Vec<Self> {
         let calls = CALLS.map(|(function, operation)| (function, operation, 0));
         let calls = calls.into_iter().chain([MARK]);

@@ -6,6 +6,7 @@
     reason = "a panic fails the test"
 )]
 
+mod fixture;
 mod matrix;
 mod patience;
 mod redrive;

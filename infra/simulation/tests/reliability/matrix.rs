@@ -19,7 +19,7 @@ use contract::{ErrorName, RunInput};
 use engine::engine::client;
 use engine::environment::{Child, command};
 use engine::faults::{Fault, FaultKind, Faults, Times};
-use engine::msf::{Behaviour, Lifecycle, SnapshotStatus};
+use engine::msf::{Behaviour, SeededSnapshot, SnapshotStatus};
 use engine::{functions, python};
 use expect_test::expect_file;
 use jiff::{SignedDuration, Timestamp};
@@ -33,8 +33,8 @@ use simulation::backend::{Backend, lock};
 use simulation::clock::Clock;
 use simulation::executions::{Status, arn};
 use simulation::fault_plan::{FaultPlan, error};
-use simulation::lambda::{Failure, documented};
-use simulation::services::{APPLICATION, application, is_mark, name, own_name, plain, seeded};
+use simulation::lambda::{Failure, actions_of, documented};
+use simulation::services::{APPLICATION, application, is_mark, name, own_name};
 use simulation::transport::Invocation;
 use simulation::world::World;
 
@@ -53,7 +53,6 @@ const DELETED: [&str; 3] = [
     "custom_1000000000003",
 ];
 
-/// The existing snapshots that it keeps.
 const KEPT: [&str; 2] = ["custom_1000000000004", "custom_1000000000005"];
 
 /// What invokes a function: a state, or the event of a failure.
@@ -70,17 +69,6 @@ const ROLES: [(&str, Role); 5] = [
     ("record-and-notify", Role::State("RecordAndNotify")),
     ("record-and-notify", Role::OnEvent),
 ];
-
-/// The IAM actions of the calls that a function makes.
-fn actions_of(function: &str) -> &'static [&'static str] {
-    match function {
-        "create-snapshot" => &create_snapshot::IAM_ACTIONS,
-        "describe-snapshot" => &describe_snapshot::IAM_ACTIONS,
-        "prune-snapshots" => &prune_snapshots::IAM_ACTIONS,
-        "record-and-notify" => &record_and_notify::IAM_ACTIONS,
-        other => panic!("no function {other}"),
-    }
-}
 
 /// Tells from the body of a call, and from whether its invocation has requested a snapshot, what the call is for.
 type Purpose = fn(&Value, bool) -> bool;
@@ -236,7 +224,7 @@ impl Cell {
 
     fn fault(&self, call: &str, kind: FaultKind) -> Fault {
         Fault {
-            function: Some(self.function.to_owned()),
+            function: self.function.to_owned(),
             operation: call.to_owned(),
             application: None,
             times: self.times,
@@ -263,13 +251,11 @@ impl Cell {
     }
 }
 
-/// The services of one cell, behind a socket.
 struct Socket {
     backend: Arc<Backend>,
     faults: Faults,
     /// The last invocation that has requested a snapshot.
     creator: Mutex<Option<Arc<Invocation>>>,
-    /// The calls without a row.
     without_row: Mutex<BTreeSet<String>>,
 }
 
@@ -293,7 +279,7 @@ async fn serve(
     if calls_of(function).iter().all(|(known, _)| *known != call) {
         lock(&socket.without_row).insert(format!("{function}: {call}"));
     }
-    let fault = socket.faults.take(Some(function), &call, b"");
+    let fault = socket.faults.take(function, &call, b"");
     let backend = socket.backend.clone();
     let answer = backend.travel(invocation, operation, body, Duration::ZERO, fault);
     match answer.await {
@@ -324,23 +310,19 @@ fn config(endpoint: &str, patience: Duration) -> SdkConfig {
 fn backend(cell: &Cell) -> Arc<Backend> {
     let start: Timestamp = START.parse().unwrap();
     let behaviour = Behaviour {
-        lifecycle: Some(Lifecycle {
-            snapshot: Duration::from_mins(1),
-            ..Lifecycle::default()
-        }),
-        page_limit: 4,
-        ..Behaviour::default()
+        page_limit: Some(4),
+        ..Behaviour::with_snapshots_of(Duration::from_mins(1))
     };
     let existing = DELETED.iter().chain(&KEPT).zip((1..10).rev());
     let existing = existing.map(|(name, age)| {
         let created_at = start - SignedDuration::from_hours(age);
-        seeded(name, SnapshotStatus::Ready, created_at)
+        SeededSnapshot::new(name, SnapshotStatus::Ready, created_at)
     });
     let mut flink = application(start, behaviour, true, existing);
     if cell.is_refused_a_snapshot() && cell.times == Times::Always {
         // A seeded snapshot keeps its status.
         let created_at = start - SignedDuration::from_hours(1);
-        let by_hand = seeded("by-hand", SnapshotStatus::Creating, created_at);
+        let by_hand = SeededSnapshot::new("by-hand", SnapshotStatus::Creating, created_at);
         flink.seed(APPLICATION, [by_hand]);
     }
     let fault_plan = FaultPlan {
@@ -433,9 +415,8 @@ async fn play(cell: &Cell) -> String {
 
 fn row(world: &World) -> Option<Map<String, Value>> {
     let services = lock(&world.backend.services);
-    let rows: Vec<_> = services.table.values().collect();
-    assert!(rows.len() <= 1, "{rows:?}");
-    rows.first().map(|row| plain(row))
+    assert!(services.table.len() <= 1, "{:?}", services.table);
+    services.rows(&arn("run")).pop()
 }
 
 fn times_announced(times: usize) -> String {
@@ -546,39 +527,11 @@ fn handled(world: &World, failure: Option<Failure>) -> String {
     format!("{failed}, the event is kept; {result}")
 }
 
-const INTRODUCTION: &str = "\
-# Faults
-
-[README](../../README.md) · [Deploy](deploy.md) · [Deploy by hand](console.md) · [Retention](retention.md) · [Operations](operations.md) · [Reference](reference.md) · [Reliability](reliability.md) · **Faults** · [Design](design.md) · [Changelog](changelog.md) · [Architecture](../../ARCHITECTURE.md)
-
-This page has the result of each fault at each call of each function. The faults are: the errors in AWS's model of the
-operation; the errors of any call (denied, throttled, an unknown code, HTTP 500 and 503); no answer; a connection that
-closes before or after the service has done its work; and a page of a proxy. Under _once_, only the first such call meets
-the fault. Under _always_, every such call does.
-
-The run has mode `RUN`. Its application has five snapshots. The run must take one snapshot and delete three.
-
-- `SUCCEEDED`: the run did that, was recorded, and was announced, each once unless the row says otherwise.
-- `FAILED`: the execution ended in that state, with that error. The [table of errors](reference.md#errors) says what to
-  do. So does the message, with the command. Each failed run was then recorded and announced from its event, without a
-  fault.
-- _The event is kept_: three attempts to handle the event failed, and the failure destination has it.
-
-Some errors are not true, for example that a snapshot does not exist while it is listed. Their rows show what a function
-believes.
-
-Some calls happen only after another fault:
-
-- _After a refused create_: another snapshot is being taken, for a minute under _once_, without end under _always_. Alone,
-  the latter would be `ApplicationBusy`.
-- `DescribeApplication` of `DescribeSnapshot`: the snapshot is never found. Alone, that would be `SnapshotNotFound`.
-- `DescribeApplicationSnapshot` of `PruneSnapshots`: one deletion (_once_) or each deletion (_always_) is refused with
-  `ResourceInUseException`. Alone, the latter would be `PRUNE_INCOMPLETE`.
-
-The test `every_fault_at_every_call_is_retried_or_named` writes this page, with the functions' own code and SDK over
-sockets. If the page differs from what they do, the test fails.
-`UPDATE_EXPECT=1 cargo test --locked --test reliability every_fault` writes it again.
-";
+/// Its introduction is written by hand.
+const PAGE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../resources/docs/faults.md"
+);
 
 #[test]
 fn every_fault_at_every_call_is_retried_or_named() {
@@ -632,14 +585,10 @@ fn every_fault_at_every_call_is_retried_or_named() {
         assert!(broken.is_empty(), "{}", broken.join("\n"));
         results
     });
-    expect_file![concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../resources/docs/faults.md"
-    )]
-    .assert_eq(&page(&cells, &results));
+    expect_file![PAGE].assert_eq(&page(&cells, &results));
 }
 
-/// The results as tables. Faults with the same results share a row.
+/// The page with the results as tables. Faults with the same results share a row.
 fn page(cells: &[Cell], results: &[String]) -> String {
     let mut rows: Vec<(Role, &str, &[String], Vec<&str>)> = Vec::new();
     for (cell, results) in cells.chunks(2).zip(results.chunks(2)) {
@@ -652,7 +601,9 @@ fn page(cells: &[Cell], results: &[String]) -> String {
             None => rows.push((role, call, results, vec![fault])),
         }
     }
-    let mut page = INTRODUCTION.to_owned();
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let (introduction, _) = page.split_once("\n## ").unwrap();
+    let mut page = introduction.to_owned();
     let mut last_role = None;
     for (role, call, results, faults) in rows {
         if last_role != Some(role) {

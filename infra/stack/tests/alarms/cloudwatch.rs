@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Seconds.
+/// Seconds, as all times here.
 pub(crate) const MINUTE: i64 = 60;
-/// Seconds.
 pub(crate) const HOUR: i64 = 60 * MINUTE;
-/// Seconds.
 pub(crate) const DAY: i64 = 24 * HOUR;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +19,10 @@ pub(crate) enum State {
 
 /// How an alarm treats missing data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MissingData {
+enum MissingData {
     Breaching,
     NotBreaching,
     Ignore,
-    Missing,
 }
 
 /// The values that were sent of each metric, with their times in epoch seconds.
@@ -60,7 +57,6 @@ pub(crate) struct Alarm {
     metrics: BTreeMap<String, Statistic>,
     /// What is compared with the threshold.
     expression: String,
-    /// Seconds.
     pub(crate) period: i64,
     /// N.
     pub(crate) evaluation_periods: usize,
@@ -68,7 +64,7 @@ pub(crate) struct Alarm {
     pub(crate) breaching_needed: usize,
     threshold: f64,
     is_breaching: fn(f64, f64) -> bool,
-    pub(crate) missing: MissingData,
+    missing: MissingData,
 }
 
 struct Statistic {
@@ -117,15 +113,13 @@ impl Alarm {
                 "GreaterThanThreshold" => |value, threshold| value > threshold,
                 "GreaterThanOrEqualToThreshold" => |value, threshold| value >= threshold,
                 "LessThanThreshold" => |value, threshold| value < threshold,
-                "LessThanOrEqualToThreshold" => |value, threshold| value <= threshold,
                 other => panic!("{other} is not supported"),
             },
-            missing: match properties["TreatMissingData"].as_str().unwrap_or("missing") {
+            missing: match properties["TreatMissingData"].as_str().unwrap() {
                 "breaching" => MissingData::Breaching,
                 "notBreaching" => MissingData::NotBreaching,
                 "ignore" => MissingData::Ignore,
-                "missing" => MissingData::Missing,
-                other => panic!("{other} is no treatment of missing data"),
+                other => panic!("{other} is not supported"),
             },
         }
     }
@@ -179,7 +173,7 @@ impl Alarm {
             let values = sent.between(&statistic.metric, end - self.period, end);
             (!values.is_empty()).then(|| (statistic.of)(&values))
         };
-        Expression::evaluate(&self.expression, &value)
+        evaluate(&self.expression, value)
     }
 }
 
@@ -219,12 +213,7 @@ fn number(value: &Value) -> i64 {
 
 /// The state of an alarm on M of N datapoints. `points` are the newest first: breaching or not, or missing. The result is
 /// `None` if the alarm keeps its state.
-pub(crate) fn decide(
-    points: &[Option<bool>],
-    n: usize,
-    m: usize,
-    missing: MissingData,
-) -> Option<State> {
+fn decide(points: &[Option<bool>], n: usize, m: usize, missing: MissingData) -> Option<State> {
     let real: Vec<bool> = points.iter().flatten().copied().collect();
     let breaching = |points: &[bool]| points.iter().filter(|is_breaching| **is_breaching).count();
     let is_alarm = |it: bool| Some(if it { State::Alarm } else { State::Ok });
@@ -236,93 +225,32 @@ pub(crate) fn decide(
     match missing {
         MissingData::Breaching => is_alarm(count + n - real.len() >= m),
         MissingData::NotBreaching => is_alarm(count >= m),
-        _ if count >= m || count < real.len() => is_alarm(count >= m),
+        MissingData::Ignore if count >= m || count < real.len() => is_alarm(count >= m),
         MissingData::Ignore => None,
-        MissingData::Missing if real.is_empty() => Some(State::InsufficientData),
-        // All data is breaching. The oldest of it decides whether the alarm would be premature.
-        MissingData::Missing => {
-            let oldest = points.iter().rposition(Option::is_some).unwrap();
-            (oldest + 1 >= m).then_some(State::Alarm)
-        }
     }
 }
 
-/// A math expression for one period: numbers, ids of metrics, `+ - * /`, parentheses and `FILL`. The result of an operation
-/// is missing if an operand is.
-struct Expression<'a> {
-    rest: &'a str,
-    value: &'a dyn Fn(&str) -> Option<f64>,
-}
-
-impl<'a> Expression<'a> {
-    fn evaluate(text: &'a str, value: &'a dyn Fn(&str) -> Option<f64>) -> Option<f64> {
-        let mut expression = Self { rest: text, value };
-        let result = expression.sum();
-        assert_eq!(expression.rest.trim(), "", "of {text}");
+/// The result of a math expression for one period, as far as the template uses them: a sum of terms, each of which is
+/// `FILL(metric, number)`, or numbers and ids of metrics with `*` and `/` between them. It is missing if a term is.
+fn evaluate(expression: &str, value: impl Fn(&str) -> Option<f64>) -> Option<f64> {
+    let operand = |word: &str| word.parse().ok().or_else(|| value(word));
+    let term = |term: &str| {
+        if let Some(filled) = term.strip_prefix("FILL(") {
+            let (id, filling) = filled.strip_suffix(')').unwrap().split_once(", ").unwrap();
+            return operand(id).or(operand(filling));
+        }
+        let mut words = term.split(' ');
+        let mut result = operand(words.next().unwrap());
+        while let (Some(sign), Some(word)) = (words.next(), words.next()) {
+            result = result.zip(operand(word)).map(|(one, other)| match sign {
+                "*" => one * other,
+                "/" => one / other,
+                _ => panic!("{sign} in {expression} is not supported"),
+            });
+        }
         result
-    }
-
-    /// Whether the text goes on with this sign, which is then read.
-    fn has(&mut self, sign: char) -> bool {
-        let rest = self.rest.trim_start().strip_prefix(sign);
-        self.rest = rest.unwrap_or(self.rest);
-        rest.is_some()
-    }
-
-    fn expect(&mut self, sign: char) {
-        assert!(self.has(sign), "no {sign} before {}", self.rest);
-    }
-
-    fn sum(&mut self) -> Option<f64> {
-        let mut left = self.product();
-        loop {
-            if self.has('+') {
-                left = left.zip(self.product()).map(|(one, other)| one + other);
-            } else if self.has('-') {
-                left = left.zip(self.product()).map(|(one, other)| one - other);
-            } else {
-                return left;
-            }
-        }
-    }
-
-    fn product(&mut self) -> Option<f64> {
-        let mut left = self.factor();
-        loop {
-            if self.has('*') {
-                left = left.zip(self.factor()).map(|(one, other)| one * other);
-            } else if self.has('/') {
-                left = left.zip(self.factor()).map(|(one, other)| one / other);
-            } else {
-                return left;
-            }
-        }
-    }
-
-    fn factor(&mut self) -> Option<f64> {
-        if self.has('(') {
-            let inner = self.sum();
-            self.expect(')');
-            return inner;
-        }
-        let rest = self.rest.trim_start();
-        let is_word = |sign: char| sign.is_ascii_alphanumeric() || "_.".contains(sign);
-        let end = rest.find(|sign: char| !is_word(sign)).unwrap_or(rest.len());
-        let (word, rest) = rest.split_at(end);
-        self.rest = rest;
-        if word == "FILL" {
-            self.expect('(');
-            let value = self.sum();
-            self.expect(',');
-            let filling = self.sum();
-            self.expect(')');
-            return value.or(filling);
-        }
-        match word.parse() {
-            Ok(number) => Some(number),
-            Err(_) => (self.value)(word),
-        }
-    }
+    };
+    expression.split(" + ").map(term).sum()
 }
 
 #[cfg(test)]
@@ -335,20 +263,19 @@ mod tests {
     fn states_are_those_of_the_examples_in_the_user_guide() {
         const RETAINED: Option<State> = None;
         let (ok, alarm) = (Some(State::Ok), Some(State::Alarm));
-        let insufficient = Some(State::InsufficientData);
-        for (points, m, [missing, ignore, breaching, not_breaching]) in [
-            ("0-X-X", 3, [ok, ok, ok, ok]),
-            ("0----", 3, [ok, ok, ok, ok]),
-            ("-----", 3, [insufficient, RETAINED, alarm, ok]),
-            ("0XX-X", 3, [alarm, alarm, alarm, alarm]),
-            ("--X--", 3, [alarm, RETAINED, alarm, ok]),
-            ("----X", 3, [RETAINED, RETAINED, alarm, ok]),
-            ("---X-", 3, [RETAINED, RETAINED, alarm, ok]),
-            ("0-X-X", 2, [alarm, alarm, alarm, alarm]),
-            ("00X0X", 2, [alarm, alarm, alarm, alarm]),
-            ("0-X--", 2, [ok, ok, alarm, ok]),
-            ("----0", 2, [ok, ok, alarm, ok]),
-            ("---X-", 2, [alarm, RETAINED, alarm, ok]),
+        for (points, m, [ignore, breaching, not_breaching]) in [
+            ("0-X-X", 3, [ok, ok, ok]),
+            ("0----", 3, [ok, ok, ok]),
+            ("-----", 3, [RETAINED, alarm, ok]),
+            ("0XX-X", 3, [alarm, alarm, alarm]),
+            ("--X--", 3, [RETAINED, alarm, ok]),
+            ("----X", 3, [RETAINED, alarm, ok]),
+            ("---X-", 3, [RETAINED, alarm, ok]),
+            ("0-X-X", 2, [alarm, alarm, alarm]),
+            ("00X0X", 2, [alarm, alarm, alarm]),
+            ("0-X--", 2, [ok, alarm, ok]),
+            ("----0", 2, [ok, alarm, ok]),
+            ("---X-", 2, [RETAINED, alarm, ok]),
         ] {
             let newest_first = points.chars().rev().map(|point| match point {
                 'X' => Some(true),
@@ -357,7 +284,6 @@ mod tests {
             });
             let newest_first: Vec<Option<bool>> = newest_first.collect();
             for (treatment, expected) in [
-                (MissingData::Missing, missing),
                 (MissingData::Ignore, ignore),
                 (MissingData::Breaching, breaching),
                 (MissingData::NotBreaching, not_breaching),
@@ -374,12 +300,11 @@ mod tests {
         for (text, expected) in [
             ("m", Some(6.0)),
             ("100 * m / 1000", Some(0.6)),
-            ("1 + 2 * (m - 4)", Some(5.0)),
             ("gone", None),
             ("m + gone", None),
-            ("FILL(gone, 0)+FILL(m, 0)", Some(6.0)),
+            ("FILL(gone, 0) + FILL(m, 0)", Some(6.0)),
         ] {
-            assert_eq!(Expression::evaluate(text, &value), expected, "{text}");
+            assert_eq!(evaluate(text, value), expected, "{text}");
         }
     }
 }
