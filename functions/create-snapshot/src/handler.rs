@@ -128,12 +128,6 @@ async fn explain(
 
 /// Validates the input and makes the run of it. Each retry and redrive of the execution gets the same run.
 fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
-    let started_at: Timestamp = input.execution_started_at.parse().map_err(|_| {
-        StepError::unexpected(format!(
-            "The execution's start time {:?} is not RFC 3339.",
-            input.execution_started_at
-        ))
-    })?;
     if !input.input.is_object() {
         return Err(error::invalid_input("it is not an object"));
     }
@@ -143,7 +137,7 @@ fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
     run_input.refuse_unused_snapshot_name().map_err(invalid)?;
     retention::time_zone(&run_input.retention.timezone).map_err(invalid)?;
     Ok(Run {
-        run_id: started_at.as_millisecond(),
+        run_id: input.execution_started_at.as_millisecond(),
         execution_arn: input.execution_arn,
         input: run_input,
         definition: input.definition,
@@ -316,7 +310,7 @@ fn started(run: Run, snapshot_name: String, now: Timestamp) -> CreateSnapshotOut
     CreateSnapshotOutput {
         snapshot: Some(RunSnapshot {
             name: snapshot_name,
-            accepted_at: step::rfc3339_millis(now),
+            accepted_at: step::rounded_to_millis(now),
             created_at: None,
             application_version_id: None,
             seconds: None,
@@ -332,8 +326,8 @@ fn adopted(run: Run, own: &SnapshotDetails, now: Timestamp) -> CreateSnapshotOut
     CreateSnapshotOutput {
         snapshot: Some(RunSnapshot {
             name: own.snapshot_name.clone(),
-            accepted_at: step::rfc3339_millis(now),
-            created_at: created_at.map(step::rfc3339_millis),
+            accepted_at: step::rounded_to_millis(now),
+            created_at: created_at.map(step::rounded_to_millis),
             application_version_id: Some(own.application_version_id),
             seconds: None,
         }),

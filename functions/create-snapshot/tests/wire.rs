@@ -52,7 +52,7 @@ async fn run_by(
     let input = CreateSnapshotInput {
         definition,
         execution_arn: EXECUTION.to_owned(),
-        execution_started_at: "2026-11-22T20:02:27.949465+00:00".to_owned(),
+        execution_started_at: "2026-11-22T20:02:27.949465+00:00".parse().unwrap(),
         input,
     };
     let answer = create_snapshot::handle(&flink, input, now.parse().unwrap());
@@ -140,7 +140,7 @@ async fn a_running_application_gets_one_snapshot_named_after_the_run() {
     assert_eq!(output.wait_seconds, 15);
     let snapshot = output.snapshot.unwrap();
     assert_eq!(snapshot.name, SNAPSHOT);
-    assert_eq!(snapshot.accepted_at, NOW);
+    assert_eq!(snapshot.accepted_at.to_string(), NOW);
     assert_eq!(snapshot.created_at, None);
 }
 
@@ -159,8 +159,8 @@ async fn the_snapshot_of_an_earlier_attempt_is_adopted_whatever_its_status() {
         let output = output.unwrap();
         assert_eq!(output.snapshot_creation, SnapshotCreation::Started);
         let snapshot = output.snapshot.unwrap();
-        let created_at = snapshot.created_at.as_deref();
-        assert_eq!(created_at, Some("2026-11-22T20:02:28.42Z"));
+        let created_at = snapshot.created_at.unwrap().to_string();
+        assert_eq!(created_at, "2026-11-22T20:02:28.42Z");
         assert_eq!(snapshot.application_version_id, Some(7));
     }
 }

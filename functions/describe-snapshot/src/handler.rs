@@ -28,7 +28,7 @@ pub async fn handle(
     let DescribeSnapshotInput { run, snapshot } = input;
     let application = run.input.application_name.as_str();
     let ready_timeout = u64::from(run.input.ready_timeout_seconds.get());
-    let unseen_seconds = age_seconds(&snapshot, now)?;
+    let unseen_seconds = age_seconds(&snapshot, now);
     let details = match flink::describe_snapshot(flink, application, &snapshot.name).await {
         Ok(Lookup::Found(details)) => details,
         Ok(Lookup::NotFound(_)) if unseen_seconds < MAX_UNSEEN_SECONDS => {
@@ -66,11 +66,13 @@ pub async fn handle(
         .as_ref()
         .and_then(step::timestamp);
     let mut snapshot = RunSnapshot {
-        created_at: created_at.map(step::rfc3339_millis).or(snapshot.created_at),
+        created_at: created_at
+            .map(step::rounded_to_millis)
+            .or(snapshot.created_at),
         application_version_id: Some(details.application_version_id),
         ..snapshot
     };
-    let age_seconds = age_seconds(&snapshot, now)?;
+    let age_seconds = age_seconds(&snapshot, now);
     let status = details.snapshot_status;
     tracing::info!(status = status.as_str(), age_seconds, "snapshot polled");
 
@@ -105,14 +107,8 @@ fn output(
 
 /// The age since the service's creation timestamp or since the creation was accepted, whichever is earlier:
 /// with a timestamp in the future the run would never time out. At least 0, whichever clock is behind.
-fn age_seconds(snapshot: &RunSnapshot, now: Timestamp) -> Result<u64, StepError> {
-    let parse = |time: &String| -> Result<Timestamp, StepError> {
-        time.parse().map_err(|_| {
-            StepError::unexpected(format!("The snapshot's time {time:?} is not RFC 3339."))
-        })
-    };
-    let accepted_at = parse(&snapshot.accepted_at)?;
-    let created_at = snapshot.created_at.as_ref().map(parse).transpose()?;
-    let since = created_at.map_or(accepted_at, |created_at| created_at.min(accepted_at));
-    Ok(u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0))
+fn age_seconds(snapshot: &RunSnapshot, now: Timestamp) -> u64 {
+    let created_at = snapshot.created_at.unwrap_or(snapshot.accepted_at);
+    let since = created_at.min(snapshot.accepted_at);
+    u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0)
 }

@@ -59,8 +59,8 @@ async fn a_ready_snapshot_is_passed_on_with_its_details() {
     let answer = snapshot("READY", CREATED);
     let output = describe(answer, "2026-11-22T20:03:14.5Z").await.unwrap();
     assert_eq!(output.snapshot_status, SnapshotStatus::Ready);
-    let created_at = output.snapshot.created_at.as_deref();
-    assert_eq!(created_at, Some("2026-11-22T20:02:28.42Z"));
+    let created_at = output.snapshot.created_at.unwrap().to_string();
+    assert_eq!(created_at, "2026-11-22T20:02:28.42Z");
     assert_eq!(output.snapshot.application_version_id, Some(7));
     assert_eq!(output.snapshot.seconds, Some(46));
 }

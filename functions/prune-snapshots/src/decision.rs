@@ -99,7 +99,7 @@ pub(crate) fn decide(
 
     if let Standing::NotListedYet(_) = standing
         && run.can_wait_before_pruning()
-        && can_still_wait(tally.progress.waiting_since.as_deref(), now)
+        && can_still_wait(tally.progress.waiting_since, now)
     {
         return Decision {
             next: Next::CheckAgain,
@@ -151,7 +151,7 @@ fn ready_snapshots(
             .filter(|doomed| !names.contains(doomed.snapshot_name.as_str()))
             .count()
     };
-    let attempted = tally.attempted_ready();
+    let attempted = tally.settled_ready();
     let wanted = to_delete.intersection(&listed).count() + pending_outside(to_delete);
     // The snapshot that a PLAN does not take.
     let own = usize::from(run.input.mode == Mode::Plan);
@@ -175,14 +175,12 @@ fn wait_for_application(
     if !is_held_back || application.readiness != Readiness::Busy {
         return None;
     }
-    let since = tally.progress.application_busy_since.as_deref();
-    let since: Option<Timestamp> = since.and_then(|since| since.parse().ok());
+    let since = tally.progress.application_busy_since;
     let waited = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since));
     run.wait_for_application(waited.unsigned_abs().as_secs())
 }
 
-fn can_still_wait(since: Option<&str>, now: Timestamp) -> bool {
-    let since: Option<Timestamp> = since.and_then(|since| since.parse().ok());
+fn can_still_wait(since: Option<Timestamp>, now: Timestamp) -> bool {
     since.is_none_or(|since| now.duration_since(since).abs() < MAX_LISTING_DELAY)
 }
 
@@ -278,7 +276,7 @@ fn next_batch(
             let snapshot = by_name.get(verdict.snapshot_name.as_str())?;
             Some(DoomedSnapshot {
                 snapshot_name: snapshot.name.clone(),
-                created_at: snapshot.created_at?.to_string(),
+                created_at: snapshot.created_at?,
                 application_version_id: snapshot.application_version_id,
                 reason: verdict.reasons.join("; "),
                 tried: to_retry.contains(snapshot.name.as_str()),

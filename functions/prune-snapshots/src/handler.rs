@@ -44,7 +44,6 @@ pub async fn handle(
         .map_err(|fact| StepError::new(ErrorName::InvalidInput, format!("{fact}.")))?;
     let application = application::describe(flink, &run).await?;
 
-    let planned_at = planned_at.and_then(|at| at.parse().ok());
     let deletable = deletable(&batch, planned_at, &application, now + elapsed());
     let fates = deletion::delete_all(flink, &application.name, &batch, &deletable).await;
 
@@ -73,9 +72,9 @@ pub async fn handle(
         _ => None,
     };
     let (pruning, next_batch, planned_at) = match decision.next {
-        Next::Delete(batch) => (Pruning::Continue, batch, Some(listed_at.to_string())),
+        Next::Delete(batch) => (Pruning::Continue, batch, Some(listed_at)),
         // Without the time of a plan, the next pass deletes nothing of its batch.
-        Next::CheckAgain => (check_again(&run), tally.take_unsettled(), None),
+        Next::CheckAgain => (wait_or_continue(&run), tally.take_unsettled(), None),
         Next::WaitForApplication(_) => (Pruning::Wait, tally.take_unsettled(), None),
         Next::Done => (Pruning::Done, Vec::new(), None),
     };
@@ -86,10 +85,9 @@ pub async fn handle(
     let mut progress = tally.into_progress(&next_batch);
     let is_listing_behind = own.is_some_and(|own| own.described == Some(DescribedStatus::Ready));
     progress.waiting_since = (pruning == Pruning::Wait && is_listing_behind)
-        .then(|| progress.waiting_since.unwrap_or(listed_at.to_string()));
+        .then(|| progress.waiting_since.unwrap_or(listed_at));
     if application_wait.is_some() {
-        let since = &mut progress.application_busy_since;
-        since.get_or_insert_with(|| listed_at.to_string());
+        progress.application_busy_since.get_or_insert(listed_at);
     }
     tracing::info!(
         wanted = decision.wanted,
@@ -116,7 +114,7 @@ pub async fn handle(
         newest_ready_at: ready(&listing)
             .filter_map(|snapshot| snapshot.created_at)
             .max()
-            .map(step::rfc3339_millis),
+            .map(step::rounded_to_millis),
         verdicts: match pruning {
             Pruning::Continue | Pruning::Wait => Vec::new(),
             Pruning::Done => truncate_verdicts(decision.verdicts),
@@ -125,8 +123,8 @@ pub async fn handle(
     })
 }
 
-/// How the next pass follows: after a wait, if the execution's definition has a state for it.
-fn check_again(run: &Run) -> Pruning {
+/// How the next pass follows one that deletes nothing: after a wait, if the execution's definition has a state for it.
+fn wait_or_continue(run: &Run) -> Pruning {
     if run.can_wait_before_pruning() {
         Pruning::Wait
     } else {

@@ -156,16 +156,11 @@ fn effect(doomed: &DoomedSnapshot, fate: Fate, seen: Seen) -> Result<Effect, Ste
 }
 
 impl Tally {
-    /// The deletions so far, successful and failed.
-    pub(crate) fn attempted(&self) -> u32 {
-        self.progress
-            .deleted_count
-            .saturating_add(self.progress.failed_count)
-    }
-
-    /// Those that the brake counts.
-    pub(crate) fn attempted_ready(&self) -> u32 {
-        self.attempted().saturating_sub(self.progress.exempt_count)
+    /// The deletions so far, successful and failed, that the brake counts.
+    pub(crate) fn settled_ready(&self) -> u32 {
+        let progress = &self.progress;
+        let settled = progress.deleted_count.saturating_add(progress.failed_count);
+        settled.saturating_sub(progress.exempt_count)
     }
 
     fn add_deleted(&mut self, doomed: &DoomedSnapshot) {
@@ -228,10 +223,7 @@ impl Tally {
 fn deleted(doomed: &DoomedSnapshot) -> DeletedSnapshot {
     DeletedSnapshot {
         snapshot_name: doomed.snapshot_name.clone(),
-        created_at: doomed
-            .created_at
-            .parse()
-            .map_or_else(|_| doomed.created_at.clone(), step::rfc3339_millis),
+        created_at: step::rounded_to_millis(doomed.created_at),
         application_version_id: doomed.application_version_id,
         reason: doomed.reason.clone(),
     }

@@ -146,7 +146,6 @@ fn deletions(record: &AuditRecord) -> Option<Vec<String>> {
     if let (Some(ready), Some(total)) = (record.snapshots_ready, record.snapshots_total) {
         let newest = record
             .newest_ready_snapshot_create_time
-            .as_ref()
             .map_or_else(String::new, |time| {
                 format!(" The newest READY snapshot was created at {time}.")
             });

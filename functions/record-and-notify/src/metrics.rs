@@ -2,7 +2,6 @@
 //! extracts the metrics from it, so the function needs no call and no permission.
 
 use contract::{AuditRecord, HeldBackCause, Outcome};
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// The namespace of the metrics.
@@ -66,8 +65,8 @@ pub const METRICS: [Metric; 10] = [
         unit: "Seconds",
         meaning: "When the newest READY snapshot was created, epoch seconds.",
         value: |record| {
-            let time = record.newest_ready_snapshot_create_time.as_deref()?;
-            Some(time.parse::<Timestamp>().ok()?.as_second())
+            let time = record.newest_ready_snapshot_create_time?;
+            Some(time.as_second())
         },
     },
     Metric {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use contract::{
     CreateSnapshotInput, CreateSnapshotOutput, DescribeSnapshotInput, DescribeSnapshotOutput,
     ErrorName, PruneSnapshotsInput, PruneSnapshotsOutput, RecordAndNotifyInput,
-    RecordAndNotifyOutput, RunInput, RunSummary,
+    RecordAndNotifyOutput, RunInput, RunSummary, wait_seconds,
 };
 use schemars::{Schema, schema_for};
 use serde::Serialize;
@@ -207,18 +207,78 @@ fn every_retried_error_exists_and_no_final_one_is_retried() {
     }
 }
 
-#[test]
-fn the_machine_allows_more_time_than_the_three_deadlines_of_a_run() {
+/// The maximum of a field of the run input.
+fn most(field: &str) -> u64 {
     let schema = schema_for!(RunInput);
-    let most = |field: &str| {
-        let property = &schema.get("properties").unwrap()[field];
-        property["maximum"].as_u64().unwrap()
-    };
-    // The application is waited for before the snapshot and before the deletions.
-    let deadlines = 2 * most("application_timeout_seconds") + most("ready_timeout_seconds");
+    let property = &schema.get("properties").unwrap()[field];
+    property["maximum"].as_u64().unwrap()
+}
+
+/// The longest that a Task takes, in seconds: each attempt until its timeout, and each wait before the next one.
+fn longest(task: &Value) -> u64 {
+    let number = |retrier: &Value, field: &str| retrier[field].as_f64().unwrap();
+    let mut attempts = 1.0;
+    let mut seconds = 0.0;
+    for retrier in items(&task["Retry"]) {
+        let mut wait = number(retrier, "IntervalSeconds");
+        for _ in 0..retrier["MaxAttempts"].as_u64().unwrap() {
+            attempts += 1.0;
+            seconds += wait.min(number(retrier, "MaxDelaySeconds"));
+            wait *= number(retrier, "BackoffRate");
+        }
+    }
+    seconds += attempts * number(task, "TimeoutSeconds");
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "some thousand"
+    )]
+    let seconds = seconds.ceil() as u64;
+    seconds
+}
+
+/// The most passes of a run that deletes all snapshots of the service's quota in batches of 250. Each batch is throttled
+/// five times, deleted, checked, deleted again and checked again. One more pass makes the first plan, and two wait for
+/// the listing.
+const MOST_PASSES: u64 = 1_000 / 250 * 9 + 3;
+
+#[test]
+fn the_machine_allows_more_time_than_a_run_takes_with_every_setting_at_its_maximum() {
+    let task = of_type("Task")
+        .map(|(_, task)| longest(task))
+        .max()
+        .unwrap();
+    let wait = u64::from(wait_seconds(u64::MAX, 1));
+    // A deadline is compared with the time at which an invocation began.
+    let answer = PARSED["States"]["DescribeSnapshot"]["TimeoutSeconds"]
+        .as_u64()
+        .unwrap();
+    // The last wait for the application ends at its deadline.
+    let application = most("application_timeout_seconds") + answer + task;
+    // The last wait for a snapshot begins before its deadline. After it has FAILED, one wait comes before the next one.
+    let snapshot = most("ready_timeout_seconds") + answer + wait + task + wait + task;
+    let pruning = application + MOST_PASSES * (wait + task);
+    let longest = application + most("snapshot_attempts") * snapshot + pruning + task;
     let timeout = PARSED["TimeoutSeconds"].as_u64().unwrap();
-    assert_eq!(timeout, 300_000);
-    assert!(timeout > deadlines, "{deadlines}");
+    assert_eq!(timeout, 800_000, "the alarm and the pages say so");
+    assert!(timeout > longest, "{timeout}, but a run can take {longest}");
+}
+
+#[test]
+fn a_run_with_every_setting_at_its_maximum_stays_within_the_events_of_a_history() {
+    let looks = |deadline: u64| {
+        let (mut waited, mut looks) = (0, 1);
+        while waited < deadline {
+            waited += u64::from(wait_seconds(waited, 1));
+            looks += 1;
+        }
+        looks
+    };
+    let application = looks(most("application_timeout_seconds"));
+    let snapshots = most("snapshot_attempts") * (looks(most("ready_timeout_seconds")) + 1);
+    // Five events of a Task, two of the Choice after it, and two of the Wait.
+    let events = 9 * (2 * application + snapshots + MOST_PASSES + 1);
+    assert!(events < 25_000, "{events}");
 }
 
 #[test]

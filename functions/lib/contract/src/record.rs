@@ -1,8 +1,10 @@
 //! The audit record: one row of the table for each run.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::parse::time_or_absent;
 use crate::{DeletedSnapshot, FailedDeletion, HeldBack, Mode, Verdict};
 
 /// One run in the table. The table, its keys and the first attributes have the names that the original Python
@@ -31,8 +33,13 @@ pub struct AuditRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_snapshot_name: Option<String>,
     /// The creation timestamp of this run's snapshot as the service gives it, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub new_snapshot_create_time: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "time_or_absent"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub new_snapshot_create_time: Option<Timestamp>,
     /// The application version that this run's snapshot was taken of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flink_app_version_id: Option<String>,
@@ -68,8 +75,13 @@ pub struct AuditRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_total: Option<u32>,
     /// The creation timestamp of the newest READY snapshot after the run, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub newest_ready_snapshot_create_time: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "time_or_absent"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub newest_ready_snapshot_create_time: Option<Timestamp>,
     /// If `PLANNED`: the plan, at most 200 snapshots: the deletions first, each part from the newest snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Vec<Verdict>>,

@@ -126,7 +126,7 @@ async fn a_run_waits_a_minute_for_a_listing_that_lacks_its_own_snapshot() {
         let output = prune(first_entry(), exchanges).await;
         assert_eq!(output.pruning, Wait);
         assert_eq!(output.held_back, None);
-        let since = output.progress.waiting_since.clone().unwrap();
+        let since = output.progress.waiting_since.unwrap().to_string();
         assert!(since.starts_with("2026-11-22T20:03:30"), "{since}");
         let waiting = next(output);
 
