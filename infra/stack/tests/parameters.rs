@@ -368,9 +368,22 @@ fn a_key_gives_rights_to_the_role_that_needs_them_through_the_service_alone() {
             "Condition": { "StringEquals": { "kms:ViaService": via("kinesisanalytics") } }
         },
         {
-            "Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": KEY,
+            "Effect": "Allow",
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext"],
+            "Resource": KEY,
             "Condition": {
                 "StringEquals": { "kms:ViaService": via("kinesisanalytics") },
+                "StringLike": { "kms:EncryptionContext:aws:kinesisanalytics:arn": application }
+            }
+        },
+        {
+            "Effect": "Allow", "Action": "kms:CreateGrant", "Resource": KEY,
+            "Condition": {
+                "StringEquals": {
+                    "kms:ViaService": via("kinesisanalytics"),
+                    "kms:GrantConstraintType": "EncryptionContextSubset"
+                },
+                "ForAllValues:StringEquals": { "kms:GrantOperations": "Decrypt" },
                 "StringLike": { "kms:EncryptionContext:aws:kinesisanalytics:arn": application }
             }
         }
