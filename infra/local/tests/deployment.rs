@@ -135,12 +135,17 @@ fn a_rule_of_the_template_refuses_a_deployment_with_its_description() {
         type Case = (&'static str, usize, &'static [(&'static str, &'static str)]);
         let mut engine = new_engine().await;
         let rules = engine.work().template["Rules"].as_object().unwrap().clone();
-        let cases: [Case; 9] = [
+        let cases: [Case; 10] = [
             ("RetentionKeepsSomething", 0, &[("KeepLast", "null")]),
             (
                 "RunsAreCloserThanMaxHoursWithoutSnapshot",
                 0,
                 &[("MaxHoursWithoutSnapshot", "25")],
+            ),
+            (
+                "RunsAreCloserThanMaxHoursWithoutSnapshot",
+                1,
+                &[("ScheduleWindowMinutes", "61")],
             ),
             ("SomebodyHearsOfRuns", 0, &[("NotificationEmail", "")]),
             (
