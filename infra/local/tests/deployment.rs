@@ -14,7 +14,7 @@ use engine::ministack::Work;
 use serde_json::json;
 use stack::template::{Deployment, Template};
 use stack::{ACCOUNT, EVERY_APPLICATION, REGION, Stack};
-use support::{Scenario, engine, eventually, new_engine, run};
+use support::{Scenario, eventually, new_engine, run};
 
 /// The last release.
 const TEMPLATE_0_1_0: &str = include_str!("../../../resources/releases/0.1.0/template.yaml");
@@ -203,43 +203,6 @@ fn runs_are_announced_to_an_existing_topic() {
         let (subject, _) = scenario.notification().await;
         assert_eq!(subject, "announced: SUCCEEDED");
         engine.stop().await;
-    });
-}
-
-#[test]
-fn what_cannot_have_tags_is_a_schedule_a_policy_a_permission_or_a_setting() {
-    // By CloudFormation's registry of resource types.
-    let taggable = [
-        "AWS::CloudWatch::Alarm",
-        "AWS::CloudWatch::Dashboard",
-        "AWS::DynamoDB::Table",
-        "AWS::Events::Rule",
-        "AWS::IAM::Role",
-        "AWS::KMS::Key",
-        "AWS::Lambda::Function",
-        "AWS::Logs::LogGroup",
-        "AWS::SNS::Topic",
-        "AWS::SQS::Queue",
-        "AWS::StepFunctions::StateMachine",
-    ];
-    run(async {
-        let engine = engine().await;
-        let listed = cloudformation(engine, "ListStackResources").await;
-        let listed = listed.text().await.unwrap();
-        let types = listed.split("<ResourceType>").skip(1);
-        let types: BTreeSet<&str> = types.filter_map(|rest| rest.split('<').next()).collect();
-        let without: Vec<&&str> = types.iter().filter(|it| !taggable.contains(it)).collect();
-        assert_eq!(
-            without,
-            [
-                // On AWS an AWS::IAM::RolePolicy.
-                &"AWS::IAM::Policy",
-                &"AWS::Lambda::EventInvokeConfig",
-                &"AWS::Lambda::Permission",
-                &"AWS::SQS::QueuePolicy",
-                &"AWS::Scheduler::Schedule",
-            ]
-        );
     });
 }
 
