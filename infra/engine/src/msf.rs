@@ -18,7 +18,7 @@
 //! | Describe or delete an unknown snapshot | `ResourceNotFoundException`, "does not exist" | clients expect this or `InvalidArgumentException`; [`Behaviour::deletes_refused`] gives the other |
 //! | Snapshot of a stopped application (READY) | `InvalidRequestException` | AWS's own sample handles it on create |
 //! | Snapshot in another status than RUNNING | `ResourceInUseException` | "not available for this operation" |
-//! | Snapshot of an application with a customer managed key | the caller needs `kms:DescribeKey`, `kms:Decrypt` and `kms:GenerateDataKey` on the key; otherwise the proxy answers `AccessDeniedException` | the guide names these for the durable storage, which has the snapshots |
+//! | Snapshot of an application with a customer managed key | the caller needs the rights on the key that the guide lists for callers of the API; otherwise the proxy answers `AccessDeniedException` | "the operator must have permissions for all CMKs involved" in `CreateApplicationSnapshot` |
 //! | Snapshot with `SnapshotsEnabled` false | `InvalidRequestException` | the request does not fit the configuration |
 //! | Name taken, even by a FAILED or DELETING snapshot | `ResourceInUseException` | enhanced snapshots are documented so |
 //! | Another snapshot is CREATING | `ResourceInUseException` | one at a time is documented for enhanced snapshots |

@@ -14,7 +14,7 @@ use engine::ministack::Work;
 use serde_json::json;
 use stack::template::{Deployment, Template};
 use stack::{ACCOUNT, EVERY_APPLICATION, REGION, Stack};
-use support::{Scenario, engine, eventually, new_engine, run};
+use support::{Scenario, eventually, new_engine, run};
 
 const TEMPLATE_0_1_0: &str = include_str!("../../../resources/releases/0.1.0/template.yaml");
 const DEFINITION_0_1_0: &str =
@@ -115,12 +115,17 @@ fn a_rule_of_the_template_refuses_a_deployment_with_its_description() {
         type Case = (&'static str, usize, &'static [(&'static str, &'static str)]);
         let mut engine = new_engine().await;
         let rules = engine.work().template["Rules"].as_object().unwrap().clone();
-        let cases: [Case; 9] = [
+        let cases: [Case; 10] = [
             ("RetentionKeepsSomething", 0, &[("KeepLast", "null")]),
             (
                 "RunsAreCloserThanMaxHoursWithoutSnapshot",
                 0,
                 &[("MaxHoursWithoutSnapshot", "25")],
+            ),
+            (
+                "RunsAreCloserThanMaxHoursWithoutSnapshot",
+                1,
+                &[("ScheduleWindowMinutes", "61")],
             ),
             ("SomebodyHearsOfRuns", 0, &[("NotificationEmail", "")]),
             (
@@ -179,43 +184,6 @@ fn a_second_stack_writes_into_an_existing_table_and_announces_to_an_existing_top
         let (subject, _) = scenario.notification().await;
         assert_eq!(subject, "announced: SUCCEEDED");
         engine.stop().await;
-    });
-}
-
-#[test]
-fn what_cannot_have_tags_is_a_schedule_a_policy_a_permission_or_a_setting() {
-    // By CloudFormation's registry of resource types.
-    let taggable = [
-        "AWS::CloudWatch::Alarm",
-        "AWS::CloudWatch::Dashboard",
-        "AWS::DynamoDB::Table",
-        "AWS::Events::Rule",
-        "AWS::IAM::Role",
-        "AWS::KMS::Key",
-        "AWS::Lambda::Function",
-        "AWS::Logs::LogGroup",
-        "AWS::SNS::Topic",
-        "AWS::SQS::Queue",
-        "AWS::StepFunctions::StateMachine",
-    ];
-    run(async {
-        let engine = engine().await;
-        let listed = cloudformation(engine, "ListStackResources").await;
-        let listed = listed.text().await.unwrap();
-        let types = listed.split("<ResourceType>").skip(1);
-        let types: BTreeSet<&str> = types.filter_map(|rest| rest.split('<').next()).collect();
-        let without: Vec<&&str> = types.iter().filter(|it| !taggable.contains(it)).collect();
-        assert_eq!(
-            without,
-            [
-                // On AWS an AWS::IAM::RolePolicy.
-                &"AWS::IAM::Policy",
-                &"AWS::Lambda::EventInvokeConfig",
-                &"AWS::Lambda::Permission",
-                &"AWS::SQS::QueuePolicy",
-                &"AWS::Scheduler::Schedule",
-            ]
-        );
     });
 }
 

@@ -318,7 +318,7 @@ fn a_snapshot_of_an_encrypted_application_needs_each_right_on_its_key() {
         let role = permissions.role(CREATE).unwrap();
         let mut rights = permissions_of(CREATE, &role);
         rights.retain(|(_, action, _)| action.starts_with("kms:"));
-        assert_eq!(rights.len(), 3, "{rights:?}");
+        assert_eq!(rights.len(), 5, "{rights:?}");
         for (_, action, resource) in rights {
             let rest = without(&role, &action, &resource);
             permissions.set(CREATE, rest).unwrap();
@@ -329,13 +329,15 @@ fn a_snapshot_of_an_encrypted_application_needs_each_right_on_its_key() {
                 "{error}"
             );
         }
-        // The key of another application, and the key used by another service.
+        // The key of another application, the key used by another service, and a grant of another kind.
         for (from, to) in [
             (
                 "analytics:arn\":\"arn:aws:",
                 "analytics:arn\":\"arn:aws-cn:",
             ),
             ("kinesisanalytics.eu", "s3.eu"),
+            ("ContextSubset", "ContextEquals"),
+            ("Operations\":\"Decrypt", "Operations\":\"Encrypt"),
         ] {
             let policies = json!(role.policies).to_string();
             assert!(policies.contains(from), "{policies}");

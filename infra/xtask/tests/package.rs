@@ -105,6 +105,8 @@ fn the_packages_readme_is_short_and_its_commands_parse() {
     ] {
         assert!(commands.contains(expected), "{expected}");
     }
+    // The deployer's policy lacks this right.
+    assert!(README.contains("`aws s3 mb` needs `s3:CreateBucket`"));
     let parameters = document(TEMPLATE)["Parameters"].clone();
     let (_, overrides) = commands.split_once("--parameter-overrides ").unwrap();
     for pair in overrides.lines().next().unwrap().split(' ') {

@@ -293,6 +293,20 @@ fn alarms(stack: &Stack) -> String {
     table
 }
 
+#[test]
+fn the_page_asks_for_no_later_sam_than_the_pinned_one() {
+    const PAGE: &str = include_str!("../../../resources/docs/deploy.md");
+    const PINNED: &str = include_str!("../python/sam.txt");
+    let version = |text: &str, before: &str| {
+        let (_, rest) = text.split_once(before).unwrap();
+        let numbers = rest.split(|c: char| !c.is_ascii_digit()).take(2);
+        let numbers = numbers.map(|number| number.parse().unwrap());
+        numbers.collect::<Vec<u32>>()
+    };
+    let pinned = version(PINNED, "aws-sam-cli==");
+    assert!(pinned >= version(PAGE, "It must be SAM "), "{pinned:?}");
+}
+
 const NOW: &str = "2026-11-22T20:00:00Z";
 
 fn snapshots_every(hours: i64) -> Vec<Snapshot> {

@@ -1,7 +1,5 @@
 //! What a request calls: the service and the operation, and the action and resource of IAM.
 
-use std::collections::BTreeMap;
-
 use axum::http::{HeaderMap, header};
 use serde_json::Value;
 use stack::{ACCOUNT, REGION};
@@ -91,18 +89,32 @@ pub(super) fn may_change_roles(access: &Access) -> bool {
 }
 
 /// What the service does with an application's key, in the caller's name, when it takes a snapshot.
-pub(super) fn uses_of_key(key_arn: &str, application_arn: &str) -> [Access; 3] {
+pub(super) fn uses_of_key(key_arn: &str, application_arn: &str) -> [Access; 5] {
     let via = format!("kinesisanalytics.{REGION}.amazonaws.com");
     let encryption_context = "kms:EncryptionContext:aws:kinesisanalytics:arn";
-    let context = BTreeMap::from([
-        ("kms:ViaService".to_owned(), via),
-        (encryption_context.to_owned(), application_arn.to_owned()),
-    ]);
-    ["kms:DescribeKey", "kms:Decrypt", "kms:GenerateDataKey"].map(|action| Access {
-        action: action.to_owned(),
-        resource: key_arn.to_owned(),
-        context: context.clone(),
-        ..Access::default()
+    let context = [
+        ("kms:ViaService", via.as_str()),
+        (encryption_context, application_arn),
+    ];
+    let grant = [
+        ("kms:GrantConstraintType", "EncryptionContextSubset"),
+        ("kms:GrantOperations", "Decrypt"),
+    ];
+    [
+        ("kms:DescribeKey", &[][..]),
+        ("kms:Decrypt", &[]),
+        ("kms:GenerateDataKey", &[]),
+        ("kms:GenerateDataKeyWithoutPlaintext", &[]),
+        ("kms:CreateGrant", &grant),
+    ]
+    .map(|(action, more)| {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        Access {
+            action: action.to_owned(),
+            resource: key_arn.to_owned(),
+            context: context.iter().chain(more).map(owned).collect(),
+            ..Access::default()
+        }
     })
 }
 
