@@ -194,10 +194,11 @@ fn hold(
     wanted: u32,
     ready: ReadySnapshots,
 ) -> Option<Hold> {
-    let brake = || brake(&run.input.retention, ready);
-    if run.input.mode == Mode::Plan {
-        return (wanted > 0).then(|| gate::policy_gate(run).or_else(brake))?;
-    }
+    let application_gate = || match run.input.mode {
+        // It needs no RUNNING application.
+        Mode::Plan => None,
+        Mode::Run | Mode::Prune => gate::application_gate(application),
+    };
     let own_snapshot_gate = match standing {
         Standing::Unusable(hold) | Standing::NotListedYet(hold) => return Some(hold),
         Standing::LeftToLaterRun(hold) => Some(hold),
@@ -210,8 +211,8 @@ fn hold(
     own_snapshot_gate
         .or_else(|| gate::policy_gate(run))
         .or_else(|| too_many_failures(tally.progress.failed_count))
-        .or_else(brake)
-        .or_else(|| gate::application_gate(application))
+        .or_else(|| brake(&run.input.retention, ready))
+        .or_else(application_gate)
 }
 
 fn too_many_failures(failed: u32) -> Option<Hold> {

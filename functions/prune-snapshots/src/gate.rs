@@ -1,6 +1,6 @@
 //! The gate: when nothing is deleted, whatever the plan wants.
 
-use contract::{HeldBackCause, Run, managed_run_id};
+use contract::{HeldBackCause, Mode, Run, managed_run_id};
 use jiff::Timestamp;
 use retention::{Hold, Snapshot, Status, later_run};
 
@@ -107,9 +107,14 @@ pub(crate) fn standing(
 }
 
 /// A run that takes no snapshot leaves pruning to a later run that took one. The later run's policy may
-/// differ, so a late redrive deletes nothing by an old policy.
+/// differ, so a late redrive deletes nothing by an old policy. A PLAN says what a RUN that starts now would do.
 pub(crate) fn standing_without_own(run: &Run, listing: &[Snapshot], now: Timestamp) -> Standing {
-    let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(Timestamp::MIN);
-    let later = later_run(run.last_attempt_id(), started_at, listing, now);
+    let (last_id, started_at) = if run.input.mode == Mode::Plan {
+        (now.as_millisecond(), now)
+    } else {
+        let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(Timestamp::MIN);
+        (run.last_attempt_id(), started_at)
+    };
+    let later = later_run(last_id, started_at, listing, now);
     later.map_or(Standing::Newest, Standing::LeftToLaterRun)
 }

@@ -65,7 +65,7 @@ pub struct AuditRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<HeldBack>,
     /// What is no failure of the run but needs a person: each of the snapshots in `keep_names`, and the restore point of
-    /// the application, that does not exist. At most 20 sentences.
+    /// the application, that is not listed, DELETING or FAILED. At most 20 sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The number of READY snapshots after the run.

@@ -65,26 +65,30 @@ async fn a_run_is_left_to_a_later_run_only_if_there_is_one() {
     let start = RUN_ID / 1_000;
     let by_hand = |created: i64| fixtures::snapshot("by-hand", "READY", 3, created);
     let of_run = |days: i64, created: Value| fixtures::snapshot(&name(days), "READY", 3, created);
-    for (newer, is_later_run) in [
-        (of_run(-1, json!(start + 60)), true),
+    let all = &["RUN", "PRUNE", "PLAN"][..];
+    let started = &["RUN", "PRUNE"][..];
+    let none = &[][..];
+    for (newer, left) in [
+        // A PLAN says what a RUN that starts now would do, whose snapshot would be newer.
+        (of_run(-1, json!(start + 60)), started),
         // The clocks of the service and of the function may differ by a minute.
-        (of_run(-1, json!(start + 120)), true),
+        (of_run(-1, json!(start + 120)), all),
         // A greater run id, but created earlier, at the same time, or in the future.
-        (of_run(-1, created(1)), false),
-        (of_run(-1, created(0)), false),
-        (of_run(-1, json!(start + 130)), false),
-        (of_run(-1, created(-1)), false),
-        (of_run(-1, Value::Null), false),
+        (of_run(-1, created(1)), none),
+        (of_run(-1, created(0)), none),
+        (of_run(-1, json!(start + 130)), none),
+        (of_run(-1, created(-1)), none),
+        (of_run(-1, Value::Null), none),
         // Created later, but of an earlier run or of none.
-        (of_run(1, json!(start + 60)), false),
-        (by_hand(start + 60), false),
+        (of_run(1, json!(start + 60)), none),
+        (by_hand(start + 60), none),
     ] {
-        for mode in ["RUN", "PRUNE"] {
+        for mode in ["RUN", "PRUNE", "PLAN"] {
             let old = [0, 3].map(|days| snapshot(days, "READY")).to_vec();
             let listing = listed([old, vec![newer.clone()]].concat());
             let output = prune(input(mode, 1, 25), [running(), listing]).await;
             let cause = held_back(&output).map(|held| held.0);
-            let expected = is_later_run.then_some(LeftToLaterRun);
+            let expected = left.contains(&mode).then_some(LeftToLaterRun);
             assert_eq!(cause, expected, "{mode} {newer}");
         }
     }

@@ -1,4 +1,4 @@
-//! What is no failure but needs a person: snapshots that are relied on and do not exist.
+//! What is no failure but needs a person: snapshots that are relied on and that nobody can restore from.
 
 use contract::PruneSnapshotsOutput;
 use contract::Pruning::{Continue, Done};
@@ -26,21 +26,23 @@ fn facts(output: &PruneSnapshotsOutput) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_restore_point_and_a_pinned_snapshot_that_do_not_exist_are_warnings_in_every_mode() {
-    let pins = ["before-upgrade".to_owned(), name(3), name(1)];
+async fn a_restore_point_and_a_pinned_snapshot_that_are_lost_are_warnings_in_every_mode() {
+    let pins = ["before-upgrade".to_owned(), name(3), name(4), name(1)];
     let pinned = [
         "The snapshot before-upgrade in keep_names is not listed".to_owned(),
         format!("The snapshot {} in keep_names is DELETING", name(3)),
+        format!("The snapshot {} in keep_names is FAILED", name(4)),
     ];
     for mode in ["RUN", "PRUNE", "PLAN"] {
         for (restore_point, loss) in [
             ("gone".to_owned(), Some("is not listed")),
             (name(3), Some("is DELETING")),
+            (name(4), Some("is FAILED")),
             (name(1), None),
         ] {
             let input = with_pins(input(mode, 9, 25), &pins);
             let restoring = application("RUNNING", Some(restoring_from(&restore_point)));
-            let listing = listed_as([(0, "READY"), (1, "READY"), (3, "DELETING")]);
+            let listing = listed_as([(0, "READY"), (1, "READY"), (3, "DELETING"), (4, "FAILED")]);
             let output = prune(input, [restoring, listing]).await;
             assert_eq!(output.pruning, Done);
             assert_eq!(output.held_back, None, "a warning holds nothing back");
