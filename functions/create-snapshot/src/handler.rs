@@ -5,7 +5,7 @@ use aws_sdk_kinesisanalyticsv2::config::retry::RetryConfig;
 use aws_sdk_kinesisanalyticsv2::types::{ApplicationDetail, SnapshotDetails, SnapshotStatus};
 use contract::{
     CreateSnapshotInput, CreateSnapshotOutput, ErrorName, Mode, Run, RunInput, RunSnapshot,
-    SnapshotCreation, is_managed,
+    SnapshotCreation, managed_run_id,
 };
 use flink::{Lookup, Readiness};
 use jiff::Timestamp;
@@ -96,13 +96,17 @@ async fn take_snapshot(
 }
 
 /// Whether this run can be skipped because another run takes this snapshot, which is CREATING. If the snapshot is
-/// older than `ready_timeout_seconds`, its run has ended, so nobody would hear of it. A run whose snapshot somebody
-/// named is never skipped for another one.
+/// older than `ready_timeout_seconds`, its run has ended, so nobody would hear of it. Without a creation time, the
+/// snapshot is as old as the run of its name. A run whose snapshot somebody named is never skipped for another one.
 fn is_taken_by_another_run(run: &Run, other: &SnapshotDetails, now: Timestamp) -> bool {
+    let Some(run_id) = managed_run_id(&other.snapshot_name) else {
+        return false;
+    };
     let timeout = i64::from(run.input.ready_timeout_seconds.get());
-    let is_old = creation_time(other).is_some_and(|at| now.duration_since(at).as_secs() > timeout);
+    let since = creation_time(other).or_else(|| Timestamp::from_millisecond(run_id).ok());
+    let is_old = since.is_some_and(|at| now.duration_since(at).as_secs() > timeout);
     let is_own = run.snapshot_names().any(|own| own == other.snapshot_name);
-    is_managed(&other.snapshot_name) && !is_own && !is_old && run.input.snapshot_name.is_none()
+    !is_own && !is_old && run.input.snapshot_name.is_none()
 }
 
 /// Looks in the application's configuration for the reason of a refused create whose code leaves it open.

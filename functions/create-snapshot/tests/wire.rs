@@ -549,25 +549,19 @@ async fn another_snapshot_in_progress_is_waited_for_unless_an_earlier_run_takes_
 
 #[tokio::test]
 async fn a_run_is_skipped_only_for_a_young_snapshot_and_not_if_it_has_a_name_of_its_own() {
-    let earlier = "custom_1795374147949";
-    let seconds = RUN_ID / 1_000;
+    use SnapshotCreation::{Busy, Skipped};
+    let seconds_before = |seconds: i64| json!(RUN_ID / 1_000 - seconds);
     let named = json!({ "application_name": "orders", "snapshot_name": "before-upgrade" });
-    for (input, own, created, expected) in [
-        (
-            orders(),
-            SNAPSHOT,
-            seconds - 7_000,
-            SnapshotCreation::Skipped,
-        ),
-        (orders(), SNAPSHOT, seconds - 7_300, SnapshotCreation::Busy),
-        (
-            named,
-            "before-upgrade",
-            seconds - 60,
-            SnapshotCreation::Busy,
-        ),
+    for (input, own, earlier_by, created, expected) in [
+        (orders(), SNAPSHOT, 3_600, seconds_before(7_000), Skipped),
+        (orders(), SNAPSHOT, 3_600, seconds_before(7_300), Busy),
+        // Without a creation time, the run id in the name says how old it is.
+        (orders(), SNAPSHOT, 7_000, Value::Null, Skipped),
+        (orders(), SNAPSHOT, 7_300, Value::Null, Busy),
+        (named, "before-upgrade", 3_600, seconds_before(60), Busy),
     ] {
-        let creating = snapshot(earlier, "CREATING", 7, created);
+        let earlier = format!("custom_{}", RUN_ID - 1_000 * earlier_by);
+        let creating = snapshot(&earlier, "CREATING", 7, created.clone());
         let page = json!({ "SnapshotSummaries": [creating] });
         let exchanges = [
             missing(own),

@@ -108,7 +108,7 @@ pub(crate) fn decide(
             verdicts,
         };
     }
-    let ready = ready_snapshots(listing, run, &to_delete, tally);
+    let ready = ready_snapshots(listing, run, &to_delete, tally, now);
     let hold = hold(application, run, standing, tally, wanted, ready);
     let next = if !tally.pending.is_empty() || tally.is_batch_throttled {
         Next::CheckAgain
@@ -134,17 +134,16 @@ fn ready_snapshots(
     run: &Run,
     to_delete: &HashSet<&str>,
     tally: &Tally,
+    now: Timestamp,
 ) -> ReadySnapshots {
     let is_counted = |snapshot: &&Snapshot| {
         snapshot.status == Status::Ready
             && is_in_scope(&snapshot.name, run.input.retention.scope)
             && !tally.counted.contains(&snapshot.name)
     };
-    let listed: HashSet<&str> = listing
-        .iter()
-        .filter(is_counted)
-        .map(|snapshot| snapshot.name.as_str())
-        .collect();
+    let counted = listing.iter().filter(is_counted);
+    let of_last_day = counted.clone().filter(|it| it.is_of_last_day(now)).count();
+    let listed: HashSet<&str> = counted.map(|snapshot| snapshot.name.as_str()).collect();
     let pending_outside = |names: &HashSet<&str>| {
         let pending = tally.pending.iter().filter(|doomed| !doomed.exempt);
         pending
@@ -153,13 +152,14 @@ fn ready_snapshots(
     };
     let attempted = tally.settled_ready();
     let wanted = to_delete.intersection(&listed).count() + pending_outside(to_delete);
-    // The snapshot that a PLAN does not take.
+    // A PLAN counts the snapshot that a RUN would take.
     let own = usize::from(run.input.mode == Mode::Plan);
     let total = listed.len() + pending_outside(&listed) + own;
     ReadySnapshots {
         attempted,
         wanted: to_count(wanted),
         total: attempted.saturating_add(to_count(total)),
+        of_last_day: to_count(of_last_day + own),
     }
 }
 

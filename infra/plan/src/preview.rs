@@ -111,7 +111,8 @@ impl PlannedRun<'_> {
         ReadySnapshots {
             attempted: 0,
             wanted: to_count(wanted.count()),
-            total: to_count(ready.count()),
+            total: to_count(ready.clone().count()),
+            of_last_day: to_count(ready.filter(|it| it.is_of_last_day(self.now)).count()),
         }
     }
 

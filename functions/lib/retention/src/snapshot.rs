@@ -3,7 +3,7 @@
 use std::fmt;
 
 use contract::is_snapshot_name;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// A snapshot as the service lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,15 @@ pub struct Snapshot {
     /// The Flink runtime of the application when the snapshot was taken, for example `FLINK-1_20`. The service may
     /// leave it out.
     pub runtime: Option<String>,
+}
+
+impl Snapshot {
+    /// Whether it was created in the 24 hours before `now`, or later.
+    #[must_use]
+    pub fn is_of_last_day(&self, now: Timestamp) -> bool {
+        let is_recent = |at| now.duration_since(at) <= SignedDuration::from_hours(24);
+        self.created_at.is_some_and(is_recent)
+    }
 }
 
 /// The status of a snapshot.

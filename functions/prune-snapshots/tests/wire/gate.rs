@@ -1,5 +1,7 @@
 //! What holds deletions back: the state of the application, a later run, the policy, and the brake.
 
+use std::ops::RangeInclusive;
+
 use contract::HeldBackCause::{
     ApplicationNotRunning, LeftToLaterRun, MaxDeletionsPerRun, PolicyUnknown, RestorePointUnknown,
     SnapshotNotReady,
@@ -8,12 +10,12 @@ use contract::Pruning::{Continue, Done, Wait};
 use contract::{Action, Verdict};
 use serde_json::{Value, json};
 use testkit::fixtures::{self, RUN_ID, list_snapshots};
-use testkit::replay::Answer;
+use testkit::replay::{Answer, Service};
 
 use crate::support::{
-    application, batch_names, created, deleted, deleting, first_entry, found, gone, held_back,
-    input, listed, listed_as, name, next, prune, ready, refused, result, running, snapshot,
-    throttled, with_batch,
+    application, batch_names, created, deleted, deleting, first_entry, found, gone, handle,
+    held_back, input, listed, listed_as, name, next, prune, ready, refused, result, running,
+    snapshot, throttled, with_batch,
 };
 
 #[tokio::test]
@@ -220,8 +222,8 @@ async fn the_brake_counts_over_the_whole_run_and_its_message_names_the_remedy() 
     let message = output.held_back.unwrap().message;
     let fact = "The plan wants to delete 3 READY snapshots; max_deletions_per_run is 2, so none";
     assert!(message.contains(fact), "{message}");
-    // It still does after a few more runs.
-    let remedy = "mode PRUNE and retention.max_deletions_per_run 8, which leaves room";
+    let remedy =
+        "mode PRUNE and retention.max_deletions_per_run 8. The number allows for another day";
     assert!(message.contains(remedy), "{message}");
 
     let input = with_batch(input("RUN", 1, 2), &[3, 2]);
@@ -278,6 +280,44 @@ async fn without_a_number_the_brake_is_half_of_a_small_set_and_at_least_5() {
     let output = prune(without_a_number("PLAN"), [running(), ready(1..=11)]).await;
     let message = output.held_back.unwrap().message;
     assert!(message.contains("deletes at most 6 of 12,"), "{message}");
+}
+
+#[tokio::test]
+async fn the_number_that_a_message_names_is_enough_after_a_day_of_hourly_runs() {
+    let hourly = |hours: RangeInclusive<i64>| {
+        listed(hours.map(|hours| {
+            let name = format!("custom_{}", RUN_ID - hours * 3_600_000);
+            fixtures::snapshot(&name, "READY", 3, RUN_ID / 1_000 - hours * 3_600)
+        }))
+    };
+    let keeping_30 = |mode: &str| {
+        let mut input = without_a_number(mode);
+        input["run"]["input"]["retention"]["keep_last"] = 30.into();
+        input
+    };
+    for (mode, listing) in [("RUN", hourly(0..=59)), ("PLAN", hourly(1..=59))] {
+        let output = prune(keeping_30(mode), [running(), listing]).await;
+        assert_eq!(held_back(&output), Some((MaxDeletionsPerRun, 30)), "{mode}");
+        let message = output.held_back.unwrap().message;
+        let (_, number) = message
+            .split_once("retention.max_deletions_per_run ")
+            .unwrap();
+        let (number, _) = number.split_once('.').unwrap();
+        let number: u32 = number.parse().unwrap();
+
+        let mut next_day = keeping_30("PRUNE");
+        next_day["run"]["run_id"] = (RUN_ID + 86_410_000).into();
+        next_day["run"]["input"]["retention"]["max_deletions_per_run"] = number.into();
+        let service = Service::expecting([running(), hourly(-24..=59)]);
+        let output = handle(&service, next_day, "2026-11-23T20:03:30Z")
+            .await
+            .unwrap();
+        assert_eq!(
+            (output.held_back, output.batch.len()),
+            (None, 54),
+            "{mode}: {number}"
+        );
+    }
 }
 
 #[tokio::test]
