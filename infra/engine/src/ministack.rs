@@ -178,9 +178,9 @@ impl MiniStack {
 
     /// Waits until it ends by itself. The error says how, with the end of its log.
     pub async fn failure(&mut self) -> Error {
-        match self.process.leader().wait().await {
+        match self.process.ended().await {
             Ok(status) => with_log(&format!("MiniStack has ended ({status})"), &self.log),
-            Err(error) => Error::from(error).context("MiniStack"),
+            Err(error) => error.context("MiniStack"),
         }
     }
 }
