@@ -123,9 +123,9 @@ pub fn cargo() -> Command {
 }
 
 /// Shell commands that undo what would keep the aws CLI, or another client of AWS, from the engine: all of a person's
-/// settings of AWS, and proxies. A variable is set where a profile could say the same.
+/// variables and profiles of AWS, and proxies.
 pub const CLIENT: &str = r#"unset AWS_PROFILE $(env | grep -o '^AWS_[A-Z0-9_]*')
-export AWS_USE_FIPS_ENDPOINT=false AWS_USE_DUALSTACK_ENDPOINT=false
+export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
 export NO_PROXY="127.0.0.1,localhost,${no_proxy:-${NO_PROXY:-}}"
 export no_proxy="$NO_PROXY""#;
 
