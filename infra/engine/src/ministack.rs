@@ -125,6 +125,9 @@ impl MiniStack {
                 settings.event_retry_seconds.to_string(),
             )
             .env("LOG_LEVEL", "WARNING")
+            // They would listen on all interfaces.
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(written);
