@@ -153,7 +153,7 @@ impl MiniStack {
     }
 
     /// Deploys or updates a stack by CloudFormation.
-    pub async fn deploy(&self, work: &Work) -> Result<Deployed> {
+    pub async fn deploy(&mut self, work: &Work) -> Result<Deployed> {
         let mut deploy = python(&self.python);
         deploy
             .arg(format!("{PYTHON}/deploy.py"))
@@ -170,7 +170,11 @@ impl MiniStack {
             // If it has failed already, its output says why.
             let _ = stdin.write_all(&input).await;
         }
-        let output = deploying.output().await?;
+        let output = tokio::select! {
+            output = deploying.output() => output?,
+            // The deployment would only fail to connect.
+            error = self.failure() => return Err(error),
+        };
         if output.status.success() {
             return Ok(serde_json::from_slice(&output.stdout)?);
         }

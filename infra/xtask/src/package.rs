@@ -158,11 +158,14 @@ async fn deploy(package: &Path) -> Result<()> {
         wait_scale: 1.0,
         event_retry_seconds: 2.0,
     };
-    let ministack = MiniStack::start(&settings).await?;
-    let endpoint = ministack.upstream().endpoint();
+    let mut ministack = MiniStack::start(&settings).await?;
+    let endpoint = &ministack.upstream().endpoint().to_owned();
     let readme = fs::read_to_string(unpacked.join("README.md"))?;
     let mut shell = client(&tools, "sh", &unpacked, endpoint)?;
-    run_command(shell.args(["-euc", commands(&readme)?])).await?;
+    tokio::select! {
+        ran = run_command(shell.args(["-euc", commands(&readme)?])) => ran?,
+        error = ministack.failure() => return Err(error),
+    }
     let query = "Stacks[0].StackStatus";
     let mut aws = client(&tools, "aws", &unpacked, endpoint)?;
     aws.args(["cloudformation", "describe-stacks", "--stack-name", STACK]);
