@@ -99,17 +99,17 @@ async fn zip(tools: &[PathBuf], zip: &Path, files: &[(String, PathBuf)]) -> Resu
 }
 
 /// The template of the package: the code of each function is the zip of its name, the definition is beside the template,
-/// and the default of the parameter `Architecture` is what was built.
+/// and the parameter `Architecture` takes only what was built.
 ///
 /// It is a change of the text, so that comments and the order of the parameters stay.
 pub fn packaged(template: &str, architecture: &str) -> Result<String> {
-    let default = |architecture| {
-        format!("\n  Architecture:\n    Type: String\n    Default: {architecture}\n")
-    };
+    let parameter = |rest: &str| format!("\n  Architecture:\n    Type: String\n{rest}");
+    let only = build::only(architecture);
     let [workspace, package] = DEFINITION.map(|path| format!("\n      DefinitionUri: {path}\n"));
     let text = replaced(template, "\n    CodeUri: ..\n", "\n")?;
     let text = replaced(&text, &workspace, &package)?;
-    let mut text = replaced(&text, &default("arm64"), &default(architecture))?;
+    let default = parameter("    Default: arm64\n");
+    let mut text = replaced(&text, &default, &parameter(&only))?;
     for function in functions::FUNCTIONS {
         let head = format!("BuildProperties: {{ Binary: {function} }}\n    Properties:\n");
         let with_code = format!("{head}      CodeUri: {function}.zip\n");
@@ -180,11 +180,6 @@ async fn deploy(package: &Path) -> Result<()> {
 /// A client of MiniStack. It inherits nothing by which it could reach an account of AWS.
 fn client(tools: &[PathBuf], program: &str, folder: &Path, endpoint: &str) -> Result<Command> {
     let mut client = command(Child::Engine, tools, program, ".")?;
-    let path = client.as_std().get_envs().find(|(name, _)| *name == "PATH");
-    let path = path
-        .and_then(|(_, path)| path)
-        .context("no PATH")?
-        .to_owned();
     client
         .current_dir(folder)
         .env("AWS_ENDPOINT_URL", endpoint)

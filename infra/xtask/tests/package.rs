@@ -37,9 +37,11 @@ fn the_packaged_template_differs_only_where_it_points_to_the_package() {
         let definition = &mut packaged["Resources"]["StateMachine"]["Properties"]["DefinitionUri"];
         assert_eq!(definition.take(), "snapshot-manager.asl.json");
         template["Resources"]["StateMachine"]["Properties"]["DefinitionUri"].take();
-        let default = &mut packaged["Parameters"]["Architecture"]["Default"];
-        assert_eq!(default.take(), architecture);
-        template["Parameters"]["Architecture"]["Default"].take();
+        let parameter = packaged["Parameters"]["Architecture"].take();
+        for field in ["Default", "AllowedPattern"] {
+            assert_eq!(parameter[field], architecture);
+        }
+        template["Parameters"]["Architecture"].take();
         let globals = template["Globals"]["Function"].as_object_mut().unwrap();
         globals.remove("CodeUri").unwrap();
         assert_eq!(packaged, template);
@@ -105,6 +107,8 @@ fn the_packages_readme_is_short_and_its_commands_parse() {
     ] {
         assert!(commands.contains(expected), "{expected}");
     }
+        // An update keeps the value of a parameter that it does not name.
+        "\"Architecture=ARCHITECTURE\"",
     let parameters = document(TEMPLATE)["Parameters"].clone();
     let (_, overrides) = commands.split_once("--parameter-overrides ").unwrap();
     for pair in overrides.lines().next().unwrap().split(' ') {
