@@ -126,7 +126,7 @@ impl Engine {
         raise_open_files();
         let bound = Bound::new(settings.port).await?;
         let home = Home::new(&settings.target, bound.port())?;
-        let ministack = MiniStack::start(&MiniStackSettings {
+        let mut ministack = MiniStack::start(&MiniStackSettings {
             python: settings.python.clone(),
             folder: home.folder().to_owned(),
             proxy_port: bound.port(),

@@ -64,6 +64,9 @@ const INHERITED: &[(&str, &[Child])] = &[
     ("*", &[Cargo, SamBuild]),
 ];
 
+/// The hosts of [`Child::Engine`], which need no proxy.
+const LOOPBACK: &str = "127.0.0.1,localhost";
+
 fn inherits(child: Child, name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_ascii_uppercase();
     let mut rows = INHERITED.iter();
@@ -95,6 +98,10 @@ pub fn command(child: Child, program: impl AsRef<OsStr>) -> Command {
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
     }
+    if child == Engine {
+        // Without any variable of a proxy, Python asks macOS for one.
+        command.env("NO_PROXY", LOOPBACK).env("no_proxy", LOOPBACK);
+    }
     command
 }
 
@@ -113,15 +120,30 @@ pub fn cargo() -> Command {
 }
 
 /// Shell commands that undo what would keep the aws CLI, or another client of AWS, from the engine: all of a person's
-/// settings of AWS, and proxies. A variable is set where a profile could say the same.
+/// variables and profiles of AWS, and proxies.
 pub const CLIENT: &str = r#"unset AWS_PROFILE $(env | grep -o '^AWS_[A-Z0-9_]*')
-export AWS_USE_FIPS_ENDPOINT=false AWS_USE_DUALSTACK_ENDPOINT=false
+export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
 export NO_PROXY="127.0.0.1,localhost,${no_proxy:-${NO_PROXY:-}}"
 export no_proxy="$NO_PROXY""#;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_system_wide_proxy_comes_between_the_parts_of_the_engine() {
+        for (child, expected) in [(Engine, Some("127.0.0.1,localhost")), (Pip, None)] {
+            for name in ["NO_PROXY", "no_proxy"] {
+                let command = command(child, "x");
+                let mut variables = command.as_std().get_envs();
+                let set = variables.find(|(variable, _)| *variable == name);
+                let set = set.and_then(|(_, value)| value?.to_str());
+                let inherited = std::env::var(name).ok();
+                let expected = expected.or(inherited.as_deref());
+                assert_eq!(set, expected, "{child:?} {name}");
+            }
+        }
+    }
 
     #[test]
     fn each_child_inherits_what_it_needs_and_nothing_that_can_break_it() {

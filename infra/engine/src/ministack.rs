@@ -117,6 +117,9 @@ impl MiniStack {
                 settings.event_retry_seconds.to_string(),
             )
             .env("LOG_LEVEL", "WARNING")
+            // They would listen on all interfaces.
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(written);
@@ -140,7 +143,7 @@ impl MiniStack {
         &self.upstream
     }
 
-    pub async fn deploy(&self, work: &Work) -> Result<Deployed> {
+    pub async fn deploy(&mut self, work: &Work) -> Result<Deployed> {
         let mut deploy = python(&self.python);
         deploy
             .arg(format!("{PYTHON}/deploy.py"))
@@ -157,7 +160,11 @@ impl MiniStack {
             // If it has failed already, its output says why.
             let _ = stdin.write_all(&input).await;
         }
-        let output = deploying.output().await?;
+        let output = tokio::select! {
+            output = deploying.output() => output?,
+            // The deployment would only fail to connect.
+            error = self.failure() => return Err(error),
+        };
         if output.status.success() {
             return Ok(serde_json::from_slice(&output.stdout)?);
         }
@@ -168,9 +175,9 @@ impl MiniStack {
 
     /// Waits until it ends by itself. The error says how, with the end of its log.
     pub async fn failure(&mut self) -> Error {
-        match self.process.leader().wait().await {
+        match self.process.ended().await {
             Ok(status) => with_log(&format!("MiniStack has ended ({status})"), &self.log),
-            Err(error) => Error::from(error).context("MiniStack"),
+            Err(error) => error.context("MiniStack"),
         }
     }
 }

@@ -154,10 +154,13 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
         return respond(StatusCode::PAYLOAD_TOO_LARGE, Vec::new(), "text/plain");
     };
     let body = Vec::from(body);
-    let caller = caller(&head.uri).map(|(caller, rest)| {
-        head.uri = rest;
-        caller
-    });
+    let caller = match caller(&head.uri) {
+        Ok(caller) => caller.map(|(caller, rest)| {
+            head.uri = rest;
+            caller
+        }),
+        Err(reason) => return respond(StatusCode::BAD_REQUEST, reason, "text/plain"),
+    };
     let call = classify(&head.headers, &body);
     let access = access(&call, &head.headers, &body);
     let Some(caller) = caller else {

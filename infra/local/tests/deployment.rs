@@ -11,7 +11,7 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use engine::differences::{DIFFERENCES, Difference, local_template};
 use engine::engine::Engine;
 use engine::ministack::Work;
-use serde_json::json;
+use serde_json::{Value, json};
 use stack::template::{Deployment, Template};
 use stack::{ACCOUNT, EVERY_APPLICATION, REGION, Stack};
 use support::{Scenario, eventually, new_engine, run};
@@ -44,6 +44,12 @@ fn the_local_deployment_differs_from_the_template_only_as_listed() {
         );
         let stack = Stack::of(EVERY_APPLICATION).unwrap();
         let template = stack.template();
+        let deployed = &engine().await.work().template;
+        assert_eq!(
+            &without_differences(deployed, template),
+            template.document()
+        );
+
         let resources = template.document()["Resources"].as_object().unwrap();
         let types: BTreeSet<&str> = resources
             .values()
@@ -58,6 +64,41 @@ fn the_local_deployment_differs_from_the_template_only_as_listed() {
         let left_out = BTreeSet::from(["SnapshotQuotaAlarm", "FunctionErrorsAlarm"]);
         assert_eq!(missing, left_out);
     });
+}
+
+/// A local template with each difference from the template undone.
+fn without_differences(local: &Value, template: &Template) -> Value {
+    let (mut local, document) = (local.clone(), template.document());
+    // deploy.py gives each function the location of its own code.
+    let globals = local["Globals"]["Function"].as_object_mut().unwrap();
+    assert_eq!(globals.insert("CodeUri".to_owned(), "..".into()), None);
+    for (name, difference) in DIFFERENCES {
+        match difference {
+            Difference::NoMetricMath => {
+                let alarm = document["Resources"][name].clone();
+                assert!(alarm["Properties"]["Metrics"].is_array(), "{name}");
+                let resources = local["Resources"].as_object_mut().unwrap();
+                assert_eq!(resources.insert(name.to_owned(), alarm), None);
+            }
+            Difference::NoRolePolicy => {
+                let policy = &mut local["Resources"][name];
+                assert_eq!(policy["Type"], "AWS::IAM::Policy");
+                policy["Type"] = "AWS::IAM::RolePolicy".into();
+                let properties = policy["Properties"].as_object_mut().unwrap();
+                let roles = properties.remove("Roles").unwrap();
+                let [role] = roles.as_array().unwrap().as_slice() else {
+                    panic!("{roles}");
+                };
+                properties.insert("RoleName".to_owned(), role.clone());
+            }
+            Difference::AnyApplication => {
+                let pattern = document["Parameters"][name]["AllowedPattern"].clone();
+                let parameter = local["Parameters"][name].as_object_mut().unwrap();
+                assert_eq!(parameter.insert("AllowedPattern".to_owned(), pattern), None);
+            }
+        }
+    }
+    local
 }
 
 #[test]

@@ -8,10 +8,24 @@ use std::process::{Command, Stdio};
 use contract::{HeldBack, HeldBackCause};
 use serde_json::{Value, json};
 
-/// Runs the command, which ends with this exit code. Returns what it printed to stdout and to stderr.
+/// What must change nothing: settings of AWS, of time zones, of colours and of Rust.
+const HOSTILE: [(&str, &str); 9] = [
+    ("AWS_PROFILE", "nowhere"),
+    ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+    ("HTTPS_PROXY", "http://127.0.0.1:9"),
+    ("TZ", "Pacific/Kiritimati"),
+    ("TZDIR", "/nowhere"),
+    ("LANG", "tr_TR.UTF-8"),
+    ("COLUMNS", "20"),
+    ("CLICOLOR_FORCE", "1"),
+    ("HOME", "/nowhere"),
+];
+
+/// Runs the command in a hostile environment. It ends with this exit code. Returns what it printed to stdout and to stderr.
 fn plan(arguments: &[&str], stdin: &str, code: i32) -> (String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_plan"))
         .args(arguments)
+        .envs(HOSTILE)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use local::command::until_interrupted;
-use output::exit_code;
+use output::{arguments, exit_code};
 use xtask::build::Architecture;
 use xtask::{bench, build, check, mutants, package};
 
@@ -47,7 +47,11 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit_code(match Cli::parse().command {
+    let cli: Cli = match arguments() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    exit_code(match cli.command {
         Command::Check => until_interrupted(check::run()).await,
         Command::Build { architecture } => until_interrupted(build::run(architecture)).await,
         Command::Package {

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use contract::{
     Action, AuditRecord, ErrorName, NextStep, Retention, RunInput, Verdict, wait_seconds,
 };
+use engine::python;
 use expect_test::expect_file;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -157,9 +158,10 @@ fn what_commands_pass_on_does_not_depend_on_the_readers_configuration() {
     let pages = std::fs::read_dir(format!("{root}/resources/docs")).unwrap();
     let pages = pages.map(|entry| entry.unwrap().path());
     let pages = pages.filter(|path| path.extension().is_some_and(|it| it == "md"));
-    let readme = std::path::PathBuf::from(format!("{root}/{README}"));
+    let readmes = [README, "infra/xtask/package/README.md"];
+    let readmes = readmes.map(|page| std::path::PathBuf::from(format!("{root}/{page}")));
     let mut commands = 0;
-    for page in pages.chain([readme]) {
+    for page in pages.chain(readmes) {
         for script in scripts(&std::fs::read_to_string(&page).unwrap()) {
             commands += script.matches("aws ").count();
             let found = without_format(&script);
@@ -171,6 +173,19 @@ fn what_commands_pass_on_does_not_depend_on_the_readers_configuration() {
         }
     }
     assert!(commands > 10, "{commands}");
+}
+
+#[test]
+fn the_readme_names_the_oldest_versions_that_work() {
+    let readme = include_str!("../../../README.md");
+    let (major, minor) = python::OLDEST;
+    let rust = env!("CARGO_PKG_RUST_VERSION");
+    for needed in [
+        format!("Rust {rust} or later"),
+        format!("Python {major}.{minor} or later"),
+    ] {
+        assert!(readme.contains(&needed), "README does not say: {needed}");
+    }
 }
 
 /// The template with names instead of the values of a deployment.
