@@ -83,7 +83,7 @@ fn lost_answers_and_killed_functions_leave_one_snapshot_one_record_and_its_metri
         FaultKind::KillBefore,
         FaultKind::KillAfter,
     ]);
-    for_each(&rows, async |number, row| {
+    for_each(&rows, &async |number, row| {
         let application = format!("lost-or-killed-{number}");
         row.assert_survived(engine, &application).await;
     });
@@ -101,7 +101,7 @@ fn a_function_that_hangs_in_any_of_its_calls_is_killed_by_lambda_and_called_agai
         engine
     });
     let rows = OneCall::each(&[FaultKind::Delay(Duration::from_hours(1))]);
-    for_each(&rows, async |number, row| {
+    for_each(&rows, &async |number, row| {
         let application = format!("hanging-{number}");
         row.assert_survived(&engine, &application).await;
     });

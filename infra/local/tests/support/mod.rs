@@ -58,7 +58,7 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 /// Checks rows, ten at a time; each check gets the number of its row.
-pub fn for_each<T>(rows: &[T], check: impl AsyncFn(usize, &T)) {
+pub fn for_each<T>(rows: &[T], check: &impl AsyncFn(usize, &T)) {
     let rows = futures::stream::iter(rows.iter().enumerate());
     run(rows.for_each_concurrent(10, |(number, row)| check(number, row)));
 }

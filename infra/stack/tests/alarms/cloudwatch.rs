@@ -17,14 +17,6 @@ pub(crate) enum State {
     InsufficientData,
 }
 
-/// How an alarm treats missing data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MissingData {
-    Breaching,
-    NotBreaching,
-    Ignore,
-}
-
 /// The values that were sent of each metric, with their times in epoch seconds.
 #[derive(Default)]
 pub(crate) struct Sent(BTreeMap<String, Vec<(i64, f64)>>);
@@ -64,7 +56,8 @@ pub(crate) struct Alarm {
     pub(crate) breaching_needed: usize,
     threshold: f64,
     is_breaching: fn(f64, f64) -> bool,
-    missing: MissingData,
+    /// How it treats missing data.
+    missing: String,
 }
 
 struct Statistic {
@@ -115,12 +108,7 @@ impl Alarm {
                 "LessThanThreshold" => |value, threshold| value < threshold,
                 other => panic!("{other} is not supported"),
             },
-            missing: match properties["TreatMissingData"].as_str().unwrap() {
-                "breaching" => MissingData::Breaching,
-                "notBreaching" => MissingData::NotBreaching,
-                "ignore" => MissingData::Ignore,
-                other => panic!("{other} is not supported"),
-            },
+            missing: properties["TreatMissingData"].as_str().unwrap().to_owned(),
         }
     }
 
@@ -156,7 +144,7 @@ impl Alarm {
             });
             let points: Vec<Option<bool>> = points.collect();
             let (n, m) = (self.evaluation_periods, self.breaching_needed);
-            let next = decide(&points, n, m, self.missing).unwrap_or(state);
+            let next = decide(&points, n, m, &self.missing).unwrap_or(state);
             if next != state {
                 changes.push((now, next));
                 state = next;
@@ -213,7 +201,7 @@ fn number(value: &Value) -> i64 {
 
 /// The state of an alarm on M of N datapoints. `points` are the newest first: breaching or not, or missing. The result is
 /// `None` if the alarm keeps its state.
-fn decide(points: &[Option<bool>], n: usize, m: usize, missing: MissingData) -> Option<State> {
+fn decide(points: &[Option<bool>], n: usize, m: usize, missing: &str) -> Option<State> {
     let real: Vec<bool> = points.iter().flatten().copied().collect();
     let breaching = |points: &[bool]| points.iter().filter(|is_breaching| **is_breaching).count();
     let is_alarm = |it: bool| Some(if it { State::Alarm } else { State::Ok });
@@ -223,10 +211,11 @@ fn decide(points: &[Option<bool>], n: usize, m: usize, missing: MissingData) -> 
     }
     let count = breaching(&real);
     match missing {
-        MissingData::Breaching => is_alarm(count + n - real.len() >= m),
-        MissingData::NotBreaching => is_alarm(count >= m),
-        MissingData::Ignore if count >= m || count < real.len() => is_alarm(count >= m),
-        MissingData::Ignore => None,
+        "breaching" => is_alarm(count + n - real.len() >= m),
+        "notBreaching" => is_alarm(count >= m),
+        "ignore" if count >= m || count < real.len() => is_alarm(count >= m),
+        "ignore" => None,
+        other => panic!("{other} is not supported"),
     }
 }
 
@@ -284,12 +273,12 @@ mod tests {
             });
             let newest_first: Vec<Option<bool>> = newest_first.collect();
             for (treatment, expected) in [
-                (MissingData::Ignore, ignore),
-                (MissingData::Breaching, breaching),
-                (MissingData::NotBreaching, not_breaching),
+                ("ignore", ignore),
+                ("breaching", breaching),
+                ("notBreaching", not_breaching),
             ] {
                 let state = decide(&newest_first, 3, m, treatment);
-                assert_eq!(state, expected, "{points}, {m} of 3, {treatment:?}");
+                assert_eq!(state, expected, "{points}, {m} of 3, {treatment}");
             }
         }
     }
