@@ -11,8 +11,8 @@ use testkit::replay::Answer::{self, Error};
 use testkit::replay::Service;
 
 use crate::support::{
-    NOW, application, batch_names, created, created_text, first_entry, handle, input, name, prune,
-    prune_fails, ready, running, snapshot,
+    NOW, application, batch_names, created, created_text, first_entry, handle, input, listed, name,
+    prune, prune_fails, ready, running, snapshot,
 };
 
 /// The page of `token` with these snapshots, and with the token of the next one if there is one.
@@ -55,6 +55,16 @@ async fn a_page_that_fails_fails_the_step_and_an_expired_token_starts_again_once
     let exchanges = [running(), first(), expired(), first(), expired()];
     let error = prune_fails(first_entry(), exchanges).await;
     assert_eq!(error.name, Unexpected);
+}
+
+#[tokio::test]
+async fn a_name_that_the_service_could_not_have_given_fails_the_step() {
+    let odd = fixtures::snapshot("a b", "READY", 3, created(1));
+    let listing = listed([snapshot(0, "READY"), odd]);
+    let error = prune_fails(first_entry(), [running(), listing]).await;
+    assert_eq!(error.name, Unexpected);
+    let fact = "ListApplicationSnapshots: \"a b\" is not the name of a snapshot.";
+    assert_eq!(error.fact, fact);
 }
 
 #[tokio::test]
