@@ -556,10 +556,11 @@ async fn a_run_is_skipped_only_for_a_young_snapshot_and_not_if_it_has_a_name_of_
         (
             orders(),
             SNAPSHOT,
-            seconds - 7_000,
+            seconds - 7_199,
             SnapshotCreation::Skipped,
         ),
-        (orders(), SNAPSHOT, seconds - 7_300, SnapshotCreation::Busy),
+        // Older than ready_timeout_seconds by a second.
+        (orders(), SNAPSHOT, seconds - 7_200, SnapshotCreation::Busy),
         (
             named,
             "before-upgrade",

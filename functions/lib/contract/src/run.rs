@@ -355,6 +355,31 @@ mod tests {
     }
 
     #[test]
+    fn only_a_definition_that_knows_an_answer_gets_it() {
+        for (definition, before_pruning, for_application) in [
+            (1, false, false),
+            (2, true, false),
+            (3, true, true),
+            (4, true, true),
+        ] {
+            let run = run(
+                definition,
+                serde_json::json!({ "application_name": "orders" }),
+            );
+            assert_eq!(
+                run.can_wait_before_pruning(),
+                before_pruning,
+                "{definition}"
+            );
+            assert_eq!(
+                run.can_wait_for_application(),
+                for_application,
+                "{definition}"
+            );
+        }
+    }
+
+    #[test]
     fn a_run_names_its_snapshot_so_that_it_is_managed() {
         let run = run(1, serde_json::json!({ "application_name": "orders" }));
         assert_eq!(run.snapshot_name(), "custom_1763835747949");
