@@ -28,6 +28,15 @@ async fn a_deletion_that_keeps_failing_is_tried_in_two_batches_and_then_has_fail
 }
 
 #[tokio::test]
+async fn what_is_tried_again_comes_first_because_a_full_batch_has_no_room_at_its_end() {
+    let busy = delete(2, Error(400, "ResourceInUseException", "in use"));
+    let exchanges = [running(), busy, found(2, "READY"), ready([0, 2, 3])];
+    let output = prune(deleting(&[2]), exchanges).await;
+    assert_eq!(output.pruning, Continue);
+    assert_eq!(batch_names(&output), [name(2), name(3)]);
+}
+
+#[tokio::test]
 async fn a_throttled_deletion_goes_into_the_next_batch_and_a_throttled_batch_waits_ever_longer() {
     let exchanges = [running(), throttled(3), deleted(2), ready([0, 3])];
     let output = prune(deleting(&[3, 2]), exchanges).await;
