@@ -89,9 +89,20 @@ async fn a_describe_call_that_is_throttled_after_a_refusal_fails_no_deletion() {
         let exchanges = [running(), refused(3), slow(), deleted(other), ready([0, 3])];
         let output = prune(input, exchanges).await;
         assert_eq!(batch_names(&output), [name(3)]);
+        assert!(!output.batch[0].tried, "it has both attempts left");
         assert_eq!(output.progress.failed_count, 0);
         progress = next(output)["progress"].take();
     }
+}
+
+#[tokio::test]
+async fn a_deletion_that_could_not_be_looked_up_is_tried_again() {
+    let lost = [delete(3, Answer::Lost), describe(3, Answer::Lost)];
+    let exchanges = [running()].into_iter().chain(lost).chain([ready([0, 3])]);
+    let output = prune(deleting(&[3]), exchanges).await;
+    assert_eq!(result(&output), (Continue, 0, 0));
+    assert_eq!(batch_names(&output), [name(3)]);
+    assert!(output.batch[0].tried);
 }
 
 #[tokio::test]
