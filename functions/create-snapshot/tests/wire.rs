@@ -553,8 +553,9 @@ async fn a_run_is_skipped_only_for_a_young_snapshot_and_not_if_it_has_a_name_of_
     let seconds_before = |seconds: i64| json!(RUN_ID / 1_000 - seconds);
     let named = json!({ "application_name": "orders", "snapshot_name": "before-upgrade" });
     for (input, own, earlier_by, created, expected) in [
-        (orders(), SNAPSHOT, 3_600, seconds_before(7_000), Skipped),
-        (orders(), SNAPSHOT, 3_600, seconds_before(7_300), Busy),
+        (orders(), SNAPSHOT, 3_600, seconds_before(7_199), Skipped),
+        // Older than ready_timeout_seconds by a second.
+        (orders(), SNAPSHOT, 3_600, seconds_before(7_200), Busy),
         // Without a creation time, the run id in the name says how old it is.
         (orders(), SNAPSHOT, 7_000, Value::Null, Skipped),
         (orders(), SNAPSHOT, 7_300, Value::Null, Busy),

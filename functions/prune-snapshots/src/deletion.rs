@@ -174,4 +174,10 @@ mod tests {
         }
         assert!(has_room(15, limit) && !has_room(16, limit), "{limit}");
     }
+
+    #[test]
+    fn as_many_successes_as_run_at_once_raise_the_limit_by_about_one() {
+        let raised = (0..8).fold(8.0, |limit, _| next_limit(limit, false));
+        assert!((8.9..=9.0).contains(&raised), "{raised}");
+    }
 }

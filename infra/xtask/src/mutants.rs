@@ -1,8 +1,9 @@
 //! `cargo xtask mutants`: tests the tests. cargo-mutants changes the functions' code, one place at a time, and the tests
 //! must fail.
 //!
-//! `.cargo/mutants.toml` says what is changed and which tests run. `resources/docs/mutants.md` lists each mutant that may
-//! survive, with the reason.
+//! There are two passes. The tests of a mutant's own package are compiled in seconds, and notice most. What survives them is
+//! tried by the tests of all functions. `.cargo/mutants.toml` says what is changed. `resources/docs/mutants.md` lists each
+//! mutant that may survive, with the reason.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,30 +19,30 @@ use crate::tools::{WORKSPACE, cargo_tool};
 
 const PAGE: &str = "resources/docs/mutants.md";
 
+/// Whose tests are tried in the second pass. The simulation and the end-to-end tests would take days.
+const TESTED: &str = "contract,create-snapshot,describe-snapshot,flink,prune-snapshots,record-and-notify,retention,step";
+
 /// Runs cargo-mutants and compares the survivors with the page. Returns whether they are the same. `shard` is a part of the
 /// mutants, such as `1/8`; `None` for all.
 pub async fn run(shard: Option<&str>) -> Result<bool> {
     let target = functions::target_folder()?;
     let binary = cargo_tool(&target, "cargo-mutants", "27.1.0").await?;
-    let mut mutants = environment::command(Child::Cargo, &binary);
-    mutants
-        .args(["mutants", "--no-shuffle", "--output"])
-        .arg(&target)
-        .args(shard.into_iter().flat_map(|shard| ["--shard", shard]))
-        .current_dir(WORKSPACE);
-    let status = Group::start(&mut mutants)?.status().await?;
-    // 2 and 3: mutants survived, or tests did not end.
-    ensure!(
-        matches!(status.code(), Some(0 | 2 | 3)),
-        "cargo mutants failed ({status})"
-    );
     let read = |path: &Path| {
         let text = fs::read_to_string(path);
         text.with_context(|| path.display().to_string())
     };
     let list = |name: &str| read(&target.join("mutants.out").join(name));
-    let missed = list("missed.txt")?;
+    let part = shard.into_iter().flat_map(|shard| ["--shard", shard]);
+    try_mutants(&binary, &target, &part.collect::<Vec<_>>()).await?;
+    let mut missed = list("missed.txt")?;
     let tried = [list("caught.txt")?, list("timeout.txt")?, missed.clone()].concat();
+    if !missed.is_empty() {
+        let survivors: Vec<String> = missed.lines().map(expression).collect();
+        let mut again = vec!["--iterate", "--test-package", TESTED];
+        again.extend(survivors.iter().flat_map(|mutant| ["--re", mutant]));
+        try_mutants(&binary, &target, &again).await?;
+        missed = list("missed.txt")?;
+    }
     let page = read(&Path::new(WORKSPACE).join(PAGE))?;
     let (unexpected, killed) = differences(&page, &missed, &tried);
     for mutant in &unexpected {
@@ -51,6 +52,35 @@ pub async fn run(shard: Option<&str>) -> Result<bool> {
         say!("Is in {PAGE}, but did not survive: {mutant}")?;
     }
     Ok(unexpected.is_empty() && killed.is_empty())
+}
+
+/// One pass of cargo-mutants, which writes its lists to `<target>/mutants.out`.
+async fn try_mutants(binary: &Path, target: &Path, arguments: &[&str]) -> Result<()> {
+    let mut mutants = environment::command(Child::Cargo, binary);
+    mutants
+        .args(["mutants", "--no-shuffle", "--output"])
+        .arg(target)
+        .args(arguments)
+        .current_dir(WORKSPACE);
+    let status = Group::start(&mut mutants)?.status().await?;
+    // 2 and 3: mutants survived, or tests did not end.
+    ensure!(
+        matches!(status.code(), Some(0 | 2 | 3)),
+        "cargo mutants failed ({status})"
+    );
+    Ok(())
+}
+
+/// The regular expression for this mutant alone.
+fn expression(mutant: &str) -> String {
+    let mut expression = String::new();
+    for c in mutant.chars() {
+        if "\\.+*?()|[]{}^$".contains(c) {
+            expression.push('\\');
+        }
+        expression.push(c);
+    }
+    format!("^{expression}$")
 }
 
 /// The survivors that the page does not list, and the listed mutants that were tried and did not survive.
@@ -82,6 +112,14 @@ fn without_line(mutant: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_second_pass_names_each_survivor_as_an_expression() {
+        let mutant = "a.rs:7:1: replace f -> Option<(u8, [u8; 2])> with a.b(*c) || d";
+        let expected =
+            r"^a\.rs:7:1: replace f -> Option<\(u8, \[u8; 2\]\)> with a\.b\(\*c\) \|\| d$";
+        assert_eq!(expression(mutant), expected);
+    }
 
     #[test]
     fn survivors_are_compared_with_the_page_without_their_lines() {

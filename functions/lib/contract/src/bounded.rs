@@ -13,16 +13,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct Bounded<const MIN: u32, const MAX: u32>(u32);
 
 impl<const MIN: u32, const MAX: u32> Bounded<MIN, MAX> {
-    /// `value`, or the nearest bound if it is out of range.
+    /// The number `VALUE`. It does not compile if it is out of range.
     #[must_use]
-    pub const fn clamped(value: u32) -> Self {
-        if value < MIN {
-            Self(MIN)
-        } else if value > MAX {
-            Self(MAX)
-        } else {
-            Self(value)
-        }
+    pub const fn of<const VALUE: u32>() -> Self {
+        const { assert!(MIN <= VALUE && VALUE <= MAX) };
+        Self(VALUE)
     }
 
     /// The number.

@@ -314,6 +314,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_name_says_what_has_happened_and_what_a_person_does() {
+        for name in ErrorName::ALL {
+            for text in [name.summary(), name.instructions()] {
+                assert!(text.len() > 20 && text.ends_with('.'), "{name}: {text}");
+            }
+        }
+    }
+
     const EXECUTION: &str = "arn:aws:states:eu-central-1:123456789012:execution:snapshots:run-7";
 
     #[test]
@@ -408,6 +417,16 @@ mod tests {
             let command = error.command(EXECUTION, Some(&named));
             assert!(command.ends_with("'<the run input>'"), "{command}");
         }
+        // With these, the failed run's input cannot succeed.
+        for error in [
+            ErrorName::InvalidInput,
+            ErrorName::ApplicationNotFound,
+            ErrorName::SnapshotNameTaken,
+            ErrorName::SnapshotsUnsupported,
+        ] {
+            let command = error.command(EXECUTION, Some(&unnamed));
+            assert!(command.ends_with("'<the corrected input>'"), "{command}");
+        }
         let command = ErrorName::SnapshotFailed.command(EXECUTION, Some(&unnamed));
         assert!(
             command.contains(r#""application_name":"orders""#),
@@ -417,11 +436,14 @@ mod tests {
 
     #[test]
     fn what_the_state_machine_retries_is_redriven_by_hand() {
-        for name in ErrorName::ALL {
-            assert!(
-                !name.is_retryable() || name.next_step() == NextStep::Redrive,
-                "{name}"
-            );
+        let retried = ErrorName::ALL.map(|name| name.is_retryable().then_some(name));
+        let retried: Vec<ErrorName> = retried.into_iter().flatten().collect();
+        assert_eq!(
+            retried,
+            [ErrorName::Throttled, ErrorName::ServiceUnavailable]
+        );
+        for name in retried {
+            assert_eq!(name.next_step(), NextStep::Redrive, "{name}");
         }
     }
 }

@@ -286,4 +286,45 @@ mod tests {
             assert!(!is_managed(other), "{other}");
         }
     }
+
+    #[test]
+    fn an_applications_name_is_kept_as_it_is_or_refused_with_the_reason() {
+        let read = |name: &str| ApplicationName::try_from(name.to_owned());
+        let longest = "a".repeat(128);
+        let too_long = "a".repeat(129);
+        let in_bytes = "é".repeat(64);
+        for good in ["orders", "a.b_c-D9", &longest] {
+            let name = read(good).unwrap();
+            assert_eq!((name.as_str(), name.to_string()), (good, good.to_owned()));
+        }
+        for (bad, reason) in [
+            ("", "has 1 to 128 characters, this has 0"),
+            (too_long.as_str(), "has 1 to 128 characters, this has 129"),
+            ("a b", "\"a b\" has characters other than a-z"),
+            (in_bytes.as_str(), "has characters other than a-z"),
+        ] {
+            let refused = read(bad).unwrap_err();
+            assert!(refused.contains(reason), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_hundred_names_are_kept_and_each_is_found_again() {
+        let names: Vec<String> = (1..=100).map(|number| format!("before-{number}")).collect();
+        let kept = KeepNames::try_from(names.clone()).unwrap();
+        assert_eq!(kept.as_slice(), names);
+        assert!(kept.contains("before-1") && kept.contains("before-100"));
+        assert!(!kept.contains("before-101") && !kept.contains("before"));
+        assert_eq!(Vec::from(kept), names);
+    }
+
+    #[test]
+    fn names_are_written_as_they_were_read() {
+        let snapshot = SnapshotName::try_from("before-upgrade".to_owned()).unwrap();
+        assert_eq!(snapshot.as_str(), "before-upgrade");
+        assert_eq!(String::from(snapshot), "before-upgrade");
+        let zone = TimeZoneName::try_from("Europe/Zurich".to_owned()).unwrap();
+        assert_eq!(zone.as_str(), "Europe/Zurich");
+        assert_eq!(String::from(zone), "Europe/Zurich");
+    }
 }

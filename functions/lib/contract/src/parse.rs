@@ -29,3 +29,23 @@ pub(crate) fn time_or_absent<'de, D: Deserializer<'de>>(
     let text: Option<String> = Option::deserialize(deserializer)?;
     Ok(text.and_then(|text| text.parse().ok()))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::CreateSnapshotInput;
+
+    #[test]
+    fn an_error_begins_with_the_field_if_there_is_one() {
+        for (payload, beginning) in [
+            (json!({ "execution_arn": 7 }), "execution_arn: invalid type"),
+            (json!({}), "missing field `execution_arn`"),
+            (json!("x"), "invalid type: string"),
+        ] {
+            let refused = parse::<CreateSnapshotInput>(&payload).unwrap_err();
+            assert!(refused.starts_with(beginning), "{refused}");
+        }
+    }
+}

@@ -200,3 +200,26 @@ pub struct Notified {
     /// The message id that SNS gave.
     pub message_id: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outcome_is_named_as_in_the_record_and_says_whether_somebody_should_look() {
+        for (outcome, name, is_problem, is_failed_execution) in [
+            (Outcome::Succeeded, "SUCCEEDED", false, false),
+            (Outcome::PruneIncomplete, "PRUNE_INCOMPLETE", true, false),
+            (Outcome::Skipped, "SKIPPED", false, false),
+            (Outcome::Planned, "PLANNED", false, false),
+            (Outcome::Failed, "FAILED", true, true),
+            (Outcome::TimedOut, "TIMED_OUT", true, true),
+            (Outcome::Aborted, "ABORTED", true, true),
+        ] {
+            assert_eq!(outcome.as_str(), name);
+            assert_eq!(serde_json::to_value(outcome).unwrap(), name);
+            assert_eq!(outcome.is_problem(), is_problem, "{name}");
+            assert_eq!(outcome.is_failed_execution(), is_failed_execution, "{name}");
+        }
+    }
+}

@@ -156,14 +156,14 @@ fn last_or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Count, 
 
 /// The running version or runtime, and the one that a rollback returns to.
 const fn default_last() -> Count {
-    Bounded::clamped(2)
+    Bounded::of::<2>()
 }
 
 impl Default for Retention {
     /// `keep_last` is the default of the original sample's `number_of_older_snapshots_to_retain`.
     fn default() -> Self {
         Self {
-            keep_last: Some(Bounded::clamped(30)),
+            keep_last: Some(Bounded::of::<30>()),
             keep_hourly: None,
             keep_daily: None,
             keep_weekly: None,

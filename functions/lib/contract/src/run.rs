@@ -115,19 +115,19 @@ pub(crate) fn refuse(place: &str, unknown: &UnknownFields, known: &[&str]) -> Re
 
 /// The default of the original sample's `snapshot_creation_wait_time_seconds`.
 const fn default_poll_interval() -> Bounded<1, 300> {
-    Bounded::clamped(15)
+    Bounded::of::<15>()
 }
 
 const fn default_ready_timeout() -> Bounded<60, 86_400> {
-    Bounded::clamped(7_200)
+    Bounded::of::<7_200>()
 }
 
 const fn default_application_timeout() -> Bounded<0, 86_400> {
-    Bounded::clamped(3_600)
+    Bounded::of::<3_600>()
 }
 
 const fn default_snapshot_attempts() -> Bounded<1, 5> {
-    Bounded::clamped(2)
+    Bounded::of::<2>()
 }
 
 /// Seconds until the next look at something that a run has waited for this long: a quarter of that time, at least the
@@ -355,6 +355,31 @@ mod tests {
     }
 
     #[test]
+    fn only_a_definition_that_knows_an_answer_gets_it() {
+        for (definition, before_pruning, for_application) in [
+            (1, false, false),
+            (2, true, false),
+            (3, true, true),
+            (4, true, true),
+        ] {
+            let run = run(
+                definition,
+                serde_json::json!({ "application_name": "orders" }),
+            );
+            assert_eq!(
+                run.can_wait_before_pruning(),
+                before_pruning,
+                "{definition}"
+            );
+            assert_eq!(
+                run.can_wait_for_application(),
+                for_application,
+                "{definition}"
+            );
+        }
+    }
+
+    #[test]
     fn a_run_names_its_snapshot_so_that_it_is_managed() {
         let run = run(1, serde_json::json!({ "application_name": "orders" }));
         assert_eq!(run.snapshot_name(), "custom_1763835747949");
@@ -383,6 +408,22 @@ mod tests {
                 refused.starts_with("snapshot_name: only mode RUN"),
                 "{refused}"
             );
+        }
+    }
+
+    #[test]
+    fn a_number_out_of_range_is_refused_with_the_range() {
+        for (wrong, fact) in [
+            ("0", "integer `0`"),
+            ("301", "integer `301`"),
+            ("-1", "integer `-1`"),
+            ("4294967297", "integer `4294967297`"),
+        ] {
+            let input =
+                format!(r#"{{"application_name":"orders","poll_interval_seconds":{wrong}}}"#);
+            let refused = serde_json::from_str::<RunInput>(&input).unwrap_err();
+            let expected = format!("invalid value: {fact}, expected a whole number from 1 to 300");
+            assert!(refused.to_string().starts_with(&expected), "{refused}");
         }
     }
 

@@ -115,6 +115,29 @@ mod tests {
     }
 
     #[test]
+    fn a_command_of_2000_characters_is_whole_and_a_longer_one_is_not() {
+        let execution_arn = "arn:aws:states:r:1:execution:m:n";
+        let error = StepError::new(ErrorName::SnapshotFailed, "It failed.");
+        let name = |length: usize| "n".repeat(length);
+        let with = |last: usize| {
+            let mut names = vec![name(256); 6];
+            names.push(name(last));
+            json!({ "application_name": "orders", "retention": { "keep_last": 1, "keep_names": names } })
+        };
+        let length = |last| {
+            let input: RunInput = serde_json::from_value(with(last)).unwrap();
+            error.name.command(execution_arn, Some(&input)).len()
+        };
+        let longest = 1 + 2_000 - length(1);
+        assert_eq!(length(longest), 2_000);
+        for (last, is_whole) in [(longest, true), (longest + 1, false)] {
+            let run = json!({ "execution_arn": execution_arn, "input": with(last) });
+            let message = error.message(&json!({ "run": run }));
+            assert_eq!(message.contains(&name(256)), is_whole, "{message}");
+        }
+    }
+
+    #[test]
     fn a_message_states_the_fact_the_remedy_and_the_command() {
         let error = StepError::new(ErrorName::SnapshotsDisabled, "orders takes none.");
         let payload = json!({ "execution_arn": "arn:aws:states:r:1:execution:m:n" });

@@ -1,8 +1,9 @@
-//! The endpoints that the functions call.
+//! The endpoints that the functions call, how long they wait, and the times that they read.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_smithy_runtime_api::client::http::{
@@ -10,6 +11,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::DateTime;
 use testkit::replay::config_of;
 
 /// Notes where requests go, and answers none.
@@ -88,4 +90,28 @@ async fn the_environment_chooses_fips_and_dual_stack_endpoints() {
         });
         assert_eq!(addresses(&config).await, expected, "{variables:?}");
     }
+}
+
+#[test]
+fn a_function_gives_up_on_aws_long_before_lambda_gives_up_on_the_function() {
+    let timeouts = step::timeouts();
+    let config = step::sdk_config_from(|_| None);
+    assert_eq!(config.timeout_config(), Some(&timeouts));
+    assert_eq!(
+        timeouts.connect_timeout(),
+        Some(Duration::from_millis(3_100))
+    );
+    assert_eq!(
+        timeouts.operation_attempt_timeout(),
+        Some(Duration::from_secs(10))
+    );
+}
+
+#[test]
+fn a_time_keeps_its_digits_and_is_written_in_milliseconds() {
+    let time = |seconds, nanoseconds| DateTime::from_secs_and_nanos(seconds, nanoseconds);
+    let read = step::timestamp(&time(1_795_377_748, 419_999_838)).unwrap();
+    assert_eq!(read.as_nanosecond(), 1_795_377_748_419_999_838);
+    assert_eq!(step::rfc3339_millis(read), "2026-11-22T20:02:28.42Z");
+    assert_eq!(step::timestamp(&time(i64::MAX, 0)), None);
 }

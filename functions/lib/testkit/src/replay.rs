@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -54,6 +55,7 @@ enum Script {
 
 struct State {
     script: Script,
+    delay: Duration,
     sent: Vec<(String, Value)>,
 }
 
@@ -102,8 +104,18 @@ impl Service {
     }
 
     fn with(script: Script) -> Self {
-        let sent = Vec::new();
-        Self(Arc::new(Mutex::new(State { script, sent })))
+        Self(Arc::new(Mutex::new(State {
+            script,
+            delay: Duration::ZERO,
+            sent: Vec::new(),
+        })))
+    }
+
+    /// Makes each answer take this long by the clock of the runtime, which a test has paused.
+    #[must_use]
+    pub fn taking(self, delay: Duration) -> Self {
+        self.0.lock().unwrap().delay = delay;
+        self
     }
 
     /// The requests that were sent so far: operation, body.
@@ -159,7 +171,8 @@ impl HttpConnector for Service {
             }
         };
         state.sent.push((operation, body));
-        HttpConnectorFuture::ready(match answer {
+        let delay = state.delay;
+        let response = match answer {
             Answer::Ok(value) => Ok(of_the_service(response(200, value.to_string()))),
             Answer::Text(text) => Ok(response(200, text)),
             Answer::Error(status, code, message) => Ok(response(
@@ -176,6 +189,13 @@ impl HttpConnector for Service {
                 ),
             )),
             Answer::Lost => Err(ConnectorError::io("connection reset".into())),
+        };
+        if delay.is_zero() {
+            return HttpConnectorFuture::ready(response);
+        }
+        HttpConnectorFuture::new(async move {
+            tokio::time::sleep(delay).await;
+            response
         })
     }
 }

@@ -13,7 +13,7 @@ use testkit::fixtures::{self, RUN_ID, list_snapshots};
 use testkit::replay::{Answer, Service};
 
 use crate::support::{
-    application, batch_names, created, deleted, deleting, first_entry, found, gone, handle,
+    application, batch_names, created, delete, deleted, deleting, first_entry, found, gone, handle,
     held_back, input, listed, listed_as, name, next, prune, ready, refused, result, running,
     snapshot, throttled, with_batch,
 };
@@ -201,6 +201,9 @@ async fn a_policy_with_a_rule_of_a_newer_release_deletes_nothing() {
     for mode in ["RUN", "PRUNE", "PLAN"] {
         let mut input = input(mode, 1, 25);
         input["run"]["input"]["retention"]["keep_fortnightly"] = 4.into();
+        // It holds nothing back if there is nothing to delete.
+        let output = prune(input.clone(), [running(), ready([0])]).await;
+        assert_eq!(output.held_back, None, "{mode}");
         let output = prune(input, [running(), ready([0, 2, 3])]).await;
         assert_eq!(output.pruning, Done);
         let held_back = output.held_back.unwrap();
@@ -362,6 +365,20 @@ async fn the_brake_does_not_count_failed_snapshots() {
     assert_eq!(result(&output), (Continue, 1, 1));
     assert_eq!(output.progress.exempt_count, 2);
     assert_eq!(batch_names(&output), [name(1)]);
+}
+
+#[tokio::test]
+async fn the_brake_counts_a_deletion_that_may_still_take_effect_unless_its_snapshot_had_failed() {
+    for (exempt, expected) in [(false, Some((MaxDeletionsPerRun, 3))), (true, None)] {
+        let mut input = with_batch(input("RUN", 1, 2), &[3]);
+        input["batch"][0]["exempt"] = exempt.into();
+        let found = || found(3, "READY");
+        let lost = delete(3, Answer::Lost);
+        let exchanges = [running(), lost, found(), ready([0, 1, 2]), found()];
+        let output = prune(input, exchanges).await;
+        assert_eq!(result(&output), (Wait, 0, 0));
+        assert_eq!(held_back(&output), expected, "{exempt}");
+    }
 }
 
 #[tokio::test]

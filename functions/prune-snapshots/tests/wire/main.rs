@@ -2,6 +2,7 @@
 //!
 //! - `batch`: what becomes of each snapshot of a batch, and how it is counted.
 //! - `retry`: what is throttled, unconfirmed or refused, and when it is tried again.
+//! - `pace`: when the deletions of a batch start.
 //! - `plan_age`: batches that start too late.
 //! - `own_snapshot`: the run's own snapshot is gone, not listed, or overtaken by a later run.
 //! - `gate`: what holds deletions back.
@@ -15,6 +16,7 @@ mod batch;
 mod gate;
 mod listing;
 mod own_snapshot;
+mod pace;
 mod plan_age;
 mod retry;
 mod support;

@@ -118,7 +118,7 @@ async fn the_snapshots_of_the_runs_own_attempts_are_not_a_later_runs() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_run_waits_a_minute_for_a_listing_that_lacks_its_own_snapshot() {
     let own_creating = listed_as([(0, "CREATING"), (3, "READY")]);
     for listing in [ready([2, 3]), own_creating] {
@@ -134,12 +134,21 @@ async fn a_run_waits_a_minute_for_a_listing_that_lacks_its_own_snapshot() {
         assert_eq!(output.pruning, Continue);
         assert_eq!(output.progress.waiting_since, None);
 
-        let mut too_long = waiting;
-        too_long["progress"]["waiting_since"] = "2026-11-22T20:02:30Z".into();
-        let exchanges = [running(), ready([2, 3]), found(0, "READY")];
-        let output = prune(too_long, exchanges).await;
-        assert_eq!(output.pruning, Done);
-        assert_eq!(output.held_back.unwrap().cause, SnapshotNotReady);
+        for (since, pruning) in [
+            ("2026-11-22T20:02:30.001Z", Wait),
+            ("2026-11-22T20:02:30Z", Done),
+        ] {
+            let mut waiting = waiting.clone();
+            waiting["progress"]["waiting_since"] = since.into();
+            let exchanges = [running(), ready([2, 3]), found(0, "READY")];
+            let output = prune(waiting, exchanges).await;
+            assert_eq!(output.pruning, pruning, "{since}");
+            let is_waiting = pruning == Wait;
+            let still = output.progress.waiting_since.as_deref();
+            assert_eq!(still, is_waiting.then_some(since), "the first wait counts");
+            let cause = output.held_back.map(|held_back| held_back.cause);
+            assert_eq!(cause, (!is_waiting).then_some(SnapshotNotReady));
+        }
     }
 }
 

@@ -28,6 +28,15 @@ async fn a_deletion_that_keeps_failing_is_tried_in_two_batches_and_then_has_fail
 }
 
 #[tokio::test]
+async fn what_is_tried_again_comes_first_because_a_full_batch_has_no_room_at_its_end() {
+    let busy = delete(2, Error(400, "ResourceInUseException", "in use"));
+    let exchanges = [running(), busy, found(2, "READY"), ready([0, 2, 3])];
+    let output = prune(deleting(&[2]), exchanges).await;
+    assert_eq!(output.pruning, Continue);
+    assert_eq!(batch_names(&output), [name(2), name(3)]);
+}
+
+#[tokio::test]
 async fn a_throttled_deletion_goes_into_the_next_batch_and_a_throttled_batch_waits_ever_longer() {
     let exchanges = [running(), throttled(3), deleted(2), ready([0, 3])];
     let output = prune(deleting(&[3, 2]), exchanges).await;
@@ -80,9 +89,20 @@ async fn a_describe_call_that_is_throttled_after_a_refusal_fails_no_deletion() {
         let exchanges = [running(), refused(3), slow(), deleted(other), ready([0, 3])];
         let output = prune(input, exchanges).await;
         assert_eq!(batch_names(&output), [name(3)]);
+        assert!(!output.batch[0].tried, "it has both attempts left");
         assert_eq!(output.progress.failed_count, 0);
         progress = next(output)["progress"].take();
     }
+}
+
+#[tokio::test]
+async fn a_deletion_that_could_not_be_looked_up_is_tried_again() {
+    let lost = [delete(3, Answer::Lost), describe(3, Answer::Lost)];
+    let exchanges = [running()].into_iter().chain(lost).chain([ready([0, 3])]);
+    let output = prune(deleting(&[3]), exchanges).await;
+    assert_eq!(result(&output), (Continue, 0, 0));
+    assert_eq!(batch_names(&output), [name(3)]);
+    assert!(output.batch[0].tried);
 }
 
 #[tokio::test]
