@@ -97,6 +97,20 @@ impl<'a> Scenario<'a> {
         self.until_application_is("READY").await;
     }
 
+    /// Deletes the application, and waits until it is gone.
+    pub async fn delete_application(&self) {
+        let created = self.detail().await.create_timestamp.unwrap();
+        let delete = self.flink.delete_application().create_timestamp(created);
+        let delete = delete.application_name(&self.application);
+        delete.send().await.unwrap();
+        eventually("the end of the application", async || {
+            let describe = self.flink.describe_application();
+            let describe = describe.application_name(&self.application);
+            describe.send().await.err().map(|_| ())
+        })
+        .await;
+    }
+
     async fn until_application_is(&self, status: &str) {
         eventually(status, async || {
             let detail = self.detail().await;
