@@ -524,11 +524,11 @@ fn a_closed_pipe_ends_a_command_quietly_and_a_full_disk_with_an_error() {
 #[test]
 fn help_that_cannot_be_written_is_an_error() {
     let full = fs::File::create("/dev/full").unwrap();
-    let ended = run(command("", &["up", "--help"])
-        .stdout(full)
-        .stderr(Stdio::piped())
-        .output());
-    let ended = ended.unwrap();
+    let ended = run(async {
+        let mut help = command("", &["up", "--help"]);
+        let help = help.stdout(full).stderr(Stdio::piped()).spawn();
+        help.unwrap().wait_with_output().await.unwrap()
+    });
     let stderr = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(2), "{stderr}");
     let error = "error: stdout cannot be written: No space left on device";
