@@ -43,9 +43,16 @@ impl Restore {
     }
 }
 
+/// # Errors
+/// Returns `EnhancedSnapshotsUnsupported` if the application has enhanced snapshots: what the operations called here say
+/// about such an application is not documented, so they could say that it has no snapshots.
 pub(crate) async fn describe(flink: &Client, run: &Run) -> Result<Application, StepError> {
     let name = run.input.application_name.as_str();
     let application = flink::describe_application(flink, name).await?;
+    if application.has_enhanced_snapshots {
+        return Err(flink::enhanced(name));
+    }
+    let application = application.detail;
     Ok(Application {
         name: name.to_owned(),
         status: application.application_status().as_str().to_owned(),

@@ -49,12 +49,7 @@ pub async fn handle(
     let fates = deletion::delete_all(flink, &application.name, &batch, &deletable).await;
 
     let listed_at = now + elapsed();
-    let listing = match listing::list(flink, &application.name).await {
-        Err(error) if error.name == ErrorName::SnapshotsUnsupported => {
-            return Err(flink::or_enhanced(flink, &application.name, error).await);
-        }
-        listing => listing?,
-    };
+    let listing = listing::list(flink, &application.name).await?;
     let sightings = sighting::check(flink, &application.name, batch, fates, &listing).await;
     let mut tally = count(progress, sightings)?;
     let own = own_snapshot::find(flink, &run, snapshot.as_ref(), &listing).await?;
