@@ -198,7 +198,13 @@ fn hold(
 ) -> Option<Hold> {
     let brake = || brake(&run.input.retention, ready);
     if run.input.mode == Mode::Plan {
-        return (wanted > 0).then(|| gate::policy_gate(run).or_else(brake))?;
+        // A PLAN is held back by what would hold back the next RUN too.
+        let hold = || {
+            gate::policy_gate(run)
+                .or_else(brake)
+                .or_else(|| gate::restore_gate(application))
+        };
+        return (wanted > 0).then(hold).flatten();
     }
     let own_snapshot_gate = match standing {
         Standing::Unusable(hold) | Standing::NotListedYet(hold) => return Some(hold),

@@ -21,31 +21,30 @@ pub(crate) enum Standing {
     Unusable(Hold),
 }
 
-/// Why the application's state allows no deletion now, if that is so.
+/// Why the application allows no deletion now, if that is so.
 pub(crate) fn application_gate(application: &Application) -> Option<Hold> {
-    let name = &application.name;
-    if application.status != "RUNNING" {
-        return Some(Hold {
-            cause: HeldBackCause::ApplicationNotRunning,
-            message: format!(
-                "The application {name} is {}, not RUNNING, so it may need a snapshot to start \
-                 again. The next run prunes, or start one with mode PRUNE when the application is \
-                 RUNNING.",
-                application.status
-            ),
-        });
-    }
-    if application.restore == Restore::UnknownSnapshot {
-        return Some(Hold {
-            cause: HeldBackCause::RestorePointUnknown,
-            message: format!(
-                "The application {name} restores from a snapshot that its configuration does not \
-                 name, so the snapshot cannot be protected. Name it in the restore configuration, or \
-                 let the application restore from its latest snapshot."
-            ),
-        });
-    }
-    None
+    let Application { name, status, .. } = application;
+    let not_running = (status != "RUNNING").then(|| Hold {
+        cause: HeldBackCause::ApplicationNotRunning,
+        message: format!(
+            "The application {name} is {status}, not RUNNING, so it may need a snapshot to start again. The \
+             next run prunes, or start one with mode PRUNE when the application is RUNNING."
+        ),
+    });
+    not_running.or_else(|| restore_gate(application))
+}
+
+/// Why the application's restore configuration allows no deletion, if that is so.
+pub(crate) fn restore_gate(application: &Application) -> Option<Hold> {
+    (application.restore == Restore::UnknownSnapshot).then(|| Hold {
+        cause: HeldBackCause::RestorePointUnknown,
+        message: format!(
+            "The application {} restores from a snapshot that its configuration does not name, so the \
+             snapshot cannot be protected. Name it in the restore configuration, or let the application \
+             restore from its latest snapshot.",
+            application.name
+        ),
+    })
 }
 
 /// Why the policy allows no deletion, if that is so.
