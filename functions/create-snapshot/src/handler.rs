@@ -7,7 +7,7 @@ use contract::{
     CreateSnapshotInput, CreateSnapshotOutput, ErrorName, Mode, Run, RunInput, RunSnapshot,
     SnapshotCreation, managed_run_id,
 };
-use flink::{Lookup, Readiness};
+use flink::{Lookup, RunState};
 use jiff::Timestamp;
 use step::{CallError, StepError};
 
@@ -161,10 +161,10 @@ fn skip_unless_running(
 ) -> Result<Option<CreateSnapshotOutput>, StepError> {
     let application_name = &run.input.application_name;
     let status = application.application_status();
-    match Readiness::of(status) {
-        Readiness::Running => Ok(None),
-        Readiness::Busy => Err(error::busy(application_name, status.as_str())),
-        Readiness::Stopped => skipped(
+    match RunState::of(status) {
+        RunState::Running => Ok(None),
+        RunState::Busy => Err(error::busy(application_name, status.as_str())),
+        RunState::Stopped => skipped(
             run,
             snapshot_name,
             format!(

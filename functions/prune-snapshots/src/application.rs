@@ -5,7 +5,7 @@ use aws_sdk_kinesisanalyticsv2::types::{
     ApplicationDetail, ApplicationRestoreConfiguration, ApplicationRestoreType as RestoreType,
 };
 use contract::Run;
-use flink::Readiness;
+use flink::RunState;
 use step::StepError;
 
 /// The application, as `DescribeApplication` returned it.
@@ -15,7 +15,7 @@ pub(crate) struct Application {
     /// The status as the service writes it.
     pub(crate) status: String,
     /// What the status means.
-    pub(crate) readiness: Readiness,
+    pub(crate) run_state: RunState,
     /// The current version.
     pub(crate) version_id: i64,
     /// The current Flink runtime.
@@ -56,7 +56,7 @@ pub(crate) async fn describe(flink: &Client, run: &Run) -> Result<Application, S
     Ok(Application {
         name: name.to_owned(),
         status: application.application_status().as_str().to_owned(),
-        readiness: Readiness::of(application.application_status()),
+        run_state: RunState::of(application.application_status()),
         version_id: application.application_version_id,
         runtime: application.runtime_environment.as_str().to_owned(),
         restore: restore_configuration(&application).map_or(Restore::LatestOrNone, restore),

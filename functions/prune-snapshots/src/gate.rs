@@ -10,8 +10,8 @@ use crate::own_snapshot::{DescribedStatus, OwnSnapshot};
 /// How the run's own snapshot compares with the listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It is READY, and no later run has a READY snapshot.
-    Newest,
+    /// No later run has a READY snapshot, and the run's own, if it takes one, is READY.
+    MayPrune,
     /// A later run has a READY snapshot, and prunes. Not a problem.
     LeftToLaterRun(Hold),
     /// It is READY, but the listing does not show that yet.
@@ -85,7 +85,7 @@ pub(crate) fn standing(
         return Standing::LeftToLaterRun(hold);
     }
     match (listed, &own.described) {
-        (Some(_), _) if created_at.is_some() => Standing::Newest,
+        (Some(_), _) if created_at.is_some() => Standing::MayPrune,
         (Some(_), _) => Standing::Unusable(not_ready(format!(
             "This run's snapshot {name} is listed without a creation time, so it cannot be compared \
              with the others. The next run prunes if its own snapshot has one."
@@ -110,5 +110,5 @@ pub(crate) fn standing(
 pub(crate) fn standing_without_own(run: &Run, listing: &[Snapshot], now: Timestamp) -> Standing {
     let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(Timestamp::MIN);
     let later = later_run(run.last_attempt_id(), started_at, listing, now);
-    later.map_or(Standing::Newest, Standing::LeftToLaterRun)
+    later.map_or(Standing::MayPrune, Standing::LeftToLaterRun)
 }

@@ -289,7 +289,7 @@ fn samples(task: &str) -> Vec<Value> {
     let snapshot = json!({ "name": "custom_1795377747949", "accepted_at": "2026-11-22T20:02:28Z" });
     let failed = json!({
         "snapshot_name": "custom_1795118547949", "created_at": "2026-11-19T20:02:28Z",
-        "application_version_id": 6, "reason": "failed 3 days ago"
+        "application_version_id": 6, "reason": "FAILED, created 3 days ago"
     });
     let mut tried = failed.clone();
     tried["tried"] = true.into();

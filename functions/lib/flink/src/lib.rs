@@ -5,12 +5,12 @@
 //! - [`error_name`], [`is_not_found`] and [`step_error`]: what the errors of this service mean.
 //! - [`Application::has_enhanced_snapshots`], [`enhanced`] and [`or_enhanced`]: an application whose snapshots are of the
 //!   other kind, and whether a call was refused because of that.
-//! - [`Readiness`]: what an application's status means.
+//! - [`RunState`]: whether an application runs, by its status.
 //!
 //! Invariant: a response about something else is an error. The SDK fills in missing fields, so a page from a proxy
 //! would otherwise pass for a response of the service.
 
-mod readiness;
+mod run_state;
 mod snapshot_mode;
 
 use aws_sdk_kinesisanalyticsv2::Client;
@@ -21,7 +21,7 @@ use step::{CallError, CallErrorKind, StepError};
 
 use snapshot_mode::SnapshotMode;
 
-pub use readiness::Readiness;
+pub use run_state::RunState;
 pub use snapshot_mode::{enhanced, or_enhanced};
 
 /// What `DescribeApplication` says about an application.

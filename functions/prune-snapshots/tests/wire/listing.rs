@@ -134,7 +134,7 @@ async fn the_largest_payloads_stay_within_256_kib() {
     let failed = json!({ "snapshot_name": long_name(1), "reason": "r".repeat(300) });
     let deleted = json!({
         "snapshot_name": long_name(1), "created_at": created_text(1),
-        "application_version_id": 999_999_999, "reason": "not among the newest 4294967295 (keep_last)"
+        "application_version_id": 999_999_999, "reason": "no rule keeps it"
     });
     run["progress"] = json!({
         "deleted_count": 4_000, "deleted": vec![deleted; 100],
