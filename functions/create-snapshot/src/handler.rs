@@ -2,12 +2,14 @@
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::config::retry::RetryConfig;
-use aws_sdk_kinesisanalyticsv2::types::{ApplicationDetail, SnapshotDetails, SnapshotStatus};
+use aws_sdk_kinesisanalyticsv2::types::{
+    ApplicationDetail, ApplicationStatus, SnapshotDetails, SnapshotStatus,
+};
 use contract::{
     CreateSnapshotInput, CreateSnapshotOutput, ErrorName, Mode, Run, RunInput, RunSnapshot,
-    SnapshotCreation, managed_run_id,
+    SnapshotCreation, is_snapshot_name, managed_run_id,
 };
-use flink::{Lookup, RunState};
+use flink::{Lookup, Restore, RunState};
 use jiff::Timestamp;
 use step::{CallError, StepError};
 
@@ -79,7 +81,9 @@ async fn take_snapshot(
     };
     let application_name = run.input.application_name.as_str();
     let application = flink::describe_application(flink, application_name).await?;
-    if let Some(skipped) = skip_unless_running(run, &snapshot_name, &application.detail)? {
+    if let Some(skipped) =
+        skip_unless_running(flink, run, &snapshot_name, &application.detail).await?
+    {
         return Ok(skipped);
     }
     let Err(create_error) = create(flink, run, &snapshot_name).await else {
@@ -154,7 +158,8 @@ fn creation_time(snapshot: &SnapshotDetails) -> Option<Timestamp> {
 }
 
 /// `None` if the application is RUNNING. The output of a skipped run if it does not run.
-fn skip_unless_running(
+async fn skip_unless_running(
+    flink: &Client,
     run: &Run,
     snapshot_name: &str,
     application: &ApplicationDetail,
@@ -164,15 +169,47 @@ fn skip_unless_running(
     match RunState::of(status) {
         RunState::Running => Ok(None),
         RunState::Busy => Err(error::busy(application_name, status.as_str())),
-        RunState::Stopped => skipped(
-            run,
-            snapshot_name,
-            format!(
+        RunState::Stopped => {
+            let reason = format!(
                 "The application {application_name} is {status}, not RUNNING: there is nothing to take a snapshot of."
-            ),
-        )
-        .map(Some),
+            );
+            let mut skipped = skipped(run, snapshot_name, reason)?;
+            let warning = restore_point_warning(flink, run, application).await;
+            skipped.warnings.extend(warning);
+            Ok(Some(skipped))
+        }
     }
+}
+
+/// A sentence if the application is configured to restore from a snapshot that is lost. No later step of a skipped run looks
+/// at the snapshots, and a stopped application needs its restore point next. A failed lookup says nothing about it, and
+/// fails no run that is to be skipped.
+async fn restore_point_warning(
+    flink: &Client,
+    run: &Run,
+    application: &ApplicationDetail,
+) -> Option<String> {
+    let restore = Restore::of(application);
+    // The snapshots of an application that is DELETING go with it. The service has no snapshot with an invalid name.
+    let is_deleting = *application.application_status() == ApplicationStatus::Deleting;
+    let name = restore
+        .name()
+        .filter(|name| !is_deleting && is_snapshot_name(name))?;
+    let lookup = flink::describe_snapshot(flink, run.input.application_name.as_str(), name).await;
+    let loss = match lookup {
+        Ok(Lookup::NotFound(_)) => "does not exist",
+        Ok(Lookup::Found(found)) if found.snapshot_status == SnapshotStatus::Deleting => {
+            "is DELETING"
+        }
+        Ok(Lookup::Found(_)) => return None,
+        Err(error) => {
+            tracing::warn!(error = error.fact, "the restore point is not checked");
+            return None;
+        }
+    };
+    let warning = flink::lost_restore_point(name, loss);
+    tracing::warn!(warning, "needs a person");
+    Some(warning)
 }
 
 /// Requests the snapshot once, without the SDK's retries. The request has no client token, so a retry of
@@ -208,7 +245,9 @@ async fn after_refusal(
     if application.has_enhanced_snapshots {
         return Err(flink::enhanced(application_name.as_str()));
     }
-    if let Some(skipped) = skip_unless_running(run, snapshot_name, &application.detail)? {
+    if let Some(skipped) =
+        skip_unless_running(flink, run, snapshot_name, &application.detail).await?
+    {
         return Ok(skipped);
     }
     match find_creating(flink, run).await? {
@@ -304,6 +343,7 @@ fn output(run: Run, snapshot_creation: SnapshotCreation) -> CreateSnapshotOutput
         run,
         snapshot_creation,
         skip_reason: None,
+        warnings: Vec::new(),
         snapshot: None,
     }
 }

@@ -1,11 +1,8 @@
 //! What the application says about the deletion of its snapshots.
 
 use aws_sdk_kinesisanalyticsv2::Client;
-use aws_sdk_kinesisanalyticsv2::types::{
-    ApplicationDetail, ApplicationRestoreConfiguration, ApplicationRestoreType as RestoreType,
-};
 use contract::Run;
-use flink::RunState;
+use flink::{Restore, RunState};
 use step::StepError;
 
 /// The application, as `DescribeApplication` returned it.
@@ -20,27 +17,8 @@ pub(crate) struct Application {
     pub(crate) version_id: i64,
     /// The current Flink runtime.
     pub(crate) runtime: String,
+    /// What it restores from when it starts next.
     pub(crate) restore: Restore,
-}
-
-/// What the application restores from when it starts next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Restore {
-    /// Its latest snapshot, which is protected as the newest, or nothing.
-    LatestOrNone,
-    /// The snapshot of this name.
-    Named(String),
-    /// A snapshot that the configuration does not name.
-    UnknownSnapshot,
-}
-
-impl Restore {
-    pub(crate) fn name(&self) -> Option<&str> {
-        match self {
-            Self::Named(name) => Some(name),
-            Self::LatestOrNone | Self::UnknownSnapshot => None,
-        }
-    }
 }
 
 /// # Errors
@@ -59,32 +37,6 @@ pub(crate) async fn describe(flink: &Client, run: &Run) -> Result<Application, S
         run_state: RunState::of(application.application_status()),
         version_id: application.application_version_id,
         runtime: application.runtime_environment.as_str().to_owned(),
-        restore: restore_configuration(&application).map_or(Restore::LatestOrNone, restore),
+        restore: Restore::of(&application),
     })
-}
-
-fn restore_configuration(
-    application: &ApplicationDetail,
-) -> Option<&ApplicationRestoreConfiguration> {
-    application
-        .application_configuration_description
-        .as_ref()?
-        .run_configuration_description
-        .as_ref()?
-        .application_restore_configuration_description
-        .as_ref()
-}
-
-/// An unknown restore type without a name may restore from any snapshot.
-fn restore(configuration: &ApplicationRestoreConfiguration) -> Restore {
-    match (
-        &configuration.snapshot_name,
-        &configuration.application_restore_type,
-    ) {
-        (Some(name), _) => Restore::Named(name.clone()),
-        (None, RestoreType::SkipRestoreFromSnapshot | RestoreType::RestoreFromLatestSnapshot) => {
-            Restore::LatestOrNone
-        }
-        (None, _) => Restore::UnknownSnapshot,
-    }
 }

@@ -1,10 +1,11 @@
 //! The gate: when nothing is deleted, whatever the plan wants.
 
 use contract::{HeldBackCause, Run, managed_run_id};
+use flink::Restore;
 use jiff::Timestamp;
 use retention::{Hold, Snapshot, Status, later_run};
 
-use crate::application::{Application, Restore};
+use crate::application::Application;
 use crate::own_snapshot::{DescribedStatus, OwnSnapshot};
 
 /// How the run's own snapshot compares with the listing.

@@ -25,10 +25,7 @@ pub(crate) fn warnings(
     };
     let restore_point = application.restore.name().and_then(|name| {
         let loss = loss(name)?;
-        Some(format!(
-            "The restore point {name} {loss}, so the application cannot start from it. Find out who \
-             deleted it, and configure another one."
-        ))
+        Some(flink::lost_restore_point(name, loss))
     });
     let own = input.snapshot_name.as_ref().map(|name| name.as_str());
     let own = own.filter(|name| policy.scope == Scope::All && !policy.keep_names.contains(name));

@@ -30,6 +30,9 @@ pub struct CreateSnapshotOutput {
     /// If `SKIPPED`: why no snapshot was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_reason: Option<String>,
+    /// If `SKIPPED`: what needs attention, as in `PruneSnapshotsOutput`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// If `STARTED`: this run's snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<RunSnapshot>,
@@ -147,7 +150,7 @@ pub struct RunSummary {
     /// As in `PruneSnapshotsOutput`.
     #[serde(default)]
     pub verdicts: Vec<Verdict>,
-    /// As in `PruneSnapshotsOutput`.
+    /// As in `PruneSnapshotsOutput`, and as in `CreateSnapshotOutput`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }

@@ -139,6 +139,7 @@ async fn warnings_do_not_change_the_outcome_and_are_recorded_announced_and_count
     for (input, outcome) in [
         (succeeded(), Succeeded),
         (planned(), Planned),
+        (skipped(), Skipped),
         (deletion_failed(), PruneIncomplete),
     ] {
         let printed = RefCell::new(Vec::new());

@@ -7,6 +7,7 @@
 )]
 
 mod matrix;
+mod page;
 mod patience;
 mod redrive;
 mod schedules;

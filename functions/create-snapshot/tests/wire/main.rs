@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+mod restore_point;
+
 use aws_sdk_kinesisanalyticsv2::Client;
 use contract::ErrorName::{
     AccessDenied, ApplicationBusy, ApplicationNotFound, EnhancedSnapshotsUnsupported, InvalidInput,
