@@ -196,19 +196,17 @@ async fn restore_point_warning(
         .name()
         .filter(|name| !is_deleting && is_snapshot_name(name))?;
     let lookup = flink::describe_snapshot(flink, run.input.application_name.as_str(), name).await;
-    let loss = match lookup {
-        Ok(Lookup::NotFound(_)) => "does not exist",
-        Ok(Lookup::Found(found)) if found.snapshot_status == SnapshotStatus::Deleting => {
-            "is DELETING"
+    let warning = match lookup {
+        Ok(Lookup::NotFound(_)) => flink::lost_restore_point(name, None)?,
+        Ok(Lookup::Found(found)) => {
+            flink::lost_restore_point(name, Some(found.snapshot_status.as_str()))?
         }
-        Ok(Lookup::Found(_)) => return None,
         Err(error) => {
             tracing::warn!(error = error.fact, "the restore point is not checked");
             return None;
         }
     };
-    let warning = flink::lost_restore_point(name, loss);
-    tracing::warn!(warning, "needs a person");
+    tracing::warn!(warning = warning.as_str(), "needs a person");
     Some(warning)
 }
 

@@ -15,18 +15,18 @@ pub(crate) fn warnings(
     input: &RunInput,
 ) -> Vec<String> {
     let policy = &input.retention;
-    let loss = |name: &str| {
+    let status = |name: &str| {
         let listed = listing.iter().find(|snapshot| snapshot.name == name);
-        match listed.map(|snapshot| &snapshot.status) {
-            None => Some("is not listed"),
-            Some(Status::Deleting) => Some("is DELETING"),
-            Some(_) => None,
-        }
+        listed.map(|snapshot| &snapshot.status)
     };
-    let restore_point = application.restore.name().and_then(|name| {
-        let loss = loss(name)?;
-        Some(flink::lost_restore_point(name, loss))
-    });
+    let loss = |name: &str| match status(name) {
+        None => Some("is not listed"),
+        Some(Status::Deleting) => Some("is DELETING"),
+        Some(_) => None,
+    };
+    let restore_point = application.restore.name();
+    let restore_point = restore_point
+        .and_then(|name| flink::lost_restore_point(name, status(name).map(Status::as_str)));
     let own = input.snapshot_name.as_ref().map(|name| name.as_str());
     let own = own.filter(|name| policy.scope == Scope::All && !policy.keep_names.contains(name));
     let own = own.map(|name| {

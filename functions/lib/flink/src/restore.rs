@@ -48,11 +48,17 @@ impl Restore {
     }
 }
 
-/// The warning of a restore point that is lost. `loss` says how, for example `is DELETING`.
+/// The warning of a restore point that is lost. `status` is the snapshot's, `None` if there is no such snapshot. One that
+/// is CREATING, or of an unknown status, is not lost.
 #[must_use]
-pub fn lost_restore_point(name: &str, loss: &str) -> String {
-    format!(
-        "The restore point {name} {loss}, so the application cannot start from it. Find out who deleted it, and \
-         configure another one."
-    )
+pub fn lost_restore_point(name: &str, status: Option<&str>) -> Option<String> {
+    let (loss, find_out) = match status {
+        None => ("is not listed", "Find out who deleted it, and configure"),
+        Some("DELETING") => ("is DELETING", "Find out who deleted it, and configure"),
+        Some("FAILED") => ("is FAILED", "Configure"),
+        Some(_) => return None,
+    };
+    Some(format!(
+        "The restore point {name} {loss}, so the application cannot start from it. {find_out} another one."
+    ))
 }
