@@ -16,7 +16,7 @@ use step::{CallError, StepError};
 use crate::error;
 
 /// Starts the run's snapshot, or adopts it if an earlier attempt started it. Skips the run if the application does
-/// not run, or if another run is still taking its snapshot. Waits if the application is busy.
+/// not run, or if the snapshot of another run is still CREATING. Waits if the application is busy.
 ///
 /// # Errors
 /// Returns one of [`crate::ERRORS`].

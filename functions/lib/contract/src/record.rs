@@ -135,7 +135,7 @@ pub enum Outcome {
     Succeeded,
     /// The snapshot, if one was wanted, is READY; deletions were held back or failed.
     PruneIncomplete,
-    /// The application was not running, or another run was still taking its snapshot.
+    /// The application was not running, or the snapshot of another run was still CREATING.
     Skipped,
     /// The run made the plan and did nothing else.
     Planned,

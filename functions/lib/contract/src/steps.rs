@@ -50,7 +50,7 @@ pub enum SnapshotCreation {
     /// The application cannot give a snapshot now. The state is entered again after a wait. Only for a definition
     /// that knows this answer.
     Busy,
-    /// The application is not running, or another run is still taking its snapshot.
+    /// The application is not running, or the snapshot of another run is still CREATING.
     Skipped,
     /// The mode takes no snapshot.
     NotWanted,
