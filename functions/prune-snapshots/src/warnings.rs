@@ -1,6 +1,6 @@
 //! What is no failure of a run but needs a person.
 
-use contract::{RunInput, Scope};
+use contract::{RunInput, Scope, SnapshotName};
 use retention::{Snapshot, Status};
 
 use crate::application::Application;
@@ -27,7 +27,7 @@ pub(crate) fn warnings(
     let restore_point = application.restore.name();
     let restore_point = restore_point
         .and_then(|name| flink::lost_restore_point(name, status(name).map(Status::as_str)));
-    let own = input.snapshot_name.as_ref().map(|name| name.as_str());
+    let own = input.snapshot_name.as_ref().map(SnapshotName::as_str);
     let own = own.filter(|name| policy.scope == Scope::All && !policy.keep_names.contains(name));
     let own = own.map(|name| {
         format!(
