@@ -23,6 +23,14 @@ pub(crate) fn deleting(run: &Run, snapshot_name: &str) -> StepError {
     )
 }
 
+/// `DeleteApplication` deletes the snapshots too.
+pub(crate) fn application_deleting(application: &str) -> StepError {
+    StepError::new(
+        ErrorName::ApplicationNotFound,
+        format!("The application {application} is DELETING, and its snapshots with it."),
+    )
+}
+
 pub(crate) fn timed_out(run: &Run, snapshot_name: &str, age_seconds: u64) -> StepError {
     StepError::new(
         ErrorName::SnapshotTimedOut,

@@ -1,7 +1,7 @@
 //! The path from the input through the call to the output.
 
 use aws_sdk_kinesisanalyticsv2::Client;
-use aws_sdk_kinesisanalyticsv2::types::SnapshotStatus as ServiceStatus;
+use aws_sdk_kinesisanalyticsv2::types::{ApplicationStatus, SnapshotStatus as ServiceStatus};
 use contract::{
     DescribeSnapshotInput, DescribeSnapshotOutput, ErrorName, Run, RunSnapshot, SnapshotStatus,
     wait_seconds,
@@ -12,8 +12,8 @@ use step::StepError;
 
 use crate::error;
 
-/// A snapshot that cannot be found is not gone before this age. Whether the service shows a snapshot as soon as it has
-/// accepted its creation is not documented.
+/// Until this age, a missing snapshot counts as CREATING. Whether the service shows a snapshot as soon as it has accepted
+/// its creation is not documented.
 const MAX_UNSEEN_SECONDS: u64 = 60;
 
 /// Polls the run's snapshot.
@@ -41,9 +41,8 @@ pub async fn handle(
             ));
         }
         Ok(Lookup::NotFound(error)) => {
-            // Returns ApplicationNotFound if the application is gone too.
-            flink::describe_application(flink, application).await?;
-            return Err(error.into_step_error(ErrorName::SnapshotNotFound));
+            let error = error.into_step_error(ErrorName::SnapshotNotFound);
+            return Err(unless_application_gone(flink, application, error).await);
         }
         Err(error)
             if error.name == ErrorName::ApplicationBusy
@@ -83,12 +82,27 @@ pub async fn handle(
         }
         ServiceStatus::Failed if run.has_attempt_after(&snapshot.name) => SnapshotStatus::Failed,
         ServiceStatus::Failed => return Err(error::failed(&run, &snapshot.name)),
-        ServiceStatus::Deleting => return Err(error::deleting(&run, &snapshot.name)),
+        ServiceStatus::Deleting => {
+            let error = error::deleting(&run, &snapshot.name);
+            let application = run.input.application_name.as_str();
+            return Err(unless_application_gone(flink, application, error).await);
+        }
         // CREATING or an unknown status: it can still become READY.
         _ if age_seconds < ready_timeout => SnapshotStatus::Creating,
         _ => return Err(error::timed_out(&run, &snapshot.name, age_seconds)),
     };
     Ok(output(run, snapshot, snapshot_status, age_seconds))
+}
+
+/// `error`, which is about the snapshot, unless the application is DELETING or gone: its snapshots go with it.
+async fn unless_application_gone(flink: &Client, application: &str, error: StepError) -> StepError {
+    match flink::describe_application(flink, application).await {
+        Ok(described) if *described.detail.application_status() == ApplicationStatus::Deleting => {
+            error::application_deleting(application)
+        }
+        Ok(_) => error,
+        Err(error) => error,
+    }
 }
 
 fn output(

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use contract::{DoomedSnapshot, HeldBack, HeldBackCause, Mode, Run, Verdict};
-use flink::Readiness;
+use flink::RunState;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use retention::{
@@ -33,7 +33,7 @@ const MAX_FAILED_DELETIONS: u32 = 50;
 #[derive(Debug)]
 pub(crate) struct Decision {
     pub(crate) next: Next,
-    /// How many deletions the plan wants, those included that have started and are not confirmed.
+    /// How many deletions the plan wants, including started, unconfirmed ones.
     pub(crate) wanted: u32,
     pub(crate) held_back: Option<HeldBack>,
     /// One for each listed snapshot, newest first.
@@ -90,7 +90,7 @@ pub(crate) fn decide(
         .filter(|name| !to_delete.contains(name.as_str()))
         .count();
     let wanted = to_count(to_delete.len() + only_pending);
-    // The plan wants failures without a name again, because they are still listed.
+    // Failed snapshots whose names were cut from the list are still listed, so the plan wants them again.
     let not_counted_yet = wanted.saturating_sub(tally.failures_without_name);
     let standing = match own {
         Some(own) => gate::standing(run, own, listing, now),
@@ -172,7 +172,7 @@ fn wait_for_application(
     now: Timestamp,
 ) -> Option<u32> {
     let is_held_back = hold.is_some_and(|hold| hold.cause == HeldBackCause::ApplicationNotRunning);
-    if !is_held_back || application.readiness != Readiness::Busy {
+    if !is_held_back || application.run_state != RunState::Busy {
         return None;
     }
     let since = tally.progress.application_busy_since;
@@ -195,14 +195,14 @@ fn hold(
     ready: ReadySnapshots,
 ) -> Option<Hold> {
     let application_gate = || match run.input.mode {
-        // It needs no RUNNING application.
-        Mode::Plan => None,
+        // It needs no RUNNING application. The restore point holds back the next RUN too.
+        Mode::Plan => gate::restore_gate(application),
         Mode::Run | Mode::Prune => gate::application_gate(application),
     };
     let own_snapshot_gate = match standing {
         Standing::Unusable(hold) | Standing::NotListedYet(hold) => return Some(hold),
         Standing::LeftToLaterRun(hold) => Some(hold),
-        Standing::Newest => None,
+        Standing::MayPrune => None,
     };
     if wanted == 0 {
         return None;

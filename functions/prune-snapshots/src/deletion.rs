@@ -25,7 +25,7 @@ const INITIAL_CONCURRENCY: f64 = 4.0;
 /// How many deletions run concurrently at most.
 const MAX_CONCURRENCY: f64 = 16.0;
 
-/// How long no deletion starts after a throttled one.
+/// The pause before the next deletion after a throttled one.
 const THROTTLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What became of the deletion of one snapshot.

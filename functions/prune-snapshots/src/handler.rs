@@ -17,7 +17,7 @@ use crate::own_snapshot::{self, DescribedStatus};
 use crate::payload::{to_count, truncate_verdicts};
 use crate::progress::count;
 use crate::sighting;
-use crate::warnings;
+use crate::warnings::warnings;
 
 /// Runs one pass: deletes the batch of the input, lists what is left, counts, and plans the next batch. The
 /// first pass has no batch, so it only plans.
@@ -48,12 +48,7 @@ pub async fn handle(
     let fates = deletion::delete_all(flink, &application.name, &batch, &deletable).await;
 
     let listed_at = now + elapsed();
-    let listing = match listing::list(flink, &application.name).await {
-        Err(error) if error.name == ErrorName::SnapshotsUnsupported => {
-            return Err(flink::or_enhanced(flink, &application.name, error).await);
-        }
-        listing => listing?,
-    };
+    let listing = listing::list(flink, &application.name).await?;
     let sightings = sighting::check(flink, &application.name, batch, fates, &listing).await;
     let mut tally = count(progress, sightings)?;
     let own = own_snapshot::find(flink, &run, snapshot.as_ref(), &listing).await?;
@@ -80,7 +75,7 @@ pub async fn handle(
     };
     let warnings = match pruning {
         Pruning::Continue | Pruning::Wait => Vec::new(),
-        Pruning::Done => warnings::lost_snapshots(&listing, &application, &run.input.retention),
+        Pruning::Done => warnings(&listing, &application, &run.input),
     };
     let mut progress = tally.into_progress(&next_batch);
     let is_listing_behind = own.is_some_and(|own| own.described == Some(DescribedStatus::Ready));

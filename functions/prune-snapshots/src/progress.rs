@@ -11,7 +11,7 @@ use crate::sighting::{Seen, Sighting};
 
 /// The reason of a failed deletion that the service may have accepted.
 const NOT_CONFIRMED: &str =
-    "The deletion was not confirmed and is not retried. The snapshot may still be deleted.";
+    "The deletion was not confirmed and is not retried. The service may still delete the snapshot.";
 
 /// How many throttled batches in a row are planned again. The deletions of the next one count as failed.
 const MAX_THROTTLED_BATCHES: u32 = 5;
@@ -32,8 +32,7 @@ pub(crate) struct Tally {
     /// The names that this batch or the progress counts as deleted or failed. No later plan of the run wants
     /// them again, even if an outdated listing still shows them.
     pub(crate) counted: HashSet<String>,
-    /// How many failures of earlier batches the progress counts without their names, so that `counted` lacks
-    /// them. A run with such failures has too many failures to delete anything more.
+    /// Failures that are counted but not listed by name, so that `counted` lacks them. A run with such failures has too many failures to delete anything more.
     pub(crate) failures_without_name: u32,
 }
 

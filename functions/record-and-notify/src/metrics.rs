@@ -96,11 +96,15 @@ pub const METRICS: [Metric; 10] = [
     Metric {
         name: "Warnings",
         unit: "Count",
-        meaning: "Warnings of the run, at most 20. 0 if it has looked and has none.",
+        meaning: "Warnings of the run, at most 20. 0 if it has listed the snapshots and has none.",
         value: |record| {
-            // Without a listing, nobody has looked.
-            record.snapshots_total?;
-            if_completed(record, i64::try_from(record.warnings.len()).ok()?)
+            let count = i64::try_from(record.warnings.len()).ok()?;
+            let has_looked = count > 0 || record.snapshots_total.is_some();
+            if has_looked {
+                if_completed(record, count)
+            } else {
+                None
+            }
         },
     },
 ];
@@ -257,6 +261,10 @@ mod tests {
                 json!(2),
             ),
             (json!({ "outcome": "SKIPPED" }), Value::Null),
+            (
+                json!({ "outcome": "SKIPPED", "warnings": ["One."] }),
+                json!(1),
+            ),
             (
                 json!({ "outcome": "FAILED", "snapshots_total": 8, "warnings": ["One."] }),
                 Value::Null,

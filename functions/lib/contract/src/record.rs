@@ -64,8 +64,9 @@ pub struct AuditRecord {
     /// Deletions that the plan wanted and the run did not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<HeldBack>,
-    /// What is no failure of the run but needs a person: each of the snapshots in `keep_names`, and the restore point of
-    /// the application, that is not listed, DELETING or FAILED. At most 20 sentences.
+    /// Snapshots that need attention: the restore point of the application or a snapshot in `keep_names` if it is not
+    /// listed, DELETING or FAILED, and the run's own one if a later run may delete it in spite of its `snapshot_name`. At
+    /// most 20 sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The number of READY snapshots after the run.
@@ -147,7 +148,7 @@ pub enum Outcome {
     Succeeded,
     /// The snapshot, if one was wanted, is READY; deletions were held back or failed.
     PruneIncomplete,
-    /// The application was not running, or an earlier run was still taking its snapshot.
+    /// The application was not running, or the snapshot of another run was still CREATING.
     Skipped,
     /// The run made the plan and did nothing else.
     Planned,

@@ -33,6 +33,9 @@ pub struct CreateSnapshotOutput {
     /// If `SKIPPED`: why no snapshot was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_reason: Option<String>,
+    /// If `SKIPPED`: what needs attention, as in `PruneSnapshotsOutput`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// If `STARTED`: this run's snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<RunSnapshot>,
@@ -50,7 +53,7 @@ pub enum SnapshotCreation {
     /// The application cannot give a snapshot now. The state is entered again after a wait. Only for a definition
     /// that knows this answer.
     Busy,
-    /// The application is not running, or an earlier run is still taking its snapshot.
+    /// The application is not running, or the snapshot of another run is still CREATING.
     Skipped,
     /// The mode takes no snapshot.
     NotWanted,
@@ -161,7 +164,7 @@ pub struct RunSummary {
     /// As in `PruneSnapshotsOutput`.
     #[serde(default)]
     pub verdicts: Vec<Verdict>,
-    /// As in `PruneSnapshotsOutput`.
+    /// As in `PruneSnapshotsOutput`, and as in `CreateSnapshotOutput`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }

@@ -203,7 +203,7 @@ async fn a_failure_comes_with_one_remedy_and_one_command() {
         "{} Command: {start}",
         ErrorName::InvalidInput.instructions()
     );
-    let not_ours = format!("Once the cause is gone, redrive it: {redrive}");
+    let not_ours = format!("Remove the cause, then redrive the execution: {redrive}");
     for (error, cause, remedy) in [
         // The message of one of our errors has the remedy, unless it is missing or too long.
         (Some("Throttled"), Some(&complete), &in_message),

@@ -424,7 +424,7 @@ fn the_demonstration_shows_the_run_and_its_results() {
         let (stdout, stderr) = local("", &[], "", 0).await;
         for shown in [
             "KEEP: protected: this run's own snapshot; protected: newest",
-            "DELETE: failed 6 days ago",
+            "DELETE: FAILED, created 6 days ago",
             "snapshots_deleted_count               4",
             "Message: {\"app_name\":\"orders\"",
             "describe-snapshot",

@@ -8,6 +8,7 @@
 
 mod fixture;
 mod matrix;
+mod page;
 mod patience;
 mod redrive;
 mod schedules;

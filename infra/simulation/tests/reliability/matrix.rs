@@ -2,7 +2,6 @@
 //! errors are those in AWS's models. The results are `resources/docs/faults.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,6 +37,8 @@ use simulation::services::{APPLICATION, application, is_mark, name, own_name};
 use simulation::transport::Invocation;
 use simulation::world::World;
 
+use crate::page::page;
+
 /// How many cells run at once, beside those that mostly wait.
 const AT_ONCE: usize = 8;
 
@@ -55,9 +56,12 @@ const DELETED: [&str; 3] = [
 
 const KEPT: [&str; 2] = ["custom_1000000000004", "custom_1000000000005"];
 
+/// The snapshot that a stopped application is to restore from, and that is deleted.
+const RESTORE_POINT: &str = "before-upgrade";
+
 /// What invokes a function: a state, or the event of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+pub(crate) enum Role {
     State(&'static str),
     OnEvent,
 }
@@ -74,7 +78,12 @@ const ROLES: [(&str, Role); 5] = [
 type Purpose = fn(&Value, bool) -> bool;
 
 /// By function: the calls of an operation that have another purpose than its first call.
-const OTHER_CALLS: [(&str, &str, Purpose); 4] = [
+const OTHER_CALLS: [(&str, &str, Purpose); 5] = [
+    (
+        "create-snapshot",
+        "DescribeApplicationSnapshot, the restore point of a stopped application",
+        |body, _| body["SnapshotName"] == RESTORE_POINT,
+    ),
     (
         "create-snapshot",
         "DescribeApplicationSnapshot, after a refused create",
@@ -206,11 +215,11 @@ fn faults(action: &str, modelled: &[Modelled]) -> Vec<(String, FaultKind)> {
 
 /// One fault at one call of a run, or of the event of a run that has failed.
 #[derive(Clone, Debug)]
-struct Cell {
+pub(crate) struct Cell {
     function: &'static str,
-    role: Role,
-    call: &'static str,
-    fault: String,
+    pub(crate) role: Role,
+    pub(crate) call: &'static str,
+    pub(crate) fault: String,
     kind: FaultKind,
     times: Times,
 }
@@ -220,6 +229,11 @@ impl Cell {
     fn is_refused_a_snapshot(&self) -> bool {
         self.function == "create-snapshot"
             && (self.call == "ListApplicationSnapshots" || self.call.contains("refused create"))
+    }
+
+    /// Whether the application is stopped when the run begins.
+    fn is_stopped(&self) -> bool {
+        self.call.ends_with("of a stopped application")
     }
 
     fn fault(&self, call: &str, kind: FaultKind) -> Fault {
@@ -325,6 +339,9 @@ fn backend(cell: &Cell) -> Arc<Backend> {
         let by_hand = SeededSnapshot::new("by-hand", SnapshotStatus::Creating, created_at);
         flink.seed(APPLICATION, [by_hand]);
     }
+    if cell.is_stopped() {
+        stop_without_restore_point(&mut flink, start);
+    }
     let fault_plan = FaultPlan {
         events: Box::new(Vec::new),
         ..FaultPlan::none()
@@ -335,6 +352,36 @@ fn backend(cell: &Cell) -> Arc<Backend> {
         backend.call("CreateApplicationSnapshot", by_hand).unwrap();
     }
     backend
+}
+
+/// Stops the application, makes it restore from a snapshot, and deletes the snapshot.
+fn stop_without_restore_point(flink: &mut Emulator, start: Timestamp) {
+    let created_at = start - SignedDuration::from_mins(50);
+    let restore_point = seeded(RESTORE_POINT, SnapshotStatus::Ready, created_at);
+    flink.seed(APPLICATION, [restore_point]);
+    let restore = json!({ "ApplicationRestoreConfiguration": {
+        "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT", "SnapshotName": RESTORE_POINT,
+    }});
+    let calls = [
+        ("StopApplication", json!({ "Force": true })),
+        (
+            "UpdateApplication",
+            json!({ "CurrentApplicationVersionId": 1, "RunConfigurationUpdate": restore }),
+        ),
+        (
+            "DeleteApplicationSnapshot",
+            json!({
+                "SnapshotName": RESTORE_POINT,
+                "SnapshotCreationTimestamp": created_at.as_second()
+            }),
+        ),
+    ];
+    for ((operation, mut request), minutes) in calls.into_iter().zip([40, 30, 20]) {
+        request["ApplicationName"] = APPLICATION.into();
+        let earlier = start - SignedDuration::from_mins(minutes);
+        let answer = flink.call(operation, request.to_string().as_bytes(), earlier);
+        answer.unwrap();
+    }
 }
 
 /// The result of a cell, as it is in the table.
@@ -373,6 +420,7 @@ async fn play(cell: &Cell) -> String {
             let fault = socket.faults.inject(fault);
             let event = world.go(&arn).await;
             let result = match world.status(&arn) {
+                Status::Succeeded(_) if cell.is_stopped() => skipped(&world),
                 Status::Succeeded(_) => succeeded(&world),
                 Status::Failed(error, cause) => {
                     let failed = failed(&error, &cause, |name| {
@@ -477,6 +525,16 @@ fn succeeded(world: &World) -> String {
     result
 }
 
+/// The result of a run of the stopped application. It was recorded and announced once.
+fn skipped(world: &World) -> String {
+    let row = row(world).unwrap();
+    assert_eq!(row["outcome"], "SKIPPED");
+    assert_eq!(announced(world, "SKIPPED"), 1);
+    let warned = row.contains_key("warnings");
+    let warned = if warned { "" } else { ", without the warning" };
+    format!("`SKIPPED`{warned}")
+}
+
 /// How often the run was announced, each time with this outcome.
 fn announced(world: &World, outcome: &str) -> usize {
     let services = lock(&world.backend.services);
@@ -526,12 +584,6 @@ fn handled(world: &World, failure: Option<Failure>) -> String {
     let failed = failed(&error, &cause, |_| "replay the event".to_owned());
     format!("{failed}, the event is kept; {result}")
 }
-
-/// Its introduction is written by hand.
-const PAGE: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../resources/docs/faults.md"
-);
 
 #[test]
 fn every_fault_at_every_call_is_retried_or_named() {
@@ -585,42 +637,9 @@ fn every_fault_at_every_call_is_retried_or_named() {
         assert!(broken.is_empty(), "{}", broken.join("\n"));
         results
     });
-    expect_file![PAGE].assert_eq(&page(&cells, &results));
-}
-
-/// The page with the results as tables. Faults with the same results share a row.
-fn page(cells: &[Cell], results: &[String]) -> String {
-    let mut rows: Vec<(Role, &str, &[String], Vec<&str>)> = Vec::new();
-    for (cell, results) in cells.chunks(2).zip(results.chunks(2)) {
-        let (role, call, fault) = (cell[0].role, cell[0].call, cell[0].fault.as_str());
-        let same = rows
-            .iter_mut()
-            .find(|row| (row.0, row.1, row.2) == (role, call, results));
-        match same {
-            Some(row) => row.3.push(fault),
-            None => rows.push((role, call, results, vec![fault])),
-        }
-    }
-    let page = std::fs::read_to_string(PAGE).unwrap();
-    let (introduction, _) = page.split_once("\n## ").unwrap();
-    let mut page = introduction.to_owned();
-    let mut last_role = None;
-    for (role, call, results, faults) in rows {
-        if last_role != Some(role) {
-            last_role = Some(role);
-            let title = match role {
-                Role::State(state) => state,
-                Role::OnEvent => "RecordAndNotify, on the event of a run that has failed",
-            };
-            let head = "| call | fault | once | always |\n|---|---|---|---|";
-            let _ = writeln!(page, "\n## {title}\n\n{head}");
-        }
-        let call = match call.split_once(", ") {
-            Some((operation, when)) => format!("`{operation}`, {when}"),
-            None => format!("`{call}`"),
-        };
-        let (faults, results) = (faults.join(", "), results.join(" | "));
-        let _ = writeln!(page, "| {call} | {faults} | {results} |");
-    }
-    page
+    expect_file![concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../resources/docs/faults.md"
+    )]
+    .assert_eq(&page(&cells, &results));
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+mod restore_point;
+
 use aws_sdk_kinesisanalyticsv2::Client;
 use contract::ErrorName::{
     AccessDenied, ApplicationBusy, ApplicationNotFound, EnhancedSnapshotsUnsupported, InvalidInput,
@@ -386,28 +388,40 @@ async fn disabled_snapshots_are_blamed_only_for_a_refusal() {
 
 #[tokio::test]
 async fn enhanced_snapshots_are_named_after_any_refusal_that_does_not_say_so() {
-    let unsupported = || Error(400, "UnsupportedOperationException", "not this one");
-    let refused = |answer: Answer| created(answer).into_iter().chain(unexplained());
-    for (refusals, name) in [
-        (
-            vec![describe_snapshot(SNAPSHOT, unsupported())],
-            SnapshotsUnsupported,
-        ),
-        (refused(unsupported()).collect(), SnapshotsUnsupported),
-        (
-            refused(Error(400, "InvalidRequestException", "never")).collect(),
-            Unexpected,
-        ),
+    for (code, name) in [
+        ("UnsupportedOperationException", SnapshotsUnsupported),
+        ("InvalidRequestException", Unexpected),
+        ("SomethingNewException", Unexpected),
+        ("AccessDeniedException", AccessDenied),
     ] {
+        let refusal = || Error(400, code, "not this one");
         for (application, name) in [
             (enhanced(), EnhancedSnapshotsUnsupported),
             (application("RUNNING"), name),
             (describe_application(Answer::Lost), name),
         ] {
-            let error = run(refusals.clone().into_iter().chain([application])).await;
-            assert_eq!(error.unwrap_err().name, name);
+            let exchanges = [describe_snapshot(SNAPSHOT, refusal()), application];
+            let error = run(exchanges).await.unwrap_err();
+            assert_eq!(error.name, name, "{code}");
+            assert!(error.fact.contains("not this one"), "{}", error.fact);
         }
     }
+    for code in [
+        "UnsupportedOperationException",
+        "InvalidRequestException",
+        "ResourceNotFoundException",
+        "LimitExceededException",
+        "ResourceInUseException",
+        "ThrottlingException",
+    ] {
+        let [missing, application, create] = created(Error(400, code, "not this one"));
+        let exchanges = [missing, application, create, own_missing(), enhanced()];
+        let error = run(exchanges).await.unwrap_err();
+        assert_eq!(error.name, EnhancedSnapshotsUnsupported, "{code}");
+    }
+    // What may pass does not come from the mode.
+    let slow = describe_snapshot(SNAPSHOT, Error(400, "ThrottlingException", "slow"));
+    assert_eq!(run([slow]).await.unwrap_err().name, Throttled);
 }
 
 #[tokio::test]
@@ -442,10 +456,12 @@ async fn each_refused_describe_call_has_an_error_name() {
     for (answer, name) in refusals(Error, &rows) {
         let own = describe_snapshot(SNAPSHOT, answer.clone());
         let refused = describe_application(answer.clone());
-        for mut exchanges in [vec![own], vec![own_missing(), refused]] {
-            if name == SnapshotsUnsupported {
-                exchanges.push(application("RUNNING"));
-            }
+        let mut looked_up = vec![own];
+        // The snapshot mode.
+        if !name.is_retryable() {
+            looked_up.push(application("RUNNING"));
+        }
+        for exchanges in [looked_up, vec![own_missing(), refused]] {
             let error = run(exchanges).await.unwrap_err();
             assert_eq!(error.name, name, "{answer:?}");
         }
@@ -456,7 +472,7 @@ async fn each_refused_describe_call_has_an_error_name() {
 async fn an_answer_about_something_else_is_not_adopted() {
     for body in [json!({}), json!({ "SnapshotDetails": null })] {
         let answer = describe_snapshot(SNAPSHOT, Answer::Ok(body));
-        let error = run([answer]).await.unwrap_err();
+        let error = run([answer, application("RUNNING")]).await.unwrap_err();
         assert_eq!(error.name, Unexpected);
     }
 }
@@ -483,10 +499,6 @@ async fn each_refused_creation_has_an_error_name_if_nothing_else_explains_it() {
     for (answer, name) in refusals(Error, &rows).into_iter().chain([down]) {
         let mut exchanges = created(answer.clone()).to_vec();
         exchanges.extend(unexplained());
-        // The snapshot mode.
-        if matches!(name, Unexpected | SnapshotsUnsupported) {
-            exchanges.push(application("RUNNING"));
-        }
         let error = run_by(3, LATE, orders(), exchanges).await.unwrap_err();
         assert_eq!(error.name, name, "{answer:?}");
     }
@@ -543,7 +555,8 @@ async fn another_snapshot_in_progress_is_waited_for_unless_an_earlier_run_takes_
         let output = run_by(3, now, orders(), refused(earlier)).await.unwrap();
         assert_eq!(output.snapshot_creation, SnapshotCreation::Skipped);
         let reason = output.skip_reason.unwrap();
-        assert!(reason.contains(earlier), "{reason}");
+        let expected = format!("The snapshot {earlier} of another run is still CREATING.");
+        assert_eq!(reason, expected);
     }
 }
 
