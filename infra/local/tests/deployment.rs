@@ -14,7 +14,7 @@ use engine::ministack::Work;
 use serde_json::{Value, json};
 use stack::template::{Deployment, Template};
 use stack::{ACCOUNT, EVERY_APPLICATION, REGION, Stack};
-use support::{Scenario, eventually, new_engine, run};
+use support::{Scenario, engine, eventually, new_engine, run};
 
 const TEMPLATE_0_1_0: &str = include_str!("../../../resources/releases/0.1.0/template.yaml");
 const DEFINITION_0_1_0: &str =
