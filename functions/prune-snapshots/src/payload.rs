@@ -43,7 +43,7 @@ pub(crate) fn truncate_verdicts(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
     verdicts.sort_by_key(|verdict| verdict.action != Action::Delete);
     let mut bytes = 0;
     let fitting = verdicts.iter().take_while(|verdict| {
-        bytes += serde_json::to_vec(verdict).map_or(MAX_VERDICTS_BYTES, |json| json.len() + 1);
+        bytes += serde_json::to_vec(verdict).map_or(MAX_VERDICTS_BYTES, |json| json.len());
         bytes <= MAX_VERDICTS_BYTES
     });
     let listed = fitting.take(MAX_LISTED_VERDICTS).count();

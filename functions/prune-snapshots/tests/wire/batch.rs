@@ -9,9 +9,9 @@ use testkit::replay::Answer::{self, Error, Lost};
 use testkit::replay::Service;
 
 use crate::support::{
-    NOW, application, batch_names, created_text, delete, deleted, deleting, describe, found, gone,
-    handle, held_back, input, listed_as, name, next, prune, prune_fails, ready, refused, result,
-    running, snapshot, with_batch,
+    NOW, application, batch_names, created_text, delete, deleted, deleting, describe, doomed,
+    found, gone, handle, held_back, input, listed_as, name, next, prune, prune_fails, ready,
+    refused, result, running, snapshot, with_batch,
 };
 
 #[tokio::test]
@@ -104,6 +104,16 @@ async fn what_an_interrupted_attempt_deleted_counts_although_the_gate_is_closed_
     let names: Vec<&String> = deleted.map(|deleted| &deleted.snapshot_name).collect();
     assert_eq!(names, [&name(5), &name(4)]);
     assert_eq!(held_back(&output), Some((ApplicationNotRunning, 1)));
+}
+
+#[tokio::test]
+async fn a_deletion_beyond_the_listed_100_is_counted() {
+    let mut input = deleting(&[3]);
+    let listed: Vec<Value> = (100..200).map(doomed).collect();
+    input["progress"] = json!({ "deleted_count": 100, "deleted": listed });
+    let output = prune(input, [running(), deleted(3), ready([0])]).await;
+    assert_eq!(result(&output), (Done, 101, 0));
+    assert_eq!(output.progress.deleted.len(), 100);
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! Batches that start too late.
 
 use contract::HeldBackCause::LeftToLaterRun;
-use contract::Pruning::{Continue, Done};
+use contract::Pruning::{Continue, Done, Wait};
 use serde_json::json;
-use testkit::replay::Service;
+use testkit::replay::{Answer, Service};
 
 use crate::support::{
-    batch_names, deleted, deleting, found, gone, handle, held_back, listed, name, prune, ready,
-    result, running, snapshot,
+    batch_names, deleted, deleting, describe, found, gone, handle, held_back, listed, name, prune,
+    ready, result, running, snapshot,
 };
 
 #[tokio::test]
@@ -57,4 +57,17 @@ async fn an_unlisted_snapshot_whose_deletion_never_started_is_left_to_the_new_pl
     input["planned_at"] = "2026-11-13T20:03:00Z".into();
     let output = prune(input, [running(), ready([0]), found(3, "READY")]).await;
     assert_eq!(result(&output), (Done, 0, 0));
+}
+
+#[tokio::test]
+async fn an_unlisted_snapshot_has_failed_if_its_second_attempt_comes_too_late() {
+    let mut input = deleting(&[3, 2]);
+    input["planned_at"] = "2026-11-13T20:03:00Z".into();
+    input["batch"][0]["tried"] = true.into();
+    // Nobody knows whether the other one exists, so the run looks again.
+    let unknown = describe(2, Answer::Lost);
+    let exchanges = [running(), ready([0]), found(3, "READY"), unknown];
+    let output = prune(input, exchanges).await;
+    assert_eq!(result(&output), (Wait, 0, 1));
+    assert_eq!(batch_names(&output), [name(2)]);
 }
