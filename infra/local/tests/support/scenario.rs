@@ -7,7 +7,7 @@ use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use engine::engine::Engine;
 use engine::faults::{Fault, FaultId, FaultKind, Faults, Times};
 use engine::lock;
-use engine::msf::{Behaviour, SeededSnapshot};
+use engine::msf::{Behaviour, SeededSnapshot, ServiceError};
 use jiff::{SignedDuration, Timestamp};
 use local::demo::managed_snapshot;
 use local::follow;
@@ -74,11 +74,14 @@ impl<'a> Scenario<'a> {
         }
     }
 
-    fn flink(&self, operation: &str, mut request: Value) -> Value {
+    fn flink(&self, operation: &str, request: Value) -> Value {
+        self.try_flink(operation, request).unwrap()
+    }
+
+    fn try_flink(&self, operation: &str, mut request: Value) -> Result<Value, ServiceError> {
         request["ApplicationName"] = self.application.as_str().into();
         let mut emulator = lock(self.engine.proxy().emulator());
-        let answer = emulator.call(operation, request.to_string().as_bytes(), Timestamp::now());
-        answer.unwrap()
+        emulator.call(operation, request.to_string().as_bytes(), Timestamp::now())
     }
 
     pub async fn stop_application(&self) {
@@ -88,14 +91,12 @@ impl<'a> Scenario<'a> {
 
     /// Deletes the application, and waits until it is gone.
     pub async fn delete_application(&self) {
-        let created = self.detail().await.create_timestamp.unwrap();
-        let delete = self.flink.delete_application().create_timestamp(created);
-        let delete = delete.application_name(&self.application);
-        delete.send().await.unwrap();
+        let created = self.detail()["CreateTimestamp"].take();
+        self.flink("DeleteApplication", json!({ "CreateTimestamp": created }));
         eventually("the end of the application", async || {
-            let describe = self.flink.describe_application();
-            let describe = describe.application_name(&self.application);
-            describe.send().await.err().map(|_| ())
+            self.try_flink("DescribeApplication", json!({}))
+                .err()
+                .map(|_| ())
         })
         .await;
     }

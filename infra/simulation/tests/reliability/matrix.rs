@@ -18,7 +18,7 @@ use contract::{ErrorName, RunInput};
 use engine::engine::client;
 use engine::environment::{Child, command};
 use engine::faults::{Fault, FaultKind, Faults, Times};
-use engine::msf::{Behaviour, SeededSnapshot, SnapshotStatus};
+use engine::msf::{Behaviour, Emulator, SeededSnapshot, SnapshotStatus};
 use engine::{functions, python};
 use expect_test::expect_file;
 use jiff::{SignedDuration, Timestamp};
@@ -357,7 +357,7 @@ fn backend(cell: &Cell) -> Arc<Backend> {
 /// Stops the application, makes it restore from a snapshot, and deletes the snapshot.
 fn stop_without_restore_point(flink: &mut Emulator, start: Timestamp) {
     let created_at = start - SignedDuration::from_mins(50);
-    let restore_point = seeded(RESTORE_POINT, SnapshotStatus::Ready, created_at);
+    let restore_point = SeededSnapshot::new(RESTORE_POINT, SnapshotStatus::Ready, created_at);
     flink.seed(APPLICATION, [restore_point]);
     let restore = json!({ "ApplicationRestoreConfiguration": {
         "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT", "SnapshotName": RESTORE_POINT,
