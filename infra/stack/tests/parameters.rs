@@ -190,6 +190,7 @@ fn parameters_of_the_input(template: &Template) -> BTreeSet<String> {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "it is a table")]
 fn a_parameter_takes_what_the_functions_take_and_refuses_what_they_refuse() {
     let template = deployed(&[]);
     let long = |length: usize| "n".repeat(length);
@@ -293,7 +294,12 @@ fn a_parameter_takes_what_the_functions_take_and_refuses_what_they_refuse() {
             }
         }
     }
-    // The known limit: a pattern cannot tell whether a time zone exists. The first run does.
+}
+
+/// A pattern cannot tell whether a time zone exists. The first run does.
+#[test]
+fn a_time_zone_that_does_not_exist_is_a_known_limit_of_the_pattern() {
+    let template = deployed(&[]);
     for name in ["ScheduleTimezone", "RetentionTimezone"] {
         assert!(template_takes(&template, name, "Europe/Atlantis"), "{name}");
         assert!(!functions_take(name, "Europe/Atlantis"), "{name}");
