@@ -318,8 +318,8 @@ fn a_plan_is_left_to_a_later_run_as_a_run_that_starts_now_is() {
         };
         assert_agreed(&case);
         let (_, held_back) = by_the_command(&case);
-        let cause = held_back.map(|held_back| held_back.cause);
+        let reason = held_back.map(|held_back| held_back.cause);
         let expected = is_later.then_some(HeldBackCause::LeftToLaterRun);
-        assert_eq!(cause, expected, "{mode} {name} {created}");
+        assert_eq!(reason, expected, "{mode} {name} {created}");
     }
 }

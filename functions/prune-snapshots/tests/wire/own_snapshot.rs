@@ -144,8 +144,9 @@ async fn a_run_waits_a_minute_for_a_listing_that_lacks_its_own_snapshot() {
             let output = prune(waiting, exchanges).await;
             assert_eq!(output.pruning, pruning, "{since}");
             let is_waiting = pruning == Wait;
-            let still = output.progress.waiting_since.as_deref();
-            assert_eq!(still, is_waiting.then_some(since), "the first wait counts");
+            let still = output.progress.waiting_since;
+            let since = is_waiting.then(|| since.parse().unwrap());
+            assert_eq!(still, since, "the first wait counts");
             let cause = output.held_back.map(|held_back| held_back.cause);
             assert_eq!(cause, (!is_waiting).then_some(SnapshotNotReady));
         }
