@@ -61,7 +61,7 @@ pub struct Options {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
 enum Mode {
-    /// It takes a snapshot, which is READY when it prunes, and counts like the listed ones
+    /// Take a snapshot, then prune. The plan treats the new snapshot as READY
     #[default]
     Run,
     /// It takes no snapshot

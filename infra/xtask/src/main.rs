@@ -18,7 +18,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Lints and security-checks the template, the definition, the policies, and the dependencies
+    /// Lints and security-checks the template, the definition, the deployer's policy, and the dependencies
     Check,
     /// Builds the functions for a deployment with `sam build`, and checks that Lambda can run each zip
     Build {

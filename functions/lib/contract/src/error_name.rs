@@ -106,6 +106,13 @@ impl ErrorName {
         self.doc().instructions
     }
 
+    /// What a person does about an error on an event, up to its replay: an execution that has ended is not redriven for it.
+    #[must_use]
+    pub fn replay_instructions(self) -> String {
+        let instructions = self.instructions().replace("redrive", "replay the event");
+        instructions.replace("Redrive", "Replay the event")
+    }
+
     #[allow(clippy::too_many_lines, reason = "it is a table")]
     const fn doc(self) -> ErrorDoc {
         match self {
@@ -163,14 +170,14 @@ impl ErrorName {
                 is_retryable: false,
                 next_step: NextStep::Redrive,
                 summary: "The application has enhanced snapshots (`SnapshotMode` `ENHANCED_SNAPSHOTS`), which have other operations and names. This release works with `APPLICATION_SNAPSHOTS_LEGACY` only.",
-                instructions: "Disable the schedule of this application. If nothing was updated since it got enhanced snapshots, RollbackApplication returns it to legacy snapshots; then redrive. Otherwise this release has no remedy.",
+                instructions: "Disable the schedule of this application. If the change to enhanced snapshots was its last update, RollbackApplication takes the change back: it restarts the job from the latest successful snapshot. After that, redrive. Otherwise this release has no remedy.",
             },
             Self::SnapshotLimitExceeded => ErrorDoc {
                 name: "SnapshotLimitExceeded",
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
                 summary: "The application has as many snapshots as its quota allows, by default 1,000.",
-                instructions: "Start one execution with mode PLAN: it deletes nothing and reports the number of planned deletions. If the plan is right, start one execution with mode PRUNE. Set retention.max_deletions_per_run to the number that the plan's message names. If the message names no number, leave max_deletions_per_run out. After that, a RUN works again. Snapshots that the service or a person took count towards the quota too; delete those yourself.",
+                instructions: "Start one execution with mode PLAN: it deletes nothing and reports the number of planned deletions. If the plan is right, start one execution with mode PRUNE. Set retention.max_deletions_per_run to the number in the plan's held_back.message. If it names no number, leave max_deletions_per_run out. After that, a RUN works again. Snapshots that the service or a person took count towards the quota too. With scope MANAGED no run deletes them: delete those that you no longer need, but not the restore point.",
             },
             Self::SnapshotNameTaken => ErrorDoc {
                 name: "SnapshotNameTaken",
@@ -191,7 +198,7 @@ impl ErrorName {
                 is_retryable: false,
                 next_step: NextStep::Redrive,
                 summary: "The snapshot was still CREATING at the age of ready_timeout_seconds.",
-                instructions: "Redrive when the snapshot is READY: the step checks the status before the age. Do not stop the application meanwhile.",
+                instructions: "Redrive when the snapshot is READY or FAILED: the step checks the status before the age. If it stays CREATING, look at the duration of checkpoints and at backpressure. Do not stop the application meanwhile.",
             },
             Self::SnapshotNotFound => ErrorDoc {
                 name: "SnapshotNotFound",
@@ -226,7 +233,7 @@ impl ErrorName {
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
                 summary: "The audit record of this application and run id belongs to another execution. Nothing was overwritten.",
-                instructions: "The row is of an execution that started in the same millisecond, or of another program. This run gets no record. A new execution gets one of its own.",
+                instructions: "The row is of an execution that started in the same millisecond, or of another program. What the run did is done: only its record and its notification are missing. Start a new execution only if you need a recorded run.",
             },
             Self::Misconfigured => ErrorDoc {
                 name: "Misconfigured",
@@ -425,7 +432,7 @@ mod tests {
             ErrorName::SnapshotsUnsupported,
         ] {
             let command = error.command(EXECUTION, Some(&unnamed));
-            assert!(command.ends_with("'<the corrected input>'"), "{command}");
+            assert!(command.ends_with("'<the run input>'"), "{command}");
         }
         let command = ErrorName::SnapshotFailed.command(EXECUTION, Some(&unnamed));
         assert!(

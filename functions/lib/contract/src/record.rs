@@ -83,7 +83,7 @@ pub struct AuditRecord {
     )]
     #[schemars(with = "Option<String>")]
     pub newest_ready_snapshot_create_time: Option<Timestamp>,
-    /// If `PLANNED`: the plan, at most 200 snapshots: the deletions first, each part from the newest snapshot.
+    /// If `PLANNED`: the plan, at most 200 snapshots. Deletions come first, then the others, each from the newest snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Vec<Verdict>>,
     /// If `PLANNED`: the number of deletions in the plan.
@@ -98,7 +98,7 @@ pub struct AuditRecord {
     /// The fact, what to do, and the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// The outcome whose metrics are in the log, if the run is not announced.
+    /// Set if the metrics of the run are in the log without a notification: its outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Outcome>,
     /// The announcement of this run, after the topic has accepted it.
@@ -144,9 +144,10 @@ impl AuditRecord {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum Outcome {
-    /// The snapshot is READY, and everything that the policy does not keep is deleted.
+    /// The run's snapshot, if its mode takes one, is READY. The run made its deletions, had none, or left them to a later
+    /// run.
     Succeeded,
-    /// The snapshot, if one was wanted, is READY; deletions were held back or failed.
+    /// Deletions were held back or failed, or the run's own snapshot is gone.
     PruneIncomplete,
     /// The application was not running, or the snapshot of another run was still CREATING.
     Skipped,

@@ -35,7 +35,7 @@ pub struct RunInput {
     /// deletes it. Without one, the name is `custom_` and the run id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_name: Option<SnapshotName>,
-    /// The shortest wait between two polls of the snapshot, in seconds, 1 to 300.
+    /// The shortest wait between two looks at the snapshot or at a busy application, in seconds, 1 to 300.
     #[serde(default = "default_poll_interval")]
     pub poll_interval_seconds: Bounded<1, 300>,
     /// The age in seconds, 60 to 86,400, from which a snapshot that is not READY fails the run with

@@ -41,12 +41,9 @@ impl StepError {
             .pointer("/detail/executionArn")
             .and_then(Value::as_str)
         {
-            // The execution has ended. What can be repeated is the event.
-            let instructions = self.name.instructions();
-            let instructions = instructions.replace("then redrive", "then replay the event");
-            let instructions = instructions.replace("Redrive when", "Replay the event when");
             return format!(
-                "{fact} {instructions} The event is about the execution {}. The queue of the stack's output RecordAndNotifyFailureQueueUrl has it.",
+                "{fact} {} The event is about the execution {}. The queue of the stack's output RecordAndNotifyFailureQueueUrl has it.",
+                self.name.replay_instructions(),
                 single_line(ended),
             );
         }
