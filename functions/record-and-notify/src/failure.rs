@@ -69,10 +69,8 @@ pub(crate) async fn failure_details(
 fn read_failure(details: &mut FailureDetails, entry: &HistoryEvent, stop_date: i64) -> bool {
     let is_after = is_after(entry, stop_date);
     if entry.execution_redriven_event_details.is_some() && is_after {
-        *details = FailureDetails {
-            redrive_count: details.redrive_count,
-            ..FailureDetails::default()
-        };
+        // The ends that were read so far are those of the redrive.
+        details.end = None;
     } else if let Some(end) = execution_end(entry) {
         // Only the newest end counts: a redriven execution has earlier ones.
         details.end.get_or_insert(end);
