@@ -129,10 +129,10 @@ fn warnings(record: &AuditRecord) -> Option<Vec<String>> {
 fn deletions(record: &AuditRecord) -> Option<Vec<String>> {
     let mut lines = vec![match record.deletions_planned {
         Some(planned) => format!("The plan would delete {}.", counted(planned, "snapshot")),
-        None => {
-            let deleted = counted(record.snapshots_deleted_count?, "snapshot");
-            format!("Deleted {deleted}.")
-        }
+        None => format!(
+            "Deleted {}.",
+            counted(record.snapshots_deleted_count?, "snapshot")
+        ),
     }];
     if let (Some(planned), Some(plan)) = (record.deletions_planned, &record.plan) {
         let doomed = plan.iter().filter(|it| it.action == Action::Delete);

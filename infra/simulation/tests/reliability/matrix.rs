@@ -18,7 +18,7 @@ use contract::{ErrorName, RunInput};
 use engine::engine::client;
 use engine::environment::{Child, command};
 use engine::faults::{Fault, FaultKind, Faults, Times};
-use engine::msf::{Behaviour, Lifecycle, SnapshotStatus};
+use engine::msf::{Behaviour, Emulator, Lifecycle, SnapshotStatus};
 use engine::{functions, python};
 use expect_test::expect_file;
 use jiff::{SignedDuration, Timestamp};
