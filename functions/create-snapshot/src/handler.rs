@@ -9,7 +9,7 @@ use contract::{
     CreateSnapshotInput, CreateSnapshotOutput, ErrorName, Mode, Run, RunInput, RunSnapshot,
     SnapshotCreation, is_snapshot_name, managed_run_id,
 };
-use flink::{Lookup, Restore, RunState};
+use flink::{Application, Lookup, Restore, RunState};
 use jiff::Timestamp;
 use step::{CallError, StepError};
 
@@ -75,9 +75,7 @@ async fn take_snapshot(
     };
     let application_name = run.input.application_name.as_str();
     let application = flink::describe_application(flink, application_name).await?;
-    if let Some(skipped) =
-        skip_unless_running(flink, run, &snapshot_name, &application.detail).await?
-    {
+    if let Some(skipped) = skip_unless_running(flink, run, &snapshot_name, &application).await? {
         return Ok(skipped);
     }
     let Err(create_error) = create(flink, run, &snapshot_name).await else {
@@ -156,16 +154,16 @@ async fn skip_unless_running(
     flink: &Client,
     run: &Run,
     snapshot_name: &str,
-    application: &ApplicationDetail,
+    application: &Application,
 ) -> Result<Option<CreateSnapshotOutput>, StepError> {
     let application_name = &run.input.application_name;
-    let status = application.application_status();
+    let status = application.detail.application_status();
     match RunState::of(status) {
         RunState::Running => Ok(None),
         RunState::Busy => Err(error::busy(application_name, status.as_str())),
         RunState::Stopped => {
             let reason = format!(
-                "The application {application_name} is {status}, not RUNNING: there is nothing to take a snapshot of."
+                "The application {application_name} is not running (status {status}). Only a RUNNING application can take a snapshot."
             );
             let mut skipped = skipped(run, snapshot_name, reason)?;
             let warning = restore_point_warning(flink, run, application).await;
@@ -181,14 +179,16 @@ async fn skip_unless_running(
 async fn restore_point_warning(
     flink: &Client,
     run: &Run,
-    application: &ApplicationDetail,
+    application: &Application,
 ) -> Option<String> {
-    let restore = Restore::of(application);
-    // The snapshots of an application that is DELETING go with it. The service has no snapshot with an invalid name.
-    let is_deleting = *application.application_status() == ApplicationStatus::Deleting;
+    let restore = Restore::of(&application.detail);
+    // The snapshots of an application that is DELETING go with it. This lookup does not find enhanced ones. The service has
+    // no snapshot with an invalid name.
+    let is_deleting = *application.detail.application_status() == ApplicationStatus::Deleting;
+    let is_lookup_valid = !is_deleting && !application.has_enhanced_snapshots;
     let name = restore
         .name()
-        .filter(|name| !is_deleting && is_snapshot_name(name))?;
+        .filter(|name| is_lookup_valid && is_snapshot_name(name))?;
     let lookup = flink::describe_snapshot(flink, run.input.application_name.as_str(), name).await;
     let warning = match lookup {
         Ok(Lookup::NotFound(_)) => flink::lost_restore_point(name, None)?,
@@ -234,12 +234,11 @@ async fn after_refusal(
     }
     let application_name = &run.input.application_name;
     let application = flink::describe_application(flink, application_name.as_str()).await?;
-    if application.has_enhanced_snapshots {
-        return Err(flink::enhanced(application_name.as_str()));
+    let refusal = error::create(create_error);
+    if application.has_enhanced_snapshots && !refusal.name.is_retryable() {
+        return Err(application.reason_of(refusal));
     }
-    if let Some(skipped) =
-        skip_unless_running(flink, run, snapshot_name, &application.detail).await?
-    {
+    if let Some(skipped) = skip_unless_running(flink, run, snapshot_name, &application).await? {
         return Ok(skipped);
     }
     match find_creating(flink, run).await? {
@@ -255,11 +254,7 @@ async fn after_refusal(
             application_name,
             &other.snapshot_name,
         )),
-        None => Err(explain(
-            run,
-            &application.detail,
-            error::create(create_error),
-        )),
+        None => Err(explain(run, &application.detail, refusal)),
     }
 }
 

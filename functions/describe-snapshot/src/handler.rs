@@ -28,16 +28,16 @@ pub async fn handle(
     let DescribeSnapshotInput { run, snapshot } = input;
     let application = run.input.application_name.as_str();
     let ready_timeout = u64::from(run.input.ready_timeout_seconds.get());
-    let unseen_seconds = age_seconds(&snapshot, now);
+    let known_age_seconds = age_seconds(&snapshot, now);
     let details = match flink::describe_snapshot(flink, application, &snapshot.name).await {
         Ok(Lookup::Found(details)) => details,
-        Ok(Lookup::NotFound(_)) if unseen_seconds < MAX_UNSEEN_SECONDS => {
+        Ok(Lookup::NotFound(_)) if known_age_seconds < MAX_UNSEEN_SECONDS => {
             tracing::warn!("snapshot not found yet");
             return Ok(output(
                 run,
                 snapshot,
                 SnapshotStatus::Creating,
-                unseen_seconds,
+                known_age_seconds,
             ));
         }
         Ok(Lookup::NotFound(error)) => {
@@ -47,14 +47,14 @@ pub async fn handle(
         Err(error)
             if error.name == ErrorName::ApplicationBusy
                 && run.can_wait_for_application()
-                && unseen_seconds < ready_timeout =>
+                && known_age_seconds < ready_timeout =>
         {
             tracing::warn!(error = error.fact, "snapshot not polled");
             return Ok(output(
                 run,
                 snapshot,
                 SnapshotStatus::Creating,
-                unseen_seconds,
+                known_age_seconds,
             ));
         }
         Err(error) => return Err(error),
@@ -100,8 +100,11 @@ async fn unless_application_gone(flink: &Client, application: &str, error: StepE
         Ok(described) if *described.detail.application_status() == ApplicationStatus::Deleting => {
             error::application_deleting(application)
         }
-        Ok(_) => error,
-        Err(error) => error,
+        Err(other) if other.name == ErrorName::ApplicationNotFound || other.name.is_retryable() => {
+            other
+        }
+        // What is known of the snapshot is worth more than why the second call failed.
+        _ => error,
     }
 }
 

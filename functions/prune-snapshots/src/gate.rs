@@ -96,8 +96,8 @@ pub(crate) fn standing(
              prunes."
         ))),
         (None, Some(DescribedStatus::NotReady(status))) => Standing::Unusable(not_ready(format!(
-            "This run's snapshot {name} was READY and now is {status}: somebody, or another program, \
-             deleted it. Find out who deletes snapshots (CloudTrail has DeleteApplicationSnapshot). \
+            "This run's snapshot {name} was READY and now is {status}: somebody, or another run, \
+             deleted it. Find out who deletes snapshots (CloudTrail shows DeleteApplicationSnapshot). \
              The next run prunes."
         ))),
         (None, None) => Standing::Unusable(not_ready(format!(

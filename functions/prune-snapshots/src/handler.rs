@@ -75,6 +75,8 @@ pub async fn handle(
     };
     let warnings = match pruning {
         Pruning::Continue | Pruning::Wait => Vec::new(),
+        // Its snapshots go with it.
+        Pruning::Done if application.status == "DELETING" => Vec::new(),
         Pruning::Done => warnings(&listing, &application, &run.input),
     };
     let mut progress = tally.into_progress(&next_batch);

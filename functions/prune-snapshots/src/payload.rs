@@ -27,15 +27,24 @@ const MAX_SENTENCE_BYTES: usize = 300;
 
 /// The beginning of a fact, as one line.
 pub(crate) fn truncate_reason(fact: &str) -> String {
+    truncate(fact, MAX_SENTENCE_BYTES)
+}
+
+/// The beginning of a warning, as one line. A name of 256 characters and the remedy fit.
+pub(crate) fn truncate_warning(warning: &str) -> String {
+    truncate(warning, 2 * MAX_SENTENCE_BYTES)
+}
+
+fn truncate(text: &str, max_bytes: usize) -> String {
     let mut bytes = 0;
     let fits = |c: &char| {
         bytes += match c {
             '"' | '\\' => 2,
             other => other.len_utf8(),
         };
-        bytes <= MAX_SENTENCE_BYTES
+        bytes <= max_bytes
     };
-    single_line(fact).chars().take_while(fits).collect()
+    single_line(text).chars().take_while(fits).collect()
 }
 
 /// The verdicts that fit into the payload, deletions first. The rest goes to the log.

@@ -7,9 +7,11 @@ mod support;
 
 use std::collections::HashSet;
 use std::fs;
+use std::time::Duration;
 
 use engine::environment::{Child, command};
 use engine::functions;
+use engine::msf::Lifecycle;
 use engine::python::{self, Packages};
 use jiff::{SignedDuration, Timestamp};
 use local::demo::managed_snapshot;
@@ -38,6 +40,15 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
         let engine = engine().await;
         {
             let mut emulator = engine.proxy().emulator().lock().unwrap();
+            // The judge makes several calls while the application or its snapshot changes.
+            let step = Duration::from_millis(700);
+            emulator.behaviour("judge-orders").lifecycle = Some(Lifecycle {
+                starting: step,
+                stopping: step,
+                updating: step,
+                snapshot: step,
+                deleting: step,
+            });
             emulator.behaviour("judge-downtime").downtime = true;
             emulator.behaviour("judge-failing").snapshots_fail = true;
             let now = Timestamp::now();

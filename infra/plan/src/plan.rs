@@ -13,7 +13,7 @@ use output::say;
 use retention::{Snapshot, time_zone};
 use serde::Serialize;
 
-use crate::preview::{PlannedRun, Preview};
+use crate::preview::{Preview, PreviewedRun};
 use crate::{json, listing, picture};
 
 /// The width of a table that does not go to a terminal, in characters.
@@ -116,7 +116,7 @@ pub fn run(options: &Options) -> Result<()> {
     if let Some(name) = &options.snapshot_name {
         refuse_snapshot_name(name, options.mode, &listing, now).context("--snapshot-name")?;
     }
-    let run = PlannedRun {
+    let run = PreviewedRun {
         policy: &policy,
         zone: &zone,
         takes_snapshot: options.mode == Mode::Run,

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use retention::{
     Loss, Protected, ReadySnapshots, Snapshot, Status, brake, doomed_names, is_in_scope, later_run,
-    plan, window_begin, with_own,
+    plan, unpinned, window_begin, with_own,
 };
 
 /// The run that is previewed.
 #[derive(Debug)]
-pub struct PlannedRun<'a> {
+pub struct PreviewedRun<'a> {
     pub policy: &'a Retention,
     pub zone: &'a TimeZone,
     /// Whether it takes a snapshot, as mode RUN does.
@@ -40,7 +40,7 @@ pub struct Preview {
     pub verdicts: Vec<Verdict>,
     /// Why the run would delete nothing, if that is so.
     pub held_back: Option<HeldBack>,
-    /// What the policy may look like and is not.
+    /// Notes about a policy that does not do what it seems to do.
     pub notes: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ impl Preview {
     }
 }
 
-impl PlannedRun<'_> {
+impl PreviewedRun<'_> {
     #[must_use]
     pub fn preview(&self, listing: &[Snapshot]) -> Preview {
         let snapshots = self.snapshots(listing);
@@ -147,7 +147,11 @@ impl PlannedRun<'_> {
 
     fn notes(&self, listing: &[Snapshot], snapshots: &[Snapshot]) -> Vec<String> {
         let mut notes = lost(snapshots, self.policy, self.restore_point);
-        let doomed = |run: &PlannedRun<'_>, snapshots: &[Snapshot]| -> Vec<String> {
+        notes.extend(
+            self.snapshot_name
+                .and_then(|name| unpinned(name.as_str(), self.policy)),
+        );
+        let doomed = |run: &PreviewedRun<'_>, snapshots: &[Snapshot]| -> Vec<String> {
             let verdicts = run.verdicts(snapshots);
             doomed_names(&verdicts).map(str::to_owned).collect()
         };
@@ -155,7 +159,7 @@ impl PlannedRun<'_> {
         if let Some(version) = highest_version(listing)
             && self.application_version.is_none()
         {
-            let newer = PlannedRun {
+            let newer = PreviewedRun {
                 application_version: Some(version.saturating_add(1)),
                 ..*self
             };
@@ -179,7 +183,7 @@ impl PlannedRun<'_> {
         for (rule, remove) in RULES {
             let mut without = self.policy.clone();
             remove(&mut without);
-            let run = PlannedRun {
+            let run = PreviewedRun {
                 policy: &without,
                 ..*self
             };

@@ -8,7 +8,7 @@ use aws_sdk_kinesisanalyticsv2::Client;
 use contract::{HeldBack, HeldBackCause, PruneSnapshotsOutput, Retention, SnapshotName};
 use jiff::Timestamp;
 use plan::listing::snapshots;
-use plan::preview::{PlannedRun, Preview};
+use plan::preview::{Preview, PreviewedRun};
 use proptest::prelude::*;
 use proptest::sample::select;
 use retention::{doomed_names, time_zone};
@@ -36,7 +36,7 @@ type Decided = (BTreeSet<String>, Option<HeldBack>);
 
 fn preview(case: &Case) -> Preview {
     let policy: Retention = serde_json::from_value(case.policy.clone()).unwrap();
-    let run = PlannedRun {
+    let run = PreviewedRun {
         zone: &time_zone(&policy.timezone).unwrap(),
         policy: &policy,
         takes_snapshot: case.mode != "PRUNE",

@@ -1,6 +1,6 @@
 //! `cargo xtask build`: builds the functions for a deployment.
 
-mod package;
+mod function_zip;
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use output::say;
 use shlex::try_join;
 use stack::{EVERY_APPLICATION, Stack};
 
-use self::package::{GLIBC, MODE, Package, ZIP_LIMIT, version};
+use self::function_zip::{GLIBC, MODE, Package, ZIP_LIMIT, version};
 use crate::tools::{SAM, WORKSPACE, command, run as run_command};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -20,7 +20,7 @@ struct Cli {
 enum Command {
     /// Lints and security-checks the template, the definition, the deployer's policy, and the dependencies
     Check,
-    /// Builds the functions for a deployment with `sam build`, and checks that Lambda can run each zip
+    /// Runs `sam build` for a deployment, and checks that Lambda can run each zip
     Build {
         /// The processor to build for; the parameter Architecture of the deployment must be the same
         #[arg(long, value_enum, default_value = "arm64")]

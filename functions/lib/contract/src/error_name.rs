@@ -106,7 +106,7 @@ impl ErrorName {
         self.doc().instructions
     }
 
-    /// What a person does about an error on an event, up to its replay: an execution that has ended is not redriven for it.
+    /// The instructions if the step failed on an event. They name the replay, because a redrive does not handle the event.
     #[must_use]
     pub fn replay_instructions(self) -> String {
         let instructions = self.instructions().replace("redrive", "replay the event");
@@ -149,7 +149,7 @@ impl ErrorName {
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
                 summary: "There is no such application in this account and Region.",
-                instructions: "Correct the name (ListApplications shows all names) and start a new execution. If the application existed before, find out who deleted it (CloudTrail shows DeleteApplication).",
+                instructions: "If the stack's parameter ApplicationName is wrong, correct it (ListApplications shows all names), deploy, and start a new execution. If the application existed before, find out who deleted it (CloudTrail shows DeleteApplication).",
             },
             Self::SnapshotsDisabled => ErrorDoc {
                 name: "SnapshotsDisabled",
@@ -163,14 +163,14 @@ impl ErrorName {
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
                 summary: "The application cannot take snapshots. SQL and Studio applications cannot.",
-                instructions: "Name an application with a Flink runtime and start a new execution.",
+                instructions: "Set the stack's parameter ApplicationName to an application with a Flink runtime, deploy, and start a new execution.",
             },
             Self::EnhancedSnapshotsUnsupported => ErrorDoc {
                 name: "EnhancedSnapshotsUnsupported",
                 is_retryable: false,
                 next_step: NextStep::Redrive,
                 summary: "The application has enhanced snapshots (`SnapshotMode` `ENHANCED_SNAPSHOTS`), which have other operations and names. This release works with `APPLICATION_SNAPSHOTS_LEGACY` only.",
-                instructions: "Disable the schedule of this application. If the change to enhanced snapshots was its last update, RollbackApplication takes the change back: it restarts the job from the latest successful snapshot. After that, redrive. Otherwise this release has no remedy.",
+                instructions: "Set the stack's parameter ScheduleState to DISABLED. If the change to enhanced snapshots was the last update, call RollbackApplication, which restarts the job from the latest successful snapshot. Then redrive, and set ScheduleState to ENABLED. Otherwise this release has no remedy.",
             },
             Self::SnapshotLimitExceeded => ErrorDoc {
                 name: "SnapshotLimitExceeded",
@@ -233,7 +233,7 @@ impl ErrorName {
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
                 summary: "The audit record of this application and run id belongs to another execution. Nothing was overwritten.",
-                instructions: "The row is of an execution that started in the same millisecond, or of another program. What the run did is done: only its record and its notification are missing. Start a new execution only if you need a recorded run.",
+                instructions: "The row is of an execution that started in the same millisecond, or of another program. Only the record and the notification of this run are missing, and neither a redrive nor a replay of its event can make them. Start a new execution only if you need a recorded run.",
             },
             Self::Misconfigured => ErrorDoc {
                 name: "Misconfigured",

@@ -122,8 +122,8 @@ pub fn check_origin(operation: &str, response: &impl RequestId) -> Result<(), Ca
     })
 }
 
-/// The name of an error of this service. Some of its codes mean that the application is busy, and one that it has no
-/// such snapshots.
+/// The name of an error of this service. Some codes mean that the application is busy. One means that it cannot take
+/// snapshots.
 #[must_use]
 pub fn error_name(error: &CallError) -> ErrorName {
     match error.code() {

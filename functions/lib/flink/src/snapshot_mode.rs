@@ -11,6 +11,8 @@ use contract::ErrorName;
 use serde_json::Value;
 use step::StepError;
 
+use crate::Application;
+
 /// Where the response has the mode.
 const SNAPSHOT_MODE: &str = "/ApplicationDetail/ApplicationConfigurationDescription\
      /ApplicationSnapshotConfigurationDescription/SnapshotMode";
@@ -20,7 +22,9 @@ const SNAPSHOT_MODE: &str = "/ApplicationDetail/ApplicationConfigurationDescript
 pub fn enhanced(application_name: &str) -> StepError {
     StepError::new(
         ErrorName::EnhancedSnapshotsUnsupported,
-        format!("The application {application_name} has enhanced snapshots."),
+        format!(
+            "The SnapshotMode of the application {application_name} is not APPLICATION_SNAPSHOTS_LEGACY."
+        ),
     )
 }
 
@@ -31,12 +35,22 @@ pub async fn or_enhanced(client: &Client, application_name: &str, error: StepErr
         return error;
     }
     match crate::describe_application(client, application_name).await {
-        Ok(application) if application.has_enhanced_snapshots => {
-            let mut enhanced = enhanced(application_name);
-            enhanced.fact = format!("{} {}", enhanced.fact, error.fact);
-            enhanced
+        Ok(application) => application.reason_of(error),
+        Err(_) => error,
+    }
+}
+
+impl Application {
+    /// The reason of a refused call: [`enhanced`] with the fact of `error`, if the application has enhanced snapshots and
+    /// no retry may remove the error. Otherwise `error`.
+    #[must_use]
+    pub fn reason_of(&self, error: StepError) -> StepError {
+        if error.name.is_retryable() || !self.has_enhanced_snapshots {
+            return error;
         }
-        _ => error,
+        let mut enhanced = enhanced(&self.detail.application_name);
+        enhanced.fact = format!("{} {}", enhanced.fact, error.fact);
+        enhanced
     }
 }
 
@@ -65,8 +79,9 @@ impl Intercept for SnapshotMode {
         let body = context.response().body().bytes().unwrap_or_default();
         let answer: Value = serde_json::from_slice(body).unwrap_or_default();
         let mode = answer.pointer(SNAPSHOT_MODE).and_then(Value::as_str);
-        self.0
-            .store(mode == Some("ENHANCED_SNAPSHOTS"), Ordering::SeqCst);
+        // A mode that this release does not know has other operations too, for all that it can tell.
+        let is_other = mode.is_some_and(|mode| mode != "APPLICATION_SNAPSHOTS_LEGACY");
+        self.0.store(is_other, Ordering::SeqCst);
         Ok(())
     }
 }

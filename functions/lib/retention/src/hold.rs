@@ -5,8 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{Snapshot, Status};
 
-/// A snapshot whose creation time is further in the future than this does not count as a later run's. No
-/// clock is that wrong, and such a snapshot would hold back the deletions of every run.
+/// A snapshot whose creation time is further in the future than this does not count as a later run's. Such a
+/// snapshot would hold back the deletions of every run.
 const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(1);
 
 /// Why nothing may be deleted now.
@@ -85,7 +85,7 @@ pub fn brake(policy: &Retention, ready: ReadySnapshots) -> Option<Hold> {
         let limit = match policy.max_deletions_per_run {
             Some(_) => format!("max_deletions_per_run is {allowed}"),
             None => format!(
-                "without max_deletions_per_run a run deletes at most {allowed} of {}",
+                "without max_deletions_per_run the limit is {allowed} of {}",
                 ready.total
             ),
         };
@@ -95,15 +95,15 @@ pub fn brake(policy: &Retention, ready: ReadySnapshots) -> Option<Hold> {
             message: format!(
                 "The plan wants to delete {wanted} READY snapshots{already}; {limit}, so none of them \
                  is deleted. Check the plan (mode PLAN). If it is right, start one execution with mode \
-                 PRUNE and retention.max_deletions_per_run {acknowledged}. The number allows for another \
-                 day of runs before you start it."
+                 PRUNE and retention.max_deletions_per_run {acknowledged}, and leave the rest of the policy \
+                 as it is. The number has room for another day of runs like the last one."
             ),
         }
     })
 }
 
-/// The number that acknowledges a plan with this many deletions, so that it still does after another day of runs.
-/// Each of them can add a deletion, and the schedule can take one snapshot more than in the last day. The number is
+/// The max_deletions_per_run that allows this plan, with room for the deletions that another day of runs adds. Each run
+/// can add a deletion, and the schedule can take one snapshot more than in the last day. The number is
 /// larger by at least a tenth and at least 5.
 fn with_room(deletions: u32, of_last_day: u32) -> u32 {
     let room = deletions.div_ceil(10).max(5);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use contract::is_snapshot_name;
+use contract::{Retention, Scope, is_snapshot_name};
 use jiff::{SignedDuration, Timestamp};
 
 /// A snapshot as the service lists it.
@@ -95,6 +95,17 @@ impl Loss {
             Some(Status::Creating | Status::Ready | Status::Other(_)) => None,
         }
     }
+}
+
+/// The warning about a snapshot that a run's `snapshot_name` has named, if the policy lets a later run delete it.
+#[must_use]
+pub fn unpinned(snapshot_name: &str, policy: &Retention) -> Option<String> {
+    (policy.scope == Scope::All && !policy.keep_names.contains(snapshot_name)).then(|| {
+        format!(
+            "With scope ALL, a later run may delete the snapshot {snapshot_name}. To keep it, add its name to \
+             keep_names (in a stack: the parameter KeepNames)."
+        )
+    })
 }
 
 impl fmt::Display for Loss {

@@ -42,7 +42,7 @@ impl StepError {
             .and_then(Value::as_str)
         {
             return format!(
-                "{fact} {} The event is about the execution {}. The queue of the stack's output RecordAndNotifyFailureQueueUrl has it.",
+                "{fact} {} The event is about the execution {}. If all attempts fail, the queue of the stack's output RecordAndNotifyFailureQueueUrl gets it.",
                 self.name.replay_instructions(),
                 single_line(ended),
             );
@@ -156,8 +156,8 @@ mod tests {
             error.message(&event),
             "The topic t does not exist. Create the topic, or correct the parameter RunTopicArn (the variable \
              TOPIC_ARN of record-and-notify), then replay the event. The event is about the execution \
-             arn:aws:states:r:1:execution:m:n. The queue of the stack's output \
-             RecordAndNotifyFailureQueueUrl has it."
+             arn:aws:states:r:1:execution:m:n. If all attempts fail, \
+             the queue of the stack's output RecordAndNotifyFailureQueueUrl gets it."
         );
         for name in ErrorName::ALL {
             let message = StepError::new(name, "A fact.").message(&event);

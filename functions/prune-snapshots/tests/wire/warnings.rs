@@ -75,8 +75,8 @@ async fn a_snapshot_with_a_name_of_its_own_that_a_later_run_may_delete_is_a_warn
         let created = created(0);
         listed([fixtures::snapshot(name, "READY", 3, created)])
     };
-    let warning = "With scope ALL, a later run may delete this run's snapshot. To keep it, add its name to \
-                   keep_names, in a stack its parameter KeepNames: before-upgrade.";
+    let warning = "With scope ALL, a later run may delete the snapshot before-upgrade. To keep it, add its name to \
+                   keep_names (in a stack: the parameter KeepNames).";
     for (scope, pins, warnings) in [
         ("ALL", vec![], vec![warning]),
         ("ALL", vec!["before-upgrade".to_owned()], vec![]),
