@@ -101,6 +101,12 @@ async fn a_run_that_asks_for_problems_only_announces_that_an_announced_failure_i
             with(printed.clone(), notified("ABORTED", NOW)),
             true,
         ),
+        // Metrics that are printed are no announcement of a problem.
+        (
+            deletion_failed(),
+            json!({ "measured": { "S": "PRUNE_INCOMPLETE" } }),
+            true,
+        ),
         // The end of the failure is announced once.
         (succeeded(), notified("SUCCEEDED", NOW - 5_000), false),
         // Nobody heard of a failure.
