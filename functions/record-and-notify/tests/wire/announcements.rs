@@ -124,6 +124,10 @@ async fn a_run_that_asks_for_problems_only_announces_that_an_announced_failure_i
         let run = invoke(only_problems(input), answers).await;
         assert_eq!(run.is_announced(), is_announced, "{case}");
     }
+    // What was announced before was no failure.
+    let incomplete = written_over(notified("PRUNE_INCOMPLETE", NOW - 5_000));
+    let run = invoke(only_problems(succeeded()), [incomplete, marked()]).await;
+    assert!(!run.is_announced());
 }
 
 #[tokio::test]
