@@ -1,4 +1,4 @@
-//! The errors that only this function can decide on.
+//! The errors that only this function returns.
 
 use contract::{ApplicationName, ErrorName, Run};
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ pub(crate) fn name_taken(snapshot_name: &str, created_at: Option<Timestamp>) -> 
     let fact = match created_at {
         Some(at) => format!(
             "The snapshot {snapshot_name} is older than this run: it was created at {}.",
-            step::rfc3339_millis(at)
+            step::rounded_to_millis(at)
         ),
         None => format!(
             "There is a snapshot {snapshot_name} without a creation timestamp, which may be older than this run."

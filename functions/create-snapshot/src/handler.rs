@@ -2,19 +2,21 @@
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::config::retry::RetryConfig;
-use aws_sdk_kinesisanalyticsv2::types::{ApplicationDetail, SnapshotDetails, SnapshotStatus};
+use aws_sdk_kinesisanalyticsv2::types::{
+    ApplicationDetail, ApplicationStatus, SnapshotDetails, SnapshotStatus,
+};
 use contract::{
     CreateSnapshotInput, CreateSnapshotOutput, ErrorName, Mode, Run, RunInput, RunSnapshot,
-    SnapshotCreation, is_managed,
+    SnapshotCreation, is_snapshot_name, managed_run_id,
 };
-use flink::{Lookup, Readiness};
+use flink::{Lookup, Restore, RunState};
 use jiff::Timestamp;
 use step::{CallError, StepError};
 
 use crate::error;
 
 /// Starts the run's snapshot, or adopts it if an earlier attempt started it. Skips the run if the application does
-/// not run, or if an earlier run is still taking its snapshot. Waits if the application is busy.
+/// not run, or if the snapshot of another run is still CREATING. Waits if the application is busy.
 ///
 /// # Errors
 /// Returns one of [`crate::ERRORS`].
@@ -40,18 +42,26 @@ pub async fn handle(
                 ..output(run, SnapshotCreation::Busy)
             })
         }
-        Err(error) if error.name == ErrorName::SnapshotsUnsupported => {
-            let name = run.input.application_name.as_str();
-            Err(flink::or_enhanced(flink, name, error).await)
-        }
         other => other,
     }
 }
 
-/// At least 0, whichever clock is behind.
-fn seconds_since_start(run: &Run, now: Timestamp) -> u64 {
-    let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(now);
-    u64::try_from(now.duration_since(started_at).as_secs()).unwrap_or(0)
+/// Validates the input and makes the run of it. Each retry and redrive of the execution gets the same run.
+fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
+    if !input.input.is_object() {
+        return Err(error::invalid_input("it is not an object"));
+    }
+    let invalid = |problem: String| error::invalid_input(&problem);
+    let run_input: RunInput = contract::parse(&input.input).map_err(invalid)?;
+    run_input.refuse_unknown_fields().map_err(invalid)?;
+    run_input.refuse_unused_snapshot_name().map_err(invalid)?;
+    retention::time_zone(&run_input.retention.timezone).map_err(invalid)?;
+    Ok(Run {
+        run_id: input.execution_started_at.as_millisecond(),
+        execution_arn: input.execution_arn,
+        input: run_input,
+        definition: input.definition,
+    })
 }
 
 async fn take_snapshot(
@@ -63,91 +73,19 @@ async fn take_snapshot(
         Attempt::Adopt(own) => return Ok(adopted(run.clone(), &own, now)),
         Attempt::Create(snapshot_name) => snapshot_name,
     };
-    let name = &run.input.application_name;
-    let application = flink::describe_application(flink, name.as_str()).await?;
-    if let Some(skipped) = skip_unless_running(run, &snapshot_name, &application)? {
+    let application_name = run.input.application_name.as_str();
+    let application = flink::describe_application(flink, application_name).await?;
+    if let Some(skipped) =
+        skip_unless_running(flink, run, &snapshot_name, &application.detail).await?
+    {
         return Ok(skipped);
     }
     let Err(create_error) = create(flink, run, &snapshot_name).await else {
         tracing::info!("snapshot started");
         return Ok(started(run.clone(), snapshot_name, now));
     };
-
     tracing::warn!(error = %create_error.message, "snapshot not started, checking again");
-    if let Some(own) = find_own(flink, run, &snapshot_name).await? {
-        return Ok(adopted(run.clone(), &own, now));
-    }
-    let application = flink::describe_application(flink, name.as_str()).await?;
-    if let Some(skipped) = skip_unless_running(run, &snapshot_name, &application)? {
-        return Ok(skipped);
-    }
-    match find_creating(flink, run).await? {
-        Some(other) if is_taken_by_another_run(run, &other, now) => skipped(
-            run,
-            &snapshot_name,
-            format!(
-                "Another run is still taking the snapshot {} of the application {name}.",
-                other.snapshot_name
-            ),
-        ),
-        Some(other) => Err(error::another_snapshot(name, &other.snapshot_name)),
-        None => Err(explain(flink, run, &application, error::create(create_error)).await),
-    }
-}
-
-/// Whether this run can be skipped because another run takes this snapshot, which is CREATING. If the snapshot is
-/// older than `ready_timeout_seconds`, its run has ended, so nobody would hear of it. A run whose snapshot somebody
-/// named is never skipped for another one.
-fn is_taken_by_another_run(run: &Run, other: &SnapshotDetails, now: Timestamp) -> bool {
-    let timeout = i64::from(run.input.ready_timeout_seconds.get());
-    let is_old = creation_time(other).is_some_and(|at| now.duration_since(at).as_secs() > timeout);
-    let is_own = run.snapshot_names().any(|own| own == other.snapshot_name);
-    is_managed(&other.snapshot_name) && !is_own && !is_old && run.input.snapshot_name.is_none()
-}
-
-/// Looks in the application's configuration for the reason of a refused create whose code leaves it open.
-async fn explain(
-    flink: &Client,
-    run: &Run,
-    application: &ApplicationDetail,
-    error: StepError,
-) -> StepError {
-    let name = &run.input.application_name;
-    let is_open = matches!(
-        error.name,
-        ErrorName::Unexpected | ErrorName::ApplicationBusy
-    );
-    if is_open && snapshots_enabled(application) == Some(false) {
-        return error::snapshots_disabled(name);
-    }
-    if error.name == ErrorName::Unexpected {
-        return flink::or_enhanced(flink, name.as_str(), error).await;
-    }
-    error
-}
-
-/// Validates the input and makes the run of it. Each retry and redrive of the execution gets the same run.
-fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
-    let started_at: Timestamp = input.execution_started_at.parse().map_err(|_| {
-        StepError::unexpected(format!(
-            "The execution's start time {:?} is not RFC 3339.",
-            input.execution_started_at
-        ))
-    })?;
-    if !input.input.is_object() {
-        return Err(error::invalid_input("it is not an object"));
-    }
-    let invalid = |problem: String| error::invalid_input(&problem);
-    let run_input: RunInput = contract::parse(&input.input).map_err(invalid)?;
-    run_input.refuse_unknown_fields().map_err(invalid)?;
-    run_input.refuse_unused_snapshot_name().map_err(invalid)?;
-    retention::time_zone(&run_input.retention.timezone).map_err(invalid)?;
-    Ok(Run {
-        run_id: started_at.as_millisecond(),
-        execution_arn: input.execution_arn,
-        input: run_input,
-        definition: input.definition,
-    })
+    after_refusal(flink, run, &snapshot_name, create_error, now).await
 }
 
 /// What to do first.
@@ -187,15 +125,16 @@ async fn find_own(
     run: &Run,
     snapshot_name: &str,
 ) -> Result<Option<SnapshotDetails>, StepError> {
-    let application = run.input.application_name.as_str();
-    match flink::describe_snapshot(flink, application, snapshot_name).await? {
-        Lookup::Found(own) => Ok(Some(own)),
-        Lookup::NotFound(_) => Ok(None),
+    let application_name = run.input.application_name.as_str();
+    match flink::describe_snapshot(flink, application_name, snapshot_name).await {
+        Ok(Lookup::Found(own)) => Ok(Some(own)),
+        Ok(Lookup::NotFound(_)) => Ok(None),
+        Err(error) => Err(flink::or_enhanced(flink, application_name, error).await),
     }
 }
 
-/// Refuses a snapshot that was there before the run, which only a name from the input can find. Whole seconds are
-/// compared, because the service may round.
+/// Only a `snapshot_name` can match an older snapshot. It is refused. Whole seconds are compared, because the service
+/// may round.
 fn refuse_older(run: &Run, found: &SnapshotDetails) -> Result<(), StepError> {
     let created_at = creation_time(found);
     let began = run.run_id.div_euclid(1_000);
@@ -213,34 +152,56 @@ fn creation_time(snapshot: &SnapshotDetails) -> Option<Timestamp> {
 }
 
 /// `None` if the application is RUNNING. The output of a skipped run if it does not run.
-fn skip_unless_running(
+async fn skip_unless_running(
+    flink: &Client,
     run: &Run,
     snapshot_name: &str,
     application: &ApplicationDetail,
 ) -> Result<Option<CreateSnapshotOutput>, StepError> {
-    let name = &run.input.application_name;
+    let application_name = &run.input.application_name;
     let status = application.application_status();
-    match Readiness::of(status) {
-        Readiness::Running => Ok(None),
-        Readiness::Busy => Err(error::busy(name, status.as_str())),
-        Readiness::Stopped => skipped(
-            run,
-            snapshot_name,
-            format!(
-                "The application {name} is {status}, not RUNNING: there is nothing to take a snapshot of."
-            ),
-        )
-        .map(Some),
+    match RunState::of(status) {
+        RunState::Running => Ok(None),
+        RunState::Busy => Err(error::busy(application_name, status.as_str())),
+        RunState::Stopped => {
+            let reason = format!(
+                "The application {application_name} is {status}, not RUNNING: there is nothing to take a snapshot of."
+            );
+            let mut skipped = skipped(run, snapshot_name, reason)?;
+            let warning = restore_point_warning(flink, run, application).await;
+            skipped.warnings.extend(warning);
+            Ok(Some(skipped))
+        }
     }
 }
 
-/// `None` if the service does not say.
-fn snapshots_enabled(application: &ApplicationDetail) -> Option<bool> {
-    let configuration = application.application_configuration_description.as_ref()?;
-    let snapshots = configuration
-        .application_snapshot_configuration_description
-        .as_ref()?;
-    Some(snapshots.snapshots_enabled)
+/// A sentence if the application is configured to restore from a snapshot that is lost. No later step of a skipped run looks
+/// at the snapshots, and a stopped application needs its restore point next. A failed lookup says nothing about it, and
+/// fails no run that is to be skipped.
+async fn restore_point_warning(
+    flink: &Client,
+    run: &Run,
+    application: &ApplicationDetail,
+) -> Option<String> {
+    let restore = Restore::of(application);
+    // The snapshots of an application that is DELETING go with it. The service has no snapshot with an invalid name.
+    let is_deleting = *application.application_status() == ApplicationStatus::Deleting;
+    let name = restore
+        .name()
+        .filter(|name| !is_deleting && is_snapshot_name(name))?;
+    let lookup = flink::describe_snapshot(flink, run.input.application_name.as_str(), name).await;
+    let warning = match lookup {
+        Ok(Lookup::NotFound(_)) => flink::lost_restore_point(name, None)?,
+        Ok(Lookup::Found(found)) => {
+            flink::lost_restore_point(name, Some(found.snapshot_status.as_str()))?
+        }
+        Err(error) => {
+            tracing::warn!(error = error.fact, "the restore point is not checked");
+            return None;
+        }
+    };
+    tracing::warn!(warning = warning.as_str(), "needs a person");
+    Some(warning)
 }
 
 /// Requests the snapshot once, without the SDK's retries. The request has no client token, so a retry of
@@ -258,6 +219,48 @@ async fn create(flink: &Client, run: &Run, snapshot_name: &str) -> Result<(), Ca
         .await
         .map_err(|error| CallError::of("CreateApplicationSnapshot", &error))?;
     flink::check_origin("CreateApplicationSnapshot", &response)
+}
+
+/// The service may have carried out the request all the same. If not, what has refused it?
+async fn after_refusal(
+    flink: &Client,
+    run: &Run,
+    snapshot_name: &str,
+    create_error: CallError,
+    now: Timestamp,
+) -> Result<CreateSnapshotOutput, StepError> {
+    if let Some(own) = find_own(flink, run, snapshot_name).await? {
+        return Ok(adopted(run.clone(), &own, now));
+    }
+    let application_name = &run.input.application_name;
+    let application = flink::describe_application(flink, application_name.as_str()).await?;
+    if application.has_enhanced_snapshots {
+        return Err(flink::enhanced(application_name.as_str()));
+    }
+    if let Some(skipped) =
+        skip_unless_running(flink, run, snapshot_name, &application.detail).await?
+    {
+        return Ok(skipped);
+    }
+    match find_creating(flink, run).await? {
+        Some(other) if is_taken_by_another_run(run, &other, now) => skipped(
+            run,
+            snapshot_name,
+            format!(
+                "The snapshot {} of another run is still CREATING.",
+                other.snapshot_name
+            ),
+        ),
+        Some(other) => Err(error::another_snapshot(
+            application_name,
+            &other.snapshot_name,
+        )),
+        None => Err(explain(
+            run,
+            &application.detail,
+            error::create(create_error),
+        )),
+    }
 }
 
 /// A snapshot that is CREATING, if there is one.
@@ -285,12 +288,54 @@ async fn find_creating(flink: &Client, run: &Run) -> Result<Option<SnapshotDetai
     Ok(None)
 }
 
+/// Whether this run can be skipped because another run takes this snapshot, which is CREATING. If the snapshot is
+/// older than `ready_timeout_seconds`, its run has ended, so nobody would hear of it. Without a creation time, the
+/// snapshot is as old as the run of its name. A run whose snapshot somebody named is never skipped for another one.
+fn is_taken_by_another_run(run: &Run, other: &SnapshotDetails, now: Timestamp) -> bool {
+    let Some(run_id) = managed_run_id(&other.snapshot_name) else {
+        return false;
+    };
+    let timeout = i64::from(run.input.ready_timeout_seconds.get());
+    let since = creation_time(other).or_else(|| Timestamp::from_millisecond(run_id).ok());
+    let is_old = since.is_some_and(|at| now.duration_since(at).as_secs() > timeout);
+    let is_own = run.snapshot_names().any(|own| own == other.snapshot_name);
+    !is_own && !is_old && run.input.snapshot_name.is_none()
+}
+
+/// Looks in the application's configuration for the reason of a refused create whose code leaves it open.
+fn explain(run: &Run, application: &ApplicationDetail, error: StepError) -> StepError {
+    let is_open = matches!(
+        error.name,
+        ErrorName::Unexpected | ErrorName::ApplicationBusy
+    );
+    if is_open && snapshots_enabled(application) == Some(false) {
+        return error::snapshots_disabled(&run.input.application_name);
+    }
+    error
+}
+
+/// `None` if the service does not say.
+fn snapshots_enabled(application: &ApplicationDetail) -> Option<bool> {
+    let configuration = application.application_configuration_description.as_ref()?;
+    let snapshots = configuration
+        .application_snapshot_configuration_description
+        .as_ref()?;
+    Some(snapshots.snapshots_enabled)
+}
+
+/// At least 0, whichever clock is behind.
+fn seconds_since_start(run: &Run, now: Timestamp) -> u64 {
+    let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(now);
+    u64::try_from(now.duration_since(started_at).as_secs()).unwrap_or(0)
+}
+
 fn output(run: Run, snapshot_creation: SnapshotCreation) -> CreateSnapshotOutput {
     CreateSnapshotOutput {
         wait_seconds: run.input.poll_interval_seconds.get(),
         run,
         snapshot_creation,
         skip_reason: None,
+        warnings: Vec::new(),
         snapshot: None,
     }
 }
@@ -316,7 +361,7 @@ fn started(run: Run, snapshot_name: String, now: Timestamp) -> CreateSnapshotOut
     CreateSnapshotOutput {
         snapshot: Some(RunSnapshot {
             name: snapshot_name,
-            accepted_at: step::rfc3339_millis(now),
+            accepted_at: step::rounded_to_millis(now),
             created_at: None,
             application_version_id: None,
             seconds: None,
@@ -332,8 +377,8 @@ fn adopted(run: Run, own: &SnapshotDetails, now: Timestamp) -> CreateSnapshotOut
     CreateSnapshotOutput {
         snapshot: Some(RunSnapshot {
             name: own.snapshot_name.clone(),
-            accepted_at: step::rfc3339_millis(now),
-            created_at: created_at.map(step::rfc3339_millis),
+            accepted_at: step::rounded_to_millis(now),
+            created_at: created_at.map(step::rounded_to_millis),
             application_version_id: Some(own.application_version_id),
             seconds: None,
         }),

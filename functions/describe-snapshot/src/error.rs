@@ -1,4 +1,4 @@
-//! The errors that only this function can decide on.
+//! The errors that only this function returns.
 
 use contract::{ErrorName, Run};
 use step::StepError;
@@ -20,6 +20,14 @@ pub(crate) fn deleting(run: &Run, snapshot_name: &str) -> StepError {
             "The snapshot {snapshot_name} of the application {} is DELETING.",
             run.input.application_name
         ),
+    )
+}
+
+/// `DeleteApplication` deletes the snapshots too.
+pub(crate) fn application_deleting(application: &str) -> StepError {
+    StepError::new(
+        ErrorName::ApplicationNotFound,
+        format!("The application {application} is DELETING, and its snapshots with it."),
     )
 }
 

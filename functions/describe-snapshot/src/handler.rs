@@ -1,7 +1,7 @@
 //! The path from the input through the call to the output.
 
 use aws_sdk_kinesisanalyticsv2::Client;
-use aws_sdk_kinesisanalyticsv2::types::SnapshotStatus as ServiceStatus;
+use aws_sdk_kinesisanalyticsv2::types::{ApplicationStatus, SnapshotStatus as ServiceStatus};
 use contract::{
     DescribeSnapshotInput, DescribeSnapshotOutput, ErrorName, Run, RunSnapshot, SnapshotStatus,
     wait_seconds,
@@ -12,8 +12,8 @@ use step::StepError;
 
 use crate::error;
 
-/// A snapshot that cannot be found is not gone before this age. Whether the service shows a snapshot as soon as it has
-/// accepted its creation is not documented.
+/// Until this age, a missing snapshot counts as CREATING. Whether the service shows a snapshot as soon as it has accepted
+/// its creation is not documented.
 const MAX_UNSEEN_SECONDS: u64 = 60;
 
 /// Polls the run's snapshot.
@@ -28,7 +28,7 @@ pub async fn handle(
     let DescribeSnapshotInput { run, snapshot } = input;
     let application = run.input.application_name.as_str();
     let ready_timeout = u64::from(run.input.ready_timeout_seconds.get());
-    let unseen_seconds = age_seconds(&snapshot, now)?;
+    let unseen_seconds = age_seconds(&snapshot, now);
     let details = match flink::describe_snapshot(flink, application, &snapshot.name).await {
         Ok(Lookup::Found(details)) => details,
         Ok(Lookup::NotFound(_)) if unseen_seconds < MAX_UNSEEN_SECONDS => {
@@ -41,9 +41,8 @@ pub async fn handle(
             ));
         }
         Ok(Lookup::NotFound(error)) => {
-            // Returns ApplicationNotFound if the application is gone too.
-            flink::describe_application(flink, application).await?;
-            return Err(error.into_step_error(ErrorName::SnapshotNotFound));
+            let error = error.into_step_error(ErrorName::SnapshotNotFound);
+            return Err(unless_application_gone(flink, application, error).await);
         }
         Err(error)
             if error.name == ErrorName::ApplicationBusy
@@ -66,11 +65,13 @@ pub async fn handle(
         .as_ref()
         .and_then(step::timestamp);
     let mut snapshot = RunSnapshot {
-        created_at: created_at.map(step::rfc3339_millis).or(snapshot.created_at),
+        created_at: created_at
+            .map(step::rounded_to_millis)
+            .or(snapshot.created_at),
         application_version_id: Some(details.application_version_id),
         ..snapshot
     };
-    let age_seconds = age_seconds(&snapshot, now)?;
+    let age_seconds = age_seconds(&snapshot, now);
     let status = details.snapshot_status;
     tracing::info!(status = status.as_str(), age_seconds, "snapshot polled");
 
@@ -81,12 +82,27 @@ pub async fn handle(
         }
         ServiceStatus::Failed if run.has_attempt_after(&snapshot.name) => SnapshotStatus::Failed,
         ServiceStatus::Failed => return Err(error::failed(&run, &snapshot.name)),
-        ServiceStatus::Deleting => return Err(error::deleting(&run, &snapshot.name)),
+        ServiceStatus::Deleting => {
+            let error = error::deleting(&run, &snapshot.name);
+            let application = run.input.application_name.as_str();
+            return Err(unless_application_gone(flink, application, error).await);
+        }
         // CREATING or an unknown status: it can still become READY.
         _ if age_seconds < ready_timeout => SnapshotStatus::Creating,
         _ => return Err(error::timed_out(&run, &snapshot.name, age_seconds)),
     };
     Ok(output(run, snapshot, snapshot_status, age_seconds))
+}
+
+/// `error`, which is about the snapshot, unless the application is DELETING or gone: its snapshots go with it.
+async fn unless_application_gone(flink: &Client, application: &str, error: StepError) -> StepError {
+    match flink::describe_application(flink, application).await {
+        Ok(described) if *described.detail.application_status() == ApplicationStatus::Deleting => {
+            error::application_deleting(application)
+        }
+        Ok(_) => error,
+        Err(error) => error,
+    }
 }
 
 fn output(
@@ -105,14 +121,8 @@ fn output(
 
 /// The age since the service's creation timestamp or since the creation was accepted, whichever is earlier:
 /// with a timestamp in the future the run would never time out. At least 0, whichever clock is behind.
-fn age_seconds(snapshot: &RunSnapshot, now: Timestamp) -> Result<u64, StepError> {
-    let parse = |time: &String| -> Result<Timestamp, StepError> {
-        time.parse().map_err(|_| {
-            StepError::unexpected(format!("The snapshot's time {time:?} is not RFC 3339."))
-        })
-    };
-    let accepted_at = parse(&snapshot.accepted_at)?;
-    let created_at = snapshot.created_at.as_ref().map(parse).transpose()?;
-    let since = created_at.map_or(accepted_at, |created_at| created_at.min(accepted_at));
-    Ok(u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0))
+fn age_seconds(snapshot: &RunSnapshot, now: Timestamp) -> u64 {
+    let created_at = snapshot.created_at.unwrap_or(snapshot.accepted_at);
+    let since = created_at.min(snapshot.accepted_at);
+    u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0)
 }

@@ -59,8 +59,8 @@ async fn a_ready_snapshot_is_passed_on_with_its_details() {
     let answer = snapshot("READY", CREATED);
     let output = describe(answer, "2026-11-22T20:03:14.5Z").await.unwrap();
     assert_eq!(output.snapshot_status, SnapshotStatus::Ready);
-    let created_at = output.snapshot.created_at.as_deref();
-    assert_eq!(created_at, Some("2026-11-22T20:02:28.42Z"));
+    let created_at = output.snapshot.created_at.unwrap().to_string();
+    assert_eq!(created_at, "2026-11-22T20:02:28.42Z");
     assert_eq!(output.snapshot.application_version_id, Some(7));
     assert_eq!(output.snapshot.seconds, Some(46));
 }
@@ -117,10 +117,7 @@ async fn each_other_status_and_each_refused_call_has_an_error_name() {
         (400, "ThrottlingException", Throttled),
         (500, "InternalFailure", ServiceUnavailable),
     ];
-    let others = [
-        (snapshot("DELETING", CREATED), SnapshotNotFound),
-        (Answer::Ok(json!({})), Unexpected),
-    ];
+    let others = [(Answer::Ok(json!({})), Unexpected)];
     for (answer, name) in refusals(Answer::Error, &rows).into_iter().chain(others) {
         let error = describe(answer.clone(), "2026-11-22T20:03:00Z").await;
         assert_eq!(error.unwrap_err().name, name, "{answer:?}");
@@ -150,17 +147,20 @@ async fn a_snapshot_that_is_not_found_in_its_first_minute_may_still_be_creating(
 }
 
 #[tokio::test]
-async fn a_snapshot_that_is_not_found_later_is_gone_and_so_may_be_the_application() {
-    let is_there = Answer::Ok(fixtures::application("RUNNING", None));
+async fn a_snapshot_that_is_deleting_or_not_found_later_is_gone_and_so_may_be_the_application() {
+    let application = |status| Answer::Ok(fixtures::application(status, None));
     let is_gone = Answer::Error(400, "ResourceNotFoundException", "no orders");
     let slow = Answer::Error(400, "ThrottlingException", "slow");
+    let deleting = fixtures::describe_snapshot(SNAPSHOT, snapshot("DELETING", CREATED));
     for (application, name) in [
-        (is_there, SnapshotNotFound),
+        (application("RUNNING"), SnapshotNotFound),
+        (application("READY"), SnapshotNotFound),
+        (application("DELETING"), ApplicationNotFound),
         (is_gone, ApplicationNotFound),
         (slow, Throttled),
     ] {
-        for missing in missing() {
-            let exchanges = [missing, describe_application(application.clone())];
+        for lost in missing().into_iter().chain([deleting.clone()]) {
+            let exchanges = [lost, describe_application(application.clone())];
             let error = describe_by(3, SNAPSHOT, exchanges, "2026-11-22T20:03:28Z").await;
             assert_eq!(error.unwrap_err().name, name);
         }

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use contract::{DoomedSnapshot, HeldBack, HeldBackCause, Mode, Run, Verdict};
-use flink::Readiness;
+use flink::RunState;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use retention::{
@@ -33,7 +33,7 @@ const MAX_FAILED_DELETIONS: u32 = 50;
 #[derive(Debug)]
 pub(crate) struct Decision {
     pub(crate) next: Next,
-    /// How many deletions the plan wants, those included that have started and are not confirmed.
+    /// How many deletions the plan wants, including started, unconfirmed ones.
     pub(crate) wanted: u32,
     pub(crate) held_back: Option<HeldBack>,
     /// One for each listed snapshot, newest first.
@@ -90,7 +90,7 @@ pub(crate) fn decide(
         .filter(|name| !to_delete.contains(name.as_str()))
         .count();
     let wanted = to_count(to_delete.len() + only_pending);
-    // The plan wants failures without a name again, because they are still listed.
+    // Failed snapshots whose names were cut from the list are still listed, so the plan wants them again.
     let not_counted_yet = wanted.saturating_sub(tally.failures_without_name);
     let standing = match own {
         Some(own) => gate::standing(run, own, listing, now),
@@ -99,7 +99,7 @@ pub(crate) fn decide(
 
     if let Standing::NotListedYet(_) = standing
         && run.can_wait_before_pruning()
-        && can_still_wait(tally.progress.waiting_since.as_deref(), now)
+        && can_still_wait(tally.progress.waiting_since, now)
     {
         return Decision {
             next: Next::CheckAgain,
@@ -108,7 +108,7 @@ pub(crate) fn decide(
             verdicts,
         };
     }
-    let ready = ready_snapshots(listing, run, &to_delete, tally);
+    let ready = ready_snapshots(listing, run, &to_delete, tally, now);
     let hold = hold(application, run, standing, tally, wanted, ready);
     let next = if !tally.pending.is_empty() || tally.is_batch_throttled {
         Next::CheckAgain
@@ -134,32 +134,32 @@ fn ready_snapshots(
     run: &Run,
     to_delete: &HashSet<&str>,
     tally: &Tally,
+    now: Timestamp,
 ) -> ReadySnapshots {
     let is_counted = |snapshot: &&Snapshot| {
         snapshot.status == Status::Ready
             && is_in_scope(&snapshot.name, run.input.retention.scope)
             && !tally.counted.contains(&snapshot.name)
     };
-    let listed: HashSet<&str> = listing
-        .iter()
-        .filter(is_counted)
-        .map(|snapshot| snapshot.name.as_str())
-        .collect();
+    let counted = listing.iter().filter(is_counted);
+    let of_last_day = counted.clone().filter(|it| it.is_of_last_day(now)).count();
+    let listed: HashSet<&str> = counted.map(|snapshot| snapshot.name.as_str()).collect();
     let pending_outside = |names: &HashSet<&str>| {
         let pending = tally.pending.iter().filter(|doomed| !doomed.exempt);
         pending
             .filter(|doomed| !names.contains(doomed.snapshot_name.as_str()))
             .count()
     };
-    let attempted = tally.attempted_ready();
+    let attempted = tally.settled_ready();
     let wanted = to_delete.intersection(&listed).count() + pending_outside(to_delete);
-    // The snapshot that a PLAN does not take.
+    // A PLAN counts the snapshot that a RUN would take.
     let own = usize::from(run.input.mode == Mode::Plan);
     let total = listed.len() + pending_outside(&listed) + own;
     ReadySnapshots {
         attempted,
         wanted: to_count(wanted),
         total: attempted.saturating_add(to_count(total)),
+        of_last_day: to_count(of_last_day + own),
     }
 }
 
@@ -172,17 +172,15 @@ fn wait_for_application(
     now: Timestamp,
 ) -> Option<u32> {
     let is_held_back = hold.is_some_and(|hold| hold.cause == HeldBackCause::ApplicationNotRunning);
-    if !is_held_back || application.readiness != Readiness::Busy {
+    if !is_held_back || application.run_state != RunState::Busy {
         return None;
     }
-    let since = tally.progress.application_busy_since.as_deref();
-    let since: Option<Timestamp> = since.and_then(|since| since.parse().ok());
+    let since = tally.progress.application_busy_since;
     let waited = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since));
     run.wait_for_application(waited.unsigned_abs().as_secs())
 }
 
-fn can_still_wait(since: Option<&str>, now: Timestamp) -> bool {
-    let since: Option<Timestamp> = since.and_then(|since| since.parse().ok());
+fn can_still_wait(since: Option<Timestamp>, now: Timestamp) -> bool {
     since.is_none_or(|since| now.duration_since(since).abs() < MAX_LISTING_DELAY)
 }
 
@@ -196,14 +194,15 @@ fn hold(
     wanted: u32,
     ready: ReadySnapshots,
 ) -> Option<Hold> {
-    let brake = || brake(&run.input.retention, ready);
-    if run.input.mode == Mode::Plan {
-        return (wanted > 0).then(|| gate::policy_gate(run).or_else(brake))?;
-    }
+    let application_gate = || match run.input.mode {
+        // It needs no RUNNING application. The restore point holds back the next RUN too.
+        Mode::Plan => gate::restore_gate(application),
+        Mode::Run | Mode::Prune => gate::application_gate(application),
+    };
     let own_snapshot_gate = match standing {
         Standing::Unusable(hold) | Standing::NotListedYet(hold) => return Some(hold),
         Standing::LeftToLaterRun(hold) => Some(hold),
-        Standing::Newest => None,
+        Standing::MayPrune => None,
     };
     if wanted == 0 {
         return None;
@@ -212,8 +211,8 @@ fn hold(
     own_snapshot_gate
         .or_else(|| gate::policy_gate(run))
         .or_else(|| too_many_failures(tally.progress.failed_count))
-        .or_else(brake)
-        .or_else(|| gate::application_gate(application))
+        .or_else(|| brake(&run.input.retention, ready))
+        .or_else(application_gate)
 }
 
 fn too_many_failures(failed: u32) -> Option<Hold> {
@@ -278,7 +277,7 @@ fn next_batch(
             let snapshot = by_name.get(verdict.snapshot_name.as_str())?;
             Some(DoomedSnapshot {
                 snapshot_name: snapshot.name.clone(),
-                created_at: snapshot.created_at?.to_string(),
+                created_at: snapshot.created_at?,
                 application_version_id: snapshot.application_version_id,
                 reason: verdict.reasons.join("; "),
                 tried: to_retry.contains(snapshot.name.as_str()),

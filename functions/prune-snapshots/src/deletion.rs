@@ -1,7 +1,7 @@
 //! Deletes one batch.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::config::{Config, retry::RetryConfig};
@@ -9,7 +9,6 @@ use aws_sdk_kinesisanalyticsv2::primitives::DateTime;
 use contract::{DoomedSnapshot, ErrorName};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use jiff::Timestamp;
 use step::{CallError, StepError};
 use tokio::time::Instant;
 
@@ -26,7 +25,7 @@ const INITIAL_CONCURRENCY: f64 = 4.0;
 /// How many deletions run concurrently at most.
 const MAX_CONCURRENCY: f64 = 16.0;
 
-/// How long no deletion starts after a throttled one.
+/// The pause before the next deletion after a throttled one.
 const THROTTLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What became of the deletion of one snapshot.
@@ -106,14 +105,7 @@ fn has_room(running: usize, limit: f64) -> bool {
 
 async fn delete(flink: &Client, application: &str, doomed: &DoomedSnapshot) -> Fate {
     let name = &doomed.snapshot_name;
-    let created_at = doomed.created_at.parse::<Timestamp>().ok();
-    let Some(created_at) = created_at.and_then(|at| DateTime::from_nanos(at.as_nanosecond()).ok())
-    else {
-        return Fate::Refused(StepError::unexpected(format!(
-            "The timestamp {:?} of {name} is not RFC 3339.",
-            doomed.created_at
-        )));
-    };
+    let created_at = DateTime::from(SystemTime::from(doomed.created_at));
     let response = flink
         .delete_application_snapshot()
         .application_name(application)

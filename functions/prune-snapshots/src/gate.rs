@@ -1,17 +1,18 @@
 //! The gate: when nothing is deleted, whatever the plan wants.
 
-use contract::{HeldBackCause, Run, managed_run_id};
+use contract::{HeldBackCause, Mode, Run, managed_run_id};
+use flink::Restore;
 use jiff::Timestamp;
 use retention::{Hold, Snapshot, Status, later_run};
 
-use crate::application::{Application, Restore};
+use crate::application::Application;
 use crate::own_snapshot::{DescribedStatus, OwnSnapshot};
 
 /// How the run's own snapshot compares with the listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It is READY, and no later run has a READY snapshot.
-    Newest,
+    /// No later run has a READY snapshot, and the run's own, if it takes one, is READY.
+    MayPrune,
     /// A later run has a READY snapshot, and prunes. Not a problem.
     LeftToLaterRun(Hold),
     /// It is READY, but the listing does not show that yet.
@@ -21,31 +22,30 @@ pub(crate) enum Standing {
     Unusable(Hold),
 }
 
-/// Why the application's state allows no deletion now, if that is so.
+/// Why the application allows no deletion now, if that is so.
 pub(crate) fn application_gate(application: &Application) -> Option<Hold> {
-    let name = &application.name;
-    if application.status != "RUNNING" {
-        return Some(Hold {
-            cause: HeldBackCause::ApplicationNotRunning,
-            message: format!(
-                "The application {name} is {}, not RUNNING, so it may need a snapshot to start \
-                 again. The next run prunes, or start one with mode PRUNE when the application is \
-                 RUNNING.",
-                application.status
-            ),
-        });
-    }
-    if application.restore == Restore::UnknownSnapshot {
-        return Some(Hold {
-            cause: HeldBackCause::RestorePointUnknown,
-            message: format!(
-                "The application {name} restores from a snapshot that its configuration does not \
-                 name, so the snapshot cannot be protected. Name it in the restore configuration, or \
-                 let the application restore from its latest snapshot."
-            ),
-        });
-    }
-    None
+    let Application { name, status, .. } = application;
+    let not_running = (status != "RUNNING").then(|| Hold {
+        cause: HeldBackCause::ApplicationNotRunning,
+        message: format!(
+            "The application {name} is {status}, not RUNNING, so it may need a snapshot to start again. The \
+             next run prunes, or start one with mode PRUNE when the application is RUNNING."
+        ),
+    });
+    not_running.or_else(|| restore_gate(application))
+}
+
+/// Why the application's restore configuration allows no deletion, if that is so.
+pub(crate) fn restore_gate(application: &Application) -> Option<Hold> {
+    (application.restore == Restore::UnknownSnapshot).then(|| Hold {
+        cause: HeldBackCause::RestorePointUnknown,
+        message: format!(
+            "The application {} restores from a snapshot that its configuration does not name, so the \
+             snapshot cannot be protected. Name it in the restore configuration, or let the application \
+             restore from its latest snapshot.",
+            application.name
+        ),
+    })
 }
 
 /// Why the policy allows no deletion, if that is so.
@@ -86,7 +86,7 @@ pub(crate) fn standing(
         return Standing::LeftToLaterRun(hold);
     }
     match (listed, &own.described) {
-        (Some(_), _) if created_at.is_some() => Standing::Newest,
+        (Some(_), _) if created_at.is_some() => Standing::MayPrune,
         (Some(_), _) => Standing::Unusable(not_ready(format!(
             "This run's snapshot {name} is listed without a creation time, so it cannot be compared \
              with the others. The next run prunes if its own snapshot has one."
@@ -107,9 +107,14 @@ pub(crate) fn standing(
 }
 
 /// A run that takes no snapshot leaves pruning to a later run that took one. The later run's policy may
-/// differ, so a late redrive deletes nothing by an old policy.
+/// differ, so a late redrive deletes nothing by an old policy. A PLAN says what a RUN that starts now would do.
 pub(crate) fn standing_without_own(run: &Run, listing: &[Snapshot], now: Timestamp) -> Standing {
-    let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(Timestamp::MIN);
-    let later = later_run(run.last_attempt_id(), started_at, listing, now);
-    later.map_or(Standing::Newest, Standing::LeftToLaterRun)
+    let (last_id, started_at) = if run.input.mode == Mode::Plan {
+        (now.as_millisecond(), now)
+    } else {
+        let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(Timestamp::MIN);
+        (run.last_attempt_id(), started_at)
+    };
+    let later = later_run(last_id, started_at, listing, now);
+    later.map_or(Standing::MayPrune, Standing::LeftToLaterRun)
 }

@@ -17,7 +17,7 @@ use crate::own_snapshot::{self, DescribedStatus};
 use crate::payload::{to_count, truncate_verdicts};
 use crate::progress::count;
 use crate::sighting;
-use crate::warnings;
+use crate::warnings::warnings;
 
 /// Runs one pass: deletes the batch of the input, lists what is left, counts, and plans the next batch. The
 /// first pass has no batch, so it only plans.
@@ -44,17 +44,11 @@ pub async fn handle(
         .map_err(|fact| StepError::new(ErrorName::InvalidInput, format!("{fact}.")))?;
     let application = application::describe(flink, &run).await?;
 
-    let planned_at = planned_at.and_then(|at| at.parse().ok());
     let deletable = deletable(&batch, planned_at, &application, now + elapsed());
     let fates = deletion::delete_all(flink, &application.name, &batch, &deletable).await;
 
     let listed_at = now + elapsed();
-    let listing = match listing::list(flink, &application.name).await {
-        Err(error) if error.name == ErrorName::SnapshotsUnsupported => {
-            return Err(flink::or_enhanced(flink, &application.name, error).await);
-        }
-        listing => listing?,
-    };
+    let listing = listing::list(flink, &application.name).await?;
     let sightings = sighting::check(flink, &application.name, batch, fates, &listing).await;
     let mut tally = count(progress, sightings)?;
     let own = own_snapshot::find(flink, &run, snapshot.as_ref(), &listing).await?;
@@ -73,23 +67,22 @@ pub async fn handle(
         _ => None,
     };
     let (pruning, next_batch, planned_at) = match decision.next {
-        Next::Delete(batch) => (Pruning::Continue, batch, Some(listed_at.to_string())),
+        Next::Delete(batch) => (Pruning::Continue, batch, Some(listed_at)),
         // Without the time of a plan, the next pass deletes nothing of its batch.
-        Next::CheckAgain => (check_again(&run), tally.take_unsettled(), None),
+        Next::CheckAgain => (wait_or_continue(&run), tally.take_unsettled(), None),
         Next::WaitForApplication(_) => (Pruning::Wait, tally.take_unsettled(), None),
         Next::Done => (Pruning::Done, Vec::new(), None),
     };
     let warnings = match pruning {
         Pruning::Continue | Pruning::Wait => Vec::new(),
-        Pruning::Done => warnings::lost_snapshots(&listing, &application, &run.input.retention),
+        Pruning::Done => warnings(&listing, &application, &run.input),
     };
     let mut progress = tally.into_progress(&next_batch);
     let is_listing_behind = own.is_some_and(|own| own.described == Some(DescribedStatus::Ready));
     progress.waiting_since = (pruning == Pruning::Wait && is_listing_behind)
-        .then(|| progress.waiting_since.unwrap_or(listed_at.to_string()));
+        .then(|| progress.waiting_since.unwrap_or(listed_at));
     if application_wait.is_some() {
-        let since = &mut progress.application_busy_since;
-        since.get_or_insert_with(|| listed_at.to_string());
+        progress.application_busy_since.get_or_insert(listed_at);
     }
     tracing::info!(
         wanted = decision.wanted,
@@ -116,7 +109,7 @@ pub async fn handle(
         newest_ready_at: ready(&listing)
             .filter_map(|snapshot| snapshot.created_at)
             .max()
-            .map(step::rfc3339_millis),
+            .map(step::rounded_to_millis),
         verdicts: match pruning {
             Pruning::Continue | Pruning::Wait => Vec::new(),
             Pruning::Done => truncate_verdicts(decision.verdicts),
@@ -125,8 +118,8 @@ pub async fn handle(
     })
 }
 
-/// How the next pass follows: after a wait, if the execution's definition has a state for it.
-fn check_again(run: &Run) -> Pruning {
+/// How the next pass follows one that deletes nothing: after a wait, if the execution's definition has a state for it.
+fn wait_or_continue(run: &Run) -> Pruning {
     if run.can_wait_before_pruning() {
         Pruning::Wait
     } else {

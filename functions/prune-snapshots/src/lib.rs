@@ -6,6 +6,12 @@
 //! A plan is valid for a minute. If a batch starts later, nothing of it is deleted. The step counts which of
 //! its snapshots are gone, and plans the next batch from the current listing.
 //!
+//! - `handler`: the path from the input over the calls to the output.
+//! - `deletion`, `sighting` and `progress`: one batch, whether its snapshots still exist, and the counts.
+//! - `listing`, `application` and `own_snapshot`: what the service says before the next plan.
+//! - `gate`, `decision` and `warnings`: what may be deleted, what is deleted next, and what needs a person.
+//! - `payload`: what fits into a payload.
+//!
 //! # Errors
 //! Returns one of [`ERRORS`]. A snapshot that cannot be deleted does not fail the step. It is reported with
 //! its name and the reason, and the run ends `PRUNE_INCOMPLETE`.

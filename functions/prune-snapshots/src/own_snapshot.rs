@@ -38,13 +38,7 @@ pub(crate) async fn find(
         return Ok(None);
     }
     let name = snapshot.map_or_else(|| run.snapshot_name(), |snapshot| snapshot.name.clone());
-    let created_at = snapshot.and_then(|snapshot| {
-        let time = snapshot
-            .created_at
-            .as_ref()
-            .unwrap_or(&snapshot.accepted_at);
-        time.parse().ok()
-    });
+    let created_at = snapshot.map(|snapshot| snapshot.created_at.unwrap_or(snapshot.accepted_at));
     let is_ready = |it: &Snapshot| it.name == name && it.status == Status::Ready;
     let described = if listing.iter().any(is_ready) {
         None

@@ -11,7 +11,7 @@ use crate::sighting::{Seen, Sighting};
 
 /// The reason of a failed deletion that the service may have accepted.
 const NOT_CONFIRMED: &str =
-    "The deletion was not confirmed and is not retried. The snapshot may still be deleted.";
+    "The deletion was not confirmed and is not retried. The service may still delete the snapshot.";
 
 /// How many throttled batches in a row are planned again. The deletions of the next one count as failed.
 const MAX_THROTTLED_BATCHES: u32 = 5;
@@ -32,8 +32,7 @@ pub(crate) struct Tally {
     /// The names that this batch or the progress counts as deleted or failed. No later plan of the run wants
     /// them again, even if an outdated listing still shows them.
     pub(crate) counted: HashSet<String>,
-    /// How many failures of earlier batches the progress counts without their names, so that `counted` lacks
-    /// them. A run with such failures has too many failures to delete anything more.
+    /// Failures that are counted but not listed by name, so that `counted` lacks them. A run with such failures has too many failures to delete anything more.
     pub(crate) failures_without_name: u32,
 }
 
@@ -156,16 +155,11 @@ fn effect(doomed: &DoomedSnapshot, fate: Fate, seen: Seen) -> Result<Effect, Ste
 }
 
 impl Tally {
-    /// The deletions so far, successful and failed.
-    pub(crate) fn attempted(&self) -> u32 {
-        self.progress
-            .deleted_count
-            .saturating_add(self.progress.failed_count)
-    }
-
-    /// Those that the brake counts.
-    pub(crate) fn attempted_ready(&self) -> u32 {
-        self.attempted().saturating_sub(self.progress.exempt_count)
+    /// The deletions so far, successful and failed, that the brake counts.
+    pub(crate) fn settled_ready(&self) -> u32 {
+        let progress = &self.progress;
+        let settled = progress.deleted_count.saturating_add(progress.failed_count);
+        settled.saturating_sub(progress.exempt_count)
     }
 
     fn add_deleted(&mut self, doomed: &DoomedSnapshot) {
@@ -228,10 +222,7 @@ impl Tally {
 fn deleted(doomed: &DoomedSnapshot) -> DeletedSnapshot {
     DeletedSnapshot {
         snapshot_name: doomed.snapshot_name.clone(),
-        created_at: doomed
-            .created_at
-            .parse()
-            .map_or_else(|_| doomed.created_at.clone(), step::rfc3339_millis),
+        created_at: step::rounded_to_millis(doomed.created_at),
         application_version_id: doomed.application_version_id,
         reason: doomed.reason.clone(),
     }

@@ -151,8 +151,5 @@ pub(crate) async fn presence(
 /// Whether the snapshot that has the name now, and was created at this time, is not the one that was to be
 /// deleted.
 fn is_another(doomed: &DoomedSnapshot, created_at: Option<Timestamp>) -> bool {
-    let doomed_at: Option<Timestamp> = doomed.created_at.parse().ok();
-    doomed_at
-        .zip(created_at)
-        .is_some_and(|(doomed_at, created_at)| created_at.duration_since(doomed_at) > MAX_ROUNDING)
+    created_at.is_some_and(|at| at.duration_since(doomed.created_at) > MAX_ROUNDING)
 }

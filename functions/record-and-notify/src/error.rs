@@ -1,4 +1,4 @@
-//! The errors that only this function can decide on.
+//! The errors that only this function returns.
 
 use contract::{AuditRecord, ErrorName};
 use step::{CallError, StepError};

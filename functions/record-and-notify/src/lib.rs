@@ -10,6 +10,12 @@
 //!
 //! The [`metrics`] of each run are *printed* to the log, even if its input asks for no announcement.
 //!
+//! - `handler`: the path from the input over the calls to the output.
+//! - `record` and `failure`: the record of a run, and what a failed execution's history says.
+//! - `table` and `row`: the two updates of the row, and the row as it was.
+//! - `topic` and `message`: the announcement, and its text.
+//! - `clients` and `config`: the AWS clients and the settings.
+//!
 //! # Errors
 //! Returns one of [`ERRORS`].
 

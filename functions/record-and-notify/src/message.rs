@@ -51,12 +51,8 @@ fn headline(record: &AuditRecord, max_length: usize) -> String {
     if let Some(error) = &record.error_name {
         let _ = write!(end, " with {error}");
     }
-    match record.warnings.len() {
-        0 => (),
-        1 => end += ", 1 warning",
-        count => {
-            let _ = write!(end, ", {count} warnings");
-        }
+    if let Ok(count @ 1..) = u32::try_from(record.warnings.len()) {
+        let _ = write!(end, ", {}", counted(count, "warning"));
     }
     let name_length = record.app_name.chars().count();
     let end = truncate(&end, max_length - name_length.min(SHORTEST_NAME));
@@ -70,6 +66,12 @@ fn truncate(text: &str, max_length: usize) -> String {
     }
     let kept: String = text.chars().take(max_length - 3).collect();
     format!("{kept}...")
+}
+
+/// `1 snapshot`, `2 snapshots`.
+fn counted(count: u32, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// The facts, the remedy with its command, and the links. Each line begins with text of ours and passes
@@ -112,7 +114,9 @@ fn snapshot(record: &AuditRecord) -> Option<String> {
         .map_or_else(String::new, |id| format!(" of application version {id}"));
     Some(match record.snapshot_seconds {
         Some(seconds) => format!("Snapshot {name}{version} was READY within {seconds} s."),
-        None => format!("Snapshot {name}{version} was started, but the run did not see it READY."),
+        None => format!(
+            "Snapshot {name}{version} was started. The run ended before the snapshot was READY."
+        ),
     })
 }
 
@@ -123,9 +127,11 @@ fn warnings(record: &AuditRecord) -> Option<Vec<String>> {
 }
 
 fn deletions(record: &AuditRecord) -> Option<Vec<String>> {
-    let mut lines = vec![match record.deletions_planned {
-        Some(planned) => format!("The plan would delete {planned} snapshots."),
-        None => format!("Deleted {} snapshots.", record.snapshots_deleted_count?),
+    let mut lines = vec![if let Some(planned) = record.deletions_planned {
+        format!("The plan would delete {}.", counted(planned, "snapshot"))
+    } else {
+        let deleted = counted(record.snapshots_deleted_count?, "snapshot");
+        format!("Deleted {deleted}.")
     }];
     if let (Some(planned), Some(plan)) = (record.deletions_planned, &record.plan) {
         let doomed = plan.iter().filter(|it| it.action == Action::Delete);
@@ -146,12 +152,12 @@ fn deletions(record: &AuditRecord) -> Option<Vec<String>> {
     if let (Some(ready), Some(total)) = (record.snapshots_ready, record.snapshots_total) {
         let newest = record
             .newest_ready_snapshot_create_time
-            .as_ref()
             .map_or_else(String::new, |time| {
                 format!(" The newest READY snapshot was created at {time}.")
             });
         lines.push(format!(
-            "The application has {ready} READY snapshots, {total} in total.{newest}"
+            "The application has {}, {total} in total.{newest}",
+            counted(ready, "READY snapshot")
         ));
     }
     Some(lines)
@@ -176,7 +182,7 @@ fn remedy(record: &AuditRecord) -> Option<String> {
             name.command(execution_arn, None)
         )),
         None => Some(format!(
-            "Once the cause is gone, redrive it: {}",
+            "Remove the cause, then redrive the execution: {}",
             redrive_command(execution_arn)
         )),
     }

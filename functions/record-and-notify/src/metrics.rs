@@ -2,7 +2,6 @@
 //! extracts the metrics from it, so the function needs no call and no permission.
 
 use contract::{AuditRecord, HeldBackCause, Outcome};
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// The namespace of the metrics.
@@ -66,8 +65,8 @@ pub const METRICS: [Metric; 10] = [
         unit: "Seconds",
         meaning: "When the newest READY snapshot was created, epoch seconds.",
         value: |record| {
-            let time = record.newest_ready_snapshot_create_time.as_deref()?;
-            Some(time.parse::<Timestamp>().ok()?.as_second())
+            let time = record.newest_ready_snapshot_create_time?;
+            Some(time.as_second())
         },
     },
     Metric {
@@ -97,11 +96,15 @@ pub const METRICS: [Metric; 10] = [
     Metric {
         name: "Warnings",
         unit: "Count",
-        meaning: "Warnings of the run, at most 20. 0 if it has looked and has none.",
+        meaning: "Warnings of the run, at most 20. 0 if it has listed the snapshots and has none.",
         value: |record| {
-            // Without a listing, nobody has looked.
-            record.snapshots_total?;
-            if_completed(record, i64::try_from(record.warnings.len()).ok()?)
+            let count = i64::try_from(record.warnings.len()).ok()?;
+            let has_looked = count > 0 || record.snapshots_total.is_some();
+            if has_looked {
+                if_completed(record, count)
+            } else {
+                None
+            }
         },
     },
 ];
@@ -258,6 +261,10 @@ mod tests {
                 json!(2),
             ),
             (json!({ "outcome": "SKIPPED" }), Value::Null),
+            (
+                json!({ "outcome": "SKIPPED", "warnings": ["One."] }),
+                json!(1),
+            ),
             (
                 json!({ "outcome": "FAILED", "snapshots_total": 8, "warnings": ["One."] }),
                 Value::Null,

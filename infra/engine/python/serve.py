@@ -6,6 +6,7 @@ it ends with the process that started it, however that one dies. The functions l
 Environment: TMPDIR, which is removed at the end, and GATEWAY_PORT, the proxy's port, which queue URLs have.
 """
 
+import json
 import os
 import secrets
 import shutil
@@ -33,6 +34,7 @@ import redrive  # noqa: E402, F401
 from hypercorn.asyncio import serve  # noqa: E402
 from hypercorn.config import Config  # noqa: E402
 from ministack.app import app  # noqa: E402
+from ministack.services import iam  # noqa: E402
 from ministack.services.cloudformation import helpers  # noqa: E402
 
 # MiniStack takes a template's location apart by itself.
@@ -40,10 +42,21 @@ urlparse = helpers.urlparse
 helpers.urlparse = lambda location: urlparse(location.replace(SECRET, "", 1))
 
 
+def policies():
+    """The inline policies of each role, by the role's ARN."""
+    return {
+        role["Arn"]: [json.loads(policy) for policy in role["InlinePolicies"].values()]
+        for role in iam._roles.values()
+    }
+
+
 async def below_secret(scope, receive, send):
     """MiniStack, for who knows the secret path."""
     if scope["type"] == "lifespan":
         await app(scope, receive, send)
+    elif scope["path"] == f"{SECRET}/_policies":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": json.dumps(policies()).encode()})
     elif scope["path"].startswith(f"{SECRET}/") or scope["path"] == SECRET:
         path, raw_path = scope["path"][len(SECRET) :], scope["raw_path"][len(SECRET) :]
         await app({**scope, "path": path or "/", "raw_path": raw_path or b"/"}, receive, send)

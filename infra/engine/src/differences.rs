@@ -14,16 +14,12 @@ pub const DIFFERENCES: [(&str, Difference); 4] = [
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// MiniStack has no alarms on metric math: the alarm is left out.
     NoMetricMath,
-    /// MiniStack has no `AWS::IAM::RolePolicy`: an `AWS::IAM::Policy` is deployed instead.
     NoRolePolicy,
-    /// The parameter takes [`stack::EVERY_APPLICATION`].
     AnyApplication,
 }
 
 impl Difference {
-    #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
             Self::NoMetricMath => "left out, since MiniStack has no alarms on metric math",
@@ -36,7 +32,6 @@ impl Difference {
 }
 
 /// The template with the [`DIFFERENCES`]. If the template renames a resource of that list, the deployment fails.
-#[must_use]
 pub fn local_template(template: &Template) -> Value {
     let mut document = template.document().clone();
     // deploy.py sets the location of each function's code.

@@ -13,7 +13,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::differences::local_template;
-use crate::functions::Built;
 use crate::home::Home;
 use crate::ministack::{Deployed, MiniStack, MiniStackSettings, Program, Work};
 use crate::msf::{Emulator, Lifecycle};
@@ -32,34 +31,27 @@ const OPEN_FILES: u64 = 10_240;
 pub struct EngineSettings {
     /// The port on 127.0.0.1; a free one if `None`.
     pub port: Option<u16>,
-    /// The Python interpreter with MiniStack.
     pub python: PathBuf,
     /// The workspace's target folder, for logs.
     pub target: PathBuf,
-    /// The four functions.
-    pub built: Vec<Built>,
+    /// The functions' binaries, by the functions' names.
+    pub built: BTreeMap<String, PathBuf>,
     /// The application that the stack is for, or [`stack::EVERY_APPLICATION`].
     pub application: String,
     /// How long Managed Flink takes for its work.
     pub lifecycle: Lifecycle,
-    /// The factor for the waits of executions.
     pub wait_scale: f64,
     /// The wait before the first retry of an event, in seconds; on AWS a minute. The wait before the second is twice as
     /// long.
     pub event_retry_seconds: f64,
 }
 
-/// What a client needs to know about a running engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
-    /// `AWS_ENDPOINT_URL`.
     pub endpoint: String,
-    /// `AWS_REGION`.
     pub region: String,
     pub state_machine_arn: String,
-    /// The table of audit records.
     pub table: String,
-    /// The topic of notifications.
     pub topic_arn: String,
     /// The queue of events that record-and-notify has failed on.
     pub failure_queue_url: String,
@@ -68,13 +60,12 @@ pub struct Names {
 }
 
 impl Names {
-    /// Asks the engine at an endpoint.
     pub async fn at(endpoint: &str) -> Result<Self> {
         let client = reqwest::Client::builder().no_proxy().timeout(NAMES_LIMIT);
         let url = format!("{}{NAMES}", endpoint.trim_end_matches('/'));
         let answer = client.build()?.get(url).send().await?;
         let names = answer.error_for_status()?.bytes().await?;
-        serde_json::from_slice(&names).context("what answers there is not an engine")
+        serde_json::from_slice(&names).context("another program answers at this address")
     }
 
     fn of(endpoint: String, deployed: &Deployed) -> Result<Self> {
@@ -93,14 +84,10 @@ impl Names {
         })
     }
 
-    /// The configuration for a client of the engine.
-    #[must_use]
     pub fn sdk_config(&self) -> SdkConfig {
         client(&self.endpoint)
     }
 
-    /// The ARN of an execution of the state machine.
-    #[must_use]
     pub fn execution_arn(&self, name: &str) -> String {
         let machine = &self.state_machine_arn;
         let executions = machine.replacen(":stateMachine:", ":execution:", 1);
@@ -110,7 +97,6 @@ impl Names {
 
 /// The configuration for a client of an endpoint on this machine. It has an HTTP client of its own, because the SDK's
 /// would take a proxy from the environment.
-#[must_use]
 pub fn client(endpoint: &str) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -135,14 +121,13 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts MiniStack and the proxy, and deploys the template.
     pub async fn start(settings: EngineSettings) -> Result<Self> {
         let stack = Stack::of(&settings.application)?;
         raise_open_files();
         let bound = Bound::new(settings.port).await?;
         let home = Home::new(&settings.target, bound.port())?;
-        let ministack = MiniStack::start(&MiniStackSettings {
-            python: settings.python,
+        let mut ministack = MiniStack::start(&MiniStackSettings {
+            python: settings.python.clone(),
             folder: home.folder().to_owned(),
             proxy_port: bound.port(),
             wait_scale: settings.wait_scale,
@@ -150,7 +135,7 @@ impl Engine {
         })
         .await?;
         let endpoint = bound.endpoint();
-        let work = work(&stack, settings.application, &settings.built, &bound)?;
+        let work = work(&stack, &settings, &bound)?;
         let deployed = ministack.deploy(&work).await?;
         let names = Names::of(endpoint.clone(), &deployed)?;
         let permissions = Permissions::default();
@@ -188,25 +173,18 @@ impl Engine {
         Ok(())
     }
 
-    #[must_use]
     pub fn names(&self) -> &Names {
         &self.names
     }
 
-    /// Managed Flink, permissions and faults.
-    #[must_use]
     pub fn proxy(&self) -> &Proxy {
         &self.proxy
     }
 
-    /// What was deployed last.
-    #[must_use]
     pub fn work(&self) -> &Work {
         &self.work
     }
 
-    /// The result of the last deployment.
-    #[must_use]
     pub fn deployed(&self) -> &Deployed {
         &self.deployed
     }
@@ -217,7 +195,6 @@ impl Engine {
     }
 
     /// The address of MiniStack, which only the engine knows.
-    #[must_use]
     pub fn ministack_address(&self) -> &str {
         self.ministack.upstream().endpoint()
     }
@@ -242,7 +219,6 @@ impl Engine {
         Ok(id)
     }
 
-    /// Stops everything and waits until it has ended.
     pub async fn stop(self) {
         self.proxy.stop().await;
         drop(self.ministack);
@@ -264,7 +240,6 @@ fn raise_open_files() {
     }
 }
 
-/// Gives each function the role that it is deployed with.
 fn set_roles(permissions: &Permissions, work: &Work, deployed: &Deployed) -> Result<()> {
     for (id, program) in &work.functions {
         let role = deployed.roles.get(id).cloned();
@@ -274,17 +249,16 @@ fn set_roles(permissions: &Permissions, work: &Work, deployed: &Deployed) -> Res
     Ok(())
 }
 
-/// The template, the functions and the definition, ready to be deployed.
-fn work(stack: &Stack, application: String, built: &[Built], bound: &Bound) -> Result<Work> {
+fn work(stack: &Stack, settings: &EngineSettings, bound: &Bound) -> Result<Work> {
     let template = stack.template();
     let mut functions = BTreeMap::new();
     for id in template.of_type("AWS::Serverless::Function")? {
         let name = template.name_of(id)?;
-        let built = built.iter().find(|built| built.name == name);
-        let built = built.with_context(|| format!("the template's {name} was not built"))?;
+        let binary = settings.built.get(&name);
+        let binary = binary.with_context(|| format!("the template's {name} was not built"))?;
         let program = Program {
             endpoint: bound.endpoint_of(&name),
-            binary: built.binary.clone(),
+            binary: binary.clone(),
             name,
         };
         functions.insert(id.to_owned(), program);
@@ -299,7 +273,7 @@ fn work(stack: &Stack, application: String, built: &[Built], bound: &Bound) -> R
         stack: STACK.to_owned(),
         template: local_template(template),
         parameters: [
-            ("ApplicationName".to_owned(), application),
+            ("ApplicationName".to_owned(), settings.application.clone()),
             ("Architecture".to_owned(), architecture.to_owned()),
             ("NotificationEmail".to_owned(), "none".to_owned()),
             ("AlarmEmail".to_owned(), "none".to_owned()),

@@ -7,7 +7,6 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-/// A child process, by what it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Child {
     /// cargo and rustup. They download, and start compilers that a person may have set up by any variable. The person's
@@ -65,6 +64,9 @@ const INHERITED: &[(&str, &[Child])] = &[
     ("*", &[Cargo, SamBuild]),
 ];
 
+/// The hosts of [`Child::Engine`], which need no proxy.
+const LOOPBACK: &str = "127.0.0.1,localhost";
+
 fn inherits(child: Child, name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_ascii_uppercase();
     let mut rows = INHERITED.iter();
@@ -72,7 +74,6 @@ fn inherits(child: Child, name: &OsStr) -> bool {
     row.is_some_and(|(_, children)| children.contains(&child))
 }
 
-/// Whether a pattern stands for the whole name.
 fn matches(pattern: &str, name: &str) -> bool {
     let Some((begin, rest)) = pattern.split_once('*') else {
         return pattern == name;
@@ -97,10 +98,13 @@ pub fn command(child: Child, program: impl AsRef<OsStr>) -> Command {
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
     }
+    if child == Engine {
+        // Without any variable of a proxy, Python asks macOS for one.
+        command.env("NO_PROXY", LOOPBACK).env("no_proxy", LOOPBACK);
+    }
     command
 }
 
-/// A command that inherits nothing.
 #[must_use]
 pub fn bare(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -116,15 +120,30 @@ pub fn cargo() -> Command {
 }
 
 /// Shell commands that undo what would keep the aws CLI, or another client of AWS, from the engine: all of a person's
-/// settings of AWS, and proxies. A variable is set where a profile could say the same.
+/// variables and profiles of AWS, and proxies.
 pub const CLIENT: &str = r#"unset AWS_PROFILE $(env | grep -o '^AWS_[A-Z0-9_]*')
-export AWS_USE_FIPS_ENDPOINT=false AWS_USE_DUALSTACK_ENDPOINT=false
+export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
 export NO_PROXY="127.0.0.1,localhost,${no_proxy:-${NO_PROXY:-}}"
 export no_proxy="$NO_PROXY""#;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_system_wide_proxy_comes_between_the_parts_of_the_engine() {
+        for (child, expected) in [(Engine, Some("127.0.0.1,localhost")), (Pip, None)] {
+            for name in ["NO_PROXY", "no_proxy"] {
+                let command = command(child, "x");
+                let mut variables = command.as_std().get_envs();
+                let set = variables.find(|(variable, _)| *variable == name);
+                let set = set.and_then(|(_, value)| value?.to_str());
+                let inherited = std::env::var(name).ok();
+                let expected = expected.or(inherited.as_deref());
+                assert_eq!(set, expected, "{child:?} {name}");
+            }
+        }
+    }
 
     #[test]
     fn each_child_inherits_what_it_needs_and_nothing_that_can_break_it() {

@@ -6,17 +6,17 @@ use std::time::Duration;
 use percent_encoding::percent_decode;
 
 use crate::lock;
+use crate::msf::ServiceError;
 
 /// A fault and the calls that it hits. If several live faults match a call, the oldest acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The function that makes the call; `None` for any caller.
-    pub function: Option<String>,
+    /// The function that makes the call.
+    pub function: String,
     /// The operation as AWS names it, for example `CreateApplicationSnapshot` or `Publish`.
     pub operation: String,
     /// Only calls whose body has this application's name, as a whole token of `[a-zA-Z0-9_.-]`.
     pub application: Option<String>,
-    /// How many calls it hits.
     pub times: Times,
     pub kind: FaultKind,
 }
@@ -32,14 +32,7 @@ pub enum Times {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// No effect; this error, as the called service writes it.
-    Error {
-        /// The code by which clients know the error, for example `ThrottlingException`.
-        code: String,
-        message: String,
-        /// The HTTP status, 400–599.
-        status: u16,
-    },
-    /// The effect and the answer are delayed.
+    Error(ServiceError),
     Delay(Duration),
     /// No effect; the connection closes without an answer.
     DropBefore,
@@ -53,11 +46,9 @@ pub enum FaultKind {
     KillAfter,
 }
 
-/// Identifies an injected fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FaultId(usize);
 
-/// The faults of one proxy.
 #[derive(Debug, Default)]
 pub struct Faults(Mutex<Vec<Injected>>);
 
@@ -87,13 +78,12 @@ impl Faults {
         }
     }
 
-    /// How many calls the fault has hit.
     pub fn hits(&self, id: FaultId) -> u32 {
         self.lock().get(id.0).map_or(0, |injected| injected.hits)
     }
 
     /// Returns the fault that hits this call, if any, and counts the hit.
-    pub fn take(&self, function: Option<&str>, operation: &str, body: &[u8]) -> Option<FaultKind> {
+    pub fn take(&self, function: &str, operation: &str, body: &[u8]) -> Option<FaultKind> {
         let mut all = self.lock();
         let hit = all
             .iter_mut()
@@ -113,11 +103,11 @@ impl Faults {
 
 impl Fault {
     /// Whether the fault is meant for a call. `Count(0)` is meant for none.
-    fn matches(&self, function: Option<&str>, operation: &str, body: &[u8]) -> bool {
+    fn matches(&self, function: &str, operation: &str, body: &[u8]) -> bool {
         let application = self.application.as_deref();
         self.times != Times::Count(0)
             && self.operation == operation
-            && (self.function.is_none() || self.function.as_deref() == function)
+            && self.function == function
             && application.is_none_or(|application| has_token(body, application))
     }
 }
@@ -146,9 +136,9 @@ fn without_escapes(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn fault(function: Option<&str>, application: Option<&str>, times: Times) -> Fault {
+    fn fault(application: Option<&str>, times: Times) -> Fault {
         Fault {
-            function: function.map(str::to_owned),
+            function: "record".to_owned(),
             operation: "Publish".to_owned(),
             application: application.map(str::to_owned),
             times,
@@ -183,53 +173,34 @@ mod tests {
 
     #[test]
     fn function_operation_and_application_all_have_to_match() {
-        let one = fault(Some("record"), Some("orders"), Times::Always);
+        let one = fault(Some("orders"), Times::Always);
         for (function, operation, body, expected) in [
-            (Some("record"), "Publish", "orders", true),
-            (Some("create"), "Publish", "orders", false),
-            (None, "Publish", "orders", false),
-            (Some("record"), "UpdateItem", "orders", false),
-            (Some("record"), "Publish", "payments", false),
+            ("record", "Publish", "orders", true),
+            ("create", "Publish", "orders", false),
+            ("record", "UpdateItem", "orders", false),
+            ("record", "Publish", "payments", false),
         ] {
             let matched = one.matches(function, operation, body.as_bytes());
             assert_eq!(matched, expected);
         }
-        assert!(fault(None, None, Times::Always).matches(None, "Publish", b""));
+        assert!(fault(None, Times::Always).matches("record", "Publish", b""));
     }
 
     #[test]
-    fn a_counted_fault_is_spent_after_its_hits() {
+    fn the_oldest_live_fault_acts_until_it_is_spent_or_cleared_and_keeps_its_count() {
         let faults = Faults::default();
-        let id = faults.inject(fault(None, None, Times::Count(2)));
-        let hit = || faults.take(None, "Publish", b"").is_some();
-        assert_eq!([hit(), hit(), hit()], [true, true, false]);
-        assert_eq!(faults.hits(id), 2);
-        faults.inject(fault(None, None, Times::Count(0)));
-        assert!(faults.take(None, "Publish", b"").is_none());
-    }
-
-    #[test]
-    fn a_cleared_fault_hits_nothing_and_keeps_its_count() {
-        let faults = Faults::default();
-        let id = faults.inject(fault(None, None, Times::Always));
-        assert!(faults.take(None, "Publish", b"").is_some());
-        faults.clear(id);
-        assert!(faults.take(None, "Publish", b"").is_none());
-        assert_eq!(faults.hits(id), 1);
-    }
-
-    #[test]
-    fn the_oldest_live_fault_acts_first() {
-        let faults = Faults::default();
-        faults.inject(fault(None, None, Times::Count(1)));
-        faults.inject(Fault {
+        let counted = faults.inject(fault(None, Times::Count(2)));
+        faults.inject(fault(None, Times::Count(0)));
+        let always = faults.inject(Fault {
             kind: FaultKind::NotJson,
-            ..fault(None, None, Times::Always)
+            ..fault(None, Times::Always)
         });
-        let kinds = [(); 2].map(|()| faults.take(None, "Publish", b""));
-        assert_eq!(
-            kinds,
-            [Some(FaultKind::DropBefore), Some(FaultKind::NotJson)]
-        );
+        let hit = || faults.take("record", "Publish", b"");
+        let first = [hit(), hit()].map(|kind| kind == Some(FaultKind::DropBefore));
+        assert_eq!(first, [true, true]);
+        assert_eq!(hit(), Some(FaultKind::NotJson));
+        faults.clear(always);
+        assert_eq!(hit(), None);
+        assert_eq!([counted, always].map(|id| faults.hits(id)), [2, 1]);
     }
 }

@@ -1,5 +1,6 @@
 //! The binaries of the four functions.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -17,21 +18,10 @@ pub const FUNCTIONS: [&str; 4] = [
     "record-and-notify",
 ];
 
-/// The manifest of this crate, by which cargo finds the workspace.
 pub const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
-/// The workspace's manifest.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
 
-/// A function's binary.
-#[derive(Clone, Debug)]
-pub struct Built {
-    /// One of [`FUNCTIONS`].
-    pub name: String,
-    pub binary: PathBuf,
-}
-
-/// The workspace's target folder.
 pub fn target_folder() -> Result<PathBuf> {
     let metadata = MetadataCommand::new()
         .manifest_path(MANIFEST)
@@ -41,18 +31,16 @@ pub fn target_folder() -> Result<PathBuf> {
     Ok(metadata.target_directory.into())
 }
 
-/// How the functions are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
     /// For the engine: with the profile of the command `local` and the features that the whole workspace asks for, so that
     /// shared dependencies are compiled once.
     Dev,
-    /// For a deployment.
     Release,
 }
 
-/// Builds the functions. Cargo shows its own progress on stderr.
-pub async fn build(profile: Profile) -> Result<Vec<Built>> {
+/// Builds the functions, and returns their binaries by name. Cargo shows its own progress on stderr.
+pub async fn build(profile: Profile) -> Result<BTreeMap<String, PathBuf>> {
     let mut command = cargo();
     command.args(["build", "--locked", "--manifest-path", WORKSPACE]);
     match profile {
@@ -69,15 +57,12 @@ pub async fn build(profile: Profile) -> Result<Vec<Built>> {
         output.status.success(),
         "the functions could not be built; cargo has said why above"
     );
-    let built: Vec<Built> = Message::parse_stream(output.stdout.as_slice())
+    let built: BTreeMap<String, PathBuf> = Message::parse_stream(output.stdout.as_slice())
         .filter_map(|message| match message.ok()? {
-            Message::CompilerArtifact(artifact) => Some(Built {
-                binary: artifact.executable?.into(),
-                name: artifact.target.name,
-            }),
+            Message::CompilerArtifact(it) => Some((it.target.name, it.executable?.into())),
             _ => None,
         })
-        .filter(|built| FUNCTIONS.contains(&built.name.as_str()))
+        .filter(|(name, _)| FUNCTIONS.contains(&name.as_str()))
         .collect();
     let is_complete = built.len() == FUNCTIONS.len();
     ensure!(is_complete, "cargo built {built:?}, not the four functions");

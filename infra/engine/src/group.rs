@@ -6,19 +6,24 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process_group, test_kill_process_group, waitid,
+};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How long the end of killed processes may take. Orphans are counted until the system's first process has reaped them,
 /// which in a container may be never.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
-/// A child process and the processes that it starts, as one process group. Dropping it kills them, and waits until they
-/// have ended.
+/// A child process and the processes that it starts, as one process group. When the child ends, the others are killed.
+/// Dropping the group kills them all, and waits until they have ended.
 #[derive(Debug)]
 pub struct Group {
+    /// Only [`Group::ended`] and the end of the group wait for it: until then, its id is the group's and nobody else's.
     leader: Child,
+    id: Option<Pid>,
 }
 
 impl Group {
@@ -29,32 +34,59 @@ impl Group {
             let program = command.as_std().get_program();
             program.to_string_lossy().into_owned()
         })?;
-        Ok(Self { leader })
+        let id = leader.id().and_then(|id| i32::try_from(id).ok());
+        let id = id.and_then(Pid::from_raw);
+        Ok(Self { leader, id })
     }
 
-    /// The process that was started.
+    /// The process that was started. To wait for it, use [`Group::ended`].
     pub fn leader(&mut self) -> &mut Child {
         &mut self.leader
     }
 
+    /// Waits for the end of the process, and kills what it has left behind.
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
+        let mut changes = signal(SignalKind::child())?;
+        while self.leader.id().is_some() && !self.has_ended()? {
+            changes.recv().await;
+        }
+        self.kill();
+        Ok(self.leader.wait().await?)
+    }
+
+    /// Whether the process has ended. It keeps its id.
+    fn has_ended(&self) -> io::Result<bool> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let ended = self.id.map(|id| waitid(WaitId::Pid(id), options));
+        Ok(ended.transpose()?.flatten().is_some())
+    }
+
+    /// Kills all processes of the group, unless the leader has been waited for: then another group may have the id.
+    fn kill(&self) {
+        if let Some(id) = self.id.filter(|_| self.leader.id().is_some()) {
+            // An error means that they have ended already.
+            let _ = kill_process_group(id, Signal::KILL);
+        }
+    }
+
     /// Waits for the end of the process.
     pub async fn status(mut self) -> Result<ExitStatus> {
-        Ok(self.leader.wait().await?)
+        self.ended().await
     }
 
     /// Waits for the end of the process and returns what it has printed to pipes.
     pub async fn output(mut self) -> Result<Output> {
         let (stdout, stderr) = (self.leader.stdout.take(), self.leader.stderr.take());
-        let (stdout, stderr) = tokio::try_join!(read(stdout), read(stderr))?;
+        let (stdout, stderr, status) = tokio::try_join!(read(stdout), read(stderr), self.ended())?;
         Ok(Output {
-            status: self.leader.wait().await?,
+            status,
             stdout,
             stderr,
         })
     }
 }
 
-async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+async fn read(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     if let Some(mut pipe) = pipe {
         pipe.read_to_end(&mut text).await?;
@@ -64,13 +96,10 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // A process that has been waited for has no id any more: another group may have it.
-        let id = self.leader.id().and_then(|id| i32::try_from(id).ok());
-        let Some(group) = id.and_then(Pid::from_raw) else {
+        self.kill();
+        let Some(group) = self.id else {
             return;
         };
-        // An error means that it has ended already.
-        let _ = kill_process_group(group, Signal::KILL);
         let deadline = Instant::now() + END_LIMIT;
         let mut is_reaped = false;
         while Instant::now() < deadline {
@@ -104,6 +133,27 @@ mod tests {
         // The pipe ends when no process has it open any more.
         let end = timeout(Duration::from_secs(10), lines.next_line()).await;
         assert_eq!(end.unwrap().unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_a_process_leaves_behind_ends_with_it() {
+        // The sleep has the pipe, too, which ends with it.
+        let start = || {
+            let mut shell = environment::bare("/bin/sh");
+            shell.args(["-c", "/bin/sleep 1000 & echo out; exit 3"]);
+            Group::start(shell.stdout(Stdio::piped())).unwrap()
+        };
+        let limit = Duration::from_secs(10);
+        let mut group = start();
+        let mut stdout = group.leader().stdout.take().unwrap();
+        for _ in 0..2 {
+            assert_eq!(group.ended().await.unwrap().code(), Some(3));
+        }
+        let mut text = Vec::new();
+        let end = timeout(limit, stdout.read_to_end(&mut text)).await;
+        assert_eq!((end.unwrap().unwrap(), text.as_slice()), (4, &b"out\n"[..]));
+        let output = timeout(limit, start().output()).await.unwrap().unwrap();
+        assert_eq!((output.status.code(), output.stdout), (Some(3), text));
     }
 
     #[tokio::test]

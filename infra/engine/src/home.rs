@@ -8,14 +8,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// How the name of such a folder begins.
 const PREFIX: &str = "engine-";
 /// The file that a running engine has locked. The lock ends with the process, however that one ends.
 const LOCK: &str = "lock";
-/// The file with the endpoint.
 const ENDPOINT: &str = "endpoint";
 
-/// The folder of an engine that runs.
 #[derive(Debug)]
 pub(crate) struct Home {
     folder: PathBuf,
@@ -64,7 +61,6 @@ impl Drop for Home {
 }
 
 /// The endpoints that engines have announced, each with the file that it is from. An engine that was killed is among them.
-#[must_use]
 pub fn announced(target: &Path) -> Vec<(String, PathBuf)> {
     let files = folders(target)
         .into_iter()
@@ -87,7 +83,7 @@ fn folders(target: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// Whether nobody holds the folder's lock. One without the file is of an engine that ended before it was locked.
+/// Whether nobody holds the folder's lock. A folder without a lock file belongs to an engine that ended early.
 fn has_ended(folder: &Path) -> bool {
     File::open(folder.join(LOCK)).map_or(true, |lock| lock.try_lock().is_ok())
 }
@@ -97,41 +93,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn engines_have_folders_of_their_own_which_outlive_them_until_another_one_starts() {
+    fn a_folder_outlives_its_engine_until_another_one_starts_and_its_endpoint_does_not() {
         let target = tempfile::tempdir().unwrap();
         let start = |port| Home::new(target.path(), port).unwrap();
+        let endpoints = || -> Vec<String> {
+            let announced = announced(target.path()).into_iter();
+            announced.map(|(endpoint, _)| endpoint).collect()
+        };
+        assert_eq!(endpoints(), [""; 0]);
         let (first, second) = (start(1), start(2));
-        for home in [&first, &second] {
-            fs::write(home.folder().join("ministack.log"), "").unwrap();
-        }
         assert_ne!(first.folder(), second.folder());
+        for (home, endpoint) in [(&first, "http://a"), (&second, "http://b")] {
+            fs::write(home.folder().join("ministack.log"), "").unwrap();
+            home.announce(endpoint).unwrap();
+        }
+        assert_eq!(endpoints(), ["http://a", "http://b"]);
 
         let ended = first.folder().to_owned();
         drop(first);
         assert!(ended.join("ministack.log").exists());
+        assert_eq!(endpoints(), ["http://b"]);
         let _third = start(3);
         assert!(!ended.exists());
         assert!(second.folder().join("ministack.log").exists());
         let same_port = Home::new(target.path(), 2).unwrap_err();
         assert!(format!("{same_port:#}").contains("engine-2"));
-    }
-
-    #[test]
-    fn an_endpoint_is_announced_until_its_engine_ends() {
-        let target = tempfile::tempdir().unwrap();
-        assert!(announced(target.path()).is_empty());
-        let (first, second) = (
-            Home::new(target.path(), 1).unwrap(),
-            Home::new(target.path(), 2).unwrap(),
-        );
-        first.announce("http://a").unwrap();
-        second.announce("http://b").unwrap();
-        let endpoints = || -> Vec<String> {
-            let announced = announced(target.path()).into_iter();
-            announced.map(|(endpoint, _)| endpoint).collect()
-        };
-        assert_eq!(endpoints(), ["http://a", "http://b"]);
-        drop(first);
-        assert_eq!(endpoints(), ["http://b"]);
     }
 }

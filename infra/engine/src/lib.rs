@@ -19,6 +19,7 @@
 #![allow(
     missing_docs,
     clippy::missing_errors_doc,
+    clippy::must_use_candidate,
     reason = "the names say it, and the errors are messages for people"
 )]
 

@@ -22,10 +22,8 @@ use crate::group::Group;
 /// MiniStack starts in a second or two, but the first import compiles, and the machine may be busy.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
-/// How many lines of the log an error shows.
 const SHOWN_LINES: usize = 15;
 
-/// The Python files beside this crate's source.
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
 
 /// Headers of the connection, not of the message (RFC 9110, section 7.6.1), and the length, which the HTTP client sets.
@@ -42,13 +40,11 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 
 #[derive(Clone, Debug)]
 pub struct MiniStackSettings {
-    /// The Python interpreter with MiniStack.
     pub python: PathBuf,
     /// An existing folder for `ministack.log` and temporary files.
     pub folder: PathBuf,
     /// The port on 127.0.0.1 that clients know.
     pub proxy_port: u16,
-    /// The factor for the waits of executions.
     pub wait_scale: f64,
     /// The wait before the first retry of an event, in seconds. The wait before the second is twice as long.
     pub event_retry_seconds: f64,
@@ -70,17 +66,14 @@ pub struct MiniStack {
 /// What to deploy, as `deploy.py` reads it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Work {
-    /// The stack's name.
     pub stack: String,
     pub template: Value,
     pub parameters: BTreeMap<String, String>,
     /// By logical id.
     pub functions: BTreeMap<String, Program>,
-    /// The definitions of state machines, by logical id.
     pub definitions: BTreeMap<String, String>,
 }
 
-/// The program of a function.
 #[derive(Clone, Debug, Serialize)]
 pub struct Program {
     /// One of [`crate::functions::FUNCTIONS`].
@@ -93,7 +86,6 @@ pub struct Program {
 /// The result of a deployment, as `deploy.py` prints it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Deployed {
-    /// The stack's outputs.
     pub outputs: BTreeMap<String, String>,
     /// The physical ids of the stack's resources, by logical id.
     pub resources: BTreeMap<String, String>,
@@ -125,6 +117,9 @@ impl MiniStack {
                 settings.event_retry_seconds.to_string(),
             )
             .env("LOG_LEVEL", "WARNING")
+            // They would listen on all interfaces.
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(written);
@@ -144,13 +139,11 @@ impl MiniStack {
         })
     }
 
-    #[must_use]
     pub fn upstream(&self) -> &Upstream {
         &self.upstream
     }
 
-    /// Deploys or updates a stack by CloudFormation.
-    pub async fn deploy(&self, work: &Work) -> Result<Deployed> {
+    pub async fn deploy(&mut self, work: &Work) -> Result<Deployed> {
         let mut deploy = python(&self.python);
         deploy
             .arg(format!("{PYTHON}/deploy.py"))
@@ -167,7 +160,11 @@ impl MiniStack {
             // If it has failed already, its output says why.
             let _ = stdin.write_all(&input).await;
         }
-        let output = deploying.output().await?;
+        let output = tokio::select! {
+            output = deploying.output() => output?,
+            // The deployment would only fail to connect.
+            error = self.failure() => return Err(error),
+        };
         if output.status.success() {
             return Ok(serde_json::from_slice(&output.stdout)?);
         }
@@ -178,9 +175,9 @@ impl MiniStack {
 
     /// Waits until it ends by itself. The error says how, with the end of its log.
     pub async fn failure(&mut self) -> Error {
-        match self.process.leader().wait().await {
+        match self.process.ended().await {
             Ok(status) => with_log(&format!("MiniStack has ended ({status})"), &self.log),
-            Err(error) => Error::from(error).context("MiniStack"),
+            Err(error) => error.context("MiniStack"),
         }
     }
 }
@@ -198,7 +195,6 @@ async fn read_address(process: &mut Group) -> Option<String> {
     Some(address)
 }
 
-/// An error with the end of MiniStack's log.
 fn with_log(fact: &str, log: &Path) -> Error {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
@@ -229,12 +225,10 @@ impl Upstream {
     }
 
     /// The `AWS_ENDPOINT_URL` of a client that needs no proxy.
-    #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.base
     }
 
-    /// Passes on a request and returns the answer.
     pub(crate) async fn forward(
         &self,
         method: Method,
@@ -258,6 +252,13 @@ impl Upstream {
         without_cors(answer.headers_mut());
         *answer.body_mut() = Body::from(received.bytes().await?);
         Ok(answer)
+    }
+
+    /// The inline policies of each role now, by the role's ARN.
+    pub(crate) async fn policies(&self) -> Result<BTreeMap<String, Vec<Value>>> {
+        let answer = self.client.get(format!("{}/_policies", self.base));
+        let answer = answer.send().await?.error_for_status()?;
+        Ok(serde_json::from_slice(&answer.bytes().await?)?)
     }
 
     /// The lines in a log group that contain a text, each invocation's in order.

@@ -18,7 +18,7 @@
 //! | Describe or delete an unknown snapshot | `ResourceNotFoundException`, "does not exist" | clients expect this or `InvalidArgumentException`; [`Behaviour::deletes_refused`] gives the other |
 //! | Snapshot of a stopped application (READY) | `InvalidRequestException` | AWS's own sample handles it on create |
 //! | Snapshot in another status than RUNNING | `ResourceInUseException` | "not available for this operation" |
-//! | Snapshot of an application with a customer managed key | the caller needs `kms:DescribeKey`, `kms:Decrypt` and `kms:GenerateDataKey` on the key; otherwise the proxy answers `AccessDeniedException` | the guide names these for the durable storage, which has the snapshots |
+//! | Snapshot of an application with a customer managed key | the caller needs the rights on the key that the guide lists for callers of the API; otherwise the proxy answers `AccessDeniedException` | "the operator must have permissions for all CMKs involved" in `CreateApplicationSnapshot` |
 //! | Snapshot with `SnapshotsEnabled` false | `InvalidRequestException` | the request does not fit the configuration |
 //! | Name taken, even by a FAILED or DELETING snapshot | `ResourceInUseException` | enhanced snapshots are documented so |
 //! | Another snapshot is CREATING | `ResourceInUseException` | one at a time is documented for enhanced snapshots |
@@ -69,7 +69,6 @@ pub use behaviour::{Behaviour, Lifecycle};
 use input::Input;
 pub use snapshots::{SeededSnapshot, SnapshotStatus};
 
-/// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceError {
     /// The exception's name, such as `ResourceInUseException`.
@@ -80,13 +79,22 @@ pub struct ServiceError {
 }
 
 /// The body of an error answer: `__type`, and the message under the key that the model has for it.
-#[must_use]
 pub fn error_body(code: &str, message: &str) -> Value {
     let key = match code {
         "TooManyTagsException" => "message",
         _ => "Message",
     };
     json!({ "__type": code, key: message })
+}
+
+impl ServiceError {
+    pub fn new(code: &str, http_status: u16, message: impl Into<String>) -> Self {
+        Self {
+            code: code.to_owned(),
+            message: message.into(),
+            http_status,
+        }
+    }
 }
 
 impl fmt::Display for ServiceError {
@@ -102,14 +110,9 @@ type Result<T, E = ServiceError> = std::result::Result<T, E>;
 type Answer = Result<Value>;
 
 fn error(code: &str, message: impl Into<String>) -> ServiceError {
-    ServiceError {
-        code: code.to_owned(),
-        message: message.into(),
-        http_status: 400,
-    }
+    ServiceError::new(code, 400, message)
 }
 
-/// The service in one Region of one account.
 #[derive(Clone, Debug)]
 pub struct Emulator {
     region: String,
@@ -125,8 +128,6 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// An account without applications.
-    #[must_use]
     pub fn new(region: &str, account: &str, lifecycle: Lifecycle) -> Self {
         Self {
             region: region.to_owned(),
@@ -170,7 +171,6 @@ impl Emulator {
         answer(self, &Input::of(&body)?, now)
     }
 
-    /// Lets time pass.
     fn advance(&mut self, now: Timestamp) {
         self.applications
             .retain(|_, application| application.advance(now));
@@ -190,7 +190,6 @@ impl Emulator {
     }
 
     /// The ARN of the customer managed key of an application, if it has one.
-    #[must_use]
     pub fn key_of(&self, application_arn: &str) -> Option<String> {
         let mut applications = self.applications.values();
         let found = applications.find(|application| application.arn == application_arn);

@@ -10,6 +10,7 @@ mod caller;
 
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Error, Result};
@@ -25,14 +26,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use self::answer::{JSON_1_1, error_of, respond, with_request_id};
-use self::call::{Call, Service, access, classify, uses_of_key};
+use self::call::{Call, Service, access, classify, may_change_roles, uses_of_key};
 pub use self::caller::CALLER;
 use self::caller::{caller, guard};
 use crate::Names;
 use crate::faults::{FaultKind, Faults};
 use crate::lock;
 use crate::ministack::Upstream;
-use crate::msf::Emulator;
+use crate::msf::{Emulator, ServiceError};
 use crate::permissions::{Access, Permissions};
 
 /// Enough for a function's package. Other requests have at most the 6 MB of Lambda.
@@ -58,11 +59,12 @@ struct Services {
     emulator: Arc<Mutex<Emulator>>,
     faults: Faults,
     permissions: Permissions,
+    /// Whether a client has changed roles, or the stack. A stack changes for a while after the call, so this stays.
+    are_roles_changed: AtomicBool,
     ministack: Upstream,
 }
 
 impl Bound {
-    /// Binds the port, or a free one.
     pub(crate) async fn new(port: Option<u16>) -> Result<Self> {
         let wanted = port.unwrap_or(0);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).await;
@@ -78,7 +80,6 @@ impl Bound {
         self.port
     }
 
-    /// `AWS_ENDPOINT_URL` for a client.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -101,6 +102,7 @@ impl Bound {
             emulator: Arc::new(Mutex::new(emulator)),
             faults: Faults::default(),
             permissions,
+            are_roles_changed: AtomicBool::new(false),
             ministack,
         });
         let app = Router::new().fallback(serve).with_state(services.clone());
@@ -114,17 +116,14 @@ impl Bound {
 }
 
 impl Proxy {
-    #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.services.faults
     }
 
-    #[must_use]
     pub fn permissions(&self) -> &Permissions {
         &self.services.permissions
     }
 
-    #[must_use]
     pub fn emulator(&self) -> &Mutex<Emulator> {
         &self.services.emulator
     }
@@ -155,27 +154,37 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
         return respond(StatusCode::PAYLOAD_TOO_LARGE, Vec::new(), "text/plain");
     };
     let body = Vec::from(body);
-    let caller = caller(&head.uri).map(|(caller, rest)| {
-        head.uri = rest;
-        caller
-    });
+    let caller = match caller(&head.uri) {
+        Ok(caller) => caller.map(|(caller, rest)| {
+            head.uri = rest;
+            caller
+        }),
+        Err(reason) => return respond(StatusCode::BAD_REQUEST, reason, "text/plain"),
+    };
     let call = classify(&head.headers, &body);
+    let access = access(&call, &head.headers, &body);
     let Some(caller) = caller else {
+        if may_change_roles(&access) {
+            services.are_roles_changed.store(true, Ordering::Relaxed);
+        }
         return services.dispatch(&call, &head, body).await;
     };
-    let access = access(&call, &head.headers, &body);
+    if let Err(error) = services.update_roles().await {
+        return internal_failure(&call, &head, &error);
+    }
     let key_uses = services.key_uses(&call, &access.resource);
     let mut accesses = std::iter::once(&access).chain(&key_uses);
     let checked = accesses.try_for_each(|it| services.permissions.check(&caller.function, it));
     if let Err(message) = checked {
         let (status, code) = match call.service {
-            Service::Query => (StatusCode::FORBIDDEN, "AuthorizationError"),
-            _ => (StatusCode::BAD_REQUEST, "AccessDeniedException"),
+            Service::Query => (403, "AuthorizationError"),
+            _ => (400, "AccessDeniedException"),
         };
-        return error_of(call.service, status, code, &message, &head.headers);
+        let denied = ServiceError::new(code, status, message);
+        return error_of(call.service, &denied, &head.headers);
     }
-    let function = Some(caller.function.as_str());
-    let fault = services.faults.take(function, &call.operation, &body);
+    let faults = &services.faults;
+    let fault = faults.take(&caller.function, &call.operation, &body);
     let effect = |body| services.dispatch(&call, &head, body);
     match fault {
         None => effect(body).await,
@@ -183,14 +192,7 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
             tokio::time::sleep(delay).await;
             effect(body).await
         }
-        Some(FaultKind::Error {
-            code,
-            message,
-            status,
-        }) => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-            error_of(call.service, status, &code, &message, &head.headers)
-        }
+        Some(FaultKind::Error(error)) => error_of(call.service, &error, &head.headers),
         Some(FaultKind::NotJson) => {
             let page = "<html><body>A proxy was here.</body></html>";
             respond(StatusCode::OK, page, "text/html")
@@ -212,7 +214,6 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
     }
 }
 
-/// What to do about a port that cannot be bound.
 fn hint(cause: ErrorKind) -> &'static str {
     match cause {
         ErrorKind::AddrInUse => {
@@ -241,6 +242,14 @@ impl Services {
         key_arn.map_or_else(Vec::new, |key| uses_of_key(&key, application_arn).into())
     }
 
+    /// Reads the roles' policies again if a client may have changed them.
+    async fn update_roles(&self) -> Result<()> {
+        if self.are_roles_changed.load(Ordering::Relaxed) {
+            self.permissions.update(self.ministack.policies().await?)?;
+        }
+        Ok(())
+    }
+
     async fn dispatch(&self, call: &Call, head: &Parts, body: Vec<u8>) -> Response<Body> {
         if call.service == Service::Flink {
             self.flink(&call.operation, head, &body)
@@ -253,13 +262,7 @@ impl Services {
         let mut emulator = lock(&self.emulator);
         match emulator.call(operation, body, Timestamp::now()) {
             Ok(output) => with_request_id(respond(StatusCode::OK, output.to_string(), JSON_1_1)),
-            Err(error) => error_of(
-                Service::Flink,
-                StatusCode::from_u16(error.http_status).unwrap_or(StatusCode::BAD_REQUEST),
-                &error.code,
-                &error.message,
-                &head.headers,
-            ),
+            Err(error) => error_of(Service::Flink, &error, &head.headers),
         }
     }
 
@@ -268,18 +271,15 @@ impl Services {
         let forward = self
             .ministack
             .forward(head.method.clone(), path, &head.headers, body);
-        forward.await.unwrap_or_else(|error| {
-            let message = format!("MiniStack: {error:#}");
-            let status = StatusCode::INTERNAL_SERVER_ERROR;
-            error_of(
-                call.service,
-                status,
-                "InternalFailure",
-                &message,
-                &head.headers,
-            )
-        })
+        let answer = forward.await;
+        answer.unwrap_or_else(|error| internal_failure(call, head, &error))
     }
+}
+
+/// The answer if MiniStack does not answer.
+fn internal_failure(call: &Call, head: &Parts, error: &Error) -> Response<Body> {
+    let failure = ServiceError::new("InternalFailure", 500, format!("MiniStack: {error:#}"));
+    error_of(call.service, &failure, &head.headers)
 }
 
 #[cfg(test)]

@@ -5,11 +5,14 @@ use std::ffi::OsStr;
 use std::fmt::Write;
 use std::fs::{self, File, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::iter;
+use std::mem::replace;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use output::note;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::environment::{Child, command};
@@ -71,17 +74,18 @@ const HINTS: [(&str, &str); 6] = [
 const SHOWN_LINES: usize = 15;
 
 /// The oldest Python that the packages work with.
-const OLDEST: (u32, u32) = (3, 10);
+pub const OLDEST: (u32, u32) = (3, 10);
+
+/// Later minor versions are found only as `python3`.
+const LATEST_MINOR: u32 = 40;
 
 /// The names under which a Python is looked for.
-const INTERPRETERS: [&str; 6] = [
-    "python3",
-    "python3.14",
-    "python3.13",
-    "python3.12",
-    "python3.11",
-    "python3.10",
-];
+fn interpreters() -> impl Iterator<Item = String> {
+    let (major, minor) = OLDEST;
+    let versions = (minor..=LATEST_MINOR).rev();
+    let versions = versions.map(move |minor| format!("python{major}.{minor}"));
+    iter::once(format!("python{major}")).chain(versions)
+}
 
 /// Prints version and place of a Python, and fails if it cannot make a virtual environment. Older ones understand it. A
 /// Python runs isolated (`-I`), so that no file in the current folder takes the place of a module.
@@ -114,7 +118,7 @@ pub async fn install(
     }
 
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let lock = lock(home.with_extension("lock")).await?;
+    let lock = lock(home.with_extension("lock"), packages.name).await?;
     if is_whole(&home, packages).await {
         return Ok(python);
     }
@@ -164,12 +168,16 @@ async fn import(python: &Path, packages: Packages) -> Result<()> {
 }
 
 /// Waits for the lock, which lasts as long as the file, or a copy of it, is open anywhere.
-async fn lock(path: PathBuf) -> Result<File> {
+async fn lock(path: PathBuf, packages: &str) -> Result<File> {
     let file = File::create(&path).with_context(|| path.display().to_string())?;
+    let mut waits = false;
     // A blocking wait could not be interrupted.
     while let Err(error) = file.try_lock() {
         if let TryLockError::Error(error) = error {
             return Err(error).with_context(|| path.display().to_string());
+        }
+        if !replace(&mut waits, true) {
+            note!("Another process is installing {packages}. Waiting until it is done");
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -184,8 +192,8 @@ fn held_by_child(lock: &File) -> Result<Stdio> {
 /// The first Python in `path` that can make the environment.
 async fn find(path: &OsStr) -> Result<PathBuf> {
     let mut others = String::new();
-    for name in INTERPRETERS {
-        let mut ask = command(Child::Pip, name);
+    for name in interpreters() {
+        let mut ask = command(Child::Pip, &name);
         ask.env("PATH", path).args(["-Ic", ASK]);
         let Ok(asked) = Group::start(ask.stdout(Stdio::piped()).stderr(Stdio::piped())) else {
             continue;
@@ -198,31 +206,37 @@ async fn find(path: &OsStr) -> Result<PathBuf> {
         }
     }
     let (major, minor) = OLDEST;
-    bail!(
-        "Python {major}.{minor} or later is needed, with venv. On Debian and Ubuntu: apt install python3 python3-venv{others}"
-    )
+    if others.is_empty() {
+        others.push_str(" On Debian and Ubuntu: apt install python3 python3-venv");
+    }
+    bail!("Python {major}.{minor} or later is needed, with venv.{others}")
 }
 
 /// The interpreter that has answered [`ASK`], or why it cannot be used.
 fn usable(answer: &Output) -> Result<PathBuf, String> {
     let stdout = String::from_utf8_lossy(&answer.stdout);
+    let stderr = String::from_utf8_lossy(&answer.stderr);
+    let last = stderr.trim_end().lines().last().unwrap_or_default();
     let mut words = stdout.trim_end().splitn(3, ' ');
     let mut number = || words.next().and_then(|word| word.parse().ok());
     let (Some(major), Some(minor), Some(place)) = (number(), number(), words.next()) else {
-        let stderr = String::from_utf8_lossy(&answer.stderr);
-        let last = stderr.trim_end().lines().last();
-        return Err(format!("does not run: {}", last.unwrap_or_default()));
+        return Err(format!("does not run: {last}"));
     };
     let python = format!("Python {major}.{minor} at {place}");
     if (major, minor) < OLDEST {
         return Err(format!("{python} is too old"));
     }
-    if !answer.status.success() {
-        return Err(format!(
-            "{python} has no venv (on Debian and Ubuntu: apt install python{major}.{minor}-venv)"
-        ));
+    if answer.status.success() {
+        return Ok(place.into());
     }
-    Ok(place.into())
+    let lacks = |module: &str| last.contains(&format!("No module named '{module}'"));
+    Err(if lacks("ensurepip") || lacks("venv") {
+        format!(
+            "{python} has no venv (on Debian and Ubuntu: apt install python{major}.{minor}-venv)"
+        )
+    } else {
+        format!("{python} fails: {last}")
+    })
 }
 
 async fn make_venv(home: &Path, lock: &File) -> Result<()> {

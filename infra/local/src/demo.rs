@@ -19,7 +19,6 @@ use stack::{ACCOUNT, REGION};
 use crate::follow::{Ended, follow, start_execution, transitions};
 use crate::report::{await_record, new_table, record_table};
 
-/// The application of the demonstration.
 pub const APPLICATION: &str = "orders";
 const KEEP_LAST: usize = 3;
 /// The number of READY snapshots that the application has from earlier nights.
@@ -83,14 +82,11 @@ pub fn create_application(
 }
 
 /// A managed READY snapshot of that time.
-#[must_use]
 pub fn managed_snapshot(created_at: Timestamp) -> SeededSnapshot {
+    let name = format!("custom_{}", created_at.as_millisecond());
     SeededSnapshot {
-        name: format!("custom_{}", created_at.as_millisecond()),
-        status: SnapshotStatus::Ready,
-        created_at: Some(created_at),
-        version_id: 1,
         runtime: Some("FLINK-1_20".to_owned()),
+        ..SeededSnapshot::new(&name, SnapshotStatus::Ready, created_at)
     }
 }
 
@@ -115,7 +111,6 @@ async fn list(flink: &Client) -> Result<Vec<SnapshotDetails>> {
     Ok(listed.snapshot_summaries.unwrap_or_default())
 }
 
-/// Subscribes a new queue to the topic and returns its URL.
 async fn subscribe(config: &SdkConfig, names: &Names) -> Result<String> {
     let queue_name = "demonstration";
     let create = aws_sdk_sqs::Client::new(config).create_queue();
@@ -130,7 +125,6 @@ async fn subscribe(config: &SdkConfig, names: &Names) -> Result<String> {
     queue.queue_url.context("the queue has no URL")
 }
 
-/// Subject and text of the only message in the queue.
 async fn receive(config: &SdkConfig, queue_url: &str) -> Result<String> {
     let receive = aws_sdk_sqs::Client::new(config).receive_message();
     let receive = receive.queue_url(queue_url).wait_time_seconds(2);
@@ -232,7 +226,6 @@ async fn usage(engine: &Engine, ended: &Ended) -> Result<String> {
 }
 
 /// The duration of an invocation in milliseconds, from the line that Lambda logs for it.
-#[must_use]
 pub fn milliseconds(report: &str) -> Option<u32> {
     let (_, duration) = report.split_once("Duration: ")?;
     duration.split_once(" ms")?.0.parse().ok()

@@ -13,18 +13,15 @@ use serde_json::Value;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// An execution that has ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
     pub succeeded: bool,
     /// The start of the execution in epoch milliseconds, truncated, which is the run id.
     pub run_id: i64,
     pub input: String,
-    /// The whole history, oldest event first.
     pub history: Vec<HistoryEvent>,
 }
 
-/// Starts an execution and returns its ARN.
 pub async fn start_execution(
     sfn: &Client,
     names: &Names,
@@ -89,7 +86,6 @@ pub async fn history(sfn: &Client, execution_arn: &str) -> Result<Vec<HistoryEve
 }
 
 /// The state transitions that are billed: each entry of a state, and each retry.
-#[must_use]
 pub fn transitions(history: &[HistoryEvent]) -> usize {
     let count = |kind: Type| history.iter().filter(|event| event.r#type == kind).count();
     let entered = history
@@ -108,7 +104,6 @@ fn has_succeeded(kind: &Type) -> Option<bool> {
     }
 }
 
-/// The line that is printed for an event, if there is one.
 fn line(event: &HistoryEvent, history: &[HistoryEvent]) -> Option<String> {
     let text = if let Some(entered) = &event.state_entered_event_details {
         let wait = wait_seconds(event).map_or(String::new(), |wait| format!(" ({wait} s)"));
@@ -136,7 +131,6 @@ fn line(event: &HistoryEvent, history: &[HistoryEvent]) -> Option<String> {
     Some(format!("{seconds:7.1} s  {text}"))
 }
 
-/// How long a Wait state waits, in seconds.
 fn wait_seconds(event: &HistoryEvent) -> Option<u64> {
     if event.r#type != Type::WaitStateEntered {
         return None;

@@ -9,6 +9,7 @@
 #![allow(
     missing_docs,
     clippy::missing_errors_doc,
+    clippy::must_use_candidate,
     reason = "only the commands use this; the errors are for people"
 )]
 

@@ -18,7 +18,7 @@ use local::demo;
 use local::follow::{self, Ended};
 use local::report::{await_record, record_table};
 use local::running::{self, exports};
-use output::{exit_code, note, say};
+use output::{arguments, exit_code, note, say};
 use serde_json::{Value, json};
 use stack::EVERY_APPLICATION;
 
@@ -79,7 +79,11 @@ struct Redrive {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit_code(match Cli::parse().command {
+    let cli: Cli = match arguments() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    exit_code(match cli.command {
         None => until_interrupted(Box::pin(demonstrate())).await,
         Some(Command::Up(options)) => up(options).await,
         Some(Command::Run(options)) => until_interrupted(start_and_follow(options)).await,

@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sfn::types::HistoryEventType;
 use comfy_table::{ContentArrangement, Table, presets};
 use contract::ApplicationName;
 use engine::engine::Names;
@@ -26,13 +27,12 @@ pub type Record = BTreeMap<String, Value>;
 /// Waits for the audit record of an execution that has ended.
 pub async fn await_record(names: &Names, ended: &Ended) -> Result<Record> {
     let app_name = application(&ended.input);
-    // A redriven execution may still have the record of an earlier failure.
-    let entered = ended
-        .history
-        .iter()
-        .rev()
-        .find(|event| event.state_entered_event_details.is_some());
-    let since = entered.map_or(0, |event| event.timestamp.as_nanos().div_euclid(1_000_000));
+    // A redriven execution may still have the record of an earlier failure. A redrive of a Task does not enter it again.
+    let began = ended.history.iter().rev().find(|event| {
+        event.state_entered_event_details.is_some()
+            || event.r#type == HistoryEventType::ExecutionRedriven
+    });
+    let since = began.map_or(0, |event| event.timestamp.as_nanos().div_euclid(1_000_000));
     let config = names.sdk_config();
     let deadline = Instant::now() + RECORD_TIMEOUT;
     loop {
@@ -80,7 +80,6 @@ pub async fn get(
 }
 
 /// The record as a table of its attributes.
-#[must_use]
 pub fn record_table(record: &Record) -> String {
     let mut table = new_table(["attribute", "value"]);
     for (attribute, value) in record {
@@ -102,7 +101,6 @@ fn printed(value: &Value) -> String {
 }
 
 /// An empty table in the style of all tables.
-#[must_use]
 pub fn new_table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table

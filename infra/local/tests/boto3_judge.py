@@ -23,8 +23,10 @@ import urllib.error
 import urllib.request
 
 import boto3
+from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
 
 ROLE = "arn:aws:iam::123456789012:role/flink"
 RUNTIME = "FLINK-1_20"
@@ -46,17 +48,6 @@ CLIENT = boto3.client(
 )
 MODEL = CLIENT.meta.service_model
 
-PYTHON_TYPES = {
-    "string": str,
-    "integer": int,
-    "long": int,
-    "boolean": bool,
-    "timestamp": datetime.datetime,
-    "structure": dict,
-    "list": list,
-    "map": dict,
-}
-
 
 class Judgement(Exception):
     """What the emulator did wrong."""
@@ -68,37 +59,9 @@ def demand(condition, message):
 
 
 def check_shape(value, shape, path):
-    """Holds a parsed value against botocore's shape for it."""
-    expected = PYTHON_TYPES[shape.type_name]
-    is_right = isinstance(value, expected) and (expected is bool or not isinstance(value, bool))
-    demand(is_right, f"{path}: {value!r} is not {shape.type_name}")
-    if shape.type_name == "structure":
-        for member in shape.required_members:
-            demand(member in value, f"{path}.{member} is required")
-        for member, inner in value.items():
-            demand(member in shape.members, f"{path}.{member} is not in the model")
-            check_shape(inner, shape.members[member], f"{path}.{member}")
-    elif shape.type_name == "list":
-        for index, inner in enumerate(value):
-            check_shape(inner, shape.member, f"{path}[{index}]")
-    elif shape.type_name == "map":
-        for key, inner in value.items():
-            check_shape(key, shape.key, f"{path} key")
-            check_shape(inner, shape.value, f"{path}[{key!r}]")
-    check_constraints(value, shape, path)
-
-
-def check_constraints(value, shape, path):
-    limits = shape.metadata
-    if "min" in limits or "max" in limits:
-        size = value if isinstance(value, int) else len(value)
-        is_within = limits.get("min", size) <= size <= limits.get("max", size)
-        demand(is_within, f"{path}: {value!r} is outside {limits.get('min')}..{limits.get('max')}")
-    if "enum" in limits:
-        demand(value in limits["enum"], f"{path}: {value!r} is none of {limits['enum']}")
-    if "pattern" in limits:
-        matches = re.fullmatch(limits["pattern"], value)
-        demand(matches, f"{path}: {value!r} does not match {limits['pattern']}")
+    """Holds a parsed value against botocore's shape for it: required members, types and minimums."""
+    report = ParamValidator().validate(value, shape)
+    demand(not report.has_errors(), f"{path}: {report.generate_report()}")
 
 
 # The parser drops what the model does not know, so the answer as it came is looked at too.
@@ -110,7 +73,10 @@ CLIENT.meta.events.register(
 
 
 def check_members(raw, shape, path):
-    """No member on the wire that the model, and so the parser, does not know."""
+    """No member on the wire that the model, and so the parser, does not know; enum values, patterns and maximums."""
+    limits = shape.metadata
+    # To the validator, a boolean is an integer.
+    demand(isinstance(raw, bool) == (shape.type_name == "boolean"), f"{path}: {raw!r} is not {shape.type_name}")
     if shape.type_name == "structure":
         for member, inner in raw.items():
             demand(member in shape.members, f"{path}.{member} is not in the model")
@@ -118,10 +84,17 @@ def check_members(raw, shape, path):
     elif shape.type_name == "list":
         for index, inner in enumerate(raw):
             check_members(inner, shape.member, f"{path}[{index}]")
-
-
-def method_name(operation):
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
+    elif shape.type_name == "map":
+        for key, inner in raw.items():
+            check_members(key, shape.key, f"{path} key")
+            check_members(inner, shape.value, f"{path}[{key!r}]")
+    if "max" in limits:
+        size = raw if isinstance(raw, int) else len(raw)
+        demand(size <= limits["max"], f"{path}: {raw!r} is above {limits['max']}")
+    if "enum" in limits:
+        demand(raw in limits["enum"], f"{path}: {raw!r} is none of {limits['enum']}")
+    if "pattern" in limits:
+        demand(re.fullmatch(limits["pattern"], raw), f"{path}: {raw!r} does not match {limits['pattern']}")
 
 
 SUCCEEDED = set()
@@ -130,7 +103,7 @@ RAISED = set()
 
 def call(operation, **members):
     """Calls, checks the answer's shape, and returns it without its metadata."""
-    answer = dict(getattr(CLIENT, method_name(operation))(**members))
+    answer = dict(getattr(CLIENT, xform_name(operation))(**members))
     metadata = answer.pop("ResponseMetadata")
     demand(metadata["HTTPStatusCode"] == 200, f"{operation}: {metadata}")
     demand(metadata.get("RequestId"), f"{operation}: no request id")
@@ -151,7 +124,7 @@ def refused(operation, code, contains="", **members):
     modelled = {shape.name for shape in MODEL.operation_model(operation).error_shapes}
     demand(code in modelled, f"{operation} has no {code} in the model")
     try:
-        getattr(CLIENT, method_name(operation))(**members)
+        getattr(CLIENT, xform_name(operation))(**members)
     except getattr(CLIENT.exceptions, code) as error:
         check_error(operation, code, contains, error.response)
     except ClientError as error:
@@ -231,7 +204,7 @@ def restore(**members):
 
 
 def every_page(operation, key, size, **members):
-    paginator = CLIENT.get_paginator(method_name(operation))
+    paginator = CLIENT.get_paginator(xform_name(operation))
     found = []
     for page in paginator.paginate(PaginationConfig={"PageSize": size}, **members):
         page = {key: value for key, value in page.items() if key != "ResponseMetadata"}

@@ -11,12 +11,11 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use engine::differences::{DIFFERENCES, Difference, local_template};
 use engine::engine::Engine;
 use engine::ministack::Work;
-use serde_json::json;
+use serde_json::{Value, json};
 use stack::template::{Deployment, Template};
 use stack::{ACCOUNT, EVERY_APPLICATION, REGION, Stack};
 use support::{Scenario, engine, eventually, new_engine, run};
 
-/// The last release.
 const TEMPLATE_0_1_0: &str = include_str!("../../../resources/releases/0.1.0/template.yaml");
 const DEFINITION_0_1_0: &str =
     include_str!("../../../resources/releases/0.1.0/snapshot-manager.asl.json");
@@ -45,6 +44,12 @@ fn the_local_deployment_differs_from_the_template_only_as_listed() {
         );
         let stack = Stack::of(EVERY_APPLICATION).unwrap();
         let template = stack.template();
+        let deployed = &engine().await.work().template;
+        assert_eq!(
+            &without_differences(deployed, template),
+            template.document()
+        );
+
         let resources = template.document()["Resources"].as_object().unwrap();
         let types: BTreeSet<&str> = resources
             .values()
@@ -59,6 +64,41 @@ fn the_local_deployment_differs_from_the_template_only_as_listed() {
         let left_out = BTreeSet::from(["SnapshotQuotaAlarm", "FunctionErrorsAlarm"]);
         assert_eq!(missing, left_out);
     });
+}
+
+/// A local template with each difference from the template undone.
+fn without_differences(local: &Value, template: &Template) -> Value {
+    let (mut local, document) = (local.clone(), template.document());
+    // deploy.py gives each function the location of its own code.
+    let globals = local["Globals"]["Function"].as_object_mut().unwrap();
+    assert_eq!(globals.insert("CodeUri".to_owned(), "..".into()), None);
+    for (name, difference) in DIFFERENCES {
+        match difference {
+            Difference::NoMetricMath => {
+                let alarm = document["Resources"][name].clone();
+                assert!(alarm["Properties"]["Metrics"].is_array(), "{name}");
+                let resources = local["Resources"].as_object_mut().unwrap();
+                assert_eq!(resources.insert(name.to_owned(), alarm), None);
+            }
+            Difference::NoRolePolicy => {
+                let policy = &mut local["Resources"][name];
+                assert_eq!(policy["Type"], "AWS::IAM::Policy");
+                policy["Type"] = "AWS::IAM::RolePolicy".into();
+                let properties = policy["Properties"].as_object_mut().unwrap();
+                let roles = properties.remove("Roles").unwrap();
+                let [role] = roles.as_array().unwrap().as_slice() else {
+                    panic!("{roles}");
+                };
+                properties.insert("RoleName".to_owned(), role.clone());
+            }
+            Difference::AnyApplication => {
+                let pattern = document["Parameters"][name]["AllowedPattern"].clone();
+                let parameter = local["Parameters"][name].as_object_mut().unwrap();
+                assert_eq!(parameter.insert("AllowedPattern".to_owned(), pattern), None);
+            }
+        }
+    }
+    local
 }
 
 #[test]
@@ -86,9 +126,7 @@ fn an_update_from_the_last_release_keeps_the_rows_and_a_run_in_progress() {
         engine.deploy(released).await.unwrap();
         let machine = engine.names().state_machine_arn.clone();
         let scenario = Scenario::on(&engine, "updated").await;
-        let done = scenario.execute(json!({})).await;
-        assert_eq!(done.status, ExecutionStatus::Succeeded);
-        let old_row = scenario.record(&done).await;
+        let (done, old_row) = scenario.succeed("SUCCEEDED", json!({})).await;
         let input = json!({ "poll_interval_seconds": 100 });
         let in_progress = scenario.start(input, 1).await;
         scenario.until_state(&in_progress, "WaitForSnapshot").await;
@@ -104,24 +142,7 @@ fn an_update_from_the_last_release_keeps_the_rows_and_a_run_in_progress() {
         let finished = scenario.ended(&in_progress).await;
         assert_eq!(finished.status, ExecutionStatus::Succeeded);
         assert_eq!(scenario.record(&finished).await["outcome"], "SUCCEEDED");
-        let next = scenario.execute(json!({})).await;
-        assert_eq!(next.status, ExecutionStatus::Succeeded);
-        assert_eq!(scenario.record(&next).await["outcome"], "SUCCEEDED");
-        engine.stop().await;
-    });
-}
-
-#[test]
-fn a_second_stack_writes_into_an_existing_table() {
-    run(async {
-        let mut engine = new_engine().await;
-        let second = with(engine.work(), "second", "CreateTable", "false");
-        engine.deploy(second).await.unwrap();
-        assert!(!engine.deployed().resources.contains_key("StatusTable"));
-        let scenario = Scenario::on(&engine, "second").await;
-        let done = scenario.execute(json!({})).await;
-        assert_eq!(done.status, ExecutionStatus::Succeeded);
-        assert_eq!(scenario.record(&done).await["outcome"], "SUCCEEDED");
+        scenario.succeed("SUCCEEDED", json!({})).await;
         engine.stop().await;
     });
 }
@@ -135,12 +156,17 @@ fn a_rule_of_the_template_refuses_a_deployment_with_its_description() {
         type Case = (&'static str, usize, &'static [(&'static str, &'static str)]);
         let mut engine = new_engine().await;
         let rules = engine.work().template["Rules"].as_object().unwrap().clone();
-        let cases: [Case; 9] = [
+        let cases: [Case; 10] = [
             ("RetentionKeepsSomething", 0, &[("KeepLast", "null")]),
             (
                 "RunsAreCloserThanMaxHoursWithoutSnapshot",
                 0,
                 &[("MaxHoursWithoutSnapshot", "25")],
+            ),
+            (
+                "RunsAreCloserThanMaxHoursWithoutSnapshot",
+                1,
+                &[("ScheduleWindowMinutes", "61")],
             ),
             ("SomebodyHearsOfRuns", 0, &[("NotificationEmail", "")]),
             (
@@ -181,7 +207,7 @@ fn a_rule_of_the_template_refuses_a_deployment_with_its_description() {
 }
 
 #[test]
-fn runs_are_announced_to_an_existing_topic() {
+fn a_second_stack_writes_into_an_existing_table_and_announces_to_an_existing_topic() {
     run(async {
         let mut engine = new_engine().await;
         let sns = aws_sdk_sns::Client::new(&engine.names().sdk_config());
@@ -190,51 +216,15 @@ fn runs_are_announced_to_an_existing_topic() {
         let existing = with(engine.work(), "announced", "RunTopicArn", &topic);
         let existing = with(&existing, "announced", "CreateTable", "false");
         engine.deploy(existing).await.unwrap();
-        assert!(!engine.deployed().resources.contains_key("RunTopic"));
+        for existing in ["StatusTable", "RunTopic"] {
+            assert!(!engine.deployed().resources.contains_key(existing));
+        }
         assert_eq!(engine.names().topic_arn, topic);
         let scenario = Scenario::on(&engine, "announced").await;
-        let done = scenario.execute(json!({})).await;
-        assert_eq!(done.status, ExecutionStatus::Succeeded);
+        scenario.succeed("SUCCEEDED", json!({})).await;
         let (subject, _) = scenario.notification().await;
         assert_eq!(subject, "announced: SUCCEEDED");
         engine.stop().await;
-    });
-}
-
-#[test]
-fn what_cannot_have_tags_is_a_schedule_a_policy_a_permission_or_a_setting() {
-    // By CloudFormation's registry of resource types.
-    let taggable = [
-        "AWS::CloudWatch::Alarm",
-        "AWS::CloudWatch::Dashboard",
-        "AWS::DynamoDB::Table",
-        "AWS::Events::Rule",
-        "AWS::IAM::Role",
-        "AWS::KMS::Key",
-        "AWS::Lambda::Function",
-        "AWS::Logs::LogGroup",
-        "AWS::SNS::Topic",
-        "AWS::SQS::Queue",
-        "AWS::StepFunctions::StateMachine",
-    ];
-    run(async {
-        let engine = engine().await;
-        let listed = cloudformation(engine, "ListStackResources").await;
-        let listed = listed.text().await.unwrap();
-        let types = listed.split("<ResourceType>").skip(1);
-        let types: BTreeSet<&str> = types.filter_map(|rest| rest.split('<').next()).collect();
-        let without: Vec<&&str> = types.iter().filter(|it| !taggable.contains(it)).collect();
-        assert_eq!(
-            without,
-            [
-                // On AWS an AWS::IAM::RolePolicy.
-                &"AWS::IAM::Policy",
-                &"AWS::Lambda::EventInvokeConfig",
-                &"AWS::Lambda::Permission",
-                &"AWS::SQS::QueuePolicy",
-                &"AWS::Scheduler::Schedule",
-            ]
-        );
     });
 }
 
@@ -243,8 +233,7 @@ fn a_deletion_keeps_the_table_and_its_rows() {
     run(async {
         let engine = new_engine().await;
         let scenario = Scenario::on(&engine, "deleted").await;
-        let done = scenario.execute(json!({})).await;
-        let row = scenario.record(&done).await;
+        let (done, row) = scenario.succeed("SUCCEEDED", json!({})).await;
         delete_stack(&engine).await;
         assert_eq!(scenario.row("deleted", done.run_id).await, Some(row));
         let machine = &engine.names().state_machine_arn;
@@ -255,7 +244,45 @@ fn a_deletion_keeps_the_table_and_its_rows() {
     });
 }
 
-/// Calls CloudFormation about the stack.
+#[test]
+fn a_client_that_updates_the_stack_gives_the_functions_the_rights_of_the_update() {
+    run(async {
+        let engine = new_engine().await;
+        let scenario = Scenario::on(&engine, "encrypted").await;
+        let key =
+            format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab");
+        scenario.encrypt(&key).await;
+        let refused = scenario.execute(json!({})).await;
+        assert_eq!(refused.error().0, "AccessDenied");
+
+        let kept = engine
+            .work()
+            .parameters
+            .keys()
+            .enumerate()
+            .map(|(n, name)| {
+                let parameter = format!("&Parameters.member.{}", n + 2);
+                format!("{parameter}.ParameterKey={name}{parameter}.UsePreviousValue=true")
+            });
+        let given = "&Parameters.member.1.ParameterKey=ApplicationKeyArn&Parameters.member.1.ParameterValue=";
+        let update = format!(
+            "UpdateStack&UsePreviousTemplate=true{given}{key}{}",
+            kept.collect::<String>()
+        );
+        let updating = cloudformation(&engine, &update).await;
+        assert!(updating.status().is_success());
+        eventually("the end of the update", async || {
+            let described = cloudformation(&engine, "DescribeStacks").await;
+            let described = described.text().await.unwrap();
+            described.contains("UPDATE_COMPLETE").then_some(())
+        })
+        .await;
+        let taken = scenario.execute(json!({})).await;
+        assert_eq!(taken.status, ExecutionStatus::Succeeded);
+        engine.stop().await;
+    });
+}
+
 async fn cloudformation(engine: &Engine, action: &str) -> reqwest::Response {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client

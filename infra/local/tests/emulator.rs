@@ -5,13 +5,17 @@
 
 mod support;
 
+use std::collections::HashSet;
+use std::fs;
+
 use engine::environment::{Child, command};
 use engine::functions;
-use engine::msf::{SeededSnapshot, SnapshotStatus};
 use engine::python::{self, Packages};
 use jiff::{SignedDuration, Timestamp};
+use local::demo::managed_snapshot;
 use reqwest::{Method, Response, StatusCode};
-use support::{engine, run};
+use serde_json::json;
+use support::{Scenario, engine, new_engine, run};
 
 /// Runs a judge, a program beside this file, which must succeed. Returns its output.
 async fn judge(packages: Packages, file: &str, environment: &[(&str, &str)]) -> String {
@@ -37,13 +41,8 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
             emulator.behaviour("judge-downtime").downtime = true;
             emulator.behaviour("judge-failing").snapshots_fail = true;
             let now = Timestamp::now();
-            let quota = (1..=1_000).rev().map(|hours| SeededSnapshot {
-                name: format!("custom_{hours:013}"),
-                status: SnapshotStatus::Ready,
-                created_at: Some(now - SignedDuration::from_hours(hours)),
-                version_id: 1,
-                runtime: None,
-            });
+            let hours = (1..=1_000).rev().map(SignedDuration::from_hours);
+            let quota = hours.map(|age| managed_snapshot(now - age));
             emulator.seed("judge-full", quota);
         }
         let names = engine.names();
@@ -60,35 +59,25 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
 }
 
 #[test]
-fn calls_from_web_pages_and_to_other_hosts_are_refused() {
+fn calls_to_other_hosts_are_refused_on_every_route() {
     run(async {
         let endpoint = &engine().await.names().endpoint;
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let port = endpoint.rsplit(':').next().unwrap();
-        for (header, value, allowed) in [
-            ("host", format!("127.0.0.1:{port}"), true),
-            ("host", format!("localhost:{port}"), true),
-            ("host", format!("bucket.localhost:{port}"), true),
-            ("host", format!("example.com:{port}"), false),
-            ("host", "127.0.0.1:1".to_owned(), false),
-            ("origin", "https://example.com".to_owned(), false),
-            ("origin", "null".to_owned(), false),
-            ("sec-fetch-site", "cross-site".to_owned(), false),
-            ("sec-fetch-site", "same-site".to_owned(), false),
-        ] {
-            let request = client.post(endpoint).header(header, &value);
+        for (name, allowed) in [("127.0.0.1", true), ("example.com", false)] {
+            let host = format!("{name}:{port}");
+            let request = client.post(endpoint).header("host", &host);
             let request = request.header("x-amz-target", "DynamoDB_20120810.ListTables");
             let answer = request.body("{}").send().await.unwrap();
-            assert_eq!(answer.status().is_success(), allowed, "{header}: {value}");
+            assert_eq!(answer.status().is_success(), allowed, "{host}");
             assert_is_not_shared(&answer);
             let names = client.get(format!("{endpoint}/_names"));
-            let names = names.header(header, &value).send().await.unwrap();
-            assert_eq!(names.status().is_success(), allowed, "{header}: {value}");
+            let names = names.header("host", &host).send().await.unwrap();
+            assert_eq!(names.status().is_success(), allowed, "{host}");
         }
     });
 }
 
-/// Fails if a page of another origin may read the answer.
 fn assert_is_not_shared(answer: &Response) {
     let mut headers = answer.headers().keys();
     let open = headers.find(|name| name.as_str().starts_with("access-control-"));
@@ -142,6 +131,117 @@ fn ministack_answers_only_below_its_secret_path() {
         let health = format!("{open}/_ministack/health");
         let answer = client.get(health).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    });
+}
+
+#[test]
+fn whatever_listens_is_on_the_loopback_interface_and_refuses_web_pages() {
+    run(async {
+        // A function has a Runtime API once it has run.
+        let scenario = Scenario::new("listens").await;
+        scenario.execute(json!({})).await;
+        let ministack = child_with("serve.py");
+        // MiniStack listens on all interfaces with these, if packages are installed that are not pinned.
+        let environment = fs::read_to_string(format!("/proc/{ministack}/environ")).unwrap();
+        for off in ["IOT_MTLS_ENABLED=0", "SFTP_ENABLED=0"] {
+            assert!(environment.split('\0').any(|it| it == off), "{off}");
+        }
+        let listening = listening(ministack);
+        assert!(
+            listening.len() > 2,
+            "proxy, MiniStack, Runtime APIs: {listening:?}"
+        );
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        for (address, port) in listening {
+            assert_eq!(
+                address, "0100007F",
+                "127.0.0.1, as Linux writes it: port {port}"
+            );
+            let page = client.get(format!("http://127.0.0.1:{port}/"));
+            let answer = page.header("origin", "http://evil.example").send().await;
+            assert_eq!(
+                answer.unwrap().status(),
+                StatusCode::FORBIDDEN,
+                "port {port}"
+            );
+        }
+    });
+}
+
+/// The processes, each with its parent and its process group.
+fn processes() -> impl Iterator<Item = (u32, u32, u32)> {
+    let entries = fs::read_dir("/proc").unwrap();
+    entries.filter_map(|entry| {
+        let pid: u32 = entry.ok()?.file_name().into_string().ok()?.parse().ok()?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(1);
+        let mut field = || fields.next()?.parse().ok();
+        Some((pid, field()?, field()?))
+    })
+}
+
+/// The child of this process that has this in its command line.
+fn child_with(argument: &str) -> u32 {
+    let mut children = processes().filter(|(_, parent, _)| *parent == std::process::id());
+    let child = children.find(|(pid, ..)| {
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline"));
+        line.is_ok_and(|line| line.contains(argument))
+    });
+    child.unwrap().0
+}
+
+/// Address and port of each socket on which this process, or one of that group, listens.
+fn listening(group: u32) -> Vec<(String, u16)> {
+    let own = std::process::id();
+    let listeners = processes().filter(|(pid, _, its)| *its == group || *pid == own);
+    let sockets: HashSet<String> = listeners
+        .flat_map(|(pid, ..)| {
+            fs::read_dir(format!("/proc/{pid}/fd"))
+                .into_iter()
+                .flatten()
+        })
+        .filter_map(|file| {
+            fs::read_link(file.ok()?.path())
+                .ok()?
+                .into_os_string()
+                .into_string()
+                .ok()
+        })
+        .collect();
+    let tables = ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/net/{table}")));
+    let mut listening = Vec::new();
+    for line in tables.iter().flatten().flat_map(|table| table.lines()) {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // 0A is LISTEN. The tenth field is the number of the socket.
+        if fields[3] == "0A" && sockets.contains(&format!("socket:[{}]", fields[9])) {
+            let (address, port) = fields[1].rsplit_once(':').unwrap();
+            let port = u16::from_str_radix(port, 16).unwrap();
+            listening.push((address.to_owned(), port));
+        }
+    }
+    listening
+}
+
+#[test]
+fn other_services_answer_through_the_proxy_as_they_do_directly() {
+    run(async {
+        let engine = new_engine().await;
+        let names = engine.names();
+        let environment = [
+            ("AWS_ENDPOINT_URL", names.endpoint.as_str()),
+            ("MINISTACK_URL", engine.ministack_address()),
+            ("AWS_DEFAULT_REGION", names.region.as_str()),
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("STATE_MACHINE_ARN", names.state_machine_arn.as_str()),
+            ("TABLE_NAME", names.table.as_str()),
+            ("TOPIC_ARN", names.topic_arn.as_str()),
+            ("FAILURE_QUEUE_URL", names.failure_queue_url.as_str()),
+            ("FUNCTION_NAME", names.function_name.as_str()),
+        ];
+        let output = judge(python::MINISTACK, "proxy_judge.py", &environment).await;
+        assert!(output.contains("29 calls, 9 of them refused"), "{output}");
+        engine.stop().await;
     });
 }
 

@@ -26,7 +26,9 @@ from botocore.config import Config
 sys.dont_write_bytecode = True
 from boto3_judge import Judgement, check_members, check_shape, demand, wait_for  # noqa: E402
 
-MODULE = Path(__file__).resolve().parents[2] / "engine/python/redrive.py"
+ROOT = Path(__file__).resolve().parents[3]
+MODULE = ROOT / "infra/engine/python/redrive.py"
+PACKAGES = MODULE.with_name("ministack.txt").resolve(strict=True)
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/machine"
 # A second of a wait, or of a machine's timeout, lasts 10 ms.
@@ -517,7 +519,7 @@ def test_another_version_of_ministack_is_refused():
             environment = os.environ | {"PYTHONPATH": path}
             ended = subprocess.run([sys.executable, option, MODULE], env=environment, capture_output=True, text=True)
             equal((ended.returncode, ended.stdout, ended.stderr.count("\n")), (1, "", 1), ended.stderr)
-            for said in (found, "1.5.33", "ministack.txt"):
+            for said in (found, "1.5.33", f" {PACKAGES.relative_to(ROOT)}\n"):
                 demand(said in ended.stderr, f"{ended.stderr!r} does not say {said!r}")
 
 

@@ -5,10 +5,11 @@
 
 use std::error::Error;
 use std::fmt::{Arguments, Display, Formatter};
-use std::io::{ErrorKind, Write, stderr, stdout};
+use std::io::{self, ErrorKind, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::Parser;
 
 /// The exit code of a command whose reader has gone: what a shell reports for a program that SIGPIPE has ended.
 const READER_GONE: u8 = 128 + 13;
@@ -48,10 +49,30 @@ macro_rules! note {
 ///
 /// Returns an error if stdout cannot be written.
 pub fn print(line: Arguments<'_>) -> Result<()> {
-    match writeln!(stdout().lock(), "{line}") {
+    printed(writeln!(stdout().lock(), "{line}"))
+}
+
+fn printed(result: io::Result<()>) -> Result<()> {
+    match result {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),
-        written => written.context("stdout cannot be written"),
+        result => result.context("stdout cannot be written"),
     }
+}
+
+/// The arguments of the command. Prints help, or what is wrong with the arguments.
+///
+/// # Errors
+///
+/// Returns the exit code if the command ends here.
+pub fn arguments<C: Parser>() -> Result<C, ExitCode> {
+    C::try_parse().map_err(|error| {
+        let result = error.print();
+        if error.use_stderr() {
+            ExitCode::from(2)
+        } else {
+            exit_code(printed(result).map(|()| ExitCode::SUCCESS))
+        }
+    })
 }
 
 /// What [`note!`] does.

@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use output::exit_code;
-use plan::plan::{Options, run};
+use output::{arguments, exit_code};
+use plan::plan::run;
 
 fn main() -> ExitCode {
-    exit_code(run(&Options::parse()).map(|()| ExitCode::SUCCESS))
+    match arguments() {
+        Ok(options) => exit_code(run(&options).map(|()| ExitCode::SUCCESS)),
+        Err(code) => code,
+    }
 }

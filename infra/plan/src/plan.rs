@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use contract::{Action, HeldBack, NO_RULE, Retention, Verdict, parse};
+use contract::{Action, ErrorName, HeldBack, NO_RULE, Retention, SnapshotName, Verdict, parse};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use output::say;
@@ -34,6 +34,9 @@ pub struct Options {
     /// The mode of the run
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
+    /// The run's `snapshot_name`; by default its snapshot is managed
+    #[arg(long, value_name = "NAME", value_parser = snapshot_name)]
+    snapshot_name: Option<SnapshotName>,
     /// When the run starts; by default now
     #[arg(long, value_name = "RFC3339")]
     now: Option<Timestamp>,
@@ -58,7 +61,7 @@ pub struct Options {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
 enum Mode {
-    /// It takes a snapshot, which is READY when it prunes, and counts like the listed ones
+    /// Take a snapshot, then prune. The plan treats the new snapshot as READY
     #[default]
     Run,
     /// It takes no snapshot
@@ -110,10 +113,14 @@ pub fn run(options: &Options) -> Result<()> {
     let listing = snapshots(&options.snapshots).with_context(|| place(&options.snapshots))?;
     let (policy, zone) = policy(&options.policy).with_context(|| place(&options.policy))?;
     let now = options.now.unwrap_or_else(Timestamp::now);
+    if let Some(name) = &options.snapshot_name {
+        refuse_snapshot_name(name, options.mode, &listing, now).context("--snapshot-name")?;
+    }
     let run = PlannedRun {
         policy: &policy,
         zone: &zone,
         takes_snapshot: options.mode == Mode::Run,
+        snapshot_name: options.snapshot_name.as_ref(),
         restore_point: options.restore_point.as_deref(),
         application_version: options.application_version,
         runtime: options.runtime.as_deref(),
@@ -206,6 +213,32 @@ fn sentence(summary: &Summary, held_back: Option<&HeldBack>) -> String {
              run would delete nothing: the plan is held back. {message}"
         ),
     }
+}
+
+fn snapshot_name(name: &str) -> Result<SnapshotName, String> {
+    name.to_owned().try_into()
+}
+
+/// Refuses a name with which a run fails at its start.
+fn refuse_snapshot_name(
+    name: &SnapshotName,
+    mode: Mode,
+    listing: &[Snapshot],
+    now: Timestamp,
+) -> Result<()> {
+    ensure!(mode == Mode::Run, "only mode RUN takes a snapshot");
+    let is_older = |it: &Snapshot| {
+        it.created_at
+            .is_none_or(|at| at.as_second() < now.as_second())
+    };
+    let is_taken = |it: &Snapshot| it.name == name.as_str() && is_older(it);
+    ensure!(
+        !listing.iter().any(is_taken),
+        "a snapshot of this name is listed and older than the run, which fails with {}: choose \
+         another name",
+        ErrorName::SnapshotNameTaken.as_str()
+    );
+    Ok(())
 }
 
 fn snapshots(path: &Path) -> Result<Vec<Snapshot>> {

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use contract::{HeldBack, MANAGED_PREFIX, Retention, Verdict};
+use contract::{HeldBack, MANAGED_PREFIX, Retention, Scope, SnapshotName, Verdict};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use retention::{
-    Protected, ReadySnapshots, Snapshot, Status, brake, doomed_names, is_in_scope, later_run, plan,
-    window_begin, with_own,
+    Loss, Protected, ReadySnapshots, Snapshot, Status, brake, doomed_names, is_in_scope, later_run,
+    plan, window_begin, with_own,
 };
 
 /// The run that is previewed.
@@ -17,6 +17,8 @@ pub struct PlannedRun<'a> {
     pub zone: &'a TimeZone,
     /// Whether it takes a snapshot, as mode RUN does.
     pub takes_snapshot: bool,
+    /// The `snapshot_name` of its input.
+    pub snapshot_name: Option<&'a SnapshotName>,
     /// The snapshot that the application restores from.
     pub restore_point: Option<&'a str>,
     /// The application's version. If it is not given, it is the highest one that is listed.
@@ -109,13 +111,17 @@ impl PlannedRun<'_> {
         ReadySnapshots {
             attempted: 0,
             wanted: to_count(wanted.count()),
-            total: to_count(ready.count()),
+            total: to_count(ready.clone().count()),
+            of_last_day: to_count(ready.filter(|it| it.is_of_last_day(self.now)).count()),
         }
     }
 
     /// The run id is the time at which the run starts.
     fn own_name(&self) -> String {
-        format!("{MANAGED_PREFIX}{:013}", self.now.as_millisecond())
+        match self.snapshot_name {
+            Some(name) => name.as_str().to_owned(),
+            None => format!("{MANAGED_PREFIX}{:013}", self.now.as_millisecond()),
+        }
     }
 
     fn verdicts(&self, snapshots: &[Snapshot]) -> Vec<Verdict> {
@@ -127,8 +133,20 @@ impl PlannedRun<'_> {
         plan(snapshots, self.policy, self.zone, protected, self.now)
     }
 
+    /// The newest snapshot that the rules see, in words.
+    fn newest(&self) -> &'static str {
+        let scope = self.policy.scope;
+        if self.takes_snapshot && is_in_scope(&self.own_name(), scope) {
+            "newest snapshot, the run's own"
+        } else if scope == Scope::Managed {
+            "newest managed snapshot"
+        } else {
+            "newest snapshot"
+        }
+    }
+
     fn notes(&self, listing: &[Snapshot], snapshots: &[Snapshot]) -> Vec<String> {
-        let mut notes = not_listed(listing, self.policy, self.restore_point);
+        let mut notes = lost(snapshots, self.policy, self.restore_point);
         let doomed = |run: &PlannedRun<'_>, snapshots: &[Snapshot]| -> Vec<String> {
             let verdicts = run.verdicts(snapshots);
             doomed_names(&verdicts).map(str::to_owned).collect()
@@ -152,8 +170,8 @@ impl PlannedRun<'_> {
             notes.push(match window_begin(snapshots, self.policy, self.zone, self.now) {
                 Some(begin) => format!(
                     "keep_within keeps what was taken after {begin:.0}, which is {within} before the \
-                     newest snapshot{}.",
-                    if self.takes_snapshot { ", the run's own" } else { "" }
+                     {}.",
+                    self.newest()
                 ),
                 None => "keep_within keeps every snapshot that the rules see.".to_owned(),
             });
@@ -192,19 +210,19 @@ fn to_count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// The names that protect nothing, because they are not listed.
-fn not_listed(
-    listing: &[Snapshot],
-    policy: &Retention,
-    restore_point: Option<&str>,
-) -> Vec<String> {
-    let keep_names: Vec<String> = policy.keep_names.clone().into();
-    let keep_names = keep_names.into_iter().map(|name| ("keep_names", name));
-    let restore_point = restore_point.map(|name| ("--restore-point", name.to_owned()));
+/// The names that somebody relies on and that nobody can restore from.
+fn lost(snapshots: &[Snapshot], policy: &Retention, restore_point: Option<&str>) -> Vec<String> {
+    let keep_names = policy.keep_names.as_slice().iter();
+    let keep_names = keep_names.map(|name| ("keep_names", name.as_str()));
+    let restore_point = restore_point.map(|name| ("--restore-point", name));
     let names = keep_names.chain(restore_point);
     names
-        .filter(|(_, name)| !listing.iter().any(|snapshot| snapshot.name == *name))
-        .map(|(place, name)| format!("{place} has {name:?}, which is not listed."))
+        .filter_map(|(place, name)| {
+            let loss = Loss::of(name, snapshots)?;
+            Some(format!(
+                "{place} has {name:?}, which {loss}, so no application can restore from it."
+            ))
+        })
         .collect()
 }
 

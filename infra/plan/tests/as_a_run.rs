@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_kinesisanalyticsv2::Client;
-use contract::{HeldBack, HeldBackCause, PruneSnapshotsOutput, Retention};
+use contract::{HeldBack, HeldBackCause, PruneSnapshotsOutput, Retention, SnapshotName};
 use jiff::Timestamp;
 use plan::listing::snapshots;
 use plan::preview::{PlannedRun, Preview};
@@ -27,6 +27,8 @@ struct Case {
     application_version: i64,
     runtime: String,
     restore_point: Option<String>,
+    /// The name of the run's own snapshot, if its input has one.
+    snapshot_name: Option<SnapshotName>,
 }
 
 /// The names that are deleted, and why they are not.
@@ -38,6 +40,7 @@ fn preview(case: &Case) -> Preview {
         zone: &time_zone(&policy.timezone).unwrap(),
         policy: &policy,
         takes_snapshot: case.mode != "PRUNE",
+        snapshot_name: case.snapshot_name.as_ref(),
         restore_point: case.restore_point.as_deref(),
         application_version: Some(case.application_version),
         runtime: Some(&case.runtime),
@@ -61,8 +64,14 @@ fn by_the_function(case: &Case) -> Decided {
     let mut listing = case.listing.clone();
     if case.mode == "RUN" {
         payload["snapshot"] = own_snapshot();
+        let name = case.snapshot_name.as_ref().map(SnapshotName::as_str);
+        if name.is_some() {
+            payload["run"]["input"]["snapshot_name"] = json!(name);
+        }
+        let name = name.unwrap_or(SNAPSHOT);
+        payload["snapshot"]["name"] = name.into();
         let created: Value = serde_json::from_str("1795377747.949").unwrap();
-        let mut own = snapshot(SNAPSHOT, "READY", case.application_version, created);
+        let mut own = snapshot(name, "READY", case.application_version, created);
         own["RuntimeEnvironment"] = case.runtime.as_str().into();
         listing.push(own);
     }
@@ -91,11 +100,7 @@ fn assert_agreed(case: &Case) {
     let (doomed, held_back) = by_the_command(case);
     let (doomed_by_run, held_back_by_run) = by_the_function(case);
     assert_eq!(doomed, doomed_by_run, "{case:?}");
-    // Mode PLAN does not look for a later run.
-    let is_left = |held: &HeldBack| held.cause == HeldBackCause::LeftToLaterRun;
-    if case.mode != "PLAN" || !held_back.as_ref().is_some_and(is_left) {
-        assert_eq!(held_back, held_back_by_run, "{case:?}");
-    }
+    assert_eq!(held_back, held_back_by_run, "{case:?}");
 }
 
 /// A listed snapshot of one of a few names, so that some are listed twice, and then often differ. None is younger or
@@ -103,14 +108,15 @@ fn assert_agreed(case: &Case) {
 fn summaries() -> impl Strategy<Value = Value> {
     let name = prop_oneof![
         12 => (1_i64..30).prop_map(|number| format!("custom_{}", RUN_ID - number)),
-        // Not one of the run's own attempts, which are at most five.
-        1 => (10_i64..12).prop_map(|number| format!("custom_{}", RUN_ID + number)),
+        // Of a later run.
+        1 => (1_i64..3).prop_map(|minutes| format!("custom_{}", RUN_ID + 60_000 * minutes)),
         2 => (1..4).prop_map(|number| format!("by-hand-{number}")),
     ];
     let status = select(vec![
         "READY", "READY", "READY", "READY", "READY", "FAILED", "CREATING", "DELETING", "NEW",
     ]);
-    let minutes = prop_oneof![4 => -3_i64..9_000, 2 => 0_i64..100_000, 1 => 0_i64..2_000_000];
+    let minutes =
+        prop_oneof![1 => -3_i64..1, 4 => 0_i64..9_000, 2 => 0_i64..100_000, 1 => 0_i64..2_000_000];
     let created = minutes.prop_map(|minutes| json!(RUN_ID / 1_000 - 60 * minutes - 30));
     let created = prop_oneof![12 => created, 1 => Just(Value::Null)];
     let runtime = prop::option::weighted(0.9, runtimes());
@@ -162,16 +168,21 @@ fn cases() -> impl Strategy<Value = Case> {
         policies(),
         listing,
         (1_i64..7, runtimes()),
-        restore_point,
+        (
+            restore_point,
+            prop::option::weighted(0.3, Just("before-upgrade")),
+        ),
     )
         .prop_map(
-            |(mode, policy, listing, (version, runtime), restore_point)| Case {
+            |(mode, policy, listing, (version, runtime), (restore_point, name))| Case {
                 mode,
                 policy,
                 listing,
                 application_version: version,
                 runtime: runtime.to_owned(),
                 restore_point: restore_point.map(|number| format!("custom_{}", RUN_ID - number)),
+                // Only mode RUN takes a snapshot.
+                snapshot_name: name.filter(|_| mode == "RUN").map(snapshot_name),
             },
         )
 }
@@ -183,6 +194,10 @@ proptest! {
     fn the_command_marks_as_deleted_what_a_run_deletes_and_is_held_back_as_a_run_is(case in cases()) {
         assert_agreed(&case);
     }
+}
+
+fn snapshot_name(name: &str) -> SnapshotName {
+    name.to_owned().try_into().unwrap()
 }
 
 /// The listing of the page about retention, with times as the service sends them.
@@ -222,6 +237,7 @@ fn the_examples_of_the_pages_and_the_first_of_november_agree_with_a_run() {
             application_version: 4,
             runtime: "FLINK-1_20".to_owned(),
             restore_point: None,
+            snapshot_name: None,
         };
         for mode in ["RUN", "PRUNE", "PLAN"] {
             assert_agreed(&case(mode));
@@ -230,5 +246,80 @@ fn the_examples_of_the_pages_and_the_first_of_november_agree_with_a_run() {
         assert_eq!(doomed.len(), deletes, "{policy}");
         let (doomed, _) = by_the_command(&case("PRUNE"));
         assert_eq!(listing.len() - doomed.len(), keeps_by_prune, "{policy}");
+    }
+}
+
+/// Snapshots of the listing that are deleted, by the command and by the function.
+fn deleted_by(listing: &[Value], policy: Value) -> BTreeSet<String> {
+    let case = Case {
+        mode: "PRUNE",
+        policy,
+        listing: listing.to_vec(),
+        application_version: 1,
+        runtime: "FLINK-1_20".to_owned(),
+        restore_point: None,
+        snapshot_name: None,
+    };
+    assert_agreed(&case);
+    by_the_command(&case).0
+}
+
+#[test]
+fn of_two_policies_on_one_application_each_deletes_what_the_other_keeps() {
+    // Five of the last five hours, and one of each of the last five days before.
+    let hours = [1, 2, 3, 4, 5, 24, 48, 72, 96, 120];
+    let taken = |hours: i64| {
+        let run_id = RUN_ID - hours * 3_600_000;
+        snapshot(&format!("custom_{run_id}"), "READY", 1, run_id / 1_000)
+    };
+    let mut listing: Vec<Value> = hours.map(taken).to_vec();
+    let name = |hours: i64| format!("custom_{}", RUN_ID - hours * 3_600_000);
+    let names = |hours: &[i64]| -> BTreeSet<String> { hours.iter().map(|it| name(*it)).collect() };
+
+    let daily = json!({ "keep_daily": 30, "max_deletions_per_run": 30 });
+    let last = json!({ "keep_last": 3, "max_deletions_per_run": 30 });
+    // The last three are kept by one rule, the days by the other.
+    let both = json!({ "keep_daily": 30, "keep_last": 3, "max_deletions_per_run": 30 });
+    assert_eq!(deleted_by(&listing, both), names(&[4, 5]));
+
+    let by_days = deleted_by(&listing, daily.clone());
+    assert_eq!(by_days, names(&[2, 3, 4, 5]), "two of the last three");
+    listing.retain(|it| !by_days.contains(it["SnapshotName"].as_str().unwrap()));
+    let by_number = deleted_by(&listing, last.clone());
+    assert_eq!(by_number, names(&[72, 96, 120]), "three of the days");
+    listing.retain(|it| !by_number.contains(it["SnapshotName"].as_str().unwrap()));
+    for policy in [daily, last] {
+        assert_eq!(deleted_by(&listing, policy), names(&[]), "both keep it");
+    }
+}
+
+#[test]
+fn a_plan_is_left_to_a_later_run_as_a_run_that_starts_now_is() {
+    let start = RUN_ID / 1_000;
+    let old = snapshot("custom_1795000000000", "READY", 1, 1_795_000_000);
+    // Of a run that starts after this one, and by a clock that is ahead.
+    let later_name = format!("custom_{}", RUN_ID + 60_000);
+    for (mode, name, created, is_later) in [
+        ("RUN", later_name.as_str(), start + 30, true),
+        ("PRUNE", &later_name, start + 30, true),
+        ("PLAN", &later_name, start + 30, true),
+        ("PLAN", &later_name, start - 30, false),
+        ("PLAN", &later_name, start + 90, false),
+        ("PLAN", "by-hand", start + 30, false),
+    ] {
+        let case = Case {
+            mode,
+            policy: json!({ "keep_last": 1 }),
+            listing: vec![old.clone(), snapshot(name, "READY", 1, created)],
+            application_version: 1,
+            runtime: "FLINK-1_20".to_owned(),
+            restore_point: None,
+            snapshot_name: None,
+        };
+        assert_agreed(&case);
+        let (_, held_back) = by_the_command(&case);
+        let reason = held_back.map(|held_back| held_back.cause);
+        let expected = is_later.then_some(HeldBackCause::LeftToLaterRun);
+        assert_eq!(reason, expected, "{mode} {name} {created}");
     }
 }

@@ -8,10 +8,24 @@ use std::process::{Command, Stdio};
 use contract::{HeldBack, HeldBackCause};
 use serde_json::{Value, json};
 
-/// Runs the command, which ends with this exit code. Returns what it printed to stdout and to stderr.
+/// What must change nothing: settings of AWS, of time zones, of colours and of Rust.
+const HOSTILE: [(&str, &str); 9] = [
+    ("AWS_PROFILE", "nowhere"),
+    ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+    ("HTTPS_PROXY", "http://127.0.0.1:9"),
+    ("TZ", "Pacific/Kiritimati"),
+    ("TZDIR", "/nowhere"),
+    ("LANG", "tr_TR.UTF-8"),
+    ("COLUMNS", "20"),
+    ("CLICOLOR_FORCE", "1"),
+    ("HOME", "/nowhere"),
+];
+
+/// Runs the command in a hostile environment. It ends with this exit code. Returns what it printed to stdout and to stderr.
 fn plan(arguments: &[&str], stdin: &str, code: i32) -> (String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_plan"))
         .args(arguments)
+        .envs(HOSTILE)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -203,13 +217,150 @@ fn notes_name_what_a_policy_looks_like_and_is_not() {
             json!({ "keep_last": 3, "keep_names": ["custom_0000000000015", "before-upgrde"] }),
             restoring,
             json!([
-                "keep_names has \"before-upgrde\", which is not listed.",
-                "--restore-point has \"custom_0000000000014\", which is not listed."
+                "keep_names has \"before-upgrde\", which is not listed, so no application can restore from it.",
+                "--restore-point has \"custom_0000000000014\", which is not listed, so no application can restore \
+                 from it."
             ]),
         ),
     ] {
         assert_eq!(notes(&policy, more), expected, "{policy}");
     }
+}
+
+#[test]
+fn a_snapshot_that_is_relied_on_and_is_deleting_or_failed_is_no_way_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("listing");
+    let mut listing = listing();
+    for (place, status) in ["DELETING", "FAILED", "CREATING"].into_iter().enumerate() {
+        listing["SnapshotSummaries"][place]["SnapshotStatus"] = status.into();
+    }
+    std::fs::write(&file, listing.to_string()).unwrap();
+    let names = ["15", "16", "17"].map(|day| format!("custom_00000000000{day}"));
+    let policy = json!({ "keep_last": 2, "keep_names": names }).to_string();
+    let file = file.to_str().unwrap();
+    for (restore_point, status) in [(0, Some("DELETING")), (1, Some("FAILED")), (2, None)] {
+        let restore_point = &names[restore_point];
+        let fact = |place: &str, name: &str, status: &str| {
+            format!(
+                "{place} has {name:?}, which is {status}, so no application can restore from it."
+            )
+        };
+        let pinned = [(0, "DELETING"), (1, "FAILED")];
+        let pinned = pinned.map(|(place, status)| fact("keep_names", &names[place], status));
+        let restore = status.map(|status| fact("--restore-point", restore_point, status));
+        let expected: Vec<String> = pinned.into_iter().chain(restore).collect();
+        let arguments = ["--snapshots", file, "--policy", "-", "--json"];
+        let known = [
+            "--application-version",
+            "1",
+            "--restore-point",
+            restore_point,
+        ];
+        let (stdout, _) = plan(&[&arguments[..], &known].concat(), &policy, 0);
+        let printed: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(printed["notes"], json!(expected));
+    }
+}
+
+#[test]
+fn the_own_snapshot_may_have_a_name_which_no_policy_of_scope_managed_sees() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("listing");
+    std::fs::write(&file, listing().to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let now = "2026-11-20T05:30:00Z";
+    let named = [
+        "--snapshots",
+        file,
+        "--policy",
+        "-",
+        "--now",
+        now,
+        "--snapshot-name",
+    ];
+    let named = |policy: &Value| {
+        let arguments = [&named[..], &["before-upgrade"]].concat();
+        plan(&arguments, &policy.to_string(), 0).0
+    };
+    for (scope, deleted, newest) in [
+        (
+            "MANAGED",
+            4,
+            "2026-11-18T03:00:00Z, which is P2D before the newest managed snapshot.",
+        ),
+        // There it counts as one of the last two.
+        (
+            "ALL",
+            5,
+            "2026-11-18T05:30:00Z, which is P2D before the newest snapshot, the run's own.",
+        ),
+    ] {
+        let stdout = named(&json!({ "keep_last": 2, "scope": scope }));
+        let own = "before-upgrade 0 seconds new KEEP protected: this run's own snapshot;";
+        assert!(lines(&stdout)[1].starts_with(own), "{stdout}");
+        let counts = format!("{} are kept, {deleted} deleted, 0 ignored.", 6 - deleted);
+        assert!(stdout.contains(&counts), "{stdout}");
+        let stdout = named(&json!({ "keep_within": "P2D", "scope": scope }));
+        assert!(stdout.contains(newest), "{stdout}");
+    }
+    // It is listed once the run has taken it.
+    let stdout = named(&json!({ "keep_last": 6, "keep_names": ["before-upgrade"] }));
+    assert!(!stdout.contains("Note: "), "{stdout}");
+}
+
+#[test]
+fn a_name_with_which_a_run_fails_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("listing");
+    let mut listing = listing();
+    listing["SnapshotSummaries"][0]["SnapshotName"] = "before-upgrade".into();
+    listing["SnapshotSummaries"][1]["SnapshotName"] = "undated".into();
+    listing["SnapshotSummaries"][1]["SnapshotCreationTimestamp"].take();
+    std::fs::write(&file, listing.to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let policy = r#"{"keep_last":2}"#;
+    let taken = "--snapshot-name: a snapshot of this name is listed and older than the run, which fails with \
+                 SnapshotNameTaken";
+    for (name, more, complaint) in [
+        ("before-upgrade", &[][..], taken),
+        ("undated", &[], taken),
+        (
+            "before-downgrade",
+            &["--mode", "PRUNE"],
+            "only mode RUN takes a snapshot",
+        ),
+        (
+            "custom_1795377747949",
+            &[],
+            "is the name of a managed snapshot",
+        ),
+        ("a b", &[], "is no snapshot's name"),
+    ] {
+        let arguments = [
+            "--snapshots",
+            file,
+            "--policy",
+            "-",
+            "--snapshot-name",
+            name,
+        ];
+        let (stdout, stderr) = plan(&[&arguments[..], more].concat(), policy, 2);
+        assert!(stderr.contains(complaint), "{stderr}");
+        assert_eq!(stdout, "");
+    }
+    // A run that started before the snapshot has taken it.
+    let earlier = [
+        "--now",
+        "2026-11-14T00:00:00Z",
+        "--snapshot-name",
+        "before-upgrade",
+    ];
+    plan(
+        &[&["--snapshots", file, "--policy", "-"][..], &earlier].concat(),
+        policy,
+        0,
+    );
 }
 
 /// What aws-cli 1.45.11 prints for `list-application-snapshots --max-items 4` if there are more.

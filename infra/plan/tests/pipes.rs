@@ -42,6 +42,22 @@ fn an_error_that_nobody_reads_is_still_an_error() {
 }
 
 #[test]
+fn help_that_cannot_be_written_is_an_error() {
+    let full = File::create("/dev/full").unwrap();
+    let help = |stdout: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plan"));
+        let command = command.arg("--help").stdout(stdout);
+        let ended = command.stderr(Stdio::piped()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
+        (ended.status.code(), stderr)
+    };
+    let expected = "error: stdout cannot be written: No space left on device (os error 28)\n";
+    assert_eq!(help(full.into()), (Some(2), expected.to_owned()));
+    assert_eq!(help(closed().into()), (Some(141), String::new()));
+    assert_eq!(help(Stdio::null()), (Some(0), String::new()));
+}
+
+#[test]
 fn a_full_disk_is_an_error() {
     let full = File::create("/dev/full").unwrap();
     let ended = plan(r#"{"keep_last":2}"#, full, Stdio::piped());

@@ -59,12 +59,10 @@ impl Backend {
         self.clock.now()
     }
 
-    /// Adds a line to the trace.
     pub fn log(&self, what: &str) {
         lock(&self.invariants).log(self.now(), what);
     }
 
-    /// Adds a name to the coverage.
     pub(crate) fn cover(&self, what: &str) {
         lock(&self.invariants).cover(what);
     }

@@ -23,7 +23,6 @@ use crate::seed::{Run, Scenario, between, one_of};
 use crate::services::{APPLICATION, names};
 use crate::world::World;
 
-/// A course that is over.
 pub struct Course {
     pub violations: Vec<String>,
     /// What happened in it, by name.
@@ -32,7 +31,6 @@ pub struct Course {
     pub trace: String,
 }
 
-/// The course of a seed.
 pub fn run(seed: u64) -> Course {
     // For the jitter of the SDK.
     fastrand::seed(seed);
@@ -124,7 +122,7 @@ async fn change_application(world: World, mut rng: Rng) {
                 match other {
                     8 => behaviour.downtime = rng.bool(),
                     9 => behaviour.snapshots_fail = rng.u8(0..3) == 0,
-                    10 => behaviour.snapshot_quota = *one_of(rng, &[1, 10, 1_000]),
+                    10 => behaviour.snapshot_quota = Some(*one_of(rng, &[1, 10, 1_000])),
                     11 => behaviour.deletes_per_second = *one_of(rng, &[None, Some(1), Some(5)]),
                     12 => behaviour.tokens_expired = rng.u32(0..=2),
                     13 => {

@@ -10,7 +10,6 @@ use tokio::sync::Notify;
 use crate::follower::Follower;
 use crate::transport::Listing;
 
-/// The ARN of the execution of that name.
 pub fn arn(name: &str) -> String {
     format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:snapshot-manager:{name}")
 }
@@ -18,7 +17,6 @@ pub fn arn(name: &str) -> String {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
     Running,
-    /// With its output.
     Succeeded(Value),
     /// With error and cause.
     Failed(String, String),
@@ -46,9 +44,7 @@ pub struct End {
     pub status: Status,
     pub at: Timestamp,
     pub in_last_state: bool,
-    /// Its event has no redrive count.
     pub without_count: bool,
-    /// When its event was first handled.
     pub handled: Option<Timestamp>,
     /// When the execution was redriven from it.
     pub redriven: Option<Timestamp>,
@@ -80,7 +76,6 @@ pub struct Execution {
     /// The listing from which the current state's input was planned.
     pub planned_from: Option<Arc<Listing>>,
     pub redrives: u64,
-    /// When it was last redriven.
     pub redriven: Option<Timestamp>,
     /// The status that it gets when [`Self::stop`] is notified.
     pub stop_status: Status,
@@ -125,7 +120,6 @@ impl Execution {
         }))
     }
 
-    /// Notes that an event of this execution was handled.
     pub fn was_handled(&mut self, event: &Value, now: Timestamp) {
         for end in &mut self.ends {
             if event["detail"]["stopDate"] == end.at.as_millisecond() {

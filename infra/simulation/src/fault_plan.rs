@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::faults::FaultKind;
+use engine::msf::ServiceError;
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -23,11 +24,9 @@ pub enum Delivery {
     Freezes(Duration),
     /// The function runs a second time after the first.
     Twice,
-    /// The function runs twice at the same time.
     TwiceAtOnce,
 }
 
-/// How a function's process starts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Start {
     /// The time from the invocation to the handler. The handler runs even if nobody waits for it any more.
@@ -39,7 +38,6 @@ pub struct Start {
 /// What a person does when an execution is about to enter a state.
 #[derive(Clone, Debug)]
 pub enum Interference {
-    /// Deletes the run's own snapshot.
     DeletesOwn,
     /// Ends the execution after this time with this status, if it is still running then.
     Stops(Duration, Status),
@@ -67,12 +65,10 @@ pub struct FaultPlan {
     /// By function.
     pub delivery: Box<dyn FnMut(&str) -> Delivery + Send>,
     pub start: Box<dyn FnMut() -> Start + Send>,
-    /// How old a listing of snapshots is.
     pub listing_lag: Box<dyn FnMut() -> Duration + Send>,
     /// How long after the end of an execution its event arrives, one entry for each delivery. An event without
     /// deliveries is lost.
     pub events: Box<dyn FnMut() -> Vec<Duration> + Send>,
-    /// Whether an event has no redrive count.
     pub event_without_count: Box<dyn FnMut() -> bool + Send>,
     pub interference: Interferences,
     pub other_release: OtherRelease,
@@ -106,9 +102,5 @@ impl FaultPlan {
 
 /// The fault that a service answers a call with this error.
 pub fn error(code: &str, status: u16, message: &str) -> FaultKind {
-    FaultKind::Error {
-        code: code.to_owned(),
-        message: message.to_owned(),
-        status,
-    }
+    FaultKind::Error(ServiceError::new(code, status, message))
 }

@@ -10,10 +10,8 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug)]
 pub struct Follower {
     definition: Value,
-    /// The context object, `$$`.
     context: Value,
     pub state: String,
-    /// The input of the state.
     pub data: Value,
     /// How often each of the state's retriers was used.
     retried: Vec<u64>,
@@ -27,7 +25,6 @@ pub enum Passed {
     Left(String, Value),
 }
 
-/// What an execution does next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
     /// Invoke the function of this ARN. The result goes to [`Follower::answered`] or [`Follower::failed`].
@@ -36,11 +33,8 @@ pub enum Next {
         payload: Value,
         within: Duration,
     },
-    /// Wait, then call [`Follower::waited`].
     Wait(Duration),
-    /// Call [`Follower::enter`].
     On,
-    /// The execution has succeeded with this output.
     End(Value),
 }
 
@@ -61,7 +55,6 @@ impl Follower {
         }
     }
 
-    /// The execution is redriven from the state.
     pub fn redriven(&mut self) {
         let count = &mut self.context["Execution"]["RedriveCount"];
         *count = (count.as_u64().unwrap() + 1).into();
@@ -109,7 +102,6 @@ impl Follower {
         self.go_on(self.data.clone())
     }
 
-    /// The function has returned this payload.
     pub fn answered(&mut self, payload: Value) -> Next {
         assert_eq!(self.current()["OutputPath"], "$.Payload");
         self.go_on(payload)
@@ -137,7 +129,6 @@ impl Follower {
         ))
     }
 
-    /// The definition of the state.
     fn current(&self) -> &Value {
         &self.definition["States"][&self.state]
     }

@@ -33,10 +33,8 @@ const MAX_CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_secs(2);
 /// How long a plan is valid: a minute by the functions' clocks.
 const PLAN_VALIDITY: SignedDuration = SignedDuration::from_secs(62);
 
-/// The most that a listing lags.
 pub const MAX_LAG: SignedDuration = SignedDuration::from_secs(2);
 
-/// Sees every invocation and every call.
 #[derive(Debug, Default)]
 pub struct Invariants {
     pub violations: Vec<String>,
@@ -53,14 +51,12 @@ pub struct Invariants {
     /// By execution and snapshot: the invocation that has deleted it, and whether the deletion took effect when the
     /// invocation no longer waited for it.
     pub deleted: BTreeMap<String, BTreeMap<String, (Arc<Invocation>, bool)>>,
-    /// The invocations of record-and-notify.
     recordings: Vec<Arc<Invocation>>,
     /// By execution: how many of them are in progress.
     in_progress: BTreeMap<String, u32>,
 }
 
 impl Invariants {
-    /// Adds a line to the trace.
     pub fn log(&mut self, now: Timestamp, what: &str) {
         let _ = writeln!(self.trace, "{now:.3} {what}");
     }
@@ -98,7 +94,6 @@ impl Invariants {
         }
     }
 
-    /// A function sends a call.
     pub fn call_sent(&mut self, invocation: &Invocation, operation: &str, body: &Value) {
         if operation == "CreateApplicationSnapshot" {
             if !attempts(&invocation.payload).any(|own| own == name(body)) {

@@ -27,12 +27,11 @@ use crate::backend::lock;
 use crate::executions::{End, Execution, Status};
 use crate::invariants::Invariants;
 use crate::lambda::documented;
-use crate::services::{Services, managed_name_in, name, names, own_name_in, plain};
+use crate::services::{Services, managed_name_in, name, names, own_name_in};
 use crate::state_machine::aws_errors;
 use crate::transport::Listing;
 use crate::world::World;
 
-/// The violations of the whole course.
 pub fn judge(world: &World) -> Vec<String> {
     let mut violations = judge_runs(world);
     let backend = &world.backend;
@@ -82,12 +81,10 @@ pub fn judge_runs(world: &World) -> Vec<String> {
     violations
 }
 
-/// What the runs are compared with.
 struct Judge<'a> {
     services: &'a Services,
     invariants: &'a mut Invariants,
     metrics: &'a [Value],
-    /// The names of the snapshots that exist.
     existing: Vec<String>,
 }
 
@@ -97,9 +94,7 @@ impl Judge<'_> {
             Some(last) if execution.status != Status::Running => last,
             _ => return vec!["has not ended".to_owned()],
         };
-        let rows = self.services.table.values().map(plain);
-        let rows: Vec<Map<String, Value>> =
-            rows.filter(|row| row["execution_arn"] == arn).collect();
+        let rows = self.services.rows(arn);
         let row = match rows.as_slice() {
             [row] => row,
             [] if !execution.ends.iter().any(End::is_reported) => return Vec::new(),
@@ -338,7 +333,6 @@ fn is_lost(state_input: &Value, listing: &Listing) -> bool {
         && !ready.any(|snapshot| is_managed(name(snapshot)) && name(snapshot) > managed.as_str())
 }
 
-/// The outcome of a run whose last state has this input.
 fn outcome(input: &Value) -> &'static str {
     let held_back = input["held_back"]["cause"].as_str();
     if input["run"]["input"]["mode"] == "PLAN" {

@@ -35,16 +35,25 @@ pub static CONFIG: LazyLock<Config> = LazyLock::new(|| {
 /// Error and cause, as a state machine has them.
 pub type Failure = (String, String);
 
-/// An invocation and its answer.
 type Answered = (Arc<Invocation>, Value);
 
-/// The errors that a function documents.
 pub fn errors_of(function: &str) -> &'static [ErrorName] {
     match function {
         "create-snapshot" => &create_snapshot::ERRORS,
         "describe-snapshot" => &describe_snapshot::ERRORS,
         "prune-snapshots" => &prune_snapshots::ERRORS,
         "record-and-notify" => &record_and_notify::ERRORS,
+        other => panic!("no function {other}"),
+    }
+}
+
+/// The IAM actions of the calls that a function makes.
+pub fn actions_of(function: &str) -> &'static [&'static str] {
+    match function {
+        "create-snapshot" => &create_snapshot::IAM_ACTIONS,
+        "describe-snapshot" => &describe_snapshot::IAM_ACTIONS,
+        "prune-snapshots" => &prune_snapshots::IAM_ACTIONS,
+        "record-and-notify" => &record_and_notify::IAM_ACTIONS,
         other => panic!("no function {other}"),
     }
 }
@@ -171,7 +180,6 @@ impl World {
         }
     }
 
-    /// The state machine's invocation of a function.
     pub(crate) async fn invoke(
         &self,
         function: &str,

@@ -20,7 +20,6 @@ use crate::invariants::MAX_LAG;
 use crate::releases;
 use crate::services::{APPLICATION, application, names};
 
-/// A course before it is played.
 pub struct Scenario {
     pub start: Timestamp,
     pub flink: Emulator,
@@ -28,13 +27,10 @@ pub struct Scenario {
     pub description: String,
     pub fault_plan: FaultPlan,
     pub runs: Vec<Run>,
-    /// Decides what happens to the application.
     pub rng: Rng,
-    /// How long things go wrong.
     pub trouble: Duration,
 }
 
-/// A run, and what people do to it.
 pub struct Run {
     pub begins_after: Duration,
     pub input: Value,
@@ -108,7 +104,7 @@ fn seeded_application(rng: &mut Rng, now: Timestamp) -> (Emulator, String) {
             snapshot: between(rng, 1.0, 9_000.0),
             deleting: between(rng, 0.1, 600.0),
         }),
-        page_limit: 5,
+        page_limit: Some(5),
         tokens_are_positions: rng.u8(0..3) == 0,
         ..Behaviour::default()
     };

@@ -23,18 +23,15 @@ use crate::services::{APPLICATION, Answer, error, is_mark, name};
 /// The functions do not wait longer than this for an answer.
 const PATIENCE: Duration = Duration::from_secs(9);
 
-/// One invocation of a function.
 #[derive(Debug)]
 pub struct Invocation {
     pub function: String,
-    /// The ARN of its execution.
     pub execution: String,
     pub payload: Value,
     /// The input of the state; `null` for an event.
     pub state_input: Value,
     /// The listing from which the state's input was planned, if it was.
     pub planned_from: Option<Arc<Listing>>,
-    /// When its handler began.
     pub began: Timestamp,
     /// The same by the function's own clock.
     pub clock: Timestamp,
@@ -55,7 +52,6 @@ impl Invocation {
 /// The last answers that an invocation has received.
 #[derive(Clone, Debug, Default)]
 pub struct Learned {
-    /// The last `ApplicationDetail`.
     pub application: Option<Value>,
     pub listing: Listing,
 }
@@ -65,9 +61,7 @@ pub struct Learned {
 pub struct Listing {
     /// When the handler began that requested it.
     pub began: Timestamp,
-    /// When the first page was requested.
     pub requested: Timestamp,
-    /// When the last page was received.
     pub received: Timestamp,
     pub snapshots: Vec<Value>,
     /// All snapshots as they were when the first page was received.
@@ -137,13 +131,9 @@ impl Backend {
                 let page = "<html><body>A proxy was here.</body></html>";
                 (200, page.to_owned())
             }
-            Some(FaultKind::Error {
-                code,
-                message,
-                status,
-            }) => {
+            Some(FaultKind::Error(refused)) => {
                 tokio::time::sleep(latency).await;
-                error(&operation, *status, code, message)
+                error(&operation, refused)
             }
             _ => {
                 // A task of its own: what was sent arrives, even if the function has ended.
@@ -279,7 +269,6 @@ impl Listing {
     }
 }
 
-/// The clock of the course, for the SDK.
 #[derive(Debug)]
 pub struct Time(pub Arc<Backend>);
 

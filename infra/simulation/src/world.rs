@@ -20,7 +20,6 @@ pub struct World {
     pub backend: Arc<Backend>,
     pub(crate) flink: aws_sdk_kinesisanalyticsv2::Client,
     pub(crate) clients: Arc<Clients>,
-    /// The environment of record-and-notify.
     pub config: Arc<Mutex<Result<Config, String>>>,
     /// An execution that is about to enter this state ends with this status instead.
     pub halt: Arc<Mutex<Option<(String, Status)>>>,
@@ -67,7 +66,6 @@ impl World {
         self.with(arn, |execution| execution.status.clone())
     }
 
-    /// Reads or changes an execution.
     pub fn with<T>(&self, arn: &str, look: impl FnOnce(&mut Execution) -> T) -> T {
         look(lock(&self.backend.executions).get_mut(arn).unwrap())
     }

@@ -60,20 +60,3 @@ pub fn mermaid(definition: &str) -> Result<String> {
 fn str_of(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
-
-#[cfg(test)]
-mod tests {
-    use anyhow::bail;
-
-    use super::*;
-
-    #[test]
-    fn every_name_is_filled_in_or_named() {
-        let arn = |name: &str| match name {
-            "A" => Ok("arn".to_owned()),
-            other => bail!("no {other}"),
-        };
-        assert_eq!(fill_in("x ${A} y ${A}", arn).unwrap(), "x arn y arn");
-        assert_eq!(fill_in("${B}", arn).unwrap_err().to_string(), "no B");
-    }
-}

@@ -2,13 +2,14 @@
 //!
 //! - [`template`]: the template with its parameters, conditions and intrinsic functions resolved.
 //! - [`definition`]: the definition with its substitutions, and as a diagram.
-//! - [`stack`]: the functions, roles, failure rule and definition of a deployment.
+//! - [`stack`]: the functions, roles and definition of a deployment.
 //!
 //! Invariant: nothing here starts a process or opens a connection.
 
 #![allow(
     missing_docs,
     clippy::missing_errors_doc,
+    clippy::must_use_candidate,
     reason = "the names say it, and the errors are messages for people"
 )]
 
@@ -17,6 +18,5 @@ pub mod stack;
 pub mod template;
 
 pub use stack::{
-    ACCOUNT, AWS_RETRY_DELAYS, EVERY_APPLICATION, FailureRule, FunctionSettings, REGION, Role,
-    STACK, Stack,
+    ACCOUNT, AWS_RETRY_DELAYS, EVERY_APPLICATION, FunctionSettings, REGION, Role, STACK, Stack,
 };

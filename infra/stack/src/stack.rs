@@ -1,13 +1,12 @@
-//! What the template deploys, as the engine and the tests need it: functions, roles, failure rule and definition. All of
-//! it is read from the template.
+//! What the template deploys, as the engine and the tests need it: functions, roles and definition. All of it is read from
+//! the template.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::definition::{DEFINITION, fill_in};
 use crate::template::{Deployment, TEMPLATE, Template};
@@ -15,13 +14,11 @@ use crate::template::{Deployment, TEMPLATE, Template};
 /// The only Region. It is one in which SQS has no legacy endpoint: version 1 of the aws CLI prefers a legacy endpoint to
 /// `AWS_ENDPOINT_URL`.
 pub const REGION: &str = "eu-central-2";
-/// The only account.
 pub const ACCOUNT: &str = "123456789012";
 
 /// As an application's name: every application. On AWS a stack serves one application.
 pub const EVERY_APPLICATION: &str = "*";
 
-/// The stack's name.
 pub const STACK: &str = "snapshot-manager";
 
 /// The waits before Lambda's first and second retry of an event.
@@ -32,31 +29,18 @@ pub struct FunctionSettings {
     /// Without the variables that Lambda itself sets.
     pub environment: Vec<(String, String)>,
     pub timeout: Duration,
-    /// How often a failed event is retried, at most twice.
-    pub event_retries: usize,
-    /// The ARN of the queue for events whose last attempt has failed.
-    pub failure_destination: Option<String>,
 }
 
 impl FunctionSettings {
     fn read(properties: &Value) -> Result<Self> {
         let environment = properties["Environment"]["Variables"].as_object();
         let environment = environment.into_iter().flatten();
-        let events = &properties["EventInvokeConfig"];
+        let timeout = properties["Timeout"].as_u64();
         Ok(Self {
             environment: environment
                 .map(|(name, value)| Ok((name.clone(), scalar(value)?)))
                 .collect::<Result<_>>()?,
-            timeout: Duration::from_secs(number(&properties["Timeout"])?),
-            event_retries: match &events["MaximumRetryAttempts"] {
-                // Lambda's default.
-                Value::Null => 2,
-                retries => number(retries)?,
-            },
-            failure_destination: match &events["DestinationConfig"]["OnFailure"]["Destination"] {
-                Value::Null => None,
-                destination => Some(scalar(destination)?),
-            },
+            timeout: Duration::from_secs(timeout.context("it has no timeout")?),
         })
     }
 }
@@ -68,20 +52,6 @@ pub struct Role {
     pub policies: Vec<Value>,
 }
 
-/// The `EventBridge` rule for "Step Functions Execution Status Change".
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailureRule {
-    /// The ARNs of the state machines whose executions it matches.
-    pub state_machines: Vec<String>,
-    /// The statuses that it matches.
-    pub statuses: Vec<String>,
-    /// The resource policy of the function that gets the event.
-    pub function_policy: Value,
-    /// The policy of the queue for events that cannot be delivered.
-    pub queue_policy: Value,
-}
-
-/// The template, deployed on the engine.
 #[derive(Clone, Debug)]
 pub struct Stack(Template);
 
@@ -103,7 +73,6 @@ impl Stack {
         Template::read(TEMPLATE, deployment).map(Self)
     }
 
-    #[must_use]
     pub fn template(&self) -> &Template {
         &self.0
     }
@@ -161,63 +130,6 @@ impl Stack {
         Ok(Role { arn, policies })
     }
 
-    /// The rule for executions that do not succeed.
-    pub fn failure_rule(&self) -> Result<FailureRule> {
-        let id = self.only("AWS::Events::Rule")?;
-        let rule = self.0.properties(id)?;
-        self.read_rule(&rule).context(id.to_owned())
-    }
-
-    fn read_rule(&self, rule: &Value) -> Result<FailureRule> {
-        let Some([target]) = rule["Targets"].as_array().map(Vec::as_slice) else {
-            bail!("it does not have exactly one target");
-        };
-        let pattern = &rule["EventPattern"];
-        let detail = &pattern["detail"];
-        refuse_other_fields(rule, &["Description", "EventPattern", "Targets"])?;
-        refuse_other_fields(pattern, &["source", "detail-type", "detail"])?;
-        refuse_other_fields(detail, &["status", "stateMachineArn"])?;
-        refuse_other_fields(target, &["Id", "Arn", "RetryPolicy", "DeadLetterConfig"])?;
-        Ok(FailureRule {
-            state_machines: scalars(&detail["stateMachineArn"])?,
-            statuses: scalars(&detail["status"])?,
-            function_policy: self.function_policy(&scalar(&target["Arn"])?)?,
-            queue_policy: self.queue_policy(&scalar(&target["DeadLetterConfig"]["Arn"])?)?,
-        })
-    }
-
-    /// The resource policy that a function's permissions make up.
-    fn function_policy(&self, function_arn: &str) -> Result<Value> {
-        let mut statements = Vec::new();
-        for id in self.0.of_type("AWS::Lambda::Permission")? {
-            let permission = self.0.properties(id)?;
-            let name = permission["FunctionName"].as_str().unwrap_or_default();
-            if function_arn.ends_with(&format!(":{name}")) {
-                statements.push(json!({
-                    "Effect": "Allow",
-                    "Principal": {"Service": permission["Principal"]},
-                    "Action": permission["Action"],
-                    "Resource": function_arn,
-                    "Condition": {"ArnLike": {"aws:SourceArn": permission["SourceArn"]}},
-                }));
-            }
-        }
-        Ok(json!({"Version": "2012-10-17", "Statement": statements}))
-    }
-
-    fn queue_policy(&self, queue_arn: &str) -> Result<Value> {
-        let name = queue_arn.rsplit(':').next().unwrap_or_default();
-        for id in self.0.of_type("AWS::SQS::QueuePolicy")? {
-            let policy = self.0.properties(id)?;
-            let queues = policy["Queues"].as_array().into_iter().flatten();
-            let mut queues = queues.filter_map(Value::as_str);
-            if queues.any(|url| url.ends_with(&format!("/{name}"))) {
-                return Ok(policy["PolicyDocument"].clone());
-            }
-        }
-        Ok(json!({"Version": "2012-10-17", "Statement": []}))
-    }
-
     /// The definition with the template's substitutions.
     pub fn definition(&self) -> Result<String> {
         let machine = self.only("AWS::Serverless::StateMachine")?;
@@ -231,28 +143,10 @@ impl Stack {
 }
 
 /// A string, or a number or boolean where the template wants a string.
-fn scalar(value: &Value) -> Result<String> {
+pub(crate) fn scalar(value: &Value) -> Result<String> {
     match value {
         Value::String(string) => Ok(string.clone()),
         Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
         other => bail!("{other} is not a string, number or boolean"),
     }
-}
-
-fn scalars(value: &Value) -> Result<Vec<String>> {
-    let values = value.as_array().into_iter().flatten();
-    values.map(scalar).collect()
-}
-
-fn number<T: FromStr>(value: &Value) -> Result<T> {
-    let number = scalar(value)?.parse::<T>().ok();
-    number.with_context(|| format!("{value} is not a number in the range"))
-}
-
-/// Refuses a field that the engine would not act on.
-fn refuse_other_fields(value: &Value, known: &[&str]) -> Result<()> {
-    for (name, _) in value.as_object().into_iter().flatten() {
-        ensure!(known.contains(&name.as_str()), "{name} is not supported");
-    }
-    Ok(())
 }

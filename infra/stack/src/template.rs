@@ -16,13 +16,11 @@ use serde_json::{Map, Value};
 
 use crate::{ACCOUNT, REGION, STACK};
 
-/// The template as it is written.
 pub const TEMPLATE: &str = include_str!("../../template.yaml");
 
 /// Where and how a stack is deployed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deployment {
-    /// The stack's name.
     pub stack: String,
     pub region: String,
     pub account: String,
@@ -32,7 +30,6 @@ pub struct Deployment {
 
 impl Deployment {
     /// The local stack for the application `orders`, with these parameters, names and values.
-    #[must_use]
     pub fn with(parameters: &[(&str, &str)]) -> Self {
         let application = [("ApplicationName", "orders")];
         let parameters = application.iter().chain(parameters);
@@ -47,7 +44,6 @@ impl Deployment {
     }
 }
 
-/// A template and its deployment.
 #[derive(Clone, Debug)]
 pub struct Template {
     document: Value,
@@ -116,7 +112,6 @@ impl Template {
     }
 
     /// The template as it is written, with intrinsic functions in their long form.
-    #[must_use]
     pub fn document(&self) -> &Value {
         &self.document
     }
@@ -165,7 +160,6 @@ impl Template {
         Ok(None)
     }
 
-    /// The value of an output.
     pub fn output(&self, name: &str) -> Result<String> {
         match self.document["Outputs"].get(name) {
             Some(output) => self.resolve_string(&output["Value"]),
@@ -173,7 +167,6 @@ impl Template {
         }
     }
 
-    /// The name of a resource.
     pub fn name_of(&self, id: &str) -> Result<String> {
         let resource = self.resource(id)?;
         if let Some(binary) = resource["Metadata"]["BuildProperties"]["Binary"].as_str() {
@@ -185,7 +178,6 @@ impl Template {
         }
     }
 
-    /// The ARN of a resource.
     pub fn arn_of(&self, id: &str) -> Result<String> {
         let (_, arn) = self.kind_of(id)?;
         ensure!(!arn.is_empty(), "{id} has no ARN");

@@ -9,11 +9,9 @@ use std::time::Duration;
 use contract::{
     CreateSnapshotInput, CreateSnapshotOutput, DescribeSnapshotInput, DescribeSnapshotOutput,
     ErrorName, PruneSnapshotsInput, PruneSnapshotsOutput, RecordAndNotifyInput,
-    RecordAndNotifyOutput, RunInput, RunSummary,
+    RecordAndNotifyOutput, RunInput, RunSummary, wait_seconds,
 };
 use schemars::{Schema, schema_for};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use stack::definition::DEFINITION;
 use stack::{EVERY_APPLICATION, Stack};
@@ -207,33 +205,78 @@ fn every_retried_error_exists_and_no_final_one_is_retried() {
     }
 }
 
-#[test]
-fn the_machine_allows_more_time_than_the_three_deadlines_of_a_run() {
+/// The maximum of a field of the run input.
+fn most(field: &str) -> u64 {
     let schema = schema_for!(RunInput);
-    let most = |field: &str| {
-        let property = &schema.get("properties").unwrap()[field];
-        property["maximum"].as_u64().unwrap()
-    };
-    // The application is waited for before the snapshot and before the deletions.
-    let deadlines = 2 * most("application_timeout_seconds") + most("ready_timeout_seconds");
+    let property = &schema.get("properties").unwrap()[field];
+    property["maximum"].as_u64().unwrap()
+}
+
+/// The longest that a Task takes, in seconds: each attempt until its timeout, and each wait before the next one.
+fn longest(task: &Value) -> u64 {
+    let number = |retrier: &Value, field: &str| retrier[field].as_f64().unwrap();
+    let mut attempts = 1.0;
+    let mut seconds = 0.0;
+    for retrier in items(&task["Retry"]) {
+        let mut wait = number(retrier, "IntervalSeconds");
+        for _ in 0..retrier["MaxAttempts"].as_u64().unwrap() {
+            attempts += 1.0;
+            seconds += wait.min(number(retrier, "MaxDelaySeconds"));
+            wait *= number(retrier, "BackoffRate");
+        }
+    }
+    seconds += attempts * number(task, "TimeoutSeconds");
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "some thousand"
+    )]
+    let seconds = seconds.ceil() as u64;
+    seconds
+}
+
+/// The most passes of a run that deletes all snapshots of the service's quota in batches of 250. Each batch is throttled
+/// five times, deleted, checked, deleted again and checked again. One more pass makes the first plan, and two wait for
+/// the listing.
+const MOST_PASSES: u64 = 1_000 / 250 * 9 + 3;
+
+#[test]
+fn the_machine_allows_more_time_than_a_run_takes_with_every_setting_at_its_maximum() {
+    let task = of_type("Task")
+        .map(|(_, task)| longest(task))
+        .max()
+        .unwrap();
+    let wait = u64::from(wait_seconds(u64::MAX, 1));
+    // A deadline is compared with the time at which an invocation began.
+    let answer = PARSED["States"]["DescribeSnapshot"]["TimeoutSeconds"]
+        .as_u64()
+        .unwrap();
+    // The last wait for the application ends at its deadline.
+    let application = most("application_timeout_seconds") + answer + task;
+    // The last wait for a snapshot begins before its deadline. After it has FAILED, one wait comes before the next one.
+    let snapshot = most("ready_timeout_seconds") + answer + wait + task + wait + task;
+    let pruning = application + MOST_PASSES * (wait + task);
+    let longest = application + most("snapshot_attempts") * snapshot + pruning + task;
     let timeout = PARSED["TimeoutSeconds"].as_u64().unwrap();
-    assert_eq!(timeout, 300_000);
-    assert!(timeout > deadlines, "{deadlines}");
+    assert_eq!(timeout, 800_000, "the alarm and the pages say so");
+    assert!(timeout > longest, "{timeout}, but a run can take {longest}");
 }
 
 #[test]
-fn a_busy_application_is_waited_for_in_a_wait_state_and_by_no_retry() {
-    for (name, task) in of_type("Task") {
-        for retrier in items(&task["Retry"]) {
-            let mut errors = items(&retrier["ErrorEquals"]);
-            assert!(errors.all(|error| error != "ApplicationBusy"), "{name}");
+fn a_run_with_every_setting_at_its_maximum_stays_within_the_events_of_a_history() {
+    let looks = |deadline: u64| {
+        let (mut waited, mut looks) = (0, 1);
+        while waited < deadline {
+            waited += u64::from(wait_seconds(waited, 1));
+            looks += 1;
         }
-    }
-    let waits: Vec<&str> = of_type("Wait")
-        .filter(|(_, wait)| wait["Next"] == "CreateSnapshot")
-        .map(|(name, _)| name)
-        .collect();
-    assert_eq!(waits, ["WaitForApplication"]);
+        looks
+    };
+    let application = looks(most("application_timeout_seconds"));
+    let snapshots = most("snapshot_attempts") * (looks(most("ready_timeout_seconds")) + 1);
+    // Five events of a Task, two of the Choice after it, and two of the Wait.
+    let events = 9 * (2 * application + snapshots + MOST_PASSES + 1);
+    assert!(events < 25_000, "{events}");
 }
 
 #[test]
@@ -274,105 +317,27 @@ fn every_wait_reads_seconds_that_are_always_there() {
     }
 }
 
-/// A payload after its type has read and written it.
-fn through<T: DeserializeOwned + Serialize>(payload: Value) -> Value {
-    let typed: T = serde_json::from_value(payload).unwrap();
-    serde_json::to_value(typed).unwrap()
+/// The type of a field, without what says whether it may be left out.
+fn type_of(schema: &Value) -> Value {
+    let mut alternatives = items(&schema["anyOf"]).filter(|it| it["type"] != "null");
+    let mut kind = alternatives.next().unwrap_or(schema).clone();
+    let fields = kind.as_object_mut().unwrap();
+    fields.retain(|name, _| name != "description" && name != "default");
+    if let Some(Value::Array(types)) = fields.get("type") {
+        let kind = types.iter().find(|it| *it != "null").cloned();
+        fields.insert("type".to_owned(), kind.into());
+    }
+    kind
 }
 
-/// Outputs of a Task, from the smallest to the largest.
-fn samples(task: &str) -> Vec<Value> {
-    let run = json!({
-        "run_id": 1_795_377_747_949_i64, "execution_arn": "arn:aws:states:r:1:execution:m:n",
-        "input": { "application_name": "orders" }
-    });
-    let snapshot = json!({ "name": "custom_1795377747949", "accepted_at": "2026-11-22T20:02:28Z" });
-    let failed = json!({
-        "snapshot_name": "custom_1795118547949", "created_at": "2026-11-19T20:02:28Z",
-        "application_version_id": 6, "reason": "failed 3 days ago"
-    });
-    let mut tried = failed.clone();
-    tried["tried"] = true.into();
-    let progress = json!({ "deleted_count": 1, "deleted": [failed] });
-    let mut waiting = progress.clone();
-    waiting["waiting_since"] = "2026-11-22T20:03:14.5Z".into();
-    waiting["application_busy_since"] = "2026-11-22T20:03:14.5Z".into();
-    let (read, common, cases): (fn(Value) -> Value, _, _) = match task {
-        "CreateSnapshot" => (
-            through::<CreateSnapshotOutput>,
-            json!({}),
-            vec![
-                json!({ "snapshot_creation": "STARTED", "snapshot": snapshot }),
-                json!({ "snapshot_creation": "BUSY" }),
-                json!({ "snapshot_creation": "SKIPPED", "skip_reason": "stopped" }),
-                json!({ "snapshot_creation": "NOT_WANTED" }),
-            ],
-        ),
-        "DescribeSnapshot" => (
-            through::<DescribeSnapshotOutput>,
-            json!({ "snapshot": snapshot }),
-            vec![
-                json!({ "snapshot_status": "CREATING" }),
-                json!({ "snapshot_status": "READY" }),
-                json!({ "snapshot_status": "FAILED" }),
-            ],
-        ),
-        "PruneSnapshots" => (
-            through::<PruneSnapshotsOutput>,
-            json!({
-                "batch": [], "deletions_wanted": 1, "progress": progress, "snapshots_ready": 3,
-                "snapshots_total": 4, "newest_ready_at": "2026-11-22T20:02:28.42Z", "verdicts": []
-            }),
-            vec![
-                json!({
-                    "pruning": "CONTINUE", "batch": [failed], "planned_at": "2026-11-22T20:03:14.5Z"
-                }),
-                json!({ "pruning": "WAIT", "batch": [tried], "progress": waiting }),
-                json!({
-                    "pruning": "DONE",
-                    "held_back": {
-                        "cause": "MAX_DELETIONS_PER_RUN", "deletions_wanted": 1, "message": "m"
-                    },
-                    "verdicts": [{ "snapshot_name": "s", "action": "KEEP", "reasons": ["r"] }]
-                }),
-            ],
-        ),
-        other => panic!("nothing follows {other}"),
-    };
-    let outputs = cases.into_iter().map(|case| {
-        let mut output = json!({ "run": run, "wait_seconds": 15 });
-        for part in [&common, &case] {
-            let fields = part.as_object().unwrap().clone();
-            output.as_object_mut().unwrap().extend(fields);
-        }
-        read(output)
-    });
-    outputs.collect()
-}
-
-/// A Task's payload after its type has read and written it, and the type's schema.
-fn received(task: &str, payload: Value) -> (Value, Schema) {
+/// The fields that a Task gets from the output before it.
+fn input_schema(task: &str) -> Option<Schema> {
     match task {
-        // It gets nothing of the output before it.
-        "CreateSnapshot" => {
-            let input: CreateSnapshotInput = serde_json::from_value(payload).unwrap();
-            assert_eq!(input.input, run_input());
-            (json!({}), schema_for!(CreateSnapshotInput))
-        }
-        "DescribeSnapshot" => (
-            through::<DescribeSnapshotInput>(payload),
-            schema_for!(DescribeSnapshotInput),
-        ),
-        "PruneSnapshots" => (
-            through::<PruneSnapshotsInput>(payload),
-            schema_for!(PruneSnapshotsInput),
-        ),
-        "RecordAndNotify" => {
-            let input: RecordAndNotifyInput = serde_json::from_value(payload).unwrap();
-            let done = serde_json::to_value(input.done).unwrap();
-            (done, schema_for!(RunSummary))
-        }
-        other => panic!("nothing leads to {other}"),
+        "CreateSnapshot" => None,
+        "DescribeSnapshot" => Some(schema_for!(DescribeSnapshotInput)),
+        "PruneSnapshots" => Some(schema_for!(PruneSnapshotsInput)),
+        "RecordAndNotify" => Some(schema_for!(RunSummary)),
+        other => panic!("no type for the input of {other}"),
     }
 }
 
@@ -408,51 +373,32 @@ fn payload(task: &Value, input: &Value) -> Value {
     filled.collect()
 }
 
-/// The next Task after an output.
-fn next_task(task: &Value, output: &Value) -> &'static str {
-    let (mut name, mut state) = states().get_key_value(str_of(&task["Next"])).unwrap();
-    while state["Type"] != "Task" {
-        let chosen = items(&state["Choices"])
-            .find(|rule| rule["StringEquals"] == output[field(&rule["Variable"])]);
-        let next = chosen.map_or(&state["Next"], |rule| &rule["Next"]);
-        let next = next.as_str().unwrap_or_else(|| panic!("{name}: {output}"));
-        (name, state) = states().get_key_value(next).unwrap();
-    }
-    name
-}
-
+/// The simulation passes the outputs of ten thousand courses on.
 #[test]
-fn every_output_is_the_next_input() {
-    let mut edges = 0;
-    let mut compared = BTreeSet::new();
-    for (name, task) in of_type("Task").filter(|(_, task)| task["End"] != true) {
-        for sample in samples(name) {
-            let next = next_task(task, &sample);
-            let (read, schema) = received(next, payload(&states()[next], &sample));
-            let known = schema.get("properties").unwrap();
-            for (field, value) in sample.as_object().unwrap() {
-                if known.get(field).is_some() {
-                    assert_eq!(read.get(field), Some(value), "{name} -> {next}: {field}");
-                    compared.insert(field.clone());
-                }
-            }
-            edges += 1;
+fn every_field_of_an_input_has_the_same_type_in_the_outputs_before_it() {
+    for (name, _) in of_type("Task") {
+        let Some(input) = input_schema(name) else {
+            continue;
+        };
+        let before: Vec<Schema> = tasks_before(name).into_iter().map(output_schema).collect();
+        for (field, wanted) in input.get("properties").unwrap().as_object().unwrap() {
+            let outputs = before
+                .iter()
+                .map(|output| output.get("properties").unwrap());
+            let given: Vec<Value> = outputs
+                .filter_map(|it| it.get(field))
+                .map(type_of)
+                .collect();
+            let is_same = given.iter().all(|given| *given == type_of(wanted));
+            assert!(is_same && !given.is_empty(), "{name}: {field}: {given:?}");
         }
-    }
-    assert_eq!(edges, 10);
-    for field in [
-        "run",
-        "snapshot",
-        "batch",
-        "planned_at",
-        "progress",
-        "skip_reason",
-        "held_back",
-        "snapshots_ready",
-        "snapshots_total",
-        "newest_ready_at",
-    ] {
-        assert!(compared.contains(field), "{field} was compared nowhere");
+        for field in items(input.get("required").unwrap()) {
+            // The Choice leads there only if a snapshot was started.
+            let is_chosen = (name, str_of(field)) == ("DescribeSnapshot", "snapshot");
+            let mut outputs = before.iter().map(|output| output.get("required").unwrap());
+            let is_there = outputs.all(|required| items(required).any(|it| it == field));
+            assert!(is_there || is_chosen, "{name}: {field}");
+        }
     }
 }
 
@@ -477,6 +423,10 @@ fn a_task_gets_the_states_input_constants_and_values_of_the_context_object_alone
             assert_eq!(first.input, run_input(), "also when it is entered again");
             // The answers that only this definition knows depend on it.
             assert_eq!(first.definition, 3);
+        }
+        if name == "RecordAndNotify" {
+            let schema = schema_for!(RecordAndNotifyInput);
+            assert_eq!(keys(schema.get("properties").unwrap()), expected);
         }
     }
 }

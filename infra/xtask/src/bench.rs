@@ -56,7 +56,6 @@ pub async fn run() -> Result<bool> {
     Ok(over_budget.is_empty())
 }
 
-/// Prints each table as soon as it is measured.
 async fn measure(engine: &Engine) -> Result<Vec<Row>> {
     let (mut rows, certificates) = cold_start::measure(engine).await?;
     say!("{}", table("function", &rows))?;
@@ -72,7 +71,6 @@ async fn measure(engine: &Engine) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The rows, then one of the budgets.
 fn table(title: &str, rows: &[Row]) -> String {
     let mut table = new_table([]);
     let columns = rows.first().map_or(&[][..], |row| row.values.as_slice());

@@ -19,7 +19,6 @@ use stack::{EVERY_APPLICATION, Stack};
 use self::package::{GLIBC, MODE, Package, ZIP_LIMIT, version};
 use crate::tools::{SAM, WORKSPACE, command, run as run_command};
 
-/// The processors that Lambda has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Architecture {
     #[value(name = "arm64")]
@@ -30,14 +29,13 @@ pub enum Architecture {
 
 impl Architecture {
     /// The value of the template's parameter.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Arm64 => "arm64",
             Self::X86_64 => "x86_64",
         }
     }
 
-    /// Rust's name of the target.
     const fn target(self) -> &'static str {
         match self {
             Self::Arm64 => "aarch64-unknown-linux-gnu",
@@ -74,8 +72,8 @@ pub async fn run(architecture: Architecture) -> Result<bool> {
     let [python] = &tools;
     let can_run = pack(&infra.join(".aws-sam/build"), python, architecture).await?;
     if can_run {
-        let deploy = deploy_command(&infra, &python.with_file_name("sam"), architecture)?;
-        say!("Built for {name}. To deploy it:\n{deploy}")?;
+        let deploy = deploy_command(&infra, &python.with_file_name("sam"))?;
+        say!("Built for {name}. To deploy it, with {name} as Architecture:\n{deploy}")?;
     }
     Ok(can_run)
 }
@@ -85,7 +83,7 @@ async fn pack(built: &Path, python: &Path, architecture: Architecture) -> Result
     let template = built.join("template.yaml");
     let context = || template.display().to_string();
     let text = fs::read_to_string(&template).with_context(context)?;
-    let text = with_default(&text, architecture.name()).with_context(context)?;
+    let text = with_only(&text, architecture.name()).with_context(context)?;
     fs::write(&template, text).with_context(context)?;
 
     let stack = Stack::of(EVERY_APPLICATION)?;
@@ -119,9 +117,17 @@ async fn pack(built: &Path, python: &Path, architecture: Architecture) -> Result
     Ok(problems.is_empty())
 }
 
-/// The built template with this default of its parameter `Architecture`. What was built for one processor does not run on the
-/// other, and a deployment need not name the parameter.
-fn with_default(template: &str, architecture: &str) -> Result<String> {
+/// The lines of a template that give the parameter `Architecture` this default, and refuse another value. What was built for
+/// one processor does not run on the other. A deployment need not name the parameter, but a stack, or SAM, may have saved
+/// another value.
+fn only(architecture: &str) -> String {
+    format!(
+        "    Default: {architecture}\n    AllowedPattern: {architecture}\n    ConstraintDescription: the functions are built for {architecture}\n"
+    )
+}
+
+/// The built template with [`only`] one architecture.
+pub(crate) fn with_only(template: &str, architecture: &str) -> Result<String> {
     let (parameter, default) = ("\n  Architecture:\n", "\n    Default: ");
     template
         .split_once(parameter)
@@ -130,27 +136,23 @@ fn with_default(template: &str, architecture: &str) -> Result<String> {
             let (_, rest) = rest.split_once('\n')?;
             // Less indented lines are of another parameter.
             let is_same = start.lines().all(|line| line.starts_with("    "));
-            is_same.then(|| format!("{before}{parameter}{start}{default}{architecture}\n{rest}"))
+            is_same.then(|| format!("{before}{parameter}{start}\n{}{rest}", only(architecture)))
         })
         .context("the parameter Architecture has no default")
 }
 
-/// The command for a shell that deploys what was built, from any folder. The template's own default needs no parameter.
-fn deploy_command(infra: &Path, sam: &Path, architecture: Architecture) -> Result<String> {
+/// The command for a shell that deploys what was built, from any folder. It overrides no parameter: SAM would take that for
+/// the only saved answer.
+fn deploy_command(infra: &Path, sam: &Path) -> Result<String> {
     let text = |path: &Path| {
         let text = path.to_str().map(str::to_owned);
         text.with_context(|| format!("{} is not UTF-8", path.display()))
     };
     let (infra, sam) = (text(infra)?, text(sam)?);
-    let parameter = format!("Architecture={}", architecture.name());
-    let mut deploy = vec![sam.as_str(), "deploy", "--guided"];
-    if architecture != Architecture::Arm64 {
-        deploy.extend(["--parameter-overrides", &parameter]);
-    }
     Ok(format!(
         "{} && {}",
         try_join(["cd", &infra])?,
-        try_join(deploy)?
+        try_join([sam.as_str(), "deploy", "--guided"])?
     ))
 }
 
@@ -163,21 +165,29 @@ mod tests {
     use engine::environment::bare;
     use std::os::unix::fs::PermissionsExt;
 
-    use stack::template::TEMPLATE;
+    use stack::template::{Deployment, TEMPLATE, Template};
 
     use super::*;
 
     #[test]
-    fn the_built_template_has_the_architecture_as_its_default_and_no_other_change() {
-        assert_eq!(with_default(TEMPLATE, "arm64").unwrap(), TEMPLATE);
-        let text = with_default(TEMPLATE, "x86_64").unwrap();
-        let changed = text.lines().zip(TEMPLATE.lines());
-        let changed: Vec<_> = changed.filter(|(new, old)| new != old).collect();
-        assert_eq!(changed, [("    Default: x86_64", "    Default: arm64")]);
+    fn the_built_template_takes_the_architecture_alone_and_has_no_other_change() {
+        let document = |text: &str| {
+            let template = Template::read(text, Deployment::default()).unwrap();
+            template.document().clone()
+        };
+        let mut expected = document(TEMPLATE);
+        for built in ["arm64", "x86_64"] {
+            let parameter = &mut expected["Parameters"]["Architecture"];
+            parameter["Default"] = built.into();
+            parameter["AllowedPattern"] = built.into();
+            parameter["ConstraintDescription"] =
+                format!("the functions are built for {built}").into();
+            assert_eq!(document(&with_only(TEMPLATE, built).unwrap()), expected);
+        }
         let other = TEMPLATE.replace("\n  Architecture:\n", "\n  Processor:\n");
-        assert!(with_default(&other, "x86_64").is_err());
+        assert!(with_only(&other, "x86_64").is_err());
         let none = "Parameters:\n  Architecture:\n    Type: String\n  Other:\n    Default: a\n";
-        assert!(with_default(none, "x86_64").is_err());
+        assert!(with_only(none, "x86_64").is_err());
     }
 
     #[test]
@@ -189,25 +199,12 @@ mod tests {
         let sam = infra.join("sam");
         fs::write(&sam, "#!/bin/sh\nprintf '%s\\n' \"$PWD\" \"$0\" \"$@\"\n").unwrap();
         fs::set_permissions(&sam, fs::Permissions::from_mode(0o755)).unwrap();
-        for (architecture, arguments) in [
-            (Architecture::Arm64, &["deploy", "--guided"][..]),
-            (
-                Architecture::X86_64,
-                &[
-                    "deploy",
-                    "--guided",
-                    "--parameter-overrides",
-                    "Architecture=x86_64",
-                ],
-            ),
-        ] {
-            let command = deploy_command(&infra, &sam, architecture).unwrap();
-            let output = bare("/bin/sh").args(["-c", &command]).as_std_mut().output();
-            let output = output.unwrap();
-            let printed = String::from_utf8(output.stdout).unwrap();
-            let expected = [infra.to_str().unwrap(), sam.to_str().unwrap()];
-            let expected = [&expected[..], arguments].concat();
-            assert_eq!(printed.lines().collect::<Vec<_>>(), expected, "{command}");
-        }
+        let command = deploy_command(&infra, &sam).unwrap();
+        let output = bare("/bin/sh").args(["-c", &command]).as_std_mut().output();
+        let output = output.unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let (infra, sam) = (infra.to_str().unwrap(), sam.to_str().unwrap());
+        let expected = [infra, sam, "deploy", "--guided"];
+        assert_eq!(printed.lines().collect::<Vec<_>>(), expected, "{command}");
     }
 }

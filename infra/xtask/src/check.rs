@@ -15,12 +15,13 @@ const TRANSLATION: &str = "TRANSLATION";
 ///
 /// `--hide-inclusion-graph`: the graph of a finding fills a page, and `cargo tree --invert` prints the same.
 #[rustfmt::skip]
-const LINTERS: [[&str; 4]; 10] = [
+const LINTERS: [[&str; 4]; 11] = [
     ["SAM's translation of the template", "python", "xtask/python/translate.py template.yaml TRANSLATION", "infra"],
     ["sam validate --lint", "sam", "validate --lint --region us-east-1", "infra"],
     ["cfn-lint of the template", "cfn-lint", "template.yaml", "infra"],
     ["cfn-lint of SAM's translation", "cfn-lint", "TRANSLATION", "infra"],
     ["the deployer's policy against SAM's translation", "python", "xtask/python/covered.py TRANSLATION ../resources/policies/deployer.json", "infra"],
+    ["what cannot have tags in SAM's translation", "python", "xtask/python/untagged.py TRANSLATION", "infra"],
     ["SAM's parser on the documented deployment", "python", "xtask/python/documented.py template.yaml ../resources/docs/deploy.md", "infra"],
     ["statelint of the definition", "statelint", "snapshot-manager.asl.json", "statemachine"],
     ["checkov of the template", "checkov", "--config-file .checkov.yaml --skip-download --quiet --compact --file template.yaml", "infra"],

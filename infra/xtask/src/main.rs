@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use local::command::until_interrupted;
-use output::exit_code;
+use output::{arguments, exit_code};
 use xtask::build::Architecture;
 use xtask::{bench, build, check, mutants, package};
 
@@ -18,9 +18,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Lints the template, SAM's translation of it, the definition, and the dependencies
+    /// Lints and security-checks the template, the definition, the deployer's policy, and the dependencies
     Check,
-    /// Builds the functions for a deployment, with `sam build`
+    /// Builds the functions for a deployment with `sam build`, and checks that Lambda can run each zip
     Build {
         /// The processor to build for; the parameter Architecture of the deployment must be the same
         #[arg(long, value_enum, default_value = "arm64")]
@@ -31,13 +31,13 @@ enum Command {
         /// The processor to build for
         #[arg(long, value_enum, default_value = "arm64")]
         architecture: Architecture,
-        /// Also deploys the zip to MiniStack with a pinned aws CLI, as its README says
+        /// Also deploys the zip to MiniStack with a pinned aws CLI, by the commands of the zip's README
         #[arg(long)]
         check: bool,
     },
     /// Measures the release binaries: size, start, memory, CPU
     Bench,
-    /// Introduces bugs into a copy of the code, one at a time, and runs the tests, which must fail
+    /// Introduces bugs into a copy of the functions' code, one at a time, and reports each that no test notices
     Mutants {
         /// A part of the bugs, for example 1/8
         #[arg(long, value_name = "K/N")]
@@ -47,7 +47,11 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit_code(match Cli::parse().command {
+    let cli: Cli = match arguments() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    exit_code(match cli.command {
         Command::Check => until_interrupted(check::run()).await,
         Command::Build { architecture } => until_interrupted(build::run(architecture)).await,
         Command::Package {

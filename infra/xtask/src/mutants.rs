@@ -17,7 +17,6 @@ use output::say;
 
 use crate::tools::{WORKSPACE, cargo_tool};
 
-/// The list of survivors, in the workspace.
 const PAGE: &str = "resources/docs/mutants.md";
 
 /// Whose tests are tried in the second pass. The simulation and the end-to-end tests would take days.

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use clap::ValueEnum;
 use engine::differences::local_template;
 use engine::environment::Child;
 use engine::functions;
@@ -22,7 +21,6 @@ use crate::tools::{AWS_CLI, SAM, WORKSPACE, command, output, run as run_command}
 /// The package's README, with `VERSION` and `ARCHITECTURE` in the place of their values.
 pub const README: &str = include_str!("../package/README.md");
 
-/// The definition in the workspace, and in the package.
 const DEFINITION: [&str; 2] = [
     "../statemachine/snapshot-manager.asl.json",
     "snapshot-manager.asl.json",
@@ -48,9 +46,7 @@ pub async fn run(architecture: Architecture, is_tried: bool) -> Result<bool> {
 
 /// Packages what was built. The same content gives the same bytes.
 async fn make(architecture: Architecture) -> Result<PathBuf> {
-    let architecture = architecture.to_possible_value();
-    let architecture = architecture.context("every processor has a name")?;
-    let architecture = architecture.get_name();
+    let architecture = architecture.name();
     let version = env!("CARGO_PKG_VERSION");
     let name = format!("snapshot-manager-{version}-{architecture}");
 
@@ -99,17 +95,14 @@ async fn zip(tools: &[PathBuf], zip: &Path, files: &[(String, PathBuf)]) -> Resu
 }
 
 /// The template of the package: the code of each function is the zip of its name, the definition is beside the template,
-/// and the default of the parameter `Architecture` is what was built.
+/// and the parameter `Architecture` takes only what was built.
 ///
 /// It is a change of the text, so that comments and the order of the parameters stay.
 pub fn packaged(template: &str, architecture: &str) -> Result<String> {
-    let default = |architecture| {
-        format!("\n  Architecture:\n    Type: String\n    Default: {architecture}\n")
-    };
     let [workspace, package] = DEFINITION.map(|path| format!("\n      DefinitionUri: {path}\n"));
     let text = replaced(template, "\n    CodeUri: ..\n", "\n")?;
     let text = replaced(&text, &workspace, &package)?;
-    let mut text = replaced(&text, &default("arm64"), &default(architecture))?;
+    let mut text = build::with_only(&text, architecture)?;
     for function in functions::FUNCTIONS {
         let head = format!("BuildProperties: {{ Binary: {function} }}\n    Properties:\n");
         let with_code = format!("{head}      CodeUri: {function}.zip\n");
@@ -118,14 +111,12 @@ pub fn packaged(template: &str, architecture: &str) -> Result<String> {
     Ok(text)
 }
 
-/// Replaces a text that occurs once.
 fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
     let count = text.matches(from).count();
     ensure!(count == 1, "the template has {count} times: {from}");
     Ok(text.replacen(from, to, 1))
 }
 
-/// The commands of the package's README, for a shell.
 pub fn commands(readme: &str) -> Result<&str> {
     let block = readme.split_once("```sh\n");
     let block = block.and_then(|(_, rest)| rest.split_once("```"));
@@ -158,11 +149,14 @@ async fn deploy(package: &Path) -> Result<()> {
         wait_scale: 1.0,
         event_retry_seconds: 2.0,
     };
-    let ministack = MiniStack::start(&settings).await?;
-    let endpoint = ministack.upstream().endpoint();
+    let mut ministack = MiniStack::start(&settings).await?;
+    let endpoint = &ministack.upstream().endpoint().to_owned();
     let readme = fs::read_to_string(unpacked.join("README.md"))?;
     let mut shell = client(&tools, "sh", &unpacked, endpoint)?;
-    run_command(shell.args(["-euc", commands(&readme)?])).await?;
+    tokio::select! {
+        ran = run_command(shell.args(["-euc", commands(&readme)?])) => ran?,
+        error = ministack.failure() => return Err(error),
+    }
     let query = "Stacks[0].StackStatus";
     let mut aws = client(&tools, "aws", &unpacked, endpoint)?;
     aws.args(["cloudformation", "describe-stacks", "--stack-name", STACK]);
@@ -174,24 +168,14 @@ async fn deploy(package: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A command that inherits only `PATH`, so that it can reach no account of AWS.
+/// A client of MiniStack. It inherits nothing by which it could reach an account of AWS.
 fn client(tools: &[PathBuf], program: &str, folder: &Path, endpoint: &str) -> Result<Command> {
     let mut client = command(Child::Engine, tools, program, ".")?;
-    let path = client.as_std().get_envs().find(|(name, _)| *name == "PATH");
-    let path = path
-        .and_then(|(_, path)| path)
-        .context("no PATH")?
-        .to_owned();
     client
         .current_dir(folder)
-        .env_clear()
-        .env("PATH", path)
         .env("AWS_ENDPOINT_URL", endpoint)
         .env("AWS_DEFAULT_REGION", REGION)
         .env("AWS_ACCESS_KEY_ID", ACCOUNT)
-        .env("AWS_SECRET_ACCESS_KEY", "local")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("AWS_CONFIG_FILE", "/dev/null")
-        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+        .env("AWS_SECRET_ACCESS_KEY", "local");
     Ok(client)
 }

@@ -84,7 +84,6 @@ fn unsafe_code_is_forbidden_in_every_crate() {
     }
 }
 
-/// The source files below a folder.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap();
     entries

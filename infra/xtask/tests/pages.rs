@@ -8,6 +8,7 @@ use std::fmt::Write;
 use contract::{
     Action, AuditRecord, ErrorName, NextStep, Retention, RunInput, Verdict, wait_seconds,
 };
+use engine::python;
 use expect_test::expect_file;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -157,9 +158,10 @@ fn what_commands_pass_on_does_not_depend_on_the_readers_configuration() {
     let pages = std::fs::read_dir(format!("{root}/resources/docs")).unwrap();
     let pages = pages.map(|entry| entry.unwrap().path());
     let pages = pages.filter(|path| path.extension().is_some_and(|it| it == "md"));
-    let readme = std::path::PathBuf::from(format!("{root}/{README}"));
+    let readmes = [README, "infra/xtask/package/README.md"];
+    let readmes = readmes.map(|page| std::path::PathBuf::from(format!("{root}/{page}")));
     let mut commands = 0;
-    for page in pages.chain([readme]) {
+    for page in pages.chain(readmes) {
         for script in scripts(&std::fs::read_to_string(&page).unwrap()) {
             commands += script.matches("aws ").count();
             let found = without_format(&script);
@@ -171,6 +173,19 @@ fn what_commands_pass_on_does_not_depend_on_the_readers_configuration() {
         }
     }
     assert!(commands > 10, "{commands}");
+}
+
+#[test]
+fn the_readme_names_the_oldest_versions_that_work() {
+    let readme = include_str!("../../../README.md");
+    let (major, minor) = python::OLDEST;
+    let rust = env!("CARGO_PKG_RUST_VERSION");
+    for needed in [
+        format!("Rust {rust} or later"),
+        format!("Python {major}.{minor} or later"),
+    ] {
+        assert!(readme.contains(&needed), "README does not say: {needed}");
+    }
 }
 
 /// The template with names instead of the values of a deployment.
@@ -229,7 +244,6 @@ fn listed(value: &Value) -> String {
     items.collect::<Vec<_>>().join(", ")
 }
 
-/// The conditions of a statement, as `key value`.
 fn conditions(statement: &Value) -> String {
     let operators = statement["Condition"].as_object().into_iter().flatten();
     let keys = operators.flat_map(|(_, keys)| keys.as_object().into_iter().flatten());
@@ -237,7 +251,6 @@ fn conditions(statement: &Value) -> String {
     keys.collect::<Vec<_>>().join(", ")
 }
 
-/// Every statement of a policy: first those of roles, then those of resources.
 fn permissions(stack: &Stack) -> String {
     let template = stack.template();
     let mut table = "| who | may | on | when |\n|---|---|---|---|\n".to_owned();
@@ -260,11 +273,17 @@ fn permissions(stack: &Stack) -> String {
             }
         }
     }
-    let rule = stack.failure_rule().unwrap();
-    for policy in [&rule.function_policy, &rule.queue_policy] {
-        for statement in policy["Statement"].as_array().unwrap() {
-            row("EventBridge, for the failure rule", statement);
-        }
+    let permission = template.properties("FailureRulePermission").unwrap();
+    let function = text(&permission["FunctionName"]);
+    let mut of_the_function = permission.clone();
+    of_the_function["Resource"] = format!("arn:aws:lambda:::function:{function}").into();
+    of_the_function["Condition"] =
+        json!({ "ArnLike": { "aws:SourceArn": permission["SourceArn"] } });
+    let queue = template
+        .properties("FailureRuleDeadLetterQueuePolicy")
+        .unwrap();
+    for statement in [&of_the_function, &queue["PolicyDocument"]["Statement"][0]] {
+        row("EventBridge, for the failure rule", statement);
     }
     let key = template.properties("TopicKey").unwrap();
     for statement in key["KeyPolicy"]["Statement"].as_array().unwrap() {
@@ -289,9 +308,22 @@ fn alarms(stack: &Stack) -> String {
     table
 }
 
+#[test]
+fn the_page_asks_for_no_later_sam_than_the_pinned_one() {
+    const PAGE: &str = include_str!("../../../resources/docs/deploy.md");
+    const PINNED: &str = include_str!("../python/sam.txt");
+    let version = |text: &str, before: &str| {
+        let (_, rest) = text.split_once(before).unwrap();
+        let numbers = rest.split(|c: char| !c.is_ascii_digit()).take(2);
+        let numbers = numbers.map(|number| number.parse().unwrap());
+        numbers.collect::<Vec<u32>>()
+    };
+    let pinned = version(PINNED, "aws-sam-cli==");
+    assert!(pinned >= version(PAGE, "It must be SAM "), "{pinned:?}");
+}
+
 const NOW: &str = "2026-11-22T20:00:00Z";
 
-/// Snapshots of 400 days, newest first.
 fn snapshots_every(hours: i64) -> Vec<Snapshot> {
     let now: Timestamp = NOW.parse().unwrap();
     (0..400 * 24 / hours)

@@ -106,6 +106,13 @@ impl ErrorName {
         self.doc().instructions
     }
 
+    /// What a person does about an error on an event, up to its replay: an execution that has ended is not redriven for it.
+    #[must_use]
+    pub fn replay_instructions(self) -> String {
+        let instructions = self.instructions().replace("redrive", "replay the event");
+        instructions.replace("Redrive", "Replay the event")
+    }
+
     #[allow(clippy::too_many_lines, reason = "it is a table")]
     const fn doc(self) -> ErrorDoc {
         match self {
@@ -113,7 +120,7 @@ impl ErrorName {
                 name: "ApplicationBusy",
                 is_retryable: false,
                 next_step: NextStep::Redrive,
-                summary: "The application has been starting, updating or scaling, or has been taking another snapshot, for application_timeout_seconds.",
+                summary: "The application was still busy when the run stopped waiting: starting, updating, scaling, rolling back, in maintenance, or taking another snapshot.",
                 instructions: "Wait until the application is RUNNING and no snapshot is CREATING, then redrive.",
             },
             Self::Throttled => ErrorDoc {
@@ -134,7 +141,7 @@ impl ErrorName {
                 name: "InvalidInput",
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
-                summary: "The execution's input is invalid. Nothing was changed.",
+                summary: "The execution's input is invalid.",
                 instructions: "Correct the named field and start a new execution.",
             },
             Self::ApplicationNotFound => ErrorDoc {
@@ -142,7 +149,7 @@ impl ErrorName {
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
                 summary: "There is no such application in this account and Region.",
-                instructions: "Correct the name (ListApplications has all names) and start a new execution. If the application existed before, find out who deleted it (CloudTrail has DeleteApplication).",
+                instructions: "Correct the name (ListApplications shows all names) and start a new execution. If the application existed before, find out who deleted it (CloudTrail shows DeleteApplication).",
             },
             Self::SnapshotsDisabled => ErrorDoc {
                 name: "SnapshotsDisabled",
@@ -155,28 +162,28 @@ impl ErrorName {
                 name: "SnapshotsUnsupported",
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
-                summary: "The application has no snapshots of this kind, as SQL and Studio applications have none.",
-                instructions: "Only applications with a Flink runtime have snapshots. Name one of them and start a new execution.",
+                summary: "The application cannot take snapshots. SQL and Studio applications cannot.",
+                instructions: "Name an application with a Flink runtime and start a new execution.",
             },
             Self::EnhancedSnapshotsUnsupported => ErrorDoc {
                 name: "EnhancedSnapshotsUnsupported",
                 is_retryable: false,
                 next_step: NextStep::Redrive,
                 summary: "The application has enhanced snapshots (`SnapshotMode` `ENHANCED_SNAPSHOTS`), which have other operations and names. This release works with `APPLICATION_SNAPSHOTS_LEGACY` only.",
-                instructions: "Disable the schedule of this application. If it has not been updated since it got enhanced snapshots, RollbackApplication takes it back; then redrive.",
+                instructions: "Disable the schedule of this application. If the change to enhanced snapshots was its last update, RollbackApplication takes the change back: it restarts the job from the latest successful snapshot. After that, redrive. Otherwise this release has no remedy.",
             },
             Self::SnapshotLimitExceeded => ErrorDoc {
                 name: "SnapshotLimitExceeded",
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
                 summary: "The application has as many snapshots as its quota allows, by default 1,000.",
-                instructions: "Start one execution with mode PLAN: it deletes nothing and reports the number of planned deletions. If the plan is right, start one execution with mode PRUNE. Set retention.max_deletions_per_run to the number that the plan's message names. If it names none, a PRUNE needs no number. After that, a RUN works again. Snapshots that the service or a person took count towards the quota too; delete those yourself.",
+                instructions: "Start one execution with mode PLAN: it deletes nothing and reports the number of planned deletions. If the plan is right, start one execution with mode PRUNE. Set retention.max_deletions_per_run to the number in the plan's held_back.message. If it names no number, leave max_deletions_per_run out. After that, a RUN works again. Snapshots that the service or a person took count towards the quota too. With scope MANAGED no run deletes them: delete those that you no longer need, but not the restore point.",
             },
             Self::SnapshotNameTaken => ErrorDoc {
                 name: "SnapshotNameTaken",
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
-                summary: "The application has an older snapshot of the name in snapshot_name. Nothing was changed.",
+                summary: "A snapshot with the name in snapshot_name already exists. It is older than this run. Nothing was changed.",
                 instructions: "Choose another snapshot_name and start a new execution.",
             },
             Self::SnapshotFailed => ErrorDoc {
@@ -191,42 +198,42 @@ impl ErrorName {
                 is_retryable: false,
                 next_step: NextStep::Redrive,
                 summary: "The snapshot was still CREATING at the age of ready_timeout_seconds.",
-                instructions: "Redrive when the snapshot is READY: the step checks the status before the age. Do not stop the application meanwhile.",
+                instructions: "Redrive when the snapshot is READY or FAILED: the step checks the status before the age. If it stays CREATING, look at the duration of checkpoints and at backpressure. Do not stop the application meanwhile.",
             },
             Self::SnapshotNotFound => ErrorDoc {
                 name: "SnapshotNotFound",
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
-                summary: "This run's snapshot is gone: a person or another program deleted it.",
-                instructions: "Find out who deletes snapshots (CloudTrail has DeleteApplicationSnapshot), then start a new execution.",
+                summary: "This run's snapshot is gone: somebody, or another run, deleted it.",
+                instructions: "Find out who deletes snapshots (CloudTrail shows DeleteApplicationSnapshot), then start a new execution.",
             },
             Self::AccessDenied => ErrorDoc {
                 name: "AccessDenied",
                 is_retryable: false,
                 next_step: NextStep::Redrive,
                 summary: "The function's role, a resource policy or a key does not allow the call.",
-                instructions: "Allow the named action for the function's role, then redrive.",
+                instructions: "If the input names another application than the stack's, start a new execution with the right name. Otherwise allow the named action for the function's role (on a key: set the parameter ApplicationKeyArn or TableKeyArn), then redrive.",
             },
             Self::TableNotFound => ErrorDoc {
                 name: "TableNotFound",
                 is_retryable: false,
                 next_step: NextStep::Redrive,
                 summary: "The table of audit records does not exist.",
-                instructions: "Create the table or correct TABLE_NAME of record-and-notify, then redrive.",
+                instructions: "Create the table, or correct the parameter TableName (the variable TABLE_NAME of record-and-notify), then redrive.",
             },
             Self::TopicNotFound => ErrorDoc {
                 name: "TopicNotFound",
                 is_retryable: false,
                 next_step: NextStep::Redrive,
                 summary: "The topic for notifications does not exist. The audit record is written.",
-                instructions: "Create the topic or correct TOPIC_ARN of record-and-notify, then redrive.",
+                instructions: "Create the topic, or correct the parameter RunTopicArn (the variable TOPIC_ARN of record-and-notify), then redrive.",
             },
             Self::RecordConflict => ErrorDoc {
                 name: "RecordConflict",
                 is_retryable: false,
                 next_step: NextStep::NewExecution,
                 summary: "The audit record of this application and run id belongs to another execution. Nothing was overwritten.",
-                instructions: "Two executions started in the same millisecond. Start a new one if you need a record of this run.",
+                instructions: "The row is of an execution that started in the same millisecond, or of another program. What the run did is done: only its record and its notification are missing. Start a new execution only if you need a recorded run.",
             },
             Self::Misconfigured => ErrorDoc {
                 name: "Misconfigured",
@@ -239,7 +246,7 @@ impl ErrorName {
                 name: "Unexpected",
                 is_retryable: false,
                 next_step: NextStep::Redrive,
-                summary: "An error that has no name here. The message has the service's code and text.",
+                summary: "The error is not in this table. The message has the service's code and text.",
                 instructions: "Read the message and the function's log, remove the cause, then redrive.",
             },
         }
@@ -268,7 +275,7 @@ impl ErrorName {
         };
         let input = input
             .and_then(|input| serde_json::to_string(&input).ok())
-            .unwrap_or_else(|| "<the corrected input>".to_owned());
+            .unwrap_or_else(|| "<the run input>".to_owned());
         let machine = state_machine_arn(execution_arn);
         let start = step_functions_command("start-execution --state-machine-arn", &machine);
         format!("{start} --input '{input}'")
@@ -415,7 +422,7 @@ mod tests {
             ErrorName::RecordConflict,
         ] {
             let command = error.command(EXECUTION, Some(&named));
-            assert!(command.ends_with("'<the corrected input>'"), "{command}");
+            assert!(command.ends_with("'<the run input>'"), "{command}");
         }
         // With these, the failed run's input cannot succeed.
         for error in [
@@ -425,7 +432,7 @@ mod tests {
             ErrorName::SnapshotsUnsupported,
         ] {
             let command = error.command(EXECUTION, Some(&unnamed));
-            assert!(command.ends_with("'<the corrected input>'"), "{command}");
+            assert!(command.ends_with("'<the run input>'"), "{command}");
         }
         let command = ErrorName::SnapshotFailed.command(EXECUTION, Some(&unnamed));
         assert!(

@@ -1,6 +1,8 @@
 //! JSON -> a type, with errors that name the field.
 
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// Reads `value` as `T`.
@@ -17,6 +19,15 @@ pub fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
             format!("{path}: {fact}")
         }
     })
+}
+
+/// Reads an optional time. A text that is no time counts as absent, because no record may be lost for it. Without a
+/// time, no step deletes more.
+pub(crate) fn time_or_absent<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Timestamp>, D::Error> {
+    let text: Option<String> = Option::deserialize(deserializer)?;
+    Ok(text.and_then(|text| text.parse().ok()))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What `PruneSnapshots` gets and passes on.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::parse::time_or_absent;
 use crate::{Run, RunSnapshot};
 
 /// `PruneSnapshots` gets the output of the step before it, or its own.
@@ -18,8 +20,9 @@ pub struct PruneSnapshotsInput {
     pub batch: Vec<DoomedSnapshot>,
     /// The time of the listing that the batch was planned from, RFC 3339. If it is absent or older than a minute,
     /// nothing of the batch is deleted.
-    #[serde(default)]
-    pub planned_at: Option<String>,
+    #[serde(default, deserialize_with = "time_or_absent")]
+    #[schemars(with = "Option<String>")]
+    pub planned_at: Option<Timestamp>,
     /// The totals before this batch.
     #[serde(default)]
     pub progress: Progress,
@@ -31,7 +34,8 @@ pub struct DoomedSnapshot {
     /// The name of the snapshot.
     pub snapshot_name: String,
     /// The listed `SnapshotCreationTimestamp`, RFC 3339 with every digit that the service gave.
-    pub created_at: String,
+    #[schemars(with = "String")]
+    pub created_at: Timestamp,
     /// The application version that the snapshot was taken of.
     pub application_version_id: i64,
     /// Why the plan deletes it.
@@ -70,11 +74,21 @@ pub struct Progress {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub throttled_batches: u32,
     /// Since when the run has been waiting for its own snapshot to be READY in the listing, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waiting_since: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "time_or_absent"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub waiting_since: Option<Timestamp>,
     /// Since when the run has been waiting for the application to be RUNNING, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub application_busy_since: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "time_or_absent"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub application_busy_since: Option<Timestamp>,
 }
 
 #[allow(
@@ -91,7 +105,8 @@ pub struct DeletedSnapshot {
     /// The name of the snapshot.
     pub snapshot_name: String,
     /// The listed creation timestamp, RFC 3339.
-    pub created_at: String,
+    #[schemars(with = "String")]
+    pub created_at: Timestamp,
     /// The application version that the snapshot was taken of.
     pub application_version_id: i64,
     /// Why the plan deleted it.
@@ -121,8 +136,13 @@ pub struct PruneSnapshotsOutput {
     /// if `DONE`.
     pub batch: Vec<DoomedSnapshot>,
     /// As in the input. Absent if the next pass deletes nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub planned_at: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "time_or_absent"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub planned_at: Option<Timestamp>,
     /// If `WAIT`: the wait before the next pass in seconds, 1 to 300.
     pub wait_seconds: u32,
     /// The totals, including this batch.
@@ -137,8 +157,13 @@ pub struct PruneSnapshotsOutput {
     /// The number of all snapshots in the last listing, including DELETING ones.
     pub snapshots_total: u32,
     /// The creation timestamp of the newest READY snapshot that has one, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub newest_ready_at: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "time_or_absent"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub newest_ready_at: Option<Timestamp>,
     /// If `DONE`: the verdicts of the last plan, at most 200: the deletions first, each part from the newest snapshot.
     /// Otherwise empty.
     pub verdicts: Vec<Verdict>,

@@ -1,8 +1,10 @@
 //! The audit record: one row of the table for each run.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::parse::time_or_absent;
 use crate::{DeletedSnapshot, FailedDeletion, HeldBack, Mode, Verdict};
 
 /// One run in the table. The table, its keys and the first attributes have the names that the original Python
@@ -31,8 +33,13 @@ pub struct AuditRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_snapshot_name: Option<String>,
     /// The creation timestamp of this run's snapshot as the service gives it, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub new_snapshot_create_time: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "time_or_absent"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub new_snapshot_create_time: Option<Timestamp>,
     /// The application version that this run's snapshot was taken of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flink_app_version_id: Option<String>,
@@ -57,8 +64,9 @@ pub struct AuditRecord {
     /// Deletions that the plan wanted and the run did not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<HeldBack>,
-    /// What is no failure of the run but needs a person: each of the snapshots in `keep_names`, and the restore point of
-    /// the application, that does not exist. At most 20 sentences.
+    /// Snapshots that need attention: the restore point of the application or a snapshot in `keep_names` if it is not
+    /// listed, DELETING or FAILED, and the run's own one if a later run may delete it in spite of its `snapshot_name`. At
+    /// most 20 sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The number of READY snapshots after the run.
@@ -68,9 +76,14 @@ pub struct AuditRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_total: Option<u32>,
     /// The creation timestamp of the newest READY snapshot after the run, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub newest_ready_snapshot_create_time: Option<String>,
-    /// If `PLANNED`: the plan, at most 200 snapshots: the deletions first, each part from the newest snapshot.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "time_or_absent"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub newest_ready_snapshot_create_time: Option<Timestamp>,
+    /// If `PLANNED`: the plan, at most 200 snapshots. Deletions come first, then the others, each from the newest snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Vec<Verdict>>,
     /// If `PLANNED`: the number of deletions in the plan.
@@ -85,7 +98,7 @@ pub struct AuditRecord {
     /// The fact, what to do, and the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// The outcome whose metrics are in the log, if the run is not announced.
+    /// Set if the metrics of the run are in the log without a notification: its outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Outcome>,
     /// The announcement of this run, after the topic has accepted it.
@@ -131,11 +144,12 @@ impl AuditRecord {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum Outcome {
-    /// The snapshot is READY, and everything that the policy does not keep is deleted.
+    /// The run's snapshot, if its mode takes one, is READY. The run made its deletions, had none, or left them to a later
+    /// run.
     Succeeded,
-    /// The snapshot, if one was wanted, is READY; deletions were held back or failed.
+    /// Deletions were held back or failed, or the run's own snapshot is gone.
     PruneIncomplete,
-    /// The application was not running, or an earlier run was still taking its snapshot.
+    /// The application was not running, or the snapshot of another run was still CREATING.
     Skipped,
     /// The run made the plan and did nothing else.
     Planned,

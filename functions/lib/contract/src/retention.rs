@@ -71,7 +71,7 @@ pub struct Retention {
     #[serde(default, deserialize_with = "null_as_default")]
     #[schemars(with = "Option<Scope>")]
     pub scope: Scope,
-    /// The brake: if a plan deletes more READY snapshots than this, the run deletes nothing. At least 1. By default 25,
+    /// The brake: if a plan deletes more READY snapshots than this, the run deletes nothing more. At least 1. By default 25,
     /// or half of the READY snapshots in scope if that is less, but never less than 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_deletions_per_run: Option<Count>,

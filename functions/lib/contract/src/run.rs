@@ -35,20 +35,20 @@ pub struct RunInput {
     /// deletes it. Without one, the name is `custom_` and the run id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_name: Option<SnapshotName>,
-    /// The shortest wait between two polls of the snapshot, in seconds, 1 to 300.
+    /// The shortest wait between two looks at the snapshot or at a busy application, in seconds, 1 to 300.
     #[serde(default = "default_poll_interval")]
     pub poll_interval_seconds: Bounded<1, 300>,
     /// The age in seconds, 60 to 86,400, from which a snapshot that is not READY fails the run with
     /// `SnapshotTimedOut`.
     #[serde(default = "default_ready_timeout")]
     pub ready_timeout_seconds: Bounded<60, 86_400>,
-    /// How long a run waits for a busy application, in seconds, 0 to 86,400. Before its snapshot, this time begins with
-    /// the execution, and then the run fails with `ApplicationBusy`. Before its deletions, it begins with the first
-    /// wait, and then the run ends `PRUNE_INCOMPLETE`.
+    /// How long a run waits for a busy application, in seconds, 0 to 86,400. Before the snapshot, it counts from the
+    /// start of the execution. When it is over, the run fails with `ApplicationBusy`. Before the deletions, it counts
+    /// from the first wait. When it is over, the run ends `PRUNE_INCOMPLETE`.
     #[serde(default = "default_application_timeout")]
     pub application_timeout_seconds: Bounded<0, 86_400>,
     /// The most snapshots that one run tries to take, 1 to 5. The run takes another one only after a snapshot has FAILED. A
-    /// run with a `snapshot_name` tries once.
+    /// run with a `snapshot_name` has one attempt.
     #[serde(default = "default_snapshot_attempts")]
     pub snapshot_attempts: Bounded<1, 5>,
     /// Which runs are announced: `ALL`, or only `PROBLEMS`, which are FAILED, `TIMED_OUT`, ABORTED and
@@ -228,7 +228,8 @@ impl Run {
         }
     }
 
-    /// The names of the snapshots that this run may take, in the order of its attempts. A name of its input has one.
+    /// The names of the snapshots that this run may take, in the order of its attempts. A run with a
+    /// `snapshot_name` has one attempt.
     pub fn snapshot_names(&self) -> impl Iterator<Item = String> {
         let later = (self.run_id..=self.last_attempt_id()).skip(1);
         std::iter::once(self.snapshot_name()).chain(later.map(managed_name))

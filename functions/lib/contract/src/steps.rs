@@ -1,8 +1,10 @@
 //! What the steps get and pass on, except `PruneSnapshots`.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::parse::time_or_absent;
 use crate::{HeldBack, Outcome, Progress, Run, RunInput, Verdict};
 
 /// `CreateSnapshot` gets values of the context object, so it gets the same however often it is entered.
@@ -11,7 +13,8 @@ pub struct CreateSnapshotInput {
     /// `$$.Execution.Id`.
     pub execution_arn: String,
     /// `$$.Execution.StartTime`, RFC 3339.
-    pub execution_started_at: String,
+    #[schemars(with = "String")]
+    pub execution_started_at: Timestamp,
     /// `$$.Execution.Input`, not yet validated, so that the step can fail with `InvalidInput`.
     #[schemars(with = "RunInput")]
     pub input: serde_json::Value,
@@ -30,6 +33,9 @@ pub struct CreateSnapshotOutput {
     /// If `SKIPPED`: why no snapshot was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_reason: Option<String>,
+    /// If `SKIPPED`: what needs attention, as in `PruneSnapshotsOutput`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// If `STARTED`: this run's snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<RunSnapshot>,
@@ -47,7 +53,7 @@ pub enum SnapshotCreation {
     /// The application cannot give a snapshot now. The state is entered again after a wait. Only for a definition
     /// that knows this answer.
     Busy,
-    /// The application is not running, or an earlier run is still taking its snapshot.
+    /// The application is not running, or the snapshot of another run is still CREATING.
     Skipped,
     /// The mode takes no snapshot.
     NotWanted,
@@ -59,10 +65,16 @@ pub struct RunSnapshot {
     /// The name of the snapshot.
     pub name: String,
     /// When this system first knew that the snapshot exists, RFC 3339.
-    pub accepted_at: String,
+    #[schemars(with = "String")]
+    pub accepted_at: Timestamp,
     /// The service's `SnapshotCreationTimestamp`, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created_at: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "time_or_absent"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub created_at: Option<Timestamp>,
     /// The application version that the snapshot was taken of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application_version_id: Option<i64>,
@@ -142,12 +154,17 @@ pub struct RunSummary {
     #[serde(default)]
     pub snapshots_total: Option<u32>,
     /// As in `PruneSnapshotsOutput`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub newest_ready_at: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "time_or_absent"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub newest_ready_at: Option<Timestamp>,
     /// As in `PruneSnapshotsOutput`.
     #[serde(default)]
     pub verdicts: Vec<Verdict>,
-    /// As in `PruneSnapshotsOutput`.
+    /// As in `PruneSnapshotsOutput`, and as in `CreateSnapshotOutput`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }

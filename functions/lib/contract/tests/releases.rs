@@ -10,7 +10,9 @@ use contract::{
     AuditRecord, CreateSnapshotInput, DescribeSnapshotInput, ExecutionStatusChange, NO_RULE,
     PruneSnapshotsInput, RecordAndNotifyInput, RunInput, RunSummary,
 };
+use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, schema_for};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use testkit::hostile::{places, without};
@@ -64,7 +66,8 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
 
 /// Today's type of a kind of payload.
 struct Today {
-    parse: fn(&Value) -> Result<(), serde_json::Error>,
+    /// Reads a payload and writes it again.
+    parse: fn(&Value) -> Result<Value, String>,
     schema: fn() -> Schema,
 }
 
@@ -74,8 +77,9 @@ impl Today {
             "run-input" => Self::new::<RunInput>(),
             "create-snapshot-input" => Self {
                 parse: |payload| {
-                    let read: CreateSnapshotInput = serde_json::from_value(payload.clone())?;
-                    serde_json::from_value::<RunInput>(read.input).map(drop)
+                    let read: CreateSnapshotInput = contract::parse(payload)?;
+                    contract::parse::<RunInput>(&read.input)?;
+                    Ok(serde_json::to_value(read).unwrap())
                 },
                 schema: || schema_for!(CreateSnapshotInput),
             },
@@ -89,9 +93,11 @@ impl Today {
         }
     }
 
-    fn new<T: DeserializeOwned + JsonSchema>() -> Self {
+    fn new<T: DeserializeOwned + Serialize + JsonSchema>() -> Self {
         Self {
-            parse: |payload| serde_json::from_value::<T>(payload.clone()).map(drop),
+            parse: |payload| {
+                contract::parse::<T>(payload).map(|read| serde_json::to_value(read).unwrap())
+            },
             schema: || schema_for!(T),
         }
     }
@@ -121,6 +127,61 @@ fn every_payload_parses_and_is_valid_by_todays_schema() {
     assert!(payloads.len() >= 70, "{}", payloads.len());
     let samples = payloads.iter().filter(|payload| payload.release.is_empty());
     assert!(samples.count() >= 6, "there is a sample for each input");
+}
+
+/// Where the payload has times that today's code reads.
+fn times(payload: &Payload) -> Vec<String> {
+    let written = (Today::of(&payload.kind).parse)(&payload.value).unwrap();
+    let mut places = places(&payload.value);
+    places.retain(|place| {
+        let value = payload.value.pointer(place).and_then(Value::as_str);
+        let is_time = value.is_some_and(|text| text.parse::<Timestamp>().is_ok());
+        is_time && written.pointer(place).is_some()
+    });
+    places
+}
+
+#[test]
+fn a_time_is_written_as_every_release_has_written_it() {
+    let mut compared = 0;
+    for payload in payloads() {
+        let written = (Today::of(&payload.kind).parse)(&payload.value).unwrap();
+        for place in times(&payload) {
+            let (before, after) = (payload.value.pointer(&place), written.pointer(&place));
+            assert_eq!(before, after, "{} {place}", payload.path);
+            compared += 1;
+        }
+    }
+    assert!(compared > 60, "{compared}");
+}
+
+#[test]
+fn what_is_no_time_is_refused_by_its_name_where_a_time_is_needed_and_otherwise_counts_as_absent() {
+    let (mut refused, mut absent) = (0, 0);
+    for payload in payloads() {
+        for place in times(&payload) {
+            let mut forged = payload.value.clone();
+            *forged.pointer_mut(&place).unwrap() = "yesterday".into();
+            let read = (Today::of(&payload.kind).parse)(&forged);
+            let (parent, name) = place.rsplit_once('/').unwrap();
+            let is_needed = match name {
+                "execution_started_at" | "accepted_at" => true,
+                "created_at" => parent.contains("batch") || parent.contains("deleted"),
+                _ => false,
+            };
+            if is_needed {
+                let error = read.unwrap_err();
+                assert!(error.contains(&format!("{name}: ")), "{place}: {error}");
+                refused += 1;
+            } else {
+                let read = read.unwrap();
+                let time = read.pointer(&place).and_then(Value::as_str);
+                assert_eq!(time, None, "{} {place}", payload.path);
+                absent += 1;
+            }
+        }
+    }
+    assert!(refused > 30 && absent > 30, "{refused} {absent}");
 }
 
 /// An object in a payload or a schema, known by the name of the field that it stands in, or by the payload's kind.
@@ -168,7 +229,7 @@ fn what_a_release_leaves_out_somewhere_may_be_missing_everywhere() {
             let shorter = without(payload.value.clone(), &place);
             // No release accepts a policy without a rule.
             let is_without_rule = (Today::of(&payload.kind).parse)(&shorter)
-                .is_err_and(|error| error.to_string().starts_with(NO_RULE));
+                .is_err_and(|error| error.contains(NO_RULE));
             if is_optional && !is_without_rule {
                 payload.assert_parses(&shorter, &format!(" without {place}"));
                 left_out += 1;

@@ -3,13 +3,16 @@
 //! - [`describe_application`] and [`describe_snapshot`]: one call each.
 //! - [`check_origin`]: whether a response without content is from the service.
 //! - [`error_name`], [`is_not_found`] and [`step_error`]: what the errors of this service mean.
-//! - [`or_enhanced`]: whether a call was refused because the application has enhanced snapshots.
-//! - [`Readiness`]: what an application's status means.
+//! - [`Application::has_enhanced_snapshots`], [`enhanced`] and [`or_enhanced`]: an application whose snapshots are of the
+//!   other kind, and whether a call was refused because of that.
+//! - [`Restore`] and [`lost_restore_point`]: what an application restores from, and the warning if that is lost.
+//! - [`RunState`]: whether an application runs, by its status.
 //!
 //! Invariant: a response about something else is an error. The SDK fills in missing fields, so a page from a proxy
 //! would otherwise pass for a response of the service.
 
-mod readiness;
+mod restore;
+mod run_state;
 mod snapshot_mode;
 
 use aws_sdk_kinesisanalyticsv2::Client;
@@ -18,8 +21,20 @@ use aws_sdk_kinesisanalyticsv2::types::{ApplicationDetail, SnapshotDetails};
 use contract::ErrorName;
 use step::{CallError, CallErrorKind, StepError};
 
-pub use readiness::Readiness;
-pub use snapshot_mode::or_enhanced;
+use snapshot_mode::SnapshotMode;
+
+pub use restore::{Restore, lost_restore_point};
+pub use run_state::RunState;
+pub use snapshot_mode::{enhanced, or_enhanced};
+
+/// What `DescribeApplication` says about an application.
+#[derive(Clone, Debug)]
+pub struct Application {
+    /// What the SDK reads of it.
+    pub detail: ApplicationDetail,
+    /// Whether its `SnapshotMode` is `ENHANCED_SNAPSHOTS`, which the SDK does not read.
+    pub has_enhanced_snapshots: bool,
+}
 
 /// What `DescribeApplicationSnapshot` says about a snapshot.
 #[derive(Clone, Debug)]
@@ -37,19 +52,26 @@ pub enum Lookup {
 pub async fn describe_application(
     client: &Client,
     application_name: &str,
-) -> Result<ApplicationDetail, StepError> {
+) -> Result<Application, StepError> {
+    let mode = SnapshotMode::default();
     let sent = client
         .describe_application()
         .application_name(application_name)
+        .customize()
+        .interceptor(mode.clone())
         .send();
     // Boxed, because the compiler limits how deep futures can be nested, and those of the SDK are deep.
     let response = Box::pin(sent).await.map_err(|error| {
         let error = CallError::of("DescribeApplication", &error);
         step_error(error, ErrorName::ApplicationNotFound)
     })?;
-    response
+    let detail = response
         .application_detail
-        .ok_or_else(|| StepError::unexpected("DescribeApplication: no ApplicationDetail."))
+        .ok_or_else(|| StepError::unexpected("DescribeApplication: no ApplicationDetail."))?;
+    Ok(Application {
+        detail,
+        has_enhanced_snapshots: mode.is_enhanced(),
+    })
 }
 
 /// Describes the snapshot.

@@ -11,45 +11,49 @@ use contract::ErrorName;
 use serde_json::Value;
 use step::StepError;
 
+/// Where the response has the mode.
 const SNAPSHOT_MODE: &str = "/ApplicationDetail/ApplicationConfigurationDescription\
      /ApplicationSnapshotConfigurationDescription/SnapshotMode";
 
-/// Returns `EnhancedSnapshotsUnsupported` if the application has enhanced snapshots. Otherwise `error`, which is that
-/// of a refused call and does not say so.
-pub async fn or_enhanced(client: &Client, application_name: &str, error: StepError) -> StepError {
-    if !has_enhanced_snapshots(client, application_name).await {
-        return error;
-    }
+/// The error of an application that has enhanced snapshots.
+#[must_use]
+pub fn enhanced(application_name: &str) -> StepError {
     StepError::new(
         ErrorName::EnhancedSnapshotsUnsupported,
-        format!(
-            "The application {application_name} has enhanced snapshots. {}",
-            error.fact
-        ),
+        format!("The application {application_name} has enhanced snapshots."),
     )
 }
 
-/// `false` if the service does not say.
-async fn has_enhanced_snapshots(client: &Client, application_name: &str) -> bool {
-    let is_enhanced = IsEnhanced::default();
-    let sent = client
-        .describe_application()
-        .application_name(application_name)
-        .customize()
-        .interceptor(is_enhanced.clone())
-        .send();
-    // The SDK has no field for `SnapshotMode`, so what it returns is of no use here.
-    drop(Box::pin(sent).await);
-    is_enhanced.0.load(Ordering::SeqCst)
+/// Returns [`enhanced`] if the application has enhanced snapshots. Otherwise `error`, which is that of a refused call: which
+/// one the service gives for such an application is not documented. An error that a retry may remove is no refusal.
+pub async fn or_enhanced(client: &Client, application_name: &str, error: StepError) -> StepError {
+    if error.name.is_retryable() {
+        return error;
+    }
+    match crate::describe_application(client, application_name).await {
+        Ok(application) if application.has_enhanced_snapshots => {
+            let mut enhanced = enhanced(application_name);
+            enhanced.fact = format!("{} {}", enhanced.fact, error.fact);
+            enhanced
+        }
+        _ => error,
+    }
 }
 
-/// Whether the last response has `SnapshotMode` `ENHANCED_SNAPSHOTS`.
+/// Reads `SnapshotMode` from the body of the last response.
 #[derive(Clone, Debug, Default)]
-struct IsEnhanced(Arc<AtomicBool>);
+pub(crate) struct SnapshotMode(Arc<AtomicBool>);
 
-impl Intercept for IsEnhanced {
+impl SnapshotMode {
+    /// `false` if the service does not say.
+    pub(crate) fn is_enhanced(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Intercept for SnapshotMode {
     fn name(&self) -> &'static str {
-        "IsEnhanced"
+        "SnapshotMode"
     }
 
     fn read_after_deserialization(

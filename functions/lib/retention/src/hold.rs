@@ -65,6 +65,8 @@ pub struct ReadySnapshots {
     pub wanted: u32,
     /// All in scope, the deleted ones included.
     pub total: u32,
+    /// Those of them that were created in the last 24 hours and are not deleted.
+    pub of_last_day: u32,
 }
 
 /// Why the plan has too many deletions for this run, if it has.
@@ -87,21 +89,23 @@ pub fn brake(policy: &Retention, ready: ReadySnapshots) -> Option<Hold> {
                 ready.total
             ),
         };
-        let acknowledged = with_room(deletions);
+        let acknowledged = with_room(deletions, ready.of_last_day);
         Hold {
             cause: HeldBackCause::MaxDeletionsPerRun,
             message: format!(
                 "The plan wants to delete {wanted} READY snapshots{already}; {limit}, so none of them \
                  is deleted. Check the plan (mode PLAN). If it is right, start one execution with mode \
-                 PRUNE and retention.max_deletions_per_run {acknowledged}, which leaves room for a few \
-                 more runs until then."
+                 PRUNE and retention.max_deletions_per_run {acknowledged}. The number allows for another \
+                 day of runs before you start it."
             ),
         }
     })
 }
 
-/// The number that acknowledges a plan with this many deletions. It is a tenth larger, and at least by 5, so that
-/// it still does after a day of runs.
-fn with_room(deletions: u32) -> u32 {
-    deletions.saturating_add(deletions.div_ceil(10).max(5))
+/// The number that acknowledges a plan with this many deletions, so that it still does after another day of runs.
+/// Each of them can add a deletion, and the schedule can take one snapshot more than in the last day. The number is
+/// larger by at least a tenth and at least 5.
+fn with_room(deletions: u32, of_last_day: u32) -> u32 {
+    let room = deletions.div_ceil(10).max(5);
+    deletions.saturating_add(room.max(of_last_day.saturating_add(1)))
 }

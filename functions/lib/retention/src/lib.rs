@@ -4,6 +4,7 @@
 //! - [`plan`]: the list, the policy, the protected names and the time -> one verdict for each snapshot.
 //! - [`with_own`]: the list as it is when a run prunes.
 //! - [`brake`] and [`later_run`]: what holds a plan back.
+//! - [`Loss`]: why nobody can restore from a snapshot that somebody relies on.
 //!
 //! The function `prune-snapshots` and the command `cargo plan` use the same code. Invariants:
 //! - There is one verdict for each snapshot, with its reasons.
@@ -20,7 +21,7 @@ use jiff::tz::TimeZone;
 
 pub use hold::{Hold, ReadySnapshots, brake, later_run};
 pub use plan::{Protected, doomed_names, is_in_scope, plan, window_begin};
-pub use snapshot::{Snapshot, Status, merge, with_own};
+pub use snapshot::{Loss, Snapshot, Status, merge, with_own};
 
 /// The time zone in which a policy's periods begin and end.
 ///

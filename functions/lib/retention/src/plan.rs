@@ -125,35 +125,14 @@ fn protections<'a>(
     policy: &Retention,
     protected: Protected<'_>,
 ) -> Kept<'a> {
+    let is_ready = |it: &&&Snapshot| it.status == Status::Ready && it.created_at.is_some();
+    let ready: Vec<&Snapshot> = newest_first.iter().filter(is_ready).copied().collect();
+    let name = |snapshot: &&'a Snapshot| snapshot.name.as_str();
+    let newest_ready = ready.first().map(name);
+    let newest_managed = ready.iter().find(|it| is_managed(&it.name)).map(name);
+    let last_versions = newest_of_last_versions(&ready, policy.keep_last_versions.get() as usize);
+    let last_runtimes = newest_of_last_runtimes(&ready, policy.keep_last_runtimes.get() as usize);
     let mut kept = Kept::new();
-    let mut versions: BTreeMap<i64, &str> = BTreeMap::new();
-    // With the newest snapshot of each, the runtime that was seen last comes first.
-    let mut runtimes: Vec<(&str, &str)> = Vec::new();
-    let mut newest_ready = None;
-    let mut newest_managed = None;
-    for snapshot in newest_first {
-        if snapshot.status == Status::Ready && snapshot.created_at.is_some() {
-            newest_ready.get_or_insert(snapshot.name.as_str());
-            if is_managed(&snapshot.name) {
-                newest_managed.get_or_insert(snapshot.name.as_str());
-            }
-            versions
-                .entry(snapshot.application_version_id)
-                .or_insert(&snapshot.name);
-            if let Some(runtime) = snapshot.runtime.as_deref()
-                && runtimes.iter().all(|(seen, _)| *seen != runtime)
-            {
-                runtimes.push((runtime, &snapshot.name));
-            }
-        }
-    }
-    let rollback_versions: HashMap<&str, i64> = versions
-        .into_iter()
-        .rev()
-        .take(policy.keep_last_versions.get() as usize)
-        .map(|(version, name)| (name, version))
-        .collect();
-    runtimes.truncate(policy.keep_last_runtimes.get() as usize);
     for snapshot in newest_first {
         if matches!(snapshot.status, Status::Creating | Status::Deleting) {
             continue;
@@ -175,16 +154,44 @@ fn protections<'a>(
             // The newer one was taken by hand, so it may also be deleted by hand.
             protect("protected: newest READY managed snapshot".to_owned());
         }
-        if let Some(version) = rollback_versions.get(name) {
+        if let Some(version) = last_versions.get(name) {
             protect(format!(
                 "protected: newest of application version {version}"
             ));
         }
-        if let Some((runtime, _)) = runtimes.iter().find(|(_, newest)| *newest == name) {
+        if let Some((runtime, _)) = last_runtimes.iter().find(|(_, newest)| *newest == name) {
             protect(format!("protected: newest of runtime {runtime}"));
         }
     }
     kept
+}
+
+/// The newest snapshot of each of the `count` highest versions, with its version. A rollback needs them.
+fn newest_of_last_versions<'a>(ready: &[&'a Snapshot], count: usize) -> HashMap<&'a str, i64> {
+    let mut versions: BTreeMap<i64, &str> = BTreeMap::new();
+    for snapshot in ready {
+        versions
+            .entry(snapshot.application_version_id)
+            .or_insert(&snapshot.name);
+    }
+    let highest_first = versions.into_iter().rev().take(count);
+    highest_first
+        .map(|(version, name)| (name, version))
+        .collect()
+}
+
+/// (runtime, its newest snapshot), most recent first.
+fn newest_of_last_runtimes<'a>(ready: &[&'a Snapshot], count: usize) -> Vec<(&'a str, &'a str)> {
+    let mut runtimes: Vec<(&str, &str)> = Vec::new();
+    for snapshot in ready {
+        if let Some(runtime) = snapshot.runtime.as_deref()
+            && runtimes.iter().all(|(seen, _)| *seen != runtime)
+        {
+            runtimes.push((runtime, &snapshot.name));
+        }
+    }
+    runtimes.truncate(count);
+    runtimes
 }
 
 /// The numbers that identify a period, for example year, month and day.
@@ -282,8 +289,8 @@ fn apply_rules<'a>(
     }
 }
 
-/// A window that begins before the earliest date keeps everything, and so does a clock that is behind all
-/// snapshots. Then there is no beginning.
+/// The time after which `within` keeps each candidate. `None` if it keeps all: the window begins before the earliest
+/// date, or the clock is behind all snapshots.
 fn begin_of_window(
     candidates: &[Candidate<'_>],
     within: &KeepWithin,
@@ -307,7 +314,7 @@ fn judge_unprotected(snapshot: &Snapshot, policy: &Retention, now: Timestamp) ->
             "not managed: the name is not custom_ and 13 digits".to_owned(),
         ),
         (Status::Failed, _) if !is_managed(&snapshot.name) => {
-            (Action::Ignore, "failed, and not managed".to_owned())
+            (Action::Ignore, "FAILED, and not managed".to_owned())
         }
         (Status::Ready | Status::Failed, None) => {
             (Action::Keep, "protected: no creation timestamp".to_owned())
@@ -318,9 +325,12 @@ fn judge_unprotected(snapshot: &Snapshot, policy: &Retention, now: Timestamp) ->
             if age > KEEP_FAILED_FOR {
                 let days = age.as_hours() / 24;
                 let unit = if days == 1 { "day" } else { "days" };
-                (Action::Delete, format!("failed {days} {unit} ago"))
+                (Action::Delete, format!("FAILED, created {days} {unit} ago"))
             } else {
-                (Action::Keep, "failed within the last day".to_owned())
+                (
+                    Action::Keep,
+                    "FAILED, created within the last day".to_owned(),
+                )
             }
         }
     }

@@ -1,7 +1,9 @@
 //! Snapshots as the service lists them.
 
+use std::fmt;
+
 use contract::is_snapshot_name;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// A snapshot as the service lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,15 @@ pub struct Snapshot {
     /// The Flink runtime of the application when the snapshot was taken, for example `FLINK-1_20`. The service may
     /// leave it out.
     pub runtime: Option<String>,
+}
+
+impl Snapshot {
+    /// Whether it was created in the 24 hours before `now`, or later.
+    #[must_use]
+    pub fn is_of_last_day(&self, now: Timestamp) -> bool {
+        let is_recent = |at| now.duration_since(at) <= SignedDuration::from_hours(24);
+        self.created_at.is_some_and(is_recent)
+    }
 }
 
 /// The status of a snapshot.
@@ -58,6 +69,41 @@ impl Status {
             Self::Failed => "FAILED",
             Self::Other(status) => status,
         }
+    }
+}
+
+/// Why nobody can restore from a snapshot that somebody relies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// It does not exist.
+    NotListed,
+    /// It is being deleted.
+    Deleting,
+    /// The service could not create it.
+    Failed,
+}
+
+impl Loss {
+    /// The loss of the snapshot of this name, if it is lost. One that is CREATING, or of an unknown status, is not.
+    #[must_use]
+    pub fn of(snapshot_name: &str, listing: &[Snapshot]) -> Option<Self> {
+        let listed = listing.iter().find(|it| it.name == snapshot_name);
+        match listed.map(|snapshot| &snapshot.status) {
+            None => Some(Self::NotListed),
+            Some(Status::Deleting) => Some(Self::Deleting),
+            Some(Status::Failed) => Some(Self::Failed),
+            Some(Status::Creating | Status::Ready | Status::Other(_)) => None,
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotListed => "is not listed",
+            Self::Deleting => "is DELETING",
+            Self::Failed => "is FAILED",
+        })
     }
 }
 
@@ -137,6 +183,22 @@ mod tests {
         let expected = [&listing[..], &[snapshot("c", "READY")]].concat();
         assert_eq!(added, expected);
         assert_eq!(with_own(&listing, snapshot("a", "READY")), listing);
+    }
+
+    #[test]
+    fn only_a_snapshot_that_nobody_can_restore_from_is_lost() {
+        let statuses = ["READY", "CREATING", "DELETING", "FAILED", "SOMETHING_NEW"];
+        let listing = statuses.map(|status| snapshot(status, status));
+        for (name, loss) in [
+            ("gone", Some(Loss::NotListed)),
+            ("DELETING", Some(Loss::Deleting)),
+            ("FAILED", Some(Loss::Failed)),
+            ("READY", None),
+            ("CREATING", None),
+            ("SOMETHING_NEW", None),
+        ] {
+            assert_eq!(Loss::of(name, &listing), loss, "{name}");
+        }
     }
 
     #[test]

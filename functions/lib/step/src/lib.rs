@@ -135,13 +135,10 @@ pub fn timestamp(time: &aws_smithy_types::DateTime) -> Option<Timestamp> {
     Timestamp::new(time.secs(), time.subsec_nanos().cast_signed()).ok()
 }
 
-/// Formats a time as RFC 3339 in UTC, rounded to milliseconds. The services send milliseconds as a
-/// binary fraction, which is not exact.
+/// Rounds a time to milliseconds. The services send milliseconds as a binary fraction, which is not exact.
 #[must_use]
-pub fn rfc3339_millis(time: Timestamp) -> String {
-    time.round(jiff::Unit::Millisecond)
-        .unwrap_or(time)
-        .to_string()
+pub fn rounded_to_millis(time: Timestamp) -> Timestamp {
+    time.round(jiff::Unit::Millisecond).unwrap_or(time)
 }
 
 /// The span whose fields are on every log line of this invocation. A handler records what it learns

@@ -42,8 +42,8 @@ impl StepError {
             .and_then(Value::as_str)
         {
             return format!(
-                "{fact} {} This error is about an event of the execution {}, which has ended. Instead of redriving it, replay the event from the failure destination.",
-                self.name.instructions(),
+                "{fact} {} The event is about the execution {}. The queue of the stack's output RecordAndNotifyFailureQueueUrl has it.",
+                self.name.replay_instructions(),
                 single_line(ended),
             );
         }
@@ -100,7 +100,7 @@ mod tests {
             let names = vec!["n".repeat(256); names];
             json!({ "application_name": "orders", "retention": { "keep_last": 1, "keep_names": names } })
         };
-        for (names, shown) in [(1, "nnn"), (100, "<the corrected input>")] {
+        for (names, shown) in [(1, "nnn"), (100, "<the run input>")] {
             let run = json!({ "execution_arn": "arn:aws:states:r:1:execution:m:n", "input": input(names) });
             let message = error.message(&json!({ "run": run }));
             assert!(
@@ -150,17 +150,19 @@ mod tests {
 
     #[test]
     fn the_remedy_of_an_event_is_its_replay() {
-        let error = StepError::new(ErrorName::TableNotFound, "The table t does not exist.");
         let event = json!({ "detail": { "executionArn": "arn:aws:states:r:1:execution:m:n" } });
+        let error = StepError::new(ErrorName::TopicNotFound, "The topic t does not exist.");
         assert_eq!(
             error.message(&event),
-            format!(
-                "The table t does not exist. {} This error is about an event of the execution \
-                 arn:aws:states:r:1:execution:m:n, which has ended. Instead of redriving it, \
-                 replay the event from the failure destination.",
-                ErrorName::TableNotFound.instructions()
-            )
+            "The topic t does not exist. Create the topic, or correct the parameter RunTopicArn (the variable \
+             TOPIC_ARN of record-and-notify), then replay the event. The event is about the execution \
+             arn:aws:states:r:1:execution:m:n. The queue of the stack's output \
+             RecordAndNotifyFailureQueueUrl has it."
         );
+        for name in ErrorName::ALL {
+            let message = StepError::new(name, "A fact.").message(&event);
+            assert!(!message.to_lowercase().contains("redrive"), "{message}");
+        }
     }
 
     #[test]

@@ -108,10 +108,9 @@ fn a_function_gives_up_on_aws_long_before_lambda_gives_up_on_the_function() {
 }
 
 #[test]
-fn a_time_keeps_its_digits_and_is_written_in_milliseconds() {
+fn a_time_keeps_its_digits() {
     let time = |seconds, nanoseconds| DateTime::from_secs_and_nanos(seconds, nanoseconds);
     let read = step::timestamp(&time(1_795_377_748, 419_999_838)).unwrap();
     assert_eq!(read.as_nanosecond(), 1_795_377_748_419_999_838);
-    assert_eq!(step::rfc3339_millis(read), "2026-11-22T20:02:28.42Z");
     assert_eq!(step::timestamp(&time(i64::MAX, 0)), None);
 }

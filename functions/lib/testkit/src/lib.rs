@@ -1,5 +1,6 @@
 //! What the tests of several crates share. Deployed crates use it as a dev-dependency only.
 //!
+//! - [`fixtures`]: a run, an application, snapshots, and the calls about them, as most tests need them.
 //! - [`replay`]: scripted responses of the services, behind the real SDK clients.
 //! - [`invoke`]: an invocation as Lambda makes it, with checks of every response and every log line.
 //! - [`hostile`]: invalid and malicious documents, for property tests.

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 /// How the service answers a request.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// HTTP 200 with this JSON.
+    /// HTTP 200 with this JSON, and with the request id by which a function knows the service.
     Ok(Value),
     /// HTTP 200 with this text.
     Text(String),
@@ -60,6 +60,10 @@ struct State {
 }
 
 /// A scripted service.
+///
+/// - [`Self::expecting`], if the test is about the requests.
+/// - [`Self::answering`], if it is about what the function makes of the answers.
+/// - [`Self::answering_by`], if it cannot know the order of the requests, as property tests cannot.
 #[derive(Clone)]
 pub struct Service(Arc<Mutex<State>>);
 

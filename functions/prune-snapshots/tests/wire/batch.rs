@@ -19,7 +19,7 @@ async fn the_first_entry_deletes_nothing_and_plans_the_oldest_first() {
     let output = prune(input("RUN", 2, 25), [running(), ready([0, 3, 1, 2])]).await;
     assert_eq!(result(&output), (Continue, 0, 0));
     assert_eq!(batch_names(&output), [name(3), name(2)]);
-    assert_eq!(output.batch[0].created_at, created_text(3));
+    assert_eq!(output.batch[0].created_at.to_string(), created_text(3));
     assert_eq!((output.snapshots_ready, output.snapshots_total), (4, 4));
     assert_eq!(output.deletions_wanted, 2);
     assert!(output.verdicts.is_empty(), "the batch has them");
@@ -33,11 +33,11 @@ async fn the_next_entry_deletes_the_batch_with_the_listed_timestamps() {
     assert_eq!(result(&output), (Done, 2, 0));
     let first = &output.progress.deleted[0];
     assert_eq!(first.snapshot_name, name(3));
-    assert_eq!(first.created_at, "2026-11-19T20:02:27.949Z");
+    assert_eq!(first.created_at.to_string(), "2026-11-19T20:02:27.949Z");
     assert_eq!(first.application_version_id, 3);
     assert_eq!((output.snapshots_ready, output.snapshots_total), (2, 3));
-    let newest = output.newest_ready_at.as_deref();
-    assert_eq!(newest, Some("2026-11-22T20:02:27.949Z"));
+    let newest = output.newest_ready_at.unwrap().to_string();
+    assert_eq!(newest, "2026-11-22T20:02:27.949Z");
     let actions = output.verdicts.iter().map(|verdict| verdict.action);
     let actions: Vec<Action> = actions.collect();
     assert_eq!(actions, [Action::Keep, Action::Keep, Action::Ignore]);

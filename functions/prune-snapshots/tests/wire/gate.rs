@@ -1,5 +1,7 @@
 //! What holds deletions back: the state of the application, a later run, the policy, and the brake.
 
+use std::ops::RangeInclusive;
+
 use contract::HeldBackCause::{
     ApplicationNotRunning, LeftToLaterRun, MaxDeletionsPerRun, PolicyUnknown, RestorePointUnknown,
     SnapshotNotReady,
@@ -8,10 +10,10 @@ use contract::Pruning::{Continue, Done, Wait};
 use contract::{Action, Verdict};
 use serde_json::{Value, json};
 use testkit::fixtures::{self, RUN_ID, list_snapshots};
-use testkit::replay::Answer;
+use testkit::replay::{Answer, Service};
 
 use crate::support::{
-    application, batch_names, created, delete, deleted, deleting, first_entry, found, gone,
+    application, batch_names, created, delete, deleted, deleting, first_entry, found, gone, handle,
     held_back, input, listed, listed_as, name, next, prune, ready, refused, result, running,
     snapshot, throttled, with_batch,
 };
@@ -40,7 +42,11 @@ async fn the_gate_holds_the_plan_back_for_each_of_its_reasons() {
         ("PRUNE", "READY", None, old(), stopped),
         ("RUN", "RUNNING", unnamed.clone(), old(), restores),
         ("PRUNE", "RUNNING", unnamed, old(), restores),
-        ("RUN", "RUNNING", unknown, old(), restores),
+        ("RUN", "RUNNING", unknown.clone(), old(), restores),
+        // A plan says what would hold back a run as well, but not what passes before the next run.
+        ("PLAN", "RUNNING", unknown.clone(), old(), restores),
+        ("PLAN", "READY", unknown, old(), restores),
+        ("PLAN", "READY", None, old(), None),
         ("RUN", "RUNNING", None, own_creating, not_ready),
         ("RUN", "RUNNING", None, own_missing.clone(), not_ready),
         ("PRUNE", "RUNNING", None, own_missing, None),
@@ -55,8 +61,9 @@ async fn the_gate_holds_the_plan_back_for_each_of_its_reasons() {
         }
         let output = prune(input(mode, 1, 25), exchanges).await;
         assert_eq!(held_back(&output).map(|held| held.0), cause, "{case}");
-        assert_eq!(output.pruning == Continue, cause.is_none());
-        assert_eq!(output.batch.is_empty(), cause.is_some());
+        let deletes = mode != "PLAN" && cause.is_none();
+        assert_eq!(output.pruning == Continue, deletes);
+        assert_eq!(output.batch.is_empty(), !deletes);
     }
 }
 
@@ -65,26 +72,30 @@ async fn a_run_is_left_to_a_later_run_only_if_there_is_one() {
     let start = RUN_ID / 1_000;
     let by_hand = |created: i64| fixtures::snapshot("by-hand", "READY", 3, created);
     let of_run = |days: i64, created: Value| fixtures::snapshot(&name(days), "READY", 3, created);
-    for (newer, is_later_run) in [
-        (of_run(-1, json!(start + 60)), true),
+    let all = &["RUN", "PRUNE", "PLAN"][..];
+    let started = &["RUN", "PRUNE"][..];
+    let none = &[][..];
+    for (newer, left) in [
+        // A PLAN says what a RUN that starts now would do, whose snapshot would be newer.
+        (of_run(-1, json!(start + 60)), started),
         // The clocks of the service and of the function may differ by a minute.
-        (of_run(-1, json!(start + 120)), true),
+        (of_run(-1, json!(start + 120)), all),
         // A greater run id, but created earlier, at the same time, or in the future.
-        (of_run(-1, created(1)), false),
-        (of_run(-1, created(0)), false),
-        (of_run(-1, json!(start + 130)), false),
-        (of_run(-1, created(-1)), false),
-        (of_run(-1, Value::Null), false),
+        (of_run(-1, created(1)), none),
+        (of_run(-1, created(0)), none),
+        (of_run(-1, json!(start + 130)), none),
+        (of_run(-1, created(-1)), none),
+        (of_run(-1, Value::Null), none),
         // Created later, but of an earlier run or of none.
-        (of_run(1, json!(start + 60)), false),
-        (by_hand(start + 60), false),
+        (of_run(1, json!(start + 60)), none),
+        (by_hand(start + 60), none),
     ] {
-        for mode in ["RUN", "PRUNE"] {
+        for mode in ["RUN", "PRUNE", "PLAN"] {
             let old = [0, 3].map(|days| snapshot(days, "READY")).to_vec();
             let listing = listed([old, vec![newer.clone()]].concat());
             let output = prune(input(mode, 1, 25), [running(), listing]).await;
             let cause = held_back(&output).map(|held| held.0);
-            let expected = is_later_run.then_some(LeftToLaterRun);
+            let expected = left.contains(&mode).then_some(LeftToLaterRun);
             assert_eq!(cause, expected, "{mode} {newer}");
         }
     }
@@ -116,7 +127,7 @@ async fn a_busy_application_is_waited_for_until_the_timeout_after_the_first_wait
             assert_eq!(output.pruning, Wait);
             assert_eq!(output.wait_seconds, 15);
             assert!(output.batch.is_empty());
-            let first = output.progress.application_busy_since.clone().unwrap();
+            let first = output.progress.application_busy_since.unwrap().to_string();
             assert!(first.starts_with("2026-11-22T20:03:30"), "{first}");
 
             let mut waiting = next(output);
@@ -129,8 +140,8 @@ async fn a_busy_application_is_waited_for_until_the_timeout_after_the_first_wait
                 let output = prune(waiting.clone(), busy()).await;
                 if let Some(wait) = wait {
                     assert_eq!((output.pruning, output.wait_seconds), (Wait, wait));
-                    let still = output.progress.application_busy_since;
-                    assert_eq!(still.as_deref(), Some(since), "the first wait counts");
+                    let still = output.progress.application_busy_since.unwrap();
+                    assert_eq!(still.to_string(), since, "the first wait counts");
                 } else {
                     assert_eq!(output.pruning, Done);
                     assert_eq!(held_back(&output), Some((ApplicationNotRunning, 1)));
@@ -219,8 +230,8 @@ async fn the_brake_counts_over_the_whole_run_and_its_message_names_the_remedy() 
     let message = output.held_back.unwrap().message;
     let fact = "The plan wants to delete 3 READY snapshots; max_deletions_per_run is 2, so none";
     assert!(message.contains(fact), "{message}");
-    // It still does after a few more runs.
-    let remedy = "mode PRUNE and retention.max_deletions_per_run 8, which leaves room";
+    let remedy =
+        "mode PRUNE and retention.max_deletions_per_run 8. The number allows for another day";
     assert!(message.contains(remedy), "{message}");
 
     let input = with_batch(input("RUN", 1, 2), &[3, 2]);
@@ -277,6 +288,44 @@ async fn without_a_number_the_brake_is_half_of_a_small_set_and_at_least_5() {
     let output = prune(without_a_number("PLAN"), [running(), ready(1..=11)]).await;
     let message = output.held_back.unwrap().message;
     assert!(message.contains("deletes at most 6 of 12,"), "{message}");
+}
+
+#[tokio::test]
+async fn the_number_that_a_message_names_is_enough_after_a_day_of_hourly_runs() {
+    let hourly = |hours: RangeInclusive<i64>| {
+        listed(hours.map(|hours| {
+            let name = format!("custom_{}", RUN_ID - hours * 3_600_000);
+            fixtures::snapshot(&name, "READY", 3, RUN_ID / 1_000 - hours * 3_600)
+        }))
+    };
+    let keeping_30 = |mode: &str| {
+        let mut input = without_a_number(mode);
+        input["run"]["input"]["retention"]["keep_last"] = 30.into();
+        input
+    };
+    for (mode, listing) in [("RUN", hourly(0..=59)), ("PLAN", hourly(1..=59))] {
+        let output = prune(keeping_30(mode), [running(), listing]).await;
+        assert_eq!(held_back(&output), Some((MaxDeletionsPerRun, 30)), "{mode}");
+        let message = output.held_back.unwrap().message;
+        let (_, number) = message
+            .split_once("retention.max_deletions_per_run ")
+            .unwrap();
+        let (number, _) = number.split_once('.').unwrap();
+        let number: u32 = number.parse().unwrap();
+
+        let mut next_day = keeping_30("PRUNE");
+        next_day["run"]["run_id"] = (RUN_ID + 86_410_000).into();
+        next_day["run"]["input"]["retention"]["max_deletions_per_run"] = number.into();
+        let service = Service::expecting([running(), hourly(-24..=59)]);
+        let output = handle(&service, next_day, "2026-11-23T20:03:30Z")
+            .await
+            .unwrap();
+        assert_eq!(
+            (output.held_back, output.batch.len()),
+            (None, 54),
+            "{mode}: {number}"
+        );
+    }
 }
 
 #[tokio::test]

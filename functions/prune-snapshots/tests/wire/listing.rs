@@ -11,8 +11,8 @@ use testkit::replay::Answer::{self, Error};
 use testkit::replay::Service;
 
 use crate::support::{
-    NOW, application, batch_names, created, created_text, first_entry, handle, input, name, prune,
-    prune_fails, ready, running, snapshot,
+    NOW, application, batch_names, created, created_text, first_entry, handle, input, listed, name,
+    prune, prune_fails, ready, running, snapshot,
 };
 
 /// The page of `token` with these snapshots, and with the token of the next one if there is one.
@@ -58,6 +58,16 @@ async fn a_page_that_fails_fails_the_step_and_an_expired_token_starts_again_once
 }
 
 #[tokio::test]
+async fn a_name_that_the_service_could_not_have_given_fails_the_step() {
+    let odd = fixtures::snapshot("a b", "READY", 3, created(1));
+    let listing = listed([snapshot(0, "READY"), odd]);
+    let error = prune_fails(first_entry(), [running(), listing]).await;
+    assert_eq!(error.name, Unexpected);
+    let fact = "ListApplicationSnapshots: \"a b\" is not the name of a snapshot.";
+    assert_eq!(error.fact, fact);
+}
+
+#[tokio::test]
 async fn each_refused_describe_call_has_an_error_name() {
     let rows = [
         (400, "ResourceNotFoundException", ApplicationNotFound),
@@ -81,16 +91,17 @@ async fn an_application_without_snapshots_of_this_kind_is_told_from_one_with_enh
         let application = fixtures::application("RUNNING", Some(configuration));
         describe_application(Answer::Ok(application))
     };
-    for (application, name) in [
-        (mode("ENHANCED_SNAPSHOTS"), EnhancedSnapshotsUnsupported),
-        (mode("APPLICATION_SNAPSHOTS_LEGACY"), SnapshotsUnsupported),
-        (running(), SnapshotsUnsupported),
-        (describe_application(Answer::Lost), SnapshotsUnsupported),
-    ] {
-        let unsupported = Error(400, "UnsupportedOperationException", "not this one");
-        let exchanges = [running(), list_snapshots(None, unsupported), application];
-        let error = prune_fails(input("PLAN", 1, 25), exchanges).await;
-        assert_eq!(error.name, name);
+    for run_mode in ["RUN", "PRUNE", "PLAN"] {
+        // Nothing is listed, because an empty page would pass for an application without snapshots.
+        let enhanced = [mode("ENHANCED_SNAPSHOTS")];
+        let error = prune_fails(input(run_mode, 1, 25), enhanced).await;
+        assert_eq!(error.name, EnhancedSnapshotsUnsupported);
+        for application in [mode("APPLICATION_SNAPSHOTS_LEGACY"), running()] {
+            let unsupported = Error(400, "UnsupportedOperationException", "not this one");
+            let exchanges = [application, list_snapshots(None, unsupported)];
+            let error = prune_fails(input(run_mode, 1, 25), exchanges).await;
+            assert_eq!(error.name, SnapshotsUnsupported);
+        }
     }
 }
 
@@ -133,7 +144,7 @@ async fn the_largest_payloads_stay_within_256_kib() {
     let failed = json!({ "snapshot_name": long_name(1), "reason": "r".repeat(300) });
     let deleted = json!({
         "snapshot_name": long_name(1), "created_at": created_text(1),
-        "application_version_id": 999_999_999, "reason": "not among the newest 4294967295 (keep_last)"
+        "application_version_id": 999_999_999, "reason": "no rule keeps it"
     });
     run["progress"] = json!({
         "deleted_count": 4_000, "deleted": vec![deleted; 100],

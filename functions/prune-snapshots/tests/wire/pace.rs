@@ -76,7 +76,7 @@ async fn a_plan_that_becomes_too_old_during_the_invocation_deletes_nothing() {
     let output = handle(&service, input, NOW).await.unwrap();
     assert_eq!(result(&output), (Continue, 0, 0));
     // The listing began a second after the entry.
-    let planned_at = output.planned_at.unwrap();
+    let planned_at = output.planned_at.unwrap().to_string();
     assert!(
         planned_at.starts_with("2026-11-22T20:03:31"),
         "{planned_at}"

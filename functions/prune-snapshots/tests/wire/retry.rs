@@ -242,7 +242,6 @@ async fn an_unconfirmed_deletion_has_failed_if_the_gate_closes_before_its_second
     assert_eq!(result(&output), (Done, 0, 1));
     let failed = &output.progress.failed[0];
     assert_eq!(failed.snapshot_name, name(3));
-    let reason =
-        "The deletion was not confirmed and is not retried. The snapshot may still be deleted.";
+    let reason = "The deletion was not confirmed and is not retried. The service may still delete the snapshot.";
     assert_eq!(failed.reason, reason);
 }

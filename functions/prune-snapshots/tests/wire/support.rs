@@ -102,7 +102,7 @@ pub(crate) fn with_batch(mut input: Value, days: &[i64]) -> Value {
 pub(crate) fn doomed(days: i64) -> Value {
     json!({
         "snapshot_name": name(days), "created_at": created_text(days), "application_version_id": 3,
-        "reason": "not among the newest 1 (keep_last)"
+        "reason": "no rule keeps it"
     })
 }
 

@@ -1,11 +1,14 @@
-//! What is no failure but needs a person: snapshots that are relied on and do not exist.
+//! What is no failure but needs a person: snapshots that are relied on and that nobody can restore from, or that may be
+//! deleted.
 
 use contract::PruneSnapshotsOutput;
 use contract::Pruning::{Continue, Done};
 use serde_json::{Value, json};
+use testkit::fixtures;
 
 use crate::support::{
-    application, first_entry, input, listed_as, name, prune, ready, running, with_batch,
+    application, created, first_entry, input, listed, listed_as, name, prune, ready, running,
+    with_batch,
 };
 
 fn with_pins(mut input: Value, names: &[String]) -> Value {
@@ -26,21 +29,23 @@ fn facts(output: &PruneSnapshotsOutput) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_restore_point_and_a_pinned_snapshot_that_do_not_exist_are_warnings_in_every_mode() {
-    let pins = ["before-upgrade".to_owned(), name(3), name(1)];
+async fn a_restore_point_and_a_pinned_snapshot_that_are_lost_are_warnings_in_every_mode() {
+    let pins = ["before-upgrade".to_owned(), name(3), name(4), name(1)];
     let pinned = [
         "The snapshot before-upgrade in keep_names is not listed".to_owned(),
         format!("The snapshot {} in keep_names is DELETING", name(3)),
+        format!("The snapshot {} in keep_names is FAILED", name(4)),
     ];
     for mode in ["RUN", "PRUNE", "PLAN"] {
         for (restore_point, loss) in [
             ("gone".to_owned(), Some("is not listed")),
             (name(3), Some("is DELETING")),
+            (name(4), Some("is FAILED")),
             (name(1), None),
         ] {
             let input = with_pins(input(mode, 9, 25), &pins);
             let restoring = application("RUNNING", Some(restoring_from(&restore_point)));
-            let listing = listed_as([(0, "READY"), (1, "READY"), (3, "DELETING")]);
+            let listing = listed_as([(0, "READY"), (1, "READY"), (3, "DELETING"), (4, "FAILED")]);
             let output = prune(input, [restoring, listing]).await;
             assert_eq!(output.pruning, Done);
             assert_eq!(output.held_back, None, "a warning holds nothing back");
@@ -62,6 +67,33 @@ async fn a_run_that_misses_no_snapshot_has_no_warning() {
         let payload = serde_json::to_value(output).unwrap();
         assert_eq!(payload.get("warnings"), None);
     }
+}
+
+#[tokio::test]
+async fn a_snapshot_with_a_name_of_its_own_that_a_later_run_may_delete_is_a_warning() {
+    let named = |name: &str| {
+        let created = created(0);
+        listed([fixtures::snapshot(name, "READY", 3, created)])
+    };
+    let warning = "With scope ALL, a later run may delete this run's snapshot. To keep it, add its name to \
+                   keep_names, in a stack its parameter KeepNames: before-upgrade.";
+    for (scope, pins, warnings) in [
+        ("ALL", vec![], vec![warning]),
+        ("ALL", vec!["before-upgrade".to_owned()], vec![]),
+        ("MANAGED", vec![], vec![]),
+    ] {
+        let mut input = with_pins(first_entry(), &pins);
+        input["run"]["input"]["snapshot_name"] = "before-upgrade".into();
+        input["run"]["input"]["retention"]["scope"] = scope.into();
+        input["snapshot"]["name"] = "before-upgrade".into();
+        let output = prune(input, [running(), named("before-upgrade")]).await;
+        assert_eq!(output.warnings, warnings, "{scope} {pins:?}");
+    }
+    // A managed snapshot is meant to be deleted some day.
+    let mut input = first_entry();
+    input["run"]["input"]["retention"]["scope"] = "ALL".into();
+    let output = prune(input, [running(), ready([0])]).await;
+    assert_eq!(output.warnings, [""; 0]);
 }
 
 #[tokio::test]

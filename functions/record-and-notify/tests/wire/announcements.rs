@@ -26,6 +26,7 @@ async fn a_run_that_asks_for_problems_only_is_always_recorded_and_announced_if_i
         (deletion_failed(), true),
         (warned(succeeded()), true),
         (warned(planned()), true),
+        (warned(skipped()), true),
     ] {
         let answers = if is_problem {
             announced()

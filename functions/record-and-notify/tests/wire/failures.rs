@@ -1,13 +1,14 @@
 //! What the record says of a failed execution.
 
+use contract::ErrorName;
 use serde_json::{Value, json};
 use testkit::fixtures::RUN_ID;
 
 use crate::given::{
-    ended, entered, event, execution_failed, failed_event, lambda_cause, run_input, too_slow,
-    too_slow_history, waiting,
+    ended, entered, event, execution_failed, failed_event, lambda_cause, run_input, succeeded,
+    too_slow, too_slow_history, waiting,
 };
-use crate::invocation::{announced_after, invoke};
+use crate::invocation::{announced, announced_after, invoke};
 
 /// The names of a row's attributes, sorted.
 fn names(row: &Value) -> Vec<&str> {
@@ -125,4 +126,36 @@ async fn the_row_has_the_run_id_that_the_states_use() {
 
     let run = invoke(event, announced_after(&[])).await;
     assert_eq!(run.output().snapshot_manager_run_id, RUN_ID + 1);
+}
+
+#[tokio::test]
+async fn no_record_is_lost_for_a_text_that_is_no_time() {
+    let forged = |place: &str| {
+        let mut done = succeeded();
+        *done.pointer_mut(place).unwrap() = "yesterday".into();
+        done
+    };
+    for (place, attribute) in [
+        ("/snapshot/created_at", "#new_snapshot_create_time"),
+        ("/newest_ready_at", "#newest_ready_snapshot_create_time"),
+    ] {
+        let run = invoke(forged(place), announced()).await;
+        assert_eq!(run.row()["outcome"], "SUCCEEDED", "{place}");
+        assert_eq!(run.row()["snapshots_deleted_count"], 1, "{place}");
+        assert!(run.removed().contains(&attribute), "{place}");
+    }
+    // A step that needs the time fails, and then the event is recorded.
+    for place in ["/snapshot/accepted_at", "/progress/deleted/0/created_at"] {
+        let run = invoke(forged(place), []).await;
+        assert_eq!(run.error().name, ErrorName::Unexpected, "{place}");
+        let field = place.rsplit('/').next().unwrap();
+        assert!(run.error().fact.contains(field), "{}", run.error().fact);
+
+        let entered = entered(-1, "Task", "RecordAndNotify", &forged(place));
+        let history = [execution_failed("Unexpected", &run.error().fact), entered];
+        let run = invoke(failed_event(), announced_after(&history)).await;
+        assert_eq!(run.row()["outcome"], "FAILED", "{place}");
+        assert_eq!(run.row()["app_name"], "orders", "{place}");
+        assert_eq!(run.row()["failed_state"], "RecordAndNotify", "{place}");
+    }
 }

@@ -34,7 +34,7 @@ pub(crate) fn run_of(mode: &str, done: Value) -> Value {
 pub(crate) fn deleted_snapshot() -> Value {
     json!({
         "snapshot_name": "custom_1795118547949", "created_at": "2026-11-19T20:02:28.42Z",
-        "application_version_id": 6, "reason": "not among the newest 2 (keep_last)"
+        "application_version_id": 6, "reason": "no rule keeps it"
     })
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn failed_deletion() -> Value {
 pub(crate) fn verdict() -> Value {
     json!({
         "snapshot_name": "custom_1795118547949", "action": "DELETE",
-        "reasons": ["not among the newest 2 (keep_last)"]
+        "reasons": ["no rule keeps it"]
     })
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn held_back(cause: &str) -> Value {
 pub(crate) fn skipped() -> Value {
     let done = json!({
         "snapshot_creation": "SKIPPED", "wait_seconds": 15,
-        "skip_reason": "The application orders is READY, not RUNNING."
+        "skip_reason": "The application orders is READY, not RUNNING: there is nothing to take a snapshot of."
     });
     run_of("RUN", done)
 }

@@ -74,7 +74,8 @@ async fn a_run_with_nothing_to_prune_says_that_it_deleted_none() {
 #[tokio::test]
 async fn a_skipped_run_says_why_and_nothing_about_snapshots() {
     let run = invoke(skipped(), announced()).await;
-    let reason = "The application orders is READY, not RUNNING.";
+    let reason =
+        "The application orders is READY, not RUNNING: there is nothing to take a snapshot of.";
     let row = json!({
         "app_name": "orders", "snapshot_manager_run_id": RUN_ID, "outcome": "SKIPPED",
         "mode": "RUN", "execution_arn": EXECUTION, "started_at": RUN_ID, "finished_at": NOW,
@@ -100,7 +101,7 @@ async fn a_plan_is_recorded_as_a_plan_and_not_as_deletions() {
     assert_eq!(run.row(), row);
     let email = run.email();
     assert!(
-        email.contains("The plan would delete 1 snapshots."),
+        email.contains("The plan would delete 1 snapshot."),
         "{email}"
     );
     assert!(!email.contains("Deleted"), "{email}");
@@ -115,8 +116,7 @@ async fn failed_deletions_are_recorded_and_announced_with_their_reasons() {
         json!([failed_deletion()])
     );
     assert_eq!(row["snapshots_failed_to_be_deleted_count"], 1);
-    let failures =
-        "Deleted 1 snapshots. 1 could not be deleted:\n- custom_1795032147949: in use.\n";
+    let failures = "Deleted 1 snapshot. 1 could not be deleted:\n- custom_1795032147949: in use.\n";
     assert!(email.contains(failures), "{email}");
 }
 
@@ -139,6 +139,7 @@ async fn warnings_do_not_change_the_outcome_and_are_recorded_announced_and_count
     for (input, outcome) in [
         (succeeded(), Succeeded),
         (planned(), Planned),
+        (skipped(), Skipped),
         (deletion_failed(), PruneIncomplete),
     ] {
         let printed = RefCell::new(Vec::new());

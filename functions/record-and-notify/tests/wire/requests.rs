@@ -139,7 +139,7 @@ async fn a_run_is_written_then_announced_then_marked_with_exactly_these_requests
     let email = format!(
         "{headline}\n\n\
          Snapshot {SNAPSHOT} of application version 7 was READY within 46 s.\n\n\
-         Deleted 1 snapshots.\nThe application has 2 READY snapshots, 3 in total. \
+         Deleted 1 snapshot.\nThe application has 2 READY snapshots, 3 in total. \
          The newest READY snapshot was created at {CREATED}.\n\n{}",
         where_to_look()
     );
@@ -183,7 +183,7 @@ async fn a_failed_execution_is_read_written_announced_and_marked_with_exactly_th
     let headline = "orders: FAILED at DescribeSnapshot with SnapshotTimedOut";
     let email = format!(
         "{headline}\n\n\
-         Snapshot {SNAPSHOT} of application version 7 was started, but the run did not see it READY.\n\n\
+         Snapshot {SNAPSHOT} of application version 7 was started. The run ended before the snapshot was READY.\n\n\
          Cause: {}\n\n{}",
         too_slow(),
         where_to_look()

@@ -195,7 +195,7 @@ async fn a_failure_comes_with_one_remedy_and_one_command() {
     let redrive = redrive_command(EXECUTION);
     let start = "aws stepfunctions start-execution --state-machine-arn \
                  arn:aws:states:eu-central-1:123456789012:stateMachine:snapshots \
-                 --region eu-central-1 --input '<the corrected input>'";
+                 --region eu-central-1 --input '<the run input>'";
     let in_message = format!("Redrive. Command: {redrive}");
     let complete = lambda_cause("Throttled", &format!("Slow. {in_message}"));
     let too_long = lambda_cause("Throttled", &"x".repeat(5_000));
@@ -205,7 +205,7 @@ async fn a_failure_comes_with_one_remedy_and_one_command() {
         "{} Command: {start}",
         ErrorName::InvalidInput.instructions()
     );
-    let not_ours = format!("Once the cause is gone, redrive it: {redrive}");
+    let not_ours = format!("Remove the cause, then redrive the execution: {redrive}");
     for (error, cause, remedy) in [
         // The message of one of our errors has the remedy, unless it is missing or too long.
         (Some("Throttled"), Some(&complete), &in_message),

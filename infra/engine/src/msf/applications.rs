@@ -101,7 +101,6 @@ impl Application {
         context.lifecycle.snapshot
     }
 
-    /// The id of its customer managed key.
     pub(super) fn key_id(&self) -> Option<&str> {
         let encryption = &self.configuration["ApplicationEncryptionConfigurationDescription"];
         let is_own = encryption["KeyType"] == "CUSTOMER_MANAGED_KEY";

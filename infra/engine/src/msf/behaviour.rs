@@ -11,7 +11,6 @@ use super::{Emulator, ServiceError};
 /// How long the service takes for its work in the background. Zero: it has finished before the next call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lifecycle {
-    /// From STARTING to RUNNING.
     pub starting: Duration,
     /// From STOPPING or `FORCE_STOPPING` to READY, without the snapshot of the stop.
     pub stopping: Duration,
@@ -19,12 +18,10 @@ pub struct Lifecycle {
     pub updating: Duration,
     /// A snapshot's time from CREATING to READY or FAILED.
     pub snapshot: Duration,
-    /// How long a snapshot or an application is DELETING.
     pub deleting: Duration,
 }
 
 impl Default for Lifecycle {
-    /// Long enough to be seen in a demonstration.
     fn default() -> Self {
         let second = Duration::from_secs(1);
         Self {
@@ -38,11 +35,10 @@ impl Default for Lifecycle {
 }
 
 /// The behaviour for one application. A change applies to what begins after it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Behaviour {
     /// Replaces the emulator's own.
     pub lifecycle: Option<Lifecycle>,
-    /// Snapshots end FAILED instead of READY.
     pub snapshots_fail: bool,
     /// The job is down: snapshots are refused with the temporary `InvalidApplicationConfigurationException` that AWS's
     /// troubleshooting page describes.
@@ -51,14 +47,14 @@ pub struct Behaviour {
     pub clock_behind: SignedDuration,
     /// Replaces the status of the life cycle, for example by `AUTOSCALING` or a status that no model has yet.
     pub status: Option<String>,
-    /// How many snapshots the application may have before a manual one is refused.
-    pub snapshot_quota: usize,
+    /// How many snapshots the application may have before a manual one is refused, if not a thousand.
+    pub snapshot_quota: Option<usize>,
     /// Refuses the deletion of the snapshot of this name with this error.
     pub deletes_refused: BTreeMap<String, ServiceError>,
     /// More deletions in a second are throttled.
     pub deletes_per_second: Option<u32>,
     /// The maximum of snapshots on a page, 1 to 50. A smaller `Limit` holds too.
-    pub page_limit: usize,
+    pub page_limit: Option<usize>,
     /// How many of the next `NextToken`s in requests for a listing of snapshots have expired.
     pub tokens_expired: u32,
     /// The age of a listing of snapshots, at most ten minutes.
@@ -68,24 +64,15 @@ pub struct Behaviour {
     pub tokens_are_positions: bool,
 }
 
-/// Snapshots per application, from the service's quota page.
-const SNAPSHOT_QUOTA: usize = 1000;
-
-impl Default for Behaviour {
-    fn default() -> Self {
+impl Behaviour {
+    /// The default, but a snapshot takes this long.
+    pub fn with_snapshots_of(duration: Duration) -> Self {
         Self {
-            lifecycle: None,
-            snapshots_fail: false,
-            downtime: false,
-            clock_behind: SignedDuration::ZERO,
-            status: None,
-            snapshot_quota: SNAPSHOT_QUOTA,
-            deletes_refused: BTreeMap::new(),
-            deletes_per_second: None,
-            page_limit: 50,
-            tokens_expired: 0,
-            listing_lag: Duration::ZERO,
-            tokens_are_positions: false,
+            lifecycle: Some(Lifecycle {
+                snapshot: duration,
+                ..Lifecycle::default()
+            }),
+            ..Self::default()
         }
     }
 }

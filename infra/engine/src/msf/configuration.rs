@@ -22,7 +22,6 @@ pub(super) const RUNTIMES: &[&str] = &[
     "FLINK-2_3",
 ];
 
-/// Enhanced snapshots need Flink 1.20.
 const ENHANCED_RUNTIMES: &[&str] = &["FLINK-1_20", "FLINK-2_2", "FLINK-2_3"];
 
 pub(super) const LEGACY: &str = "APPLICATION_SNAPSHOTS_LEGACY";
@@ -60,7 +59,6 @@ pub(super) fn refuse_enhanced(is_enhanced: bool, runtime: &str) -> Result<()> {
 
 const METRICS_LEVELS: &[&str] = &["APPLICATION", "TASK", "OPERATOR", "PARALLELISM"];
 
-/// The sections of `FlinkApplicationConfiguration` and their members.
 const FLINK_SECTIONS: &[(&str, &[(&str, Rule)])] = &[
     (
         "CheckpointConfiguration",

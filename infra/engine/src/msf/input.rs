@@ -10,24 +10,20 @@ use serde_json::{Map, Value};
 
 use super::{Result, ServiceError, error};
 
-/// What the model requires of a member.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule {
     /// `[a-zA-Z0-9_.-]+`, with this maximum of characters.
     Name(usize),
     /// `arn:.*`, at most 2,048 characters.
     Arn,
-    /// The minimum and maximum of characters.
     String(usize, usize),
     OneOf(&'static [&'static str]),
-    /// The minimum and maximum.
     Integer(i64, i64),
     Boolean,
     /// Seconds since 1970, fractions allowed.
     Timestamp,
 }
 
-/// One structure of a request.
 #[derive(Clone, Debug)]
 pub(super) struct Input<'a> {
     path: String,
@@ -37,7 +33,6 @@ pub(super) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// The request itself.
     pub(super) fn of(body: &'a Value) -> Result<Self> {
         Self::at(String::new(), "", body)
     }

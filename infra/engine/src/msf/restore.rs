@@ -9,7 +9,6 @@ pub(super) const SKIP: &str = "SKIP_RESTORE_FROM_SNAPSHOT";
 pub(super) const LATEST: &str = "RESTORE_FROM_LATEST_SNAPSHOT";
 const CUSTOM: &str = "RESTORE_FROM_CUSTOM_SNAPSHOT";
 
-/// An application's run configuration.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Run {
     /// The type, and the snapshot if the type is custom.
@@ -54,7 +53,6 @@ impl Application {
         Ok(run)
     }
 
-    /// Refuses a snapshot that does not exist or is not READY.
     fn refuse_to_restore(&self, name: &str) -> Result<()> {
         let found = (self.snapshots.iter()).find(|snapshot| snapshot.name == name);
         match found.map(|snapshot| snapshot.status) {

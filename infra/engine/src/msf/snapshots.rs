@@ -24,8 +24,6 @@ pub enum SnapshotStatus {
 }
 
 impl SnapshotStatus {
-    /// The value on the wire.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Creating => "CREATING",
@@ -50,36 +48,36 @@ pub struct SeededSnapshot {
     pub runtime: Option<String>,
 }
 
+impl SeededSnapshot {
+    /// A snapshot of the application's first version.
+    pub fn new(name: &str, status: SnapshotStatus, created_at: Timestamp) -> Self {
+        Self {
+            name: name.to_owned(),
+            status,
+            created_at: Some(created_at),
+            version_id: 1,
+            runtime: None,
+        }
+    }
+}
+
+/// Snapshots per application, from the service's quota page.
+const SNAPSHOT_QUOTA: usize = 1000;
+
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     number: u64,
     pub(super) name: String,
     pub(super) status: SnapshotStatus,
-    /// When it got this status.
     since: Timestamp,
     /// When it changes by itself, and the new status; `None` if it is then gone.
     change: Option<(Timestamp, Option<SnapshotStatus>)>,
     created_at: Option<Timestamp>,
     version_id: u32,
-    /// The application's when it was taken.
     runtime: Option<String>,
 }
 
 impl Snapshot {
-    fn seeded(number: u64, seed: SeededSnapshot) -> Self {
-        Self {
-            number,
-            name: seed.name,
-            status: seed.status,
-            since: Timestamp::MIN,
-            change: None,
-            created_at: seed.created_at,
-            version_id: seed.version_id,
-            runtime: seed.runtime,
-        }
-    }
-
-    /// Changes the status. Returns what the snapshot was.
     fn change_to(
         &mut self,
         at: Timestamp,
@@ -115,7 +113,6 @@ pub(super) struct Past {
 const MEMORY: SignedDuration = SignedDuration::from_mins(10);
 
 impl Application {
-    /// Lets time pass for the snapshots.
     pub(super) fn advance_snapshots(&mut self, now: Timestamp) {
         let past = &mut self.past;
         self.snapshots.retain_mut(|snapshot| match snapshot.change {
@@ -208,8 +205,16 @@ impl Emulator {
         if let Some(application) = self.applications.get_mut(name) {
             for seed in self.seeds.remove(name).unwrap_or_default() {
                 self.last_number += 1;
-                let snapshot = Snapshot::seeded(self.last_number, seed);
-                application.snapshots.push(snapshot);
+                application.snapshots.push(Snapshot {
+                    number: self.last_number,
+                    name: seed.name,
+                    status: seed.status,
+                    since: Timestamp::MIN,
+                    change: None,
+                    created_at: seed.created_at,
+                    version_id: seed.version_id,
+                    runtime: seed.runtime,
+                });
             }
         }
     }
@@ -250,7 +255,7 @@ impl Emulator {
             let message = format!("Snapshot {name} of application {owner} is CREATING");
             return Err(error("ResourceInUseException", message));
         }
-        let quota = context.behaviour.snapshot_quota;
+        let quota = context.behaviour.snapshot_quota.unwrap_or(SNAPSHOT_QUOTA);
         if application.snapshots.len() >= quota {
             let message = format!("Application {owner} has {quota} snapshots, its limit");
             return Err(error("LimitExceededException", message));
@@ -273,10 +278,9 @@ impl Emulator {
         let token = input.string("NextToken", Rule::String(1, 512))?;
         let expired = token.is_some() && self.expires_a_token(owner);
         let behaviour = self.context(owner, now).behaviour;
-        let limit = limit.min(behaviour.page_limit);
-        let found = self.application(owner);
-        let application =
-            found.map_err(|missing| error("InvalidArgumentException", missing.message))?;
+        let limit = limit.min(behaviour.page_limit.unwrap_or(limit));
+        let missing = |missing: ServiceError| error("InvalidArgumentException", missing.message);
+        let application = self.application(owner).map_err(missing)?;
         application.refuse_without_snapshots()?;
         if expired {
             return Err(input.refusal("NextToken", "has expired"));
@@ -300,14 +304,12 @@ impl Emulator {
     }
 
     /// All snapshots of the application as they are, whatever a listing shows.
-    #[must_use]
     pub fn snapshots(&mut self, application: &str, now: Timestamp) -> Vec<Value> {
         let mut since_now = self.snapshots_since(application, now, now);
         since_now.pop().unwrap_or_default()
     }
 
     /// The same at `then`, at most ten minutes ago, and after each change since.
-    #[must_use]
     pub fn snapshots_since(
         &mut self,
         application: &str,
@@ -371,9 +373,7 @@ impl Emulator {
             return Err(wrong_status(owner, "DELETING", "DeleteApplicationSnapshot"));
         }
         let snapshot = application.find_snapshot(name)?;
-        let is_right =
-            (snapshot.created_at).is_some_and(|listed| is_same_second(listed, created_at));
-        if !is_right {
+        if (snapshot.created_at).is_none_or(|listed| !is_same_second(listed, created_at)) {
             let reason = format!("is not when snapshot {name} was created");
             return Err(input.refusal("SnapshotCreationTimestamp", &reason));
         }

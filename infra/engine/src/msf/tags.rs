@@ -36,7 +36,6 @@ impl Emulator {
         Ok(without_nulls(json!({ "Tags": tags })))
     }
 
-    /// The name of the application in `ResourceARN`.
     fn tagged(&self, input: &Input) -> Result<String> {
         let arn = input.required_string("ResourceARN", Rule::Arn)?;
         match arn.strip_prefix(&self.arn("")) {

@@ -6,24 +6,23 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::call::Service;
-use crate::msf;
+use crate::msf::{ServiceError, error_body};
 
-/// The content type of Managed Flink's protocol.
 pub(super) const JSON_1_1: &str = "application/x-amz-json-1.1";
 
 /// An error in the service's protocol. Its content type is the request's, so that the version of the protocol is.
 pub(super) fn error_of(
     service: Service,
-    status: StatusCode,
-    code: &str,
-    message: &str,
+    error: &ServiceError,
     request: &HeaderMap,
 ) -> Response<Body> {
+    let (code, message) = (&error.code, &error.message);
+    let status = StatusCode::from_u16(error.http_status).unwrap_or(StatusCode::BAD_REQUEST);
     if service == Service::Query {
         return respond(status, query_error(status, code, message), "text/xml");
     }
     let body = match service {
-        Service::Flink => msf::error_body(code, message),
+        Service::Flink => error_body(code, message),
         _ => json!({"__type": code, "message": message}),
     };
     let mut response = with_request_id(respond(status, body.to_string(), JSON_1_1));

@@ -1,7 +1,5 @@
 //! What a request calls: the service and the operation, and the action and resource of IAM.
 
-use std::collections::BTreeMap;
-
 use axum::http::{HeaderMap, header};
 use serde_json::Value;
 use stack::{ACCOUNT, REGION};
@@ -26,7 +24,6 @@ pub(super) struct Call {
     pub(super) operation: String,
 }
 
-/// The service and operation of a request.
 pub(super) fn classify(headers: &HeaderMap, body: &[u8]) -> Call {
     let call = |service, operation: &str| Call {
         service,
@@ -83,19 +80,41 @@ pub(super) fn access(call: &Call, headers: &HeaderMap, body: &[u8]) -> Access {
     }
 }
 
+/// Whether a call may change what a role allows: a write of IAM or `CloudFormation`.
+pub(super) fn may_change_roles(access: &Access) -> bool {
+    let (service, operation) = access.action.split_once(':').unwrap_or_default();
+    let only_reads = ["Describe", "Get", "List"];
+    matches!(service, "iam" | "cloudformation")
+        && !only_reads.iter().any(|verb| operation.starts_with(verb))
+}
+
 /// What the service does with an application's key, in the caller's name, when it takes a snapshot.
-pub(super) fn uses_of_key(key_arn: &str, application_arn: &str) -> [Access; 3] {
+pub(super) fn uses_of_key(key_arn: &str, application_arn: &str) -> [Access; 5] {
     let via = format!("kinesisanalytics.{REGION}.amazonaws.com");
     let encryption_context = "kms:EncryptionContext:aws:kinesisanalytics:arn";
-    let context = BTreeMap::from([
-        ("kms:ViaService".to_owned(), via),
-        (encryption_context.to_owned(), application_arn.to_owned()),
-    ]);
-    ["kms:DescribeKey", "kms:Decrypt", "kms:GenerateDataKey"].map(|action| Access {
-        action: action.to_owned(),
-        resource: key_arn.to_owned(),
-        context: context.clone(),
-        ..Access::default()
+    let context = [
+        ("kms:ViaService", via.as_str()),
+        (encryption_context, application_arn),
+    ];
+    let grant = [
+        ("kms:GrantConstraintType", "EncryptionContextSubset"),
+        ("kms:GrantOperations", "Decrypt"),
+    ];
+    [
+        ("kms:DescribeKey", &[][..]),
+        ("kms:Decrypt", &[]),
+        ("kms:GenerateDataKey", &[]),
+        ("kms:GenerateDataKeyWithoutPlaintext", &[]),
+        ("kms:CreateGrant", &grant),
+    ]
+    .map(|(action, more)| {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        Access {
+            action: action.to_owned(),
+            resource: key_arn.to_owned(),
+            context: context.iter().chain(more).map(owned).collect(),
+            ..Access::default()
+        }
     })
 }
 

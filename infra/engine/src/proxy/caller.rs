@@ -24,15 +24,26 @@ impl Caller {
     }
 }
 
-/// The function's process whose address a URI is, and the URI behind that address.
-pub(super) fn caller(uri: &Uri) -> Option<(Caller, Uri)> {
+/// The function's process whose address a URI is, and the URI behind that address. `None` is a client.
+///
+/// An address below [`CALLER`] that no process has is refused: it would have the rights of a client. The error is for the
+/// answer.
+pub(super) fn caller(uri: &Uri) -> Result<Option<(Caller, Uri)>, String> {
+    if !format!("{}/", uri.path()).starts_with(CALLER) {
+        return Ok(None);
+    }
+    let called = process(uri).ok_or_else(|| format!("no function has the address {uri}"))?;
+    Ok(Some(called))
+}
+
+fn process(uri: &Uri) -> Option<(Caller, Uri)> {
     let rest = uri.path().strip_prefix(CALLER)?;
     let (function, rest) = rest.split_once('/')?;
     let (process, rest) = rest.split_once('/').unwrap_or((rest, ""));
     let known = FUNCTIONS.contains(&function);
     let caller = Caller {
         function: function.to_owned(),
-        process: process.parse().ok().filter(|_| known)?,
+        process: process.parse().ok().filter(|id: &i32| known && *id > 0)?,
     };
     let query = uri
         .query()
@@ -122,20 +133,34 @@ mod tests {
     #[test]
     fn a_functions_own_address_says_which_process_calls() {
         let called = |address: &'static str| {
-            let (caller, rest) = caller(&Uri::from_static(address))?;
-            Some(format!("{} {} {rest}", caller.function, caller.process))
+            let called = caller(&Uri::from_static(address)).map_err(|_| ());
+            let shown =
+                |(it, rest): (Caller, Uri)| format!("{} {} {rest}", it.function, it.process);
+            called.map(|called| called.map(shown))
         };
         for (address, expected) in [
             (
                 "/_caller/create-snapshot/7/a?b=c",
-                Some("create-snapshot 7 /a?b=c"),
+                Ok(Some("create-snapshot 7 /a?b=c")),
             ),
-            ("/_caller/create-snapshot/7", Some("create-snapshot 7 /")),
-            ("/_caller/create-snapshot/x/", None),
-            ("/_caller/other/7/", None),
-            ("/", None),
+            (
+                "/_caller/create-snapshot/7",
+                Ok(Some("create-snapshot 7 /")),
+            ),
+            ("/_caller/create-snapshot/x/", Err(())),
+            ("/_caller/create-snapshot/-1/", Err(())),
+            ("/_caller/create-snapshot/", Err(())),
+            ("/_caller/create-snapshot", Err(())),
+            ("/_caller/other/7/", Err(())),
+            ("/_caller/", Err(())),
+            ("/_caller", Err(())),
+            ("/_callers/7", Ok(None)),
+            ("/bucket/_caller/7", Ok(None)),
+            ("/", Ok(None)),
         ] {
-            assert_eq!(called(address).as_deref(), expected, "{address}");
+            let called = called(address);
+            let called = called.as_ref().map(Option::as_deref);
+            assert_eq!(called.ok(), expected.ok(), "{address}");
         }
     }
 }

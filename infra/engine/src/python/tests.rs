@@ -63,10 +63,14 @@ async fn a_python_is_asked_for_its_version_and_for_venv() {
             Err("Python 3.9 at /usr/bin/python3 is too old"),
         ),
         (
-            "echo 3 12 /python; exit 1",
+            "echo 3 12 /python; echo \"ModuleNotFoundError: No module named 'ensurepip'\" >&2; exit 1",
             Err(
                 "Python 3.12 at /python has no venv (on Debian and Ubuntu: apt install python3.12-venv)",
             ),
+        ),
+        (
+            "echo 3 12 /python; echo Traceback >&2; echo OSError: a >&2; exit 1",
+            Err("Python 3.12 at /python fails: OSError: a"),
         ),
         (
             "echo a; echo b >&2; echo c >&2; exit 2",
@@ -84,20 +88,61 @@ async fn a_newer_python_is_taken_if_python3_cannot_be_used() {
     let works = find(&path).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let error = find(folder.path().as_os_str()).await.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("Python 3.10 or later is needed")
-    );
+    let expected = "Python 3.10 or later is needed, with venv. On Debian and Ubuntu: apt install python3 python3-venv";
+    assert_eq!(error.to_string(), expected);
     symlink("/bin/sh", folder.path().join("python3")).unwrap();
     let error = find(folder.path().as_os_str())
         .await
         .unwrap_err()
         .to_string();
     assert!(error.contains("\npython3: does not run: "), "{error}");
-    let newer = folder.path().join("python3.12");
+    assert!(!error.contains("apt install"), "{error}");
+    let [older, newer] = ["python3.12", "python3.27"].map(|name| folder.path().join(name));
+    symlink(&works, &older).unwrap();
+    assert_eq!(find(folder.path().as_os_str()).await.unwrap(), older);
     symlink(works, &newer).unwrap();
     assert_eq!(find(folder.path().as_os_str()).await.unwrap(), newer);
+}
+
+#[tokio::test]
+async fn a_persons_pip_conf_does_not_say_where_packages_are_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, elsewhere) = (folder.path().join("venv"), folder.path().join("elsewhere"));
+    let lock = File::create(folder.path().join("lock")).unwrap();
+    make_venv(&home, &lock).await.unwrap();
+    let python = home.join("bin/python");
+    let place = elsewhere.display();
+    let configuration = format!("[install]\ntarget = {place}\nroot = {place}\nuser = true\n");
+    fs::write(home.join("pip.conf"), configuration).unwrap();
+
+    let make_wheel = r#"import hashlib, sys, zipfile
+with zipfile.ZipFile(sys.argv[1], "w") as wheel:
+    for name, text in {
+        "tiny.py": "",
+        "tiny-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1\n",
+        "tiny-1.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "tiny-1.dist-info/RECORD": "tiny.py,,\n",
+    }.items():
+        wheel.writestr(name, text)
+print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())"#;
+    let mut wheel = command(Child::Engine, &python);
+    wheel.args(["-Ic", make_wheel]);
+    wheel.arg(folder.path().join("tiny-1-py3-none-any.whl"));
+    let made = Group::start(wheel.stdout(Stdio::piped())).unwrap();
+    let hash = String::from_utf8(made.output().await.unwrap().stdout).unwrap();
+    let requirements = format!(
+        "--no-index\n--find-links {}\ntiny==1 --hash=sha256:{hash}",
+        folder.path().display()
+    );
+    let packages = Packages {
+        name: "tiny",
+        requirements: requirements.leak(),
+        modules: "tiny",
+    };
+    let installed = install_packages(&python, &home, packages, &lock, |_| ()).await;
+    installed.unwrap();
+    import(&python, packages).await.unwrap();
+    assert!(!elsewhere.exists());
 }
 
 #[tokio::test]

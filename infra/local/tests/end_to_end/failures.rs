@@ -8,7 +8,7 @@ use crate::support::{CALLS, Execution, Scenario, for_each, new_engine, pruning, 
 
 #[test]
 fn a_refused_call_fails_its_step_is_recorded_and_announced_and_a_redrive_goes_on_from_there() {
-    for_each(&CALLS, async |number, row| {
+    for_each(&CALLS, &async |number, row| {
         let (function, operation) = *row;
         let row = format!("{function} {operation}");
         let scenario = Scenario::new(&format!("denied-{number}")).await;

@@ -13,18 +13,15 @@ use crate::support::{CALLS, Scenario, engine, for_each, lambda, new_engine, prun
 /// The second write, which marks the record as announced: function, operation, calls before it.
 const MARK: (&str, &str, u32) = ("record-and-notify", "UpdateItem", 1);
 
-/// A fault that hits one call of a run.
 #[derive(Debug)]
 struct OneCall {
     function: &'static str,
     operation: &'static str,
-    /// How many calls are let through before.
     through: u32,
     kind: FaultKind,
 }
 
 impl OneCall {
-    /// Each of these faults in each call.
     fn each(kinds: &[FaultKind]) -> Vec<Self> {
         let calls = CALLS.map(|(function, operation)| (function, operation, 0));
         let calls = calls.into_iter().chain([MARK]);
@@ -86,7 +83,7 @@ fn lost_answers_and_killed_functions_leave_one_snapshot_one_record_and_its_metri
         FaultKind::KillBefore,
         FaultKind::KillAfter,
     ]);
-    for_each(&rows, async |number, row| {
+    for_each(&rows, &async |number, row| {
         let application = format!("lost-or-killed-{number}");
         row.assert_survived(engine, &application).await;
     });
@@ -104,7 +101,7 @@ fn a_function_that_hangs_in_any_of_its_calls_is_killed_by_lambda_and_called_agai
         engine
     });
     let rows = OneCall::each(&[FaultKind::Delay(Duration::from_hours(1))]);
-    for_each(&rows, async |number, row| {
+    for_each(&rows, &async |number, row| {
         let application = format!("hanging-{number}");
         row.assert_survived(&engine, &application).await;
     });

@@ -70,7 +70,7 @@ async fn assert_end_well_together(scenario: &Scenario<'_>, old: &[String], modes
     assert_eq!(scenario.row_count().await, 2, "{modes:?}");
     assert!(takers == 0 || !own.is_empty(), "{modes:?}");
     let (expected, kept) = old.split_at(old.len() + own.len() - takers - 1);
-    let left: BTreeSet<String> = scenario.names().await.into_iter().collect();
+    let left: BTreeSet<String> = scenario.names().into_iter().collect();
     let kept: BTreeSet<String> = kept.iter().cloned().chain(own).collect();
     assert_eq!(left, kept, "{modes:?}");
     // Two that prune at the same time may want the same: either finds it gone, as it was to be.
@@ -95,7 +95,7 @@ fn a_thousand_snapshots_are_pruned_to_thirty_in_one_run_that_names_the_number() 
         let message = record["held_back"]["message"].as_str().unwrap();
         let cure = "retention.max_deletions_per_run 1067";
         assert!(message.contains(cure), "{message}");
-        assert_eq!(scenario.names().await.len(), 1_000);
+        assert_eq!(scenario.names().len(), 1_000);
 
         let (_, record) = scenario.succeed("SUCCEEDED", prune(30, 970)).await;
         assert_eq!(record["mode"], "PRUNE");
@@ -103,7 +103,7 @@ fn a_thousand_snapshots_are_pruned_to_thirty_in_one_run_that_names_the_number() 
         assert_eq!(record["snapshots_deleted_count"], 970);
         assert_eq!(record["snapshots_deleted"].as_array().unwrap().len(), 100);
         assert_eq!(record["snapshots_failed_to_be_deleted_count"], 0);
-        assert_eq!(scenario.names().await.len(), 30);
+        assert_eq!(scenario.names().len(), 30);
     });
 }
 
@@ -117,7 +117,7 @@ fn a_service_that_throttles_slows_the_run_and_fails_nothing() {
         assert_eq!(record["snapshots_deleted_count"], 700);
         assert_eq!(record["snapshots_failed_to_be_deleted_count"], 0);
         assert_eq!(done.task_errors(), [""; 0]);
-        assert_eq!(scenario.names().await.len(), 300);
+        assert_eq!(scenario.names().len(), 300);
     });
 }
 
@@ -132,7 +132,7 @@ fn a_prune_that_is_killed_in_the_middle_of_a_batch_counts_exactly_and_keeps_the_
         assert_eq!(scenario.faults().hits(killed), 1);
         assert_eq!(done.task_errors(), ["Runtime.ExitError"]);
         assert_eq!(record["snapshots_deleted_count"], 300);
-        assert_eq!(scenario.names().await.len(), 700);
+        assert_eq!(scenario.names().len(), 700);
     });
 }
 

@@ -4,23 +4,19 @@ use std::time::Duration;
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use engine::functions::FUNCTIONS;
-use engine::msf::Lifecycle;
+use engine::msf::Behaviour;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Scenario, call, eventually, names_in, new_engine_for, pruning, run};
 
 #[test]
-fn a_run_waits_for_its_snapshot_prunes_records_and_announces() {
+fn a_run_waits_for_its_snapshot_prunes_records_announces_and_measures() {
     run(async {
         let scenario = Scenario::new("success").await;
         let old = scenario.seed(4);
-        scenario.behave(|behaviour| {
-            behaviour.lifecycle = Some(Lifecycle {
-                snapshot: Duration::from_secs(15),
-                ..Lifecycle::default()
-            });
-        });
+        let slow = Behaviour::with_snapshots_of(Duration::from_secs(15));
+        scenario.behave(|behaviour| *behaviour = slow);
         let input = json!({ "retention": { "keep_last": 3 } });
         let (done, record) = scenario.succeed("SUCCEEDED", input).await;
         let mut states = vec!["CreateSnapshot", "IsSnapshotStarted"];
@@ -37,7 +33,7 @@ fn a_run_waits_for_its_snapshot_prunes_records_and_announces() {
 
         let own = done.snapshot_name();
         let kept = vec![old[2].clone(), old[3].clone(), own.clone()];
-        assert_eq!(scenario.names().await, kept);
+        assert_eq!(scenario.names(), kept);
         assert_eq!(record["mode"], "RUN");
         assert_eq!(record["new_snapshot_name"], own);
         assert_eq!(record["flink_app_version_id"], "1");
@@ -54,6 +50,28 @@ fn a_run_waits_for_its_snapshot_prunes_records_and_announces() {
         assert_eq!(subject, "success: SUCCEEDED");
         assert_eq!(announced["snapshots_deleted"], record["snapshots_deleted"]);
         assert_eq!(announced["notified"], Value::Null);
+
+        let lines = scenario.metrics(&done).await;
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let line = &lines[0];
+        assert_eq!(line["ApplicationName"], "success");
+        assert_eq!(line["Outcome"], "SUCCEEDED");
+        for (metric, value) in [
+            ("Runs", 1),
+            ("HealthyRuns", 1),
+            ("SnapshotTaken", 1),
+            ("SnapshotsDeleted", 2),
+            ("SnapshotsFailedToBeDeleted", 0),
+            ("SnapshotsReady", 3),
+        ] {
+            assert_eq!(line[metric], value, "{metric}");
+        }
+        assert_eq!(line["SnapshotDuration"], record["snapshot_seconds"]);
+        assert_eq!(line["SnapshotsTotal"], record["snapshots_total"]);
+        assert_eq!(line["_aws"]["Timestamp"], record["finished_at"]);
+        let newest = record["newest_ready_snapshot_create_time"].as_str();
+        let newest: jiff::Timestamp = newest.unwrap().parse().unwrap();
+        assert_eq!(line["NewestReadySnapshotTime"], newest.as_second());
     });
 }
 
@@ -73,7 +91,7 @@ fn a_plan_takes_and_deletes_nothing_and_a_run_then_does_what_it_says() {
             "RecordAndNotify",
         ];
         assert_eq!(done.states(), states);
-        assert_eq!(scenario.names().await, old);
+        assert_eq!(scenario.names(), old);
         assert_eq!(record["deletions_planned"], 3);
         let plan = record["plan"].as_array().unwrap();
         let actions: Vec<&str> = plan.iter().map(|v| v["action"].as_str().unwrap()).collect();
@@ -91,11 +109,11 @@ fn a_stopped_application_is_skipped() {
     run(async {
         let scenario = Scenario::new("stopped").await;
         scenario.stop_application().await;
-        let before = scenario.names().await;
+        let before = scenario.names();
         let (done, record) = scenario.succeed("SKIPPED", json!({})).await;
         let states = ["CreateSnapshot", "IsSnapshotStarted", "RecordAndNotify"];
         assert_eq!(done.states(), states);
-        assert_eq!(scenario.names().await, before);
+        assert_eq!(scenario.names(), before);
         let reason = record["skip_reason"].as_str().unwrap();
         assert!(reason.contains("stopped is READY"), "{reason}");
         assert!(!record.contains_key("new_snapshot_name"));
@@ -104,48 +122,30 @@ fn a_stopped_application_is_skipped() {
 }
 
 #[test]
-fn a_busy_application_is_waited_for_until_it_runs() {
-    run(async {
-        let scenario = Scenario::new("busy").await;
-        scenario.behave(|behaviour| behaviour.status = Some("AUTOSCALING".to_owned()));
-        let input = json!({ "poll_interval_seconds": 1 });
-        let arn = scenario.start(input, 1).await;
-        eventually("WaitForApplication", async || {
-            let history = scenario.history(&arn).await;
-            let mut entered = history
-                .iter()
-                .filter_map(|event| event.state_entered_event_details());
-            let is_busy = entered.any(|entered| entered.name() == "WaitForApplication");
-            is_busy.then_some(())
-        })
-        .await;
-        scenario.behave(|behaviour| behaviour.status = None);
-        let done = scenario.end_of(&arn).await;
-        assert_eq!(done.status, ExecutionStatus::Succeeded);
-        assert_eq!(done.task_errors(), [""; 0]);
-        assert_eq!(scenario.record(&done).await["outcome"], "SUCCEEDED");
-    });
-}
-
-#[test]
-fn a_snapshot_that_fails_gets_another_attempt() {
+fn a_busy_application_is_waited_for_and_a_snapshot_that_fails_gets_another_attempt() {
     run(async {
         let scenario = Scenario::new("second-attempt").await;
-        scenario.behave(|behaviour| behaviour.snapshots_fail = true);
+        scenario.behave(|behaviour| {
+            behaviour.status = Some("AUTOSCALING".to_owned());
+            behaviour.snapshots_fail = true;
+        });
         let input = json!({ "poll_interval_seconds": 1 });
         let arn = scenario.start(input, 1).await;
+        scenario.until_state(&arn, "WaitForApplication").await;
+        assert_eq!(scenario.names(), [""; 0]);
+        scenario.behave(|behaviour| behaviour.status = None);
         eventually("the first attempt", async || {
-            (!scenario.names().await.is_empty()).then_some(())
+            (!scenario.names().is_empty()).then_some(())
         })
         .await;
         scenario.behave(|behaviour| behaviour.snapshots_fail = false);
         let done = scenario.end_of(&arn).await;
         assert_eq!(done.status, ExecutionStatus::Succeeded);
-        assert!(done.states().contains(&"WaitForApplication"));
+        assert_eq!(done.task_errors(), [""; 0]);
         let record = scenario.record(&done).await;
         let second = format!("custom_{}", done.run_id + 1);
         assert_eq!(record["new_snapshot_name"], second);
-        assert_eq!(scenario.names().await, [done.snapshot_name(), second]);
+        assert_eq!(scenario.names(), [done.snapshot_name(), second]);
     });
 }
 
@@ -191,35 +191,5 @@ fn every_log_line_is_json_says_which_run_it_is_about_and_has_no_credentials() {
                 }
             }
         }
-    });
-}
-
-#[test]
-fn a_run_has_one_line_of_metrics_that_agrees_with_its_record() {
-    run(async {
-        let scenario = Scenario::new("metrics").await;
-        scenario.seed(3);
-        let (done, record) = scenario.succeed("SUCCEEDED", pruning()).await;
-        let lines = scenario.metrics(&done).await;
-        assert_eq!(lines.len(), 1, "{lines:?}");
-        let line = &lines[0];
-        assert_eq!(line["ApplicationName"], "metrics");
-        assert_eq!(line["Outcome"], "SUCCEEDED");
-        for (metric, value) in [
-            ("Runs", 1),
-            ("HealthyRuns", 1),
-            ("SnapshotTaken", 1),
-            ("SnapshotsDeleted", 2),
-            ("SnapshotsFailedToBeDeleted", 0),
-            ("SnapshotsReady", 2),
-        ] {
-            assert_eq!(line[metric], value, "{metric}");
-        }
-        assert_eq!(line["SnapshotDuration"], record["snapshot_seconds"]);
-        assert_eq!(line["SnapshotsTotal"], record["snapshots_total"]);
-        assert_eq!(line["_aws"]["Timestamp"], record["finished_at"]);
-        let newest = record["newest_ready_snapshot_create_time"].as_str();
-        let newest: jiff::Timestamp = newest.unwrap().parse().unwrap();
-        assert_eq!(line["NewestReadySnapshotTime"], newest.as_second());
     });
 }

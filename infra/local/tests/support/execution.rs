@@ -5,7 +5,6 @@ use aws_sdk_sfn::types::{
 };
 use serde_json::Value;
 
-/// An execution that has ended.
 #[derive(Debug)]
 pub struct Execution {
     pub arn: String,
@@ -15,7 +14,6 @@ pub struct Execution {
 }
 
 impl Execution {
-    /// The states that were entered, in order.
     pub fn states(&self) -> Vec<&str> {
         let entered = self
             .history
@@ -34,7 +32,6 @@ impl Execution {
             .map(StateEnteredEventDetails::name)
     }
 
-    /// Error and message of the execution's end.
     pub fn error(&self) -> (String, String) {
         let failed = self
             .history

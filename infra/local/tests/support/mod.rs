@@ -14,13 +14,14 @@ mod execution;
 mod held_to_ministack;
 mod scenario;
 
-use std::sync::{LazyLock, Mutex};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use engine::engine::{Engine, EngineSettings};
 use engine::msf::Lifecycle;
 use engine::{functions, python};
 pub use execution::Execution;
+use futures::StreamExt;
 use reqwest::Method;
 pub use scenario::Scenario;
 use serde_json::{Value, json};
@@ -57,21 +58,11 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 /// Checks rows, ten at a time; each check gets the number of its row.
-pub fn for_each<T: Sync>(rows: &[T], check: impl AsyncFn(usize, &T) + Sync) {
-    let rest = Mutex::new(rows.iter().enumerate());
-    let next = || rest.lock().unwrap().next();
-    std::thread::scope(|scope| {
-        for _ in 0..10 {
-            scope.spawn(|| {
-                while let Some((number, row)) = next() {
-                    run(check(number, row));
-                }
-            });
-        }
-    });
+pub fn for_each<T>(rows: &[T], check: &impl AsyncFn(usize, &T)) {
+    let rows = futures::stream::iter(rows.iter().enumerate());
+    run(rows.for_each_concurrent(10, |(number, row)| check(number, row)));
 }
 
-/// The engine of this test file.
 pub async fn engine() -> &'static Engine {
     ENGINE.get_or_init(new_engine).await
 }
@@ -115,7 +106,6 @@ pub fn pruning() -> Value {
     json!({ "retention": { "keep_last": 2 } })
 }
 
-/// The names in a record's list of snapshots.
 pub fn names_in(list: &Value) -> Vec<&str> {
     let entries = list.as_array().unwrap().iter();
     entries
@@ -123,7 +113,6 @@ pub fn names_in(list: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Looks until there is something to see.
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
@@ -178,7 +167,6 @@ pub async fn call(engine: &Engine, method: Method, path: &str, body: &Value) -> 
     serde_json::from_slice(&answer).unwrap()
 }
 
-/// Calls Lambda.
 pub async fn lambda(engine: &Engine, method: Method, path: &str, body: &Value) -> Value {
     let path = format!("2015-03-31/functions/{path}");
     call(engine, method, &path, body).await

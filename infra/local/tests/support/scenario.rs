@@ -3,20 +3,17 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_kinesisanalyticsv2 as flink;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use engine::engine::Engine;
 use engine::faults::{Fault, FaultId, FaultKind, Faults, Times};
-use engine::msf::{Behaviour, SeededSnapshot, SnapshotStatus};
-use flink::types::{
-    ApplicationConfiguration, ApplicationConfigurationUpdate, ApplicationDetail,
-    ApplicationEncryptionConfigurationUpdate, ApplicationSnapshotConfiguration,
-    ApplicationSnapshotConfigurationUpdate, KeyType,
-};
+use engine::lock;
+use engine::msf::{Behaviour, SeededSnapshot, ServiceError};
 use jiff::{SignedDuration, Timestamp};
+use local::demo::managed_snapshot;
 use local::follow;
 use local::report::{self, Record};
 use serde_json::{Value, json};
+use simulation::fault_plan::error;
 use stack::{ACCOUNT, REGION};
 
 use super::{Execution, engine, eventually, held_to_ministack, message_about, names_in};
@@ -25,7 +22,6 @@ use super::{Execution, engine, eventually, held_to_ministack, message_about, nam
 pub struct Scenario<'a> {
     pub engine: &'a Engine,
     pub application: String,
-    flink: flink::Client,
     sfn: aws_sdk_sfn::Client,
     sqs: aws_sdk_sqs::Client,
     queue_url: String,
@@ -39,23 +35,12 @@ impl Scenario<'static> {
 }
 
 impl<'a> Scenario<'a> {
-    /// A running application of that name.
     pub async fn on(engine: &'a Engine, application: &str) -> Self {
         let scenario = Self::without_application(engine, application).await;
-        let enabled = ApplicationSnapshotConfiguration::builder().snapshots_enabled(true);
-        let configuration = ApplicationConfiguration::builder()
-            .application_snapshot_configuration(enabled.build().unwrap());
-        let create = scenario.flink.create_application();
-        create
-            .application_name(application)
-            .runtime_environment("FLINK-1_20".into())
-            .service_execution_role("arn:aws:iam::123456789012:role/flink")
-            .application_configuration(configuration.build())
-            .send()
-            .await
-            .unwrap();
-        let start = scenario.flink.start_application();
-        start.application_name(application).send().await.unwrap();
+        let role = "arn:aws:iam::123456789012:role/flink";
+        let create = json!({ "RuntimeEnvironment": "FLINK-1_20", "ServiceExecutionRole": role });
+        scenario.flink("CreateApplication", create);
+        scenario.flink("StartApplication", json!({}));
         scenario.until_application_is("RUNNING").await;
         scenario
     }
@@ -83,72 +68,71 @@ impl<'a> Scenario<'a> {
         Self {
             engine,
             application: application.to_owned(),
-            flink: flink::Client::new(&config),
             sfn: aws_sdk_sfn::Client::new(&config),
             sqs,
             queue_url: created.queue_url.unwrap(),
         }
     }
 
+    fn flink(&self, operation: &str, request: Value) -> Value {
+        self.try_flink(operation, request).unwrap()
+    }
+
+    fn try_flink(&self, operation: &str, mut request: Value) -> Result<Value, ServiceError> {
+        request["ApplicationName"] = self.application.as_str().into();
+        let mut emulator = lock(self.engine.proxy().emulator());
+        emulator.call(operation, request.to_string().as_bytes(), Timestamp::now())
+    }
+
     pub async fn stop_application(&self) {
-        let stop = self.flink.stop_application();
-        let stop = stop.application_name(&self.application).force(true);
-        stop.send().await.unwrap();
+        self.flink("StopApplication", json!({ "Force": true }));
         self.until_application_is("READY").await;
     }
 
-    async fn until_application_is(&self, status: &str) {
-        eventually(status, async || {
-            let detail = self.detail().await;
-            (detail.application_status.as_str() == status).then_some(())
+    /// Deletes the application, and waits until it is gone.
+    pub async fn delete_application(&self) {
+        let created = self.detail()["CreateTimestamp"].take();
+        self.flink("DeleteApplication", json!({ "CreateTimestamp": created }));
+        eventually("the end of the application", async || {
+            self.try_flink("DescribeApplication", json!({}))
+                .err()
+                .map(|_| ())
         })
         .await;
     }
 
-    async fn detail(&self) -> ApplicationDetail {
-        let describe = self.flink.describe_application();
-        let describe = describe.application_name(&self.application);
-        describe.send().await.unwrap().application_detail.unwrap()
+    async fn until_application_is(&self, status: &str) {
+        let is_so = async || (self.detail()["ApplicationStatus"] == status).then_some(());
+        eventually(status, is_so).await;
     }
 
-    /// Turns snapshots on or off in the application's configuration.
+    fn detail(&self) -> Value {
+        self.flink("DescribeApplication", json!({}))["ApplicationDetail"].take()
+    }
+
     pub async fn set_snapshots_enabled(&self, enabled: bool) {
-        let enabled = ApplicationSnapshotConfigurationUpdate::builder()
-            .snapshots_enabled_update(enabled)
-            .build()
-            .unwrap();
-        let change = ApplicationConfigurationUpdate::builder()
-            .application_snapshot_configuration_update(enabled);
-        self.update(change.build()).await;
+        let change = json!({ "SnapshotsEnabledUpdate": enabled });
+        self.update("ApplicationSnapshotConfigurationUpdate", change)
+            .await;
     }
 
-    /// Encrypts the application's data with a customer managed key.
     pub async fn encrypt(&self, key_arn: &str) {
-        let encryption = ApplicationEncryptionConfigurationUpdate::builder()
-            .key_type_update(KeyType::CustomerManagedKey)
-            .key_id_update(key_arn)
-            .build()
-            .unwrap();
-        let change = ApplicationConfigurationUpdate::builder()
-            .application_encryption_configuration_update(encryption);
-        self.update(change.build()).await;
+        let change = json!({ "KeyTypeUpdate": "CUSTOMER_MANAGED_KEY", "KeyIdUpdate": key_arn });
+        self.update("ApplicationEncryptionConfigurationUpdate", change)
+            .await;
     }
 
-    async fn update(&self, change: ApplicationConfigurationUpdate) {
-        let update = self.flink.update_application();
-        update
-            .application_name(&self.application)
-            .current_application_version_id(self.detail().await.application_version_id)
-            .application_configuration_update(change)
-            .send()
-            .await
-            .unwrap();
+    async fn update(&self, section: &str, change: Value) {
+        let update = json!({
+            "CurrentApplicationVersionId": self.detail()["ApplicationVersionId"],
+            "ApplicationConfigurationUpdate": { section: change },
+        });
+        self.flink("UpdateApplication", update);
         self.until_application_is("RUNNING").await;
     }
 
-    /// Changes what is particular about the application.
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
-        let mut emulator = self.engine.proxy().emulator().lock().unwrap();
+        let mut emulator = lock(self.engine.proxy().emulator());
         change(emulator.behaviour(&self.application));
     }
 
@@ -164,47 +148,29 @@ impl<'a> Scenario<'a> {
 
     fn seed_each(&self, interval: SignedDuration, count: i32) -> Vec<String> {
         let now = Timestamp::now();
-        let snapshots: Vec<SeededSnapshot> = (1..=count)
-            .rev()
-            .map(|number| {
-                let created_at = now - interval * number;
-                SeededSnapshot {
-                    name: format!("custom_{}", created_at.as_millisecond()),
-                    status: SnapshotStatus::Ready,
-                    created_at: Some(created_at),
-                    version_id: 1,
-                    runtime: None,
-                }
-            })
-            .collect();
+        let snapshots = (1..=count).rev();
+        let snapshots = snapshots.map(|number| managed_snapshot(now - interval * number));
+        let snapshots: Vec<SeededSnapshot> = snapshots.collect();
         let names = snapshots.iter().map(|s| s.name.clone()).collect();
-        let mut emulator = self.engine.proxy().emulator().lock().unwrap();
+        let mut emulator = lock(self.engine.proxy().emulator());
         emulator.seed(&self.application, snapshots);
         names
     }
 
     /// Names of the application's snapshots, oldest first, those on their way out aside.
-    pub async fn names(&self) -> Vec<String> {
-        let mut pages = self
-            .flink
-            .list_application_snapshots()
-            .application_name(&self.application)
-            .into_paginator()
-            .send();
-        let mut snapshots = Vec::new();
-        while let Some(page) = pages.next().await {
-            snapshots.extend(page.unwrap().snapshot_summaries.unwrap_or_default());
-        }
-        snapshots.retain(|snapshot| snapshot.snapshot_status.as_str() != "DELETING");
-        snapshots.sort_by_key(|snapshot| snapshot.snapshot_creation_timestamp.unwrap().as_nanos());
-        snapshots.into_iter().map(|s| s.snapshot_name).collect()
+    pub fn names(&self) -> Vec<String> {
+        let mut emulator = lock(self.engine.proxy().emulator());
+        let snapshots = emulator.snapshots(&self.application, Timestamp::now());
+        let mut snapshots = snapshots.iter().rev().collect::<Vec<_>>();
+        snapshots.retain(|snapshot| snapshot["SnapshotStatus"] != "DELETING");
+        let names = snapshots.iter().map(|it| it["SnapshotName"].as_str());
+        names.map(|name| name.unwrap().to_owned()).collect()
     }
 
     pub fn faults(&self) -> &'a Faults {
         self.engine.proxy().faults()
     }
 
-    /// Makes the calls of a function for this application fail.
     pub fn inject(
         &self,
         function: &str,
@@ -213,7 +179,7 @@ impl<'a> Scenario<'a> {
         kind: FaultKind,
     ) -> FaultId {
         self.faults().inject(Fault {
-            function: Some(function.to_owned()),
+            function: function.to_owned(),
             operation: operation.to_owned(),
             application: Some(self.application.clone()),
             times,
@@ -221,7 +187,6 @@ impl<'a> Scenario<'a> {
         })
     }
 
-    /// Lets some calls through, and makes the next one fail.
     pub fn inject_after(
         &self,
         through: u32,
@@ -234,23 +199,17 @@ impl<'a> Scenario<'a> {
         self.inject(function, operation, Times::Count(1), kind)
     }
 
-    /// Denies a function an operation until the fault is cleared.
     pub fn deny(&self, function: &str, operation: &str) -> FaultId {
-        let denied = FaultKind::Error {
-            code: "AccessDeniedException".to_owned(),
-            message: format!("not authorized to perform: {operation}"),
-            status: 400,
-        };
+        let message = format!("not authorized to perform: {operation}");
+        let denied = error("AccessDeniedException", 400, &message);
         self.inject(function, operation, Times::Always, denied)
     }
 
     /// Starts an execution with this input and the application's name; its ARN. Its name is the
     /// application's with a number.
     pub async fn start(&self, mut input: Value, number: u32) -> String {
-        if let Some(fields) = input.as_object_mut() {
-            fields
-                .entry("application_name")
-                .or_insert_with(|| self.application.clone().into());
+        if input["application_name"].is_null() {
+            input["application_name"] = self.application.as_str().into();
         }
         let name = format!("{}-{number}", self.application);
         follow::start_execution(&self.sfn, self.engine.names(), &name, &input)
@@ -260,10 +219,8 @@ impl<'a> Scenario<'a> {
 
     /// Runs an execution to its end. It looks for the snapshot every second.
     pub async fn execute(&self, mut input: Value) -> Execution {
-        if let Some(fields) = input.as_object_mut() {
-            fields
-                .entry("poll_interval_seconds")
-                .or_insert_with(|| 1.into());
+        if input["poll_interval_seconds"].is_null() {
+            input["poll_interval_seconds"] = 1.into();
         }
         let number = Timestamp::now().subsec_nanosecond().cast_unsigned();
         let arn = self.start(input, number).await;
@@ -289,7 +246,6 @@ impl<'a> Scenario<'a> {
         self.end_of(&arn).await
     }
 
-    /// Redrives an execution, to its end.
     pub async fn redrive(&self, execution: &Execution) -> Execution {
         let redrive = self.sfn.redrive_execution().execution_arn(&execution.arn);
         redrive.send().await.unwrap();
@@ -306,7 +262,6 @@ impl<'a> Scenario<'a> {
         execution
     }
 
-    /// Waits until an execution has ended.
     pub async fn ended(&self, arn: &str) -> Execution {
         let described = eventually("the end of the execution", async || {
             let describe = self.sfn.describe_execution().execution_arn(arn);
@@ -323,7 +278,6 @@ impl<'a> Scenario<'a> {
         }
     }
 
-    /// Waits until an execution is in that state.
     pub async fn until_state(&self, arn: &str, state: &str) {
         eventually(state, async || {
             let history = self.history(arn).await;
@@ -336,12 +290,10 @@ impl<'a> Scenario<'a> {
         .await;
     }
 
-    /// The history of an execution so far.
     pub async fn history(&self, arn: &str) -> Vec<HistoryEvent> {
         follow::history(&self.sfn, arn).await.unwrap()
     }
 
-    /// The definition that the engine's machine has.
     pub async fn definition(&self) -> Value {
         let machine = &self.engine.names().state_machine_arn;
         let describe = self.sfn.describe_state_machine().state_machine_arn(machine);
@@ -354,7 +306,6 @@ impl<'a> Scenario<'a> {
         self.record_under(&self.application, execution).await
     }
 
-    /// The same, under another name.
     pub async fn record_under(&self, app_name: &str, execution: &Execution) -> Record {
         let wanted = match execution.status {
             ExecutionStatus::Succeeded => None,
@@ -374,7 +325,6 @@ impl<'a> Scenario<'a> {
         .await
     }
 
-    /// The row of the table.
     pub async fn row(&self, app_name: &str, run_id: i64) -> Option<Record> {
         let names = self.engine.names();
         report::get(&names.sdk_config(), &names.table, app_name, run_id)
@@ -382,7 +332,6 @@ impl<'a> Scenario<'a> {
             .unwrap()
     }
 
-    /// How many rows the table has of the application.
     pub async fn row_count(&self) -> i32 {
         let name = self.application.clone();
         let query = aws_sdk_dynamodb::Client::new(&self.engine.names().sdk_config()).query();
@@ -397,7 +346,7 @@ impl<'a> Scenario<'a> {
     pub async fn assert_pruned(&self, done: &Execution, old: &[String], row: &str) {
         assert_eq!(done.status, ExecutionStatus::Succeeded, "{row}");
         let own = done.snapshot_name();
-        assert_eq!(self.names().await, [old[2].clone(), own.clone()], "{row}");
+        assert_eq!(self.names(), [old[2].clone(), own.clone()], "{row}");
         let record = self.record(done).await;
         assert_eq!(self.row_count().await, 1, "{row}");
         assert_eq!(record["outcome"], "SUCCEEDED", "{row}");

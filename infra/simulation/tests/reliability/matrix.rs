@@ -2,7 +2,6 @@
 //! errors are those in AWS's models. The results are `resources/docs/faults.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +18,7 @@ use contract::{ErrorName, RunInput};
 use engine::engine::client;
 use engine::environment::{Child, command};
 use engine::faults::{Fault, FaultKind, Faults, Times};
-use engine::msf::{Behaviour, Lifecycle, SnapshotStatus};
+use engine::msf::{Behaviour, Emulator, SeededSnapshot, SnapshotStatus};
 use engine::{functions, python};
 use expect_test::expect_file;
 use jiff::{SignedDuration, Timestamp};
@@ -33,10 +32,12 @@ use simulation::backend::{Backend, lock};
 use simulation::clock::Clock;
 use simulation::executions::{Status, arn};
 use simulation::fault_plan::{FaultPlan, error};
-use simulation::lambda::{Failure, documented};
-use simulation::services::{APPLICATION, application, is_mark, name, own_name, plain, seeded};
+use simulation::lambda::{Failure, actions_of, documented};
+use simulation::services::{APPLICATION, application, is_mark, name, own_name};
 use simulation::transport::Invocation;
 use simulation::world::World;
+
+use crate::page::page;
 
 /// How many cells run at once, beside those that mostly wait.
 const AT_ONCE: usize = 8;
@@ -53,12 +54,14 @@ const DELETED: [&str; 3] = [
     "custom_1000000000003",
 ];
 
-/// The existing snapshots that it keeps.
 const KEPT: [&str; 2] = ["custom_1000000000004", "custom_1000000000005"];
+
+/// The snapshot that a stopped application is to restore from, and that is deleted.
+const RESTORE_POINT: &str = "before-upgrade";
 
 /// What invokes a function: a state, or the event of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+pub(crate) enum Role {
     State(&'static str),
     OnEvent,
 }
@@ -71,22 +74,16 @@ const ROLES: [(&str, Role); 5] = [
     ("record-and-notify", Role::OnEvent),
 ];
 
-/// The IAM actions of the calls that a function makes.
-fn actions_of(function: &str) -> &'static [&'static str] {
-    match function {
-        "create-snapshot" => &create_snapshot::IAM_ACTIONS,
-        "describe-snapshot" => &describe_snapshot::IAM_ACTIONS,
-        "prune-snapshots" => &prune_snapshots::IAM_ACTIONS,
-        "record-and-notify" => &record_and_notify::IAM_ACTIONS,
-        other => panic!("no function {other}"),
-    }
-}
-
 /// Tells from the body of a call, and from whether its invocation has requested a snapshot, what the call is for.
 type Purpose = fn(&Value, bool) -> bool;
 
 /// By function: the calls of an operation that have another purpose than its first call.
-const OTHER_CALLS: [(&str, &str, Purpose); 4] = [
+const OTHER_CALLS: [(&str, &str, Purpose); 5] = [
+    (
+        "create-snapshot",
+        "DescribeApplicationSnapshot, the restore point of a stopped application",
+        |body, _| body["SnapshotName"] == RESTORE_POINT,
+    ),
     (
         "create-snapshot",
         "DescribeApplicationSnapshot, after a refused create",
@@ -218,11 +215,11 @@ fn faults(action: &str, modelled: &[Modelled]) -> Vec<(String, FaultKind)> {
 
 /// One fault at one call of a run, or of the event of a run that has failed.
 #[derive(Clone, Debug)]
-struct Cell {
+pub(crate) struct Cell {
     function: &'static str,
-    role: Role,
-    call: &'static str,
-    fault: String,
+    pub(crate) role: Role,
+    pub(crate) call: &'static str,
+    pub(crate) fault: String,
     kind: FaultKind,
     times: Times,
 }
@@ -234,9 +231,14 @@ impl Cell {
             && (self.call == "ListApplicationSnapshots" || self.call.contains("refused create"))
     }
 
+    /// Whether the application is stopped when the run begins.
+    fn is_stopped(&self) -> bool {
+        self.call.ends_with("of a stopped application")
+    }
+
     fn fault(&self, call: &str, kind: FaultKind) -> Fault {
         Fault {
-            function: Some(self.function.to_owned()),
+            function: self.function.to_owned(),
             operation: call.to_owned(),
             application: None,
             times: self.times,
@@ -263,13 +265,11 @@ impl Cell {
     }
 }
 
-/// The services of one cell, behind a socket.
 struct Socket {
     backend: Arc<Backend>,
     faults: Faults,
     /// The last invocation that has requested a snapshot.
     creator: Mutex<Option<Arc<Invocation>>>,
-    /// The calls without a row.
     without_row: Mutex<BTreeSet<String>>,
 }
 
@@ -293,7 +293,7 @@ async fn serve(
     if calls_of(function).iter().all(|(known, _)| *known != call) {
         lock(&socket.without_row).insert(format!("{function}: {call}"));
     }
-    let fault = socket.faults.take(Some(function), &call, b"");
+    let fault = socket.faults.take(function, &call, b"");
     let backend = socket.backend.clone();
     let answer = backend.travel(invocation, operation, body, Duration::ZERO, fault);
     match answer.await {
@@ -324,24 +324,23 @@ fn config(endpoint: &str, patience: Duration) -> SdkConfig {
 fn backend(cell: &Cell) -> Arc<Backend> {
     let start: Timestamp = START.parse().unwrap();
     let behaviour = Behaviour {
-        lifecycle: Some(Lifecycle {
-            snapshot: Duration::from_mins(1),
-            ..Lifecycle::default()
-        }),
-        page_limit: 4,
-        ..Behaviour::default()
+        page_limit: Some(4),
+        ..Behaviour::with_snapshots_of(Duration::from_mins(1))
     };
     let existing = DELETED.iter().chain(&KEPT).zip((1..10).rev());
     let existing = existing.map(|(name, age)| {
         let created_at = start - SignedDuration::from_hours(age);
-        seeded(name, SnapshotStatus::Ready, created_at)
+        SeededSnapshot::new(name, SnapshotStatus::Ready, created_at)
     });
     let mut flink = application(start, behaviour, true, existing);
     if cell.is_refused_a_snapshot() && cell.times == Times::Always {
         // A seeded snapshot keeps its status.
         let created_at = start - SignedDuration::from_hours(1);
-        let by_hand = seeded("by-hand", SnapshotStatus::Creating, created_at);
+        let by_hand = SeededSnapshot::new("by-hand", SnapshotStatus::Creating, created_at);
         flink.seed(APPLICATION, [by_hand]);
+    }
+    if cell.is_stopped() {
+        stop_without_restore_point(&mut flink, start);
     }
     let fault_plan = FaultPlan {
         events: Box::new(Vec::new),
@@ -353,6 +352,36 @@ fn backend(cell: &Cell) -> Arc<Backend> {
         backend.call("CreateApplicationSnapshot", by_hand).unwrap();
     }
     backend
+}
+
+/// Stops the application, makes it restore from a snapshot, and deletes the snapshot.
+fn stop_without_restore_point(flink: &mut Emulator, start: Timestamp) {
+    let created_at = start - SignedDuration::from_mins(50);
+    let restore_point = SeededSnapshot::new(RESTORE_POINT, SnapshotStatus::Ready, created_at);
+    flink.seed(APPLICATION, [restore_point]);
+    let restore = json!({ "ApplicationRestoreConfiguration": {
+        "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT", "SnapshotName": RESTORE_POINT,
+    }});
+    let calls = [
+        ("StopApplication", json!({ "Force": true })),
+        (
+            "UpdateApplication",
+            json!({ "CurrentApplicationVersionId": 1, "RunConfigurationUpdate": restore }),
+        ),
+        (
+            "DeleteApplicationSnapshot",
+            json!({
+                "SnapshotName": RESTORE_POINT,
+                "SnapshotCreationTimestamp": created_at.as_second()
+            }),
+        ),
+    ];
+    for ((operation, mut request), minutes) in calls.into_iter().zip([40, 30, 20]) {
+        request["ApplicationName"] = APPLICATION.into();
+        let earlier = start - SignedDuration::from_mins(minutes);
+        let answer = flink.call(operation, request.to_string().as_bytes(), earlier);
+        answer.unwrap();
+    }
 }
 
 /// The result of a cell, as it is in the table.
@@ -391,6 +420,7 @@ async fn play(cell: &Cell) -> String {
             let fault = socket.faults.inject(fault);
             let event = world.go(&arn).await;
             let result = match world.status(&arn) {
+                Status::Succeeded(_) if cell.is_stopped() => skipped(&world),
                 Status::Succeeded(_) => succeeded(&world),
                 Status::Failed(error, cause) => {
                     let failed = failed(&error, &cause, |name| {
@@ -433,9 +463,8 @@ async fn play(cell: &Cell) -> String {
 
 fn row(world: &World) -> Option<Map<String, Value>> {
     let services = lock(&world.backend.services);
-    let rows: Vec<_> = services.table.values().collect();
-    assert!(rows.len() <= 1, "{rows:?}");
-    rows.first().map(|row| plain(row))
+    assert!(services.table.len() <= 1, "{:?}", services.table);
+    services.rows(&arn("run")).pop()
 }
 
 fn times_announced(times: usize) -> String {
@@ -496,6 +525,16 @@ fn succeeded(world: &World) -> String {
     result
 }
 
+/// The result of a run of the stopped application. It was recorded and announced once.
+fn skipped(world: &World) -> String {
+    let row = row(world).unwrap();
+    assert_eq!(row["outcome"], "SKIPPED");
+    assert_eq!(announced(world, "SKIPPED"), 1);
+    let warned = row.contains_key("warnings");
+    let warned = if warned { "" } else { ", without the warning" };
+    format!("`SKIPPED`{warned}")
+}
+
 /// How often the run was announced, each time with this outcome.
 fn announced(world: &World, outcome: &str) -> usize {
     let services = lock(&world.backend.services);
@@ -545,40 +584,6 @@ fn handled(world: &World, failure: Option<Failure>) -> String {
     let failed = failed(&error, &cause, |_| "replay the event".to_owned());
     format!("{failed}, the event is kept; {result}")
 }
-
-const INTRODUCTION: &str = "\
-# Faults
-
-[README](../../README.md) · [Deploy](deploy.md) · [Deploy by hand](console.md) · [Retention](retention.md) · [Operations](operations.md) · [Reference](reference.md) · [Reliability](reliability.md) · **Faults** · [Design](design.md) · [Changelog](changelog.md) · [Architecture](../../ARCHITECTURE.md)
-
-This page has the result of each fault at each call of each function. The faults are: the errors in AWS's model of the
-operation; the errors of any call (denied, throttled, an unknown code, HTTP 500 and 503); no answer; a connection that
-closes before or after the service has done its work; and a page of a proxy. Under _once_, only the first such call meets
-the fault. Under _always_, every such call does.
-
-The run has mode `RUN`. Its application has five snapshots. The run must take one snapshot and delete three.
-
-- `SUCCEEDED`: the run did that, was recorded, and was announced, each once unless the row says otherwise.
-- `FAILED`: the execution ended in that state, with that error. The [table of errors](reference.md#errors) says what to
-  do. So does the message, with the command. Each failed run was then recorded and announced from its event, without a
-  fault.
-- _The event is kept_: three attempts to handle the event failed, and the failure destination has it.
-
-Some errors are not true, for example that a snapshot does not exist while it is listed. Their rows show what a function
-believes.
-
-Some calls happen only after another fault:
-
-- _After a refused create_: another snapshot is being taken, for a minute under _once_, without end under _always_. Alone,
-  the latter would be `ApplicationBusy`.
-- `DescribeApplication` of `DescribeSnapshot`: the snapshot is never found. Alone, that would be `SnapshotNotFound`.
-- `DescribeApplicationSnapshot` of `PruneSnapshots`: one deletion (_once_) or each deletion (_always_) is refused with
-  `ResourceInUseException`. Alone, the latter would be `PRUNE_INCOMPLETE`.
-
-The test `every_fault_at_every_call_is_retried_or_named` writes this page, with the functions' own code and SDK over
-sockets. If the page differs from what they do, the test fails.
-`UPDATE_EXPECT=1 cargo test --locked --test reliability every_fault` writes it again.
-";
 
 #[test]
 fn every_fault_at_every_call_is_retried_or_named() {
@@ -637,39 +642,4 @@ fn every_fault_at_every_call_is_retried_or_named() {
         "/../../resources/docs/faults.md"
     )]
     .assert_eq(&page(&cells, &results));
-}
-
-/// The results as tables. Faults with the same results share a row.
-fn page(cells: &[Cell], results: &[String]) -> String {
-    let mut rows: Vec<(Role, &str, &[String], Vec<&str>)> = Vec::new();
-    for (cell, results) in cells.chunks(2).zip(results.chunks(2)) {
-        let (role, call, fault) = (cell[0].role, cell[0].call, cell[0].fault.as_str());
-        let same = rows
-            .iter_mut()
-            .find(|row| (row.0, row.1, row.2) == (role, call, results));
-        match same {
-            Some(row) => row.3.push(fault),
-            None => rows.push((role, call, results, vec![fault])),
-        }
-    }
-    let mut page = INTRODUCTION.to_owned();
-    let mut last_role = None;
-    for (role, call, results, faults) in rows {
-        if last_role != Some(role) {
-            last_role = Some(role);
-            let title = match role {
-                Role::State(state) => state,
-                Role::OnEvent => "RecordAndNotify, on the event of a run that has failed",
-            };
-            let head = "| call | fault | once | always |\n|---|---|---|---|";
-            let _ = writeln!(page, "\n## {title}\n\n{head}");
-        }
-        let call = match call.split_once(", ") {
-            Some((operation, when)) => format!("`{operation}`, {when}"),
-            None => format!("`{call}`"),
-        };
-        let (faults, results) = (faults.join(", "), results.join(" | "));
-        let _ = writeln!(page, "| {call} | {faults} | {results} |");
-    }
-    page
 }

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use engine::msf::{Behaviour, Lifecycle, SnapshotStatus};
-use jiff::{SignedDuration, Timestamp};
+use engine::msf::Behaviour;
 use serde_json::{Map, Value, json};
 
 use simulation::backend::{Backend, lock};
@@ -12,9 +11,11 @@ use simulation::clock::{Clock, in_virtual_time};
 use simulation::executions::{Status, arn};
 use simulation::fault_plan::FaultPlan;
 use simulation::releases::FIRST_DEFINITION;
-use simulation::services::{APPLICATION, application, own_name, plain, seeded};
+use simulation::services::{APPLICATION, application, own_name};
 use simulation::state_machine::DEFINITION;
 use simulation::world::World;
+
+use crate::fixture::{self, four_snapshots, start};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -26,26 +27,14 @@ struct Scene {
 
 impl Scene {
     fn begin(definition: &Value, input: &Value) -> Self {
-        let now: Timestamp = "2026-11-22T20:02:27.949Z".parse().unwrap();
-        let old = (1..=4).rev().map(|days| {
-            let created_at = now - SignedDuration::from_hours(24 * days);
-            let name = own_name(&created_at.as_millisecond().into());
-            seeded(&name, SnapshotStatus::Ready, created_at)
-        });
-        let behaviour = Behaviour {
-            lifecycle: Some(Lifecycle {
-                snapshot: Duration::from_secs(20),
-                ..Lifecycle::default()
-            }),
-            ..Behaviour::default()
-        };
-        let flink = application(now, behaviour, true, old);
-        let backend = Backend::new(Clock::of_runtime(now), flink, FaultPlan::none());
+        let behaviour = Behaviour::with_snapshots_of(Duration::from_secs(20));
+        let flink = application(start(), behaviour, true, four_snapshots());
+        let backend = Backend::new(Clock::of_runtime(start()), flink, FaultPlan::none());
         let scene = Self {
             world: World::without_sockets(backend),
             arn: arn("run"),
         };
-        let mut whole = json!({ "application_name": APPLICATION, "retention": { "keep_last": 3 } });
+        let mut whole = fixture::input();
         let fields = input.as_object().unwrap().clone();
         whole.as_object_mut().unwrap().extend(fields);
         scene.world.begin_by(definition, &scene.arn, &whole);
@@ -57,7 +46,6 @@ impl Scene {
         change(services.flink.behaviour(APPLICATION));
     }
 
-    /// Makes the application busy for this long.
     fn be_busy(&self, duration: Duration) {
         self.behave(|behaviour| behaviour.status = Some("UPDATING".to_owned()));
         let world = self.world.clone();
@@ -104,10 +92,7 @@ impl Scene {
     }
 
     fn record(&self) -> Map<String, Value> {
-        let services = lock(&self.world.backend.services);
-        let mut rows = services.table.values().map(plain);
-        rows.find(|row| row["execution_arn"] == self.arn.as_str())
-            .unwrap()
+        lock(&self.world.backend.services).rows(&self.arn).remove(0)
     }
 
     /// The name of the snapshot of the attempt of that number, from 0.
@@ -116,13 +101,11 @@ impl Scene {
         own_name(&(started.as_millisecond() + number).into())
     }
 
-    /// The snapshots that the run has created.
     fn created(&self) -> Vec<String> {
         let invariants = lock(&self.world.backend.invariants);
         invariants.creations.keys().cloned().collect()
     }
 
-    /// The errors of the tasks that failed.
     fn task_errors(&self) -> Vec<String> {
         let services = lock(&self.world.backend.services);
         let events = services.histories[&self.arn].iter();
@@ -259,10 +242,8 @@ fn a_run_that_meets_the_snapshot_of_an_earlier_run_is_skipped() {
             panic!("{:?}", scene.world.status(&next));
         };
         assert_eq!(output["outcome"], "SKIPPED");
-        let services = lock(&scene.world.backend.services);
-        let mut rows = services.table.values().map(plain);
-        let row = rows.find(|row| row["execution_arn"] == next.as_str());
-        let reason = row.unwrap()["skip_reason"].as_str().unwrap().to_owned();
+        let rows = lock(&scene.world.backend.services).rows(&next);
+        let reason = rows[0]["skip_reason"].as_str().unwrap();
         assert!(reason.contains(&scene.attempt(0)), "{reason}");
     });
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use contract::{ErrorName, NextStep, RunInput};
 use engine::faults::FaultKind;
 use engine::functions::FUNCTIONS;
-use engine::msf::{Behaviour, Emulator, Lifecycle, SnapshotStatus};
-use jiff::{SignedDuration, Timestamp};
+use engine::msf::{Behaviour, Emulator, SeededSnapshot, SnapshotStatus};
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use simulation::backend::{Backend, lock};
@@ -17,22 +17,21 @@ use simulation::course::enable_snapshots;
 use simulation::executions::{Status, arn};
 use simulation::fault_plan::{Delivery, FaultPlan, error};
 use simulation::lambda::{CONFIG, errors_of};
-use simulation::services::{APPLICATION, application, own_name, plain, seeded};
+use simulation::services::{APPLICATION, application, own_name};
 use simulation::state_machine::{DEFINITION, aws_errors};
 use simulation::world::World;
 
+use crate::fixture::{four_snapshots, input, start};
+
 const NOT_FOUND: &str = "ResourceNotFoundException";
 
-/// Why a state fails.
 #[derive(Clone, Debug)]
 enum Cause {
     /// Calls of this operation are answered with this code and status.
     Code(&'static str, &'static str, u16),
-    /// Invocations fail with this error.
     Invocation(String),
     /// The application is created with snapshots disabled.
     SnapshotsDisabled,
-    /// The application has enhanced snapshots.
     EnhancedSnapshots,
     /// The run's own snapshots exist before it begins, and are FAILED.
     OwnFailed,
@@ -151,7 +150,6 @@ impl Scene {
         }
     }
 
-    /// Clears the cause.
     async fn clear(&self) {
         let backend = &self.world.backend;
         *lock(&backend.fault_plan) = fault_plan(self.state, None);
@@ -255,8 +253,7 @@ impl Scene {
             row
         };
         let services = lock(&backend.services);
-        let rows = services.table.values().map(plain);
-        let mut rows: Vec<_> = rows.filter(|row| row["execution_arn"] == arn).collect();
+        let mut rows = services.rows(arn);
         assert_eq!(rows.len(), 1, "{rows:?}");
         let mut published = services.published.iter();
         let last = published.rfind(|message| message.record["execution_arn"] == arn);
@@ -267,25 +264,16 @@ impl Scene {
     }
 }
 
-/// When the run begins.
-fn start() -> Timestamp {
-    "2026-11-22T20:02:27.949Z".parse().unwrap()
-}
-
 /// Managed Flink with the application and its four snapshots.
 fn flink(cause: Option<&Cause>) -> Emulator {
     let now = start();
-    let old = (1..=4).rev().map(|days| {
-        let created_at = now - SignedDuration::from_hours(24 * days);
-        let name = own_name(&created_at.as_millisecond().into());
-        seeded(&name, SnapshotStatus::Ready, created_at)
-    });
     let enabled = !matches!(cause, Some(Cause::SnapshotsDisabled));
     let taken = matches!(cause, Some(Cause::NameTaken)).then(|| {
         let created_at = now - SignedDuration::from_secs(2);
-        seeded("before-upgrade", SnapshotStatus::Failed, created_at)
+        SeededSnapshot::new("before-upgrade", SnapshotStatus::Failed, created_at)
     });
-    let mut flink = application(now, behaviour(cause), enabled, old.chain(taken));
+    let snapshots = four_snapshots().chain(taken);
+    let mut flink = application(now, behaviour(cause), enabled, snapshots);
     match cause {
         Some(Cause::EnhancedSnapshots) => {
             let mode = json!({ "SnapshotsEnabledUpdate": true, "SnapshotModeUpdate": "ENHANCED_SNAPSHOTS" });
@@ -302,7 +290,7 @@ fn flink(cause: Option<&Cause>) -> Emulator {
             let first = now.as_millisecond();
             let own = [first, first + 1].map(|id| {
                 let created_at = now - SignedDuration::from_mins(1);
-                seeded(&own_name(&id.into()), SnapshotStatus::Failed, created_at)
+                SeededSnapshot::new(&own_name(&id.into()), SnapshotStatus::Failed, created_at)
             });
             flink.seed(APPLICATION, own);
         }
@@ -311,27 +299,16 @@ fn flink(cause: Option<&Cause>) -> Emulator {
     flink
 }
 
-fn input() -> Value {
-    json!({ "application_name": APPLICATION, "retention": { "keep_last": 3 } })
-}
-
 fn behaviour(cause: Option<&Cause>) -> Behaviour {
     let snapshot = match cause {
         Some(Cause::SlowSnapshot) => Duration::from_hours(2),
         _ => Duration::from_secs(20),
     };
-    let mut behaviour = Behaviour {
-        lifecycle: Some(Lifecycle {
-            snapshot,
-            ..Lifecycle::default()
-        }),
+    Behaviour {
         snapshots_fail: matches!(cause, Some(Cause::SnapshotsFail)),
-        ..Behaviour::default()
-    };
-    if let Some(Cause::FullQuota) = cause {
-        behaviour.snapshot_quota = 4;
+        snapshot_quota: matches!(cause, Some(Cause::FullQuota)).then_some(4),
+        ..Behaviour::with_snapshots_of(snapshot)
     }
-    behaviour
 }
 
 fn fault_plan(state: &str, cause: Option<&Cause>) -> FaultPlan {
@@ -376,18 +353,15 @@ fn fault_plan(state: &str, cause: Option<&Cause>) -> FaultPlan {
     plan
 }
 
-/// All states of the definition.
 fn states() -> impl Iterator<Item = &'static str> {
     let states = DEFINITION["States"].as_object().unwrap();
     states.keys().map(String::as_str)
 }
 
-/// The Tasks, with their functions.
 fn tasks() -> impl Iterator<Item = (&'static str, String)> {
     states().filter_map(|state| Some((state, function_of(state)?)))
 }
 
-/// The function of a Task.
 fn function_of(state: &str) -> Option<String> {
     let name = &DEFINITION["States"][state]["Parameters"]["FunctionName"];
     let (_, function) = name.as_str()?.rsplit_once(':')?;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Reference, Template};
 use crate::definition::fill_in;
+use crate::stack::scalar;
 
 impl Template {
     pub(super) fn condition(&self, name: &str) -> Result<bool> {
@@ -25,11 +26,7 @@ impl Template {
 
     /// The resolved value, as CloudFormation writes it where it wants a string.
     pub(super) fn resolve_string(&self, value: &Value) -> Result<String> {
-        match self.resolve(value)? {
-            Value::String(string) => Ok(string),
-            scalar @ (Value::Number(_) | Value::Bool(_)) => Ok(scalar.to_string()),
-            other => bail!("{other} is not a string"),
-        }
+        scalar(&self.resolve(value)?)
     }
 
     /// A member or item that is `AWS::NoValue` is left out.

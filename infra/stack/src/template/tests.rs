@@ -86,6 +86,8 @@ fn what_cannot_be_resolved_is_refused_by_name() {
     let template = example();
     for (written, complaint) in [
         ("!Ref Gone", "the template has no resource Gone"),
+        ("!Sub 'a ${Gone}'", "the template has no resource Gone"),
+        ("!Sub '${Given'", "a ${ has no }"),
         ("!Ref Needed", "Needed has no value"),
         ("!Cidr []", "Fn::Cidr of [] is not supported"),
         ("!Not []", "Fn::Not of [] is not supported"),

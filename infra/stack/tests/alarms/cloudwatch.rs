@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Seconds.
+/// Seconds, as all times here.
 pub(crate) const MINUTE: i64 = 60;
-/// Seconds.
 pub(crate) const HOUR: i64 = 60 * MINUTE;
-/// Seconds.
 pub(crate) const DAY: i64 = 24 * HOUR;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,15 +15,6 @@ pub(crate) enum State {
     Ok,
     Alarm,
     InsufficientData,
-}
-
-/// How an alarm treats missing data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MissingData {
-    Breaching,
-    NotBreaching,
-    Ignore,
-    Missing,
 }
 
 /// The values that were sent of each metric, with their times in epoch seconds.
@@ -60,7 +49,6 @@ pub(crate) struct Alarm {
     metrics: BTreeMap<String, Statistic>,
     /// What is compared with the threshold.
     expression: String,
-    /// Seconds.
     pub(crate) period: i64,
     /// N.
     pub(crate) evaluation_periods: usize,
@@ -68,7 +56,8 @@ pub(crate) struct Alarm {
     pub(crate) breaching_needed: usize,
     threshold: f64,
     is_breaching: fn(f64, f64) -> bool,
-    pub(crate) missing: MissingData,
+    /// How it treats missing data.
+    missing: String,
 }
 
 struct Statistic {
@@ -117,16 +106,9 @@ impl Alarm {
                 "GreaterThanThreshold" => |value, threshold| value > threshold,
                 "GreaterThanOrEqualToThreshold" => |value, threshold| value >= threshold,
                 "LessThanThreshold" => |value, threshold| value < threshold,
-                "LessThanOrEqualToThreshold" => |value, threshold| value <= threshold,
                 other => panic!("{other} is not supported"),
             },
-            missing: match properties["TreatMissingData"].as_str().unwrap_or("missing") {
-                "breaching" => MissingData::Breaching,
-                "notBreaching" => MissingData::NotBreaching,
-                "ignore" => MissingData::Ignore,
-                "missing" => MissingData::Missing,
-                other => panic!("{other} is no treatment of missing data"),
-            },
+            missing: properties["TreatMissingData"].as_str().unwrap().to_owned(),
         }
     }
 
@@ -162,7 +144,7 @@ impl Alarm {
             });
             let points: Vec<Option<bool>> = points.collect();
             let (n, m) = (self.evaluation_periods, self.breaching_needed);
-            let next = decide(&points, n, m, self.missing).unwrap_or(state);
+            let next = decide(&points, n, m, &self.missing).unwrap_or(state);
             if next != state {
                 changes.push((now, next));
                 state = next;
@@ -179,7 +161,7 @@ impl Alarm {
             let values = sent.between(&statistic.metric, end - self.period, end);
             (!values.is_empty()).then(|| (statistic.of)(&values))
         };
-        Expression::evaluate(&self.expression, &value)
+        evaluate(&self.expression, value)
     }
 }
 
@@ -219,12 +201,7 @@ fn number(value: &Value) -> i64 {
 
 /// The state of an alarm on M of N datapoints. `points` are the newest first: breaching or not, or missing. The result is
 /// `None` if the alarm keeps its state.
-pub(crate) fn decide(
-    points: &[Option<bool>],
-    n: usize,
-    m: usize,
-    missing: MissingData,
-) -> Option<State> {
+fn decide(points: &[Option<bool>], n: usize, m: usize, missing: &str) -> Option<State> {
     let real: Vec<bool> = points.iter().flatten().copied().collect();
     let breaching = |points: &[bool]| points.iter().filter(|is_breaching| **is_breaching).count();
     let is_alarm = |it: bool| Some(if it { State::Alarm } else { State::Ok });
@@ -234,95 +211,35 @@ pub(crate) fn decide(
     }
     let count = breaching(&real);
     match missing {
-        MissingData::Breaching => is_alarm(count + n - real.len() >= m),
-        MissingData::NotBreaching => is_alarm(count >= m),
-        _ if count >= m || count < real.len() => is_alarm(count >= m),
-        MissingData::Ignore => None,
-        MissingData::Missing if real.is_empty() => Some(State::InsufficientData),
-        // All data is breaching. The oldest of it decides whether the alarm would be premature.
-        MissingData::Missing => {
-            let oldest = points.iter().rposition(Option::is_some).unwrap();
-            (oldest + 1 >= m).then_some(State::Alarm)
-        }
+        "breaching" => is_alarm(count + n - real.len() >= m),
+        "notBreaching" => is_alarm(count >= m),
+        "ignore" if count >= m || count < real.len() => is_alarm(count >= m),
+        "ignore" => None,
+        other => panic!("{other} is not supported"),
     }
 }
 
-/// A math expression for one period: numbers, ids of metrics, `+ - * /`, parentheses and `FILL`. The result of an operation
-/// is missing if an operand is.
-struct Expression<'a> {
-    rest: &'a str,
-    value: &'a dyn Fn(&str) -> Option<f64>,
-}
-
-impl<'a> Expression<'a> {
-    fn evaluate(text: &'a str, value: &'a dyn Fn(&str) -> Option<f64>) -> Option<f64> {
-        let mut expression = Self { rest: text, value };
-        let result = expression.sum();
-        assert_eq!(expression.rest.trim(), "", "of {text}");
+/// The result of a math expression for one period, as far as the template uses them: a sum of terms, each of which is
+/// `FILL(metric, number)`, or numbers and ids of metrics with `*` and `/` between them. It is missing if a term is.
+fn evaluate(expression: &str, value: impl Fn(&str) -> Option<f64>) -> Option<f64> {
+    let operand = |word: &str| word.parse().ok().or_else(|| value(word));
+    let term = |term: &str| {
+        if let Some(filled) = term.strip_prefix("FILL(") {
+            let (id, filling) = filled.strip_suffix(')').unwrap().split_once(", ").unwrap();
+            return operand(id).or(operand(filling));
+        }
+        let mut words = term.split(' ');
+        let mut result = operand(words.next().unwrap());
+        while let (Some(sign), Some(word)) = (words.next(), words.next()) {
+            result = result.zip(operand(word)).map(|(one, other)| match sign {
+                "*" => one * other,
+                "/" => one / other,
+                _ => panic!("{sign} in {expression} is not supported"),
+            });
+        }
         result
-    }
-
-    /// Whether the text goes on with this sign, which is then read.
-    fn has(&mut self, sign: char) -> bool {
-        let rest = self.rest.trim_start().strip_prefix(sign);
-        self.rest = rest.unwrap_or(self.rest);
-        rest.is_some()
-    }
-
-    fn expect(&mut self, sign: char) {
-        assert!(self.has(sign), "no {sign} before {}", self.rest);
-    }
-
-    fn sum(&mut self) -> Option<f64> {
-        let mut left = self.product();
-        loop {
-            if self.has('+') {
-                left = left.zip(self.product()).map(|(one, other)| one + other);
-            } else if self.has('-') {
-                left = left.zip(self.product()).map(|(one, other)| one - other);
-            } else {
-                return left;
-            }
-        }
-    }
-
-    fn product(&mut self) -> Option<f64> {
-        let mut left = self.factor();
-        loop {
-            if self.has('*') {
-                left = left.zip(self.factor()).map(|(one, other)| one * other);
-            } else if self.has('/') {
-                left = left.zip(self.factor()).map(|(one, other)| one / other);
-            } else {
-                return left;
-            }
-        }
-    }
-
-    fn factor(&mut self) -> Option<f64> {
-        if self.has('(') {
-            let inner = self.sum();
-            self.expect(')');
-            return inner;
-        }
-        let rest = self.rest.trim_start();
-        let is_word = |sign: char| sign.is_ascii_alphanumeric() || "_.".contains(sign);
-        let end = rest.find(|sign: char| !is_word(sign)).unwrap_or(rest.len());
-        let (word, rest) = rest.split_at(end);
-        self.rest = rest;
-        if word == "FILL" {
-            self.expect('(');
-            let value = self.sum();
-            self.expect(',');
-            let filling = self.sum();
-            self.expect(')');
-            return value.or(filling);
-        }
-        match word.parse() {
-            Ok(number) => Some(number),
-            Err(_) => (self.value)(word),
-        }
-    }
+    };
+    expression.split(" + ").map(term).sum()
 }
 
 #[cfg(test)]
@@ -335,20 +252,19 @@ mod tests {
     fn states_are_those_of_the_examples_in_the_user_guide() {
         const RETAINED: Option<State> = None;
         let (ok, alarm) = (Some(State::Ok), Some(State::Alarm));
-        let insufficient = Some(State::InsufficientData);
-        for (points, m, [missing, ignore, breaching, not_breaching]) in [
-            ("0-X-X", 3, [ok, ok, ok, ok]),
-            ("0----", 3, [ok, ok, ok, ok]),
-            ("-----", 3, [insufficient, RETAINED, alarm, ok]),
-            ("0XX-X", 3, [alarm, alarm, alarm, alarm]),
-            ("--X--", 3, [alarm, RETAINED, alarm, ok]),
-            ("----X", 3, [RETAINED, RETAINED, alarm, ok]),
-            ("---X-", 3, [RETAINED, RETAINED, alarm, ok]),
-            ("0-X-X", 2, [alarm, alarm, alarm, alarm]),
-            ("00X0X", 2, [alarm, alarm, alarm, alarm]),
-            ("0-X--", 2, [ok, ok, alarm, ok]),
-            ("----0", 2, [ok, ok, alarm, ok]),
-            ("---X-", 2, [alarm, RETAINED, alarm, ok]),
+        for (points, m, [ignore, breaching, not_breaching]) in [
+            ("0-X-X", 3, [ok, ok, ok]),
+            ("0----", 3, [ok, ok, ok]),
+            ("-----", 3, [RETAINED, alarm, ok]),
+            ("0XX-X", 3, [alarm, alarm, alarm]),
+            ("--X--", 3, [RETAINED, alarm, ok]),
+            ("----X", 3, [RETAINED, alarm, ok]),
+            ("---X-", 3, [RETAINED, alarm, ok]),
+            ("0-X-X", 2, [alarm, alarm, alarm]),
+            ("00X0X", 2, [alarm, alarm, alarm]),
+            ("0-X--", 2, [ok, alarm, ok]),
+            ("----0", 2, [ok, alarm, ok]),
+            ("---X-", 2, [RETAINED, alarm, ok]),
         ] {
             let newest_first = points.chars().rev().map(|point| match point {
                 'X' => Some(true),
@@ -357,13 +273,12 @@ mod tests {
             });
             let newest_first: Vec<Option<bool>> = newest_first.collect();
             for (treatment, expected) in [
-                (MissingData::Missing, missing),
-                (MissingData::Ignore, ignore),
-                (MissingData::Breaching, breaching),
-                (MissingData::NotBreaching, not_breaching),
+                ("ignore", ignore),
+                ("breaching", breaching),
+                ("notBreaching", not_breaching),
             ] {
                 let state = decide(&newest_first, 3, m, treatment);
-                assert_eq!(state, expected, "{points}, {m} of 3, {treatment:?}");
+                assert_eq!(state, expected, "{points}, {m} of 3, {treatment}");
             }
         }
     }
@@ -374,12 +289,11 @@ mod tests {
         for (text, expected) in [
             ("m", Some(6.0)),
             ("100 * m / 1000", Some(0.6)),
-            ("1 + 2 * (m - 4)", Some(5.0)),
             ("gone", None),
             ("m + gone", None),
-            ("FILL(gone, 0)+FILL(m, 0)", Some(6.0)),
+            ("FILL(gone, 0) + FILL(m, 0)", Some(6.0)),
         ] {
-            assert_eq!(Expression::evaluate(text, &value), expected, "{text}");
+            assert_eq!(evaluate(text, value), expected, "{text}");
         }
     }
 }

@@ -6,14 +6,12 @@ use stack::template::{Deployment, TEMPLATE, Template};
 
 use crate::cloudwatch::{Alarm, HOUR, MINUTE, Sent, State, metric};
 
-/// The template with parameters beside the application's name.
 pub(crate) fn deployed(parameters: &[(&str, &str)]) -> Template {
     let nobody = [("NotificationEmail", "none"), ("AlarmEmail", "none")];
     let deployment = Deployment::with(&[&nobody[..], parameters].concat());
     Template::read(TEMPLATE, deployment).unwrap()
 }
 
-/// The alarms of a deployment, by their logical ids.
 pub(crate) fn alarms(template: &Template) -> Vec<(&str, Alarm)> {
     let ids = template.of_type("AWS::CloudWatch::Alarm").unwrap();
     let alarms = ids.into_iter();
@@ -58,7 +56,6 @@ impl End {
     }
 }
 
-/// What was sent to CloudWatch for a deployment.
 pub(crate) struct History<'a> {
     template: &'a Template,
     sent: Sent,
@@ -91,7 +88,7 @@ impl<'a> History<'a> {
     }
 
     /// A run that ended with this many snapshots.
-    pub(crate) fn snapshots(&mut self, ended_at: i64, total: u32) {
+    pub(crate) fn snapshots(&mut self, ended_at: i64, total: i32) {
         let mut fields = End::Succeeded.fields();
         fields["snapshots_total"] = total.into();
         self.record(ended_at, &fields);
@@ -142,7 +139,6 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Errors of a function within a minute.
     pub(crate) fn errors(&mut self, function: &str, at: i64, count: u32) {
         let function = self.template.name_of(function).unwrap();
         let name = metric("AWS/Lambda", "Errors", &[("FunctionName", &function)]);

@@ -7,7 +7,8 @@ mod given;
 
 use std::collections::BTreeSet;
 
-use cloudwatch::{DAY, HOUR, MINUTE, MissingData};
+use cloudwatch::{DAY, HOUR, MINUTE};
+use contract::RunInput;
 use given::{End, History, alarms, deployed};
 use stack::template::Template;
 
@@ -85,8 +86,8 @@ fn silence_rings_until_a_run_takes_a_snapshot_and_other_runs_do_not_count() {
             history.runs(START + HOUR, START + 4 * DAY, every, end);
         }
         history.runs(START + 4 * DAY, START + 6 * DAY, DAY, End::Succeeded);
-        // The hour of the last run, and 26 hours.
-        let (rings, stops) = (START + 27 * HOUR, START + 4 * DAY);
+        // The hour of the last run, and 30 hours.
+        let (rings, stops) = (START + 31 * HOUR, START + 4 * DAY);
         for id in ["NoHealthyRunAlarm", "NoSnapshotAlarm"] {
             assert_rings(&history, id, rings, stops, START + 6 * DAY);
         }
@@ -100,7 +101,7 @@ fn an_application_that_stays_stopped_rings_an_alarm_of_its_own() {
     history.runs(START - 5 * DAY, START + 1, DAY, End::Succeeded);
     history.runs(START + DAY, START + 4 * DAY, DAY, End::Skipped);
     history.runs(START + 4 * DAY, START + 6 * DAY, DAY, End::Succeeded);
-    let (rings, stops) = (START + 27 * HOUR, START + 4 * DAY);
+    let (rings, stops) = (START + 31 * HOUR, START + 4 * DAY);
     assert_rings(&history, "NoSnapshotAlarm", rings, stops, START + 6 * DAY);
     assert_quiet(&history, "NoHealthyRunAlarm", START + 6 * DAY);
     // One stop between two snapshots is no alarm.
@@ -208,24 +209,25 @@ fn many_errors_of_all_functions_together_ring() {
 
 #[test]
 fn a_full_quota_rings_until_a_run_sees_fewer_snapshots() {
-    let template = deployed(&[]);
-    let mut history = History::of(&template);
-    for (day, total) in [(-1, 790), (0, 801), (1, 802), (2, 800), (3, 801)] {
-        history.snapshots(START + day * DAY, total);
+    for (parameters, most) in [(&[][..], 800), (&[("SnapshotQuota", "500")], 400)] {
+        let template = deployed(parameters);
+        let mut history = History::of(&template);
+        for (day, above) in [(-1, -10), (0, 1), (1, 2), (2, 0), (3, 1)] {
+            history.snapshots(START + day * DAY, most + above);
+        }
+        let (rings, stops) = (START, START + 2 * DAY);
+        let until = START + 3 * DAY;
+        assert_rings(&history, "SnapshotQuotaAlarm", rings, stops, until);
     }
-    let (rings, stops) = (START, START + 2 * DAY);
-    let until = START + 3 * DAY;
-    assert_rings(&history, "SnapshotQuotaAlarm", rings, stops, until);
 }
 
-/// The worst that the parameters allow: near the end of an hour, the schedule's runs start at the beginning of their
-/// window, and from [`START`] on at its end, and they take half an hour longer.
-fn worst(template: &Template, interval: i64, window: i64) -> History<'_> {
+/// The worst of a schedule: near the end of an hour, its runs start at the beginning of their window and are quick, and
+/// from [`START`] on they end so much later. All times are in seconds.
+fn worst(template: &Template, interval: i64, later: i64) -> History<'_> {
     let mut history = History::of(template);
     let mut scheduled = START - 20 * DAY + 59 * MINUTE;
     while scheduled < START + 20 * DAY {
-        let is_late = scheduled >= START;
-        let delay = if is_late { window + 30 * MINUTE } else { 0 };
+        let delay = if scheduled >= START { later } else { 0 };
         history.run(scheduled + delay, End::Succeeded);
         scheduled += interval;
     }
@@ -233,99 +235,123 @@ fn worst(template: &Template, interval: i64, window: i64) -> History<'_> {
 }
 
 #[test]
+fn the_slowest_run_that_the_defaults_allow_is_quiet() {
+    let template = deployed(&[]);
+    let machine = template.properties("StateMachine").unwrap();
+    let schedule = &machine["Events"]["Schedule"]["Properties"];
+    let window = &schedule["FlexibleTimeWindow"]["MaximumWindowInMinutes"];
+    let window: i64 = window.as_str().unwrap().parse().unwrap();
+    let input: RunInput = serde_json::from_str(schedule["Input"].as_str().unwrap()).unwrap();
+    // It waits for the application, for its snapshot, and for the application again, before its deletions.
+    let (application, ready) = (
+        input.application_timeout_seconds,
+        input.ready_timeout_seconds,
+    );
+    let waits = 2 * i64::from(application.get()) + i64::from(ready.get());
+    let later = window * MINUTE + waits;
+    let alarms = ["NoHealthyRunAlarm", "NoSnapshotAlarm"];
+    for id in alarms {
+        assert_quiet(&worst(&template, DAY, later), id, START + 15 * DAY);
+    }
+    let template = deployed(&[("MaxHoursWithoutSnapshot", "28")]);
+    for id in alarms {
+        let rings = worst(&template, DAY, later).rings(id, START, START + 15 * DAY, 0);
+        assert!(!rings.is_empty(), "{id}");
+    }
+}
+
+/// The rates that the Rule knows, and their intervals in hours.
+fn known_rates() -> Vec<(String, i64)> {
+    let hours = (2..=24).chain((2..=7).map(|days| 24 * days));
+    let hours = hours.map(|hours| (format!("rate({hours} hours)"), hours));
+    let days = (2..=7).map(|days| (format!("rate({days} days)"), 24 * days));
+    let others = [
+        ("rate(1 hour)", 1),
+        ("rate(60 minutes)", 1),
+        ("rate(1440 minutes)", 24),
+        ("rate(1 day)", 24),
+        ("cron(0 3 * * ? *)", 24),
+    ];
+    let others = others.map(|(rate, hours)| (rate.to_owned(), hours));
+    hours.chain(days).chain(others).collect()
+}
+
+/// The fewest hours without a snapshot that the Rule takes.
+fn fewest(interval: i64, window: i64) -> i64 {
+    if window <= 60 {
+        interval + 2
+    } else {
+        (interval + 23) / 24 * 24 + 26
+    }
+}
+
+/// The description of the Rule that the parameters break.
+fn refused(rate: &str, window: i64, hours: i64, more: &[(&str, &str)]) -> Option<String> {
+    let (window, hours) = (window.to_string(), hours.to_string());
+    let parameters = [
+        ("ScheduleExpression", rate),
+        ("ScheduleWindowMinutes", window.as_str()),
+        ("MaxHoursWithoutSnapshot", hours.as_str()),
+    ];
+    let template = deployed(&[&parameters, more].concat());
+    template.broken_rule().unwrap().map(str::to_owned)
+}
+
+#[test]
 fn a_rule_refuses_a_schedule_that_rings_the_alarm_on_silence_by_itself() {
-    for (rate, interval, window, hours, is_refused) in [
-        ("rate(1 hour)", HOUR, 60, 2, true),
-        ("rate(1 hour)", HOUR, 60, 3, false),
-        ("rate(2 hours)", 2 * HOUR, 60, 3, true),
-        ("rate(2 hours)", 2 * HOUR, 60, 4, false),
-        ("rate(3 hours)", 3 * HOUR, 60, 4, true),
-        ("rate(3 hours)", 3 * HOUR, 60, 5, false),
-        ("rate(4 hours)", 4 * HOUR, 60, 5, true),
-        ("rate(4 hours)", 4 * HOUR, 60, 6, false),
-        ("rate(6 hours)", 6 * HOUR, 60, 7, true),
-        ("rate(6 hours)", 6 * HOUR, 60, 8, false),
-        ("rate(8 hours)", 8 * HOUR, 60, 9, true),
-        ("rate(8 hours)", 8 * HOUR, 60, 10, false),
-        ("rate(12 hours)", 12 * HOUR, 60, 13, true),
-        ("rate(12 hours)", 12 * HOUR, 60, 14, false),
-        ("rate(1 day)", DAY, 60, 25, true),
-        ("rate(1 day)", DAY, 60, 26, false),
-        ("rate(1 day)", DAY, 240, 26, true),
-        ("rate(1 day)", DAY, 1440, 48, true),
-        ("rate(1 day)", DAY, 1440, 50, false),
-        ("rate(2 days)", 2 * DAY, 60, 48, true),
-        ("rate(2 days)", 2 * DAY, 60, 50, false),
-    ] {
-        let (hours, minutes) = (hours.to_string(), window.to_string());
-        let case = format!("{rate} within {minutes} minutes, {hours} hours");
-        let all = [
-            ("ScheduleExpression", rate),
-            ("ScheduleWindowMinutes", minutes.as_str()),
-            ("MaxHoursWithoutSnapshot", hours.as_str()),
-        ];
-        let template = deployed(&all);
-        let refused = template.broken_rule().unwrap();
-        assert_eq!(refused.is_some(), is_refused, "{case}");
-        let history = worst(&template, interval, window * MINUTE);
-        let until = START + 15 * DAY;
-        let rings = history.rings("NoHealthyRunAlarm", START, until, 0);
-        assert_eq!(!rings.is_empty(), is_refused, "{case}: {rings:?}");
-        // Where there is no alarm, the schedule does not matter.
-        for no_alarm in [
-            ("MaxHoursWithoutSnapshot", "0"),
-            ("ScheduleState", "DISABLED"),
-            ("Mode", "PRUNE"),
-        ] {
-            let without = all.iter().filter(|(name, _)| *name != no_alarm.0);
-            let without: Vec<(&str, &str)> = without.copied().chain([no_alarm]).collect();
-            assert_eq!(deployed(&without).broken_rule().unwrap(), None, "{case}");
+    for (rate, interval) in known_rates() {
+        for window in [1, 60, 61, 1440] {
+            let fewest = fewest(interval, window);
+            // The parameter takes no more than 168.
+            let hours = [0, 1, fewest - 1, fewest, 168].map(|hours| hours.min(168));
+            for hours in hours {
+                let found = refused(&rate, window, hours, &[]);
+                let case = format!("{rate} within {window} minutes, {hours} hours: {found:?}");
+                assert_eq!(found.is_some(), hours != 0 && hours < fewest, "{case}");
+            }
         }
     }
-    // The defaults, and the longest alarm.
+    // Where there is no alarm, the schedule does not matter.
+    for no_alarm in [("ScheduleState", "DISABLED"), ("Mode", "PRUNE")] {
+        assert_eq!(refused("rate(7 days)", 1440, 1, &[no_alarm]), None);
+    }
     assert_eq!(deployed(&[]).broken_rule().unwrap(), None);
+}
+
+/// What the rule takes is enough for runs of half an hour. What it refuses is too little, up to a window of an hour.
+#[test]
+fn the_fewest_hours_that_the_rule_takes_are_quiet_and_fewer_ring() {
+    for (rate, interval) in known_rates() {
+        for window in [60, 1440] {
+            let fewest = fewest(interval, window);
+            let later = (window + 30) * MINUTE;
+            let rings = |hours: i64| {
+                let hours = hours.to_string();
+                let parameters = [
+                    ("ScheduleExpression", rate.as_str()),
+                    ("MaxHoursWithoutSnapshot", hours.as_str()),
+                ];
+                let template = deployed(&parameters);
+                let history = worst(&template, interval * HOUR, later);
+                history.rings("NoHealthyRunAlarm", START, START + 15 * DAY, 0)
+            };
+            if fewest <= 168 {
+                let found = rings(fewest);
+                assert!(
+                    found.is_empty(),
+                    "{rate} within {window} minutes: {found:?}"
+                );
+            }
+            let is_exact = window == 60 && fewest <= 169;
+            assert!(!is_exact || !rings(fewest - 1).is_empty(), "{rate}");
+        }
+    }
 }
 
 /// Of `PutMetricAlarm`, and of alarms on metric math.
 #[test]
-fn every_alarm_is_within_the_limits_of_cloudwatch_and_says_how_it_treats_missing_data() {
-    use MissingData::{Breaching, Ignore, NotBreaching};
-    let mut expected = vec![
-        ("NoHealthyRunAlarm", HOUR, 26, Breaching),
-        ("NoSnapshotAlarm", HOUR, 26, Breaching),
-        ("PruneIncompleteAlarm", DAY, 1, Ignore),
-        ("ExecutionsFailedAlarm", 5 * MINUTE, 1, NotBreaching),
-        ("ExecutionsTimedOutAlarm", 5 * MINUTE, 1, NotBreaching),
-        ("ExecutionsAbortedAlarm", 5 * MINUTE, 1, NotBreaching),
-        ("RedrivenExecutionsFailedAlarm", 5 * MINUTE, 1, NotBreaching),
-        (
-            "RedrivenExecutionsTimedOutAlarm",
-            5 * MINUTE,
-            1,
-            NotBreaching,
-        ),
-        (
-            "RedrivenExecutionsAbortedAlarm",
-            5 * MINUTE,
-            1,
-            NotBreaching,
-        ),
-        ("ExecutionsThrottledAlarm", 5 * MINUTE, 1, NotBreaching),
-        ("SnapshotQuotaAlarm", HOUR, 1, Ignore),
-        ("ScheduleDeadLetterAlarm", 5 * MINUTE, 1, NotBreaching),
-        ("FailureRuleDeadLetterAlarm", 5 * MINUTE, 1, NotBreaching),
-        ("RecordAndNotifyFailureAlarm", 5 * MINUTE, 1, NotBreaching),
-        ("FunctionErrorsAlarm", 15 * MINUTE, 1, NotBreaching),
-    ];
+fn every_alarm_is_within_the_limits_of_cloudwatch() {
     let template = deployed(&[]);
-    let mut found: Vec<(&str, i64, usize, MissingData)> = alarms(&template)
-        .into_iter()
-        .map(|(id, alarm)| (id, alarm.period, alarm.evaluation_periods, alarm.missing))
-        .collect();
-    expected.sort_unstable_by_key(|row| row.0);
-    found.sort_unstable_by_key(|row| row.0);
-    assert_eq!(found, expected);
-
     let parameters = &template.document()["Parameters"]["MaxHoursWithoutSnapshot"];
     let most = parameters["MaxValue"].to_string();
     for hours in ["1", most.as_str()] {
@@ -340,8 +366,6 @@ fn every_alarm_is_within_the_limits_of_cloudwatch_and_says_how_it_treats_missing
             assert!(period * i64::try_from(n).unwrap() <= longest, "{id}");
             assert!((1..=10).contains(&alarm.metrics()), "{id}");
             let properties = template.properties(id).unwrap();
-            let treatment = &properties["TreatMissingData"];
-            assert!(treatment.is_string(), "{id} does not say it");
             let description = properties["AlarmDescription"].as_str().unwrap();
             assert!(description.len() <= 1_024, "{id}: {}", description.len());
         }

@@ -21,11 +21,9 @@ use super::{Row, measured, median, worst};
 
 /// The number of processes for each function and trust store. It is odd, so that one of them is the median.
 pub(super) const PROCESSES: usize = 15;
-/// The number of calls of AWS that each process makes.
 pub(super) const CALLS: usize = 2;
 const APPLICATION: &str = "bench";
 
-/// A value of each process.
 #[derive(Default)]
 pub(super) struct Samples {
     /// From before the process is created until it first asks for work, in milliseconds.

@@ -47,7 +47,7 @@ async fn prune(engine: &Engine, name: &str, deletes_per_second: Option<u32>) -> 
     let faults = engine.proxy().faults();
     let slow = |operation: &str| {
         faults.inject(Fault {
-            function: Some("prune-snapshots".to_owned()),
+            function: "prune-snapshots".to_owned(),
             operation: operation.to_owned(),
             application: Some(name.to_owned()),
             times: Times::Always,

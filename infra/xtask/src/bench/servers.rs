@@ -64,9 +64,7 @@ impl Tls {
 
 /// The servers of one process. They stop when this is dropped.
 pub(super) struct Servers {
-    /// `AWS_LAMBDA_RUNTIME_API`
     pub(super) runtime_api: String,
-    /// `AWS_ENDPOINT_URL`
     pub(super) endpoint: String,
     work: Arc<Work>,
     /// When the function first asked for work, once it has done all of it; or the error of an invocation.
@@ -76,7 +74,6 @@ pub(super) struct Servers {
 
 struct Work {
     payloads: Vec<Value>,
-    /// The number of requests for a payload.
     requests: AtomicUsize,
     first_request: OnceLock<Instant>,
     outcome: UnboundedSender<Result<Instant>>,

@@ -23,12 +23,10 @@ pub(super) const MODE: u32 = 0o755;
 /// The version of glibc in `provided.al2023`.
 pub(super) const GLIBC: [u32; 2] = [2, 34];
 
-/// What is uploaded of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Package {
     /// The size of the zip.
     pub(super) bytes: u64,
-    /// The permissions of the bootstrap in the zip.
     pub(super) mode: u32,
     /// The processor that the bootstrap is for, as the ELF header names it (`e_machine`).
     pub(super) machine: u16,
@@ -43,19 +41,21 @@ impl Package {
         let bootstrap = folder.join("bootstrap");
         let context = || bootstrap.display().to_string();
         fs::set_permissions(&bootstrap, Permissions::from_mode(MODE)).with_context(context)?;
-        let mut zip = command(Child::Linter, python);
-        zip.arg(format!("{WORKSPACE}/infra/xtask/python/package.py"))
-            .arg(folder);
-        let zipped = output(&mut zip).await?;
+        let zip = tempfile::NamedTempFile::new()?;
+        let mut archive = command(Child::Linter, python);
+        archive
+            .arg(format!("{WORKSPACE}/infra/xtask/python/archive.py"))
+            .arg(zip.path())
+            .arg(format!("bootstrap={}", bootstrap.display()));
+        let zipped = output(&mut archive).await?;
         let message = String::from_utf8_lossy(&zipped.stderr);
         ensure!(zipped.status.success(), "{}: {message}", context());
-        let printed = String::from_utf8(zipped.stdout)?;
-        let (mode, bytes) = printed.trim().split_once(' ').with_context(context)?;
         let binary = fs::read(&bootstrap).with_context(context)?;
         let (machine, glibc) = needs(&binary).with_context(context)?;
         Ok(Self {
-            bytes: bytes.parse()?,
-            mode: u32::from_str_radix(mode, 8)?,
+            bytes: zip.as_file().metadata()?.len(),
+            // The zip of `sam deploy` has the file's.
+            mode: fs::metadata(&bootstrap)?.permissions().mode() & 0o777,
             machine,
             glibc,
         })

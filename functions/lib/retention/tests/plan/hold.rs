@@ -87,6 +87,7 @@ fn the_brake_counts_what_the_run_has_deleted_and_names_a_number_with_room() {
                 attempted,
                 wanted,
                 total: 40,
+                of_last_day: 0,
             },
         );
         let case = format!("{attempted} {wanted}: {hold:?}");
@@ -94,7 +95,7 @@ fn the_brake_counts_what_the_run_has_deleted_and_names_a_number_with_room() {
         if let (Some(hold), Some((fact, acknowledged))) = (hold, expected) {
             assert_eq!(hold.cause, MaxDeletionsPerRun, "{case}");
             assert!(hold.message.contains(fact), "{case}");
-            let remedy = format!("retention.max_deletions_per_run {acknowledged}, which");
+            let remedy = format!("retention.max_deletions_per_run {acknowledged}. ");
             assert!(hold.message.contains(&remedy), "{case}");
         }
     }

@@ -2,20 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod first_run;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::fs;
 use std::process::Stdio;
+use std::time::Duration;
 
-use engine::{functions, python};
+use engine::faults::{FaultKind, Times};
+use engine::{environment, functions, python};
 use local::running;
 use serde_json::{Value, json};
-use shlex::try_quote;
 use support::{Scenario, engine, eventually, run};
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -133,6 +134,28 @@ fn a_failed_run_exits_with_1_and_its_redrive_with_0() {
 }
 
 #[test]
+fn a_redrive_that_fails_again_prints_its_own_record() {
+    run(async {
+        let endpoint = &engine().await.names().endpoint;
+        let scenario = Scenario::new("cli-fails-again").await;
+        scenario.set_snapshots_enabled(false).await;
+        let arguments = ["run", "--application", "cli-fails-again", "--json"];
+        let (stdout, _) = local(endpoint, &arguments, "", 1).await;
+        let failed: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(failed["error_name"], "SnapshotsDisabled");
+
+        scenario.delete_application().await;
+        // The record of the first failure is still there for a while.
+        let delay = FaultKind::Delay(Duration::from_secs(1));
+        scenario.inject("record-and-notify", "UpdateItem", Times::Count(1), delay);
+        let execution = failed["execution_arn"].as_str().unwrap();
+        let (stdout, _) = local(endpoint, &["redrive", execution, "--json"], "", 1).await;
+        let record: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(record["error_name"], "ApplicationNotFound");
+    });
+}
+
+#[test]
 fn a_command_that_cannot_start_exits_with_2_and_prints_the_reason() {
     run(async {
         let endpoint = engine().await.names().endpoint.as_str();
@@ -212,14 +235,36 @@ fn a_run_input_is_read_with_a_byte_order_mark_and_refused_with_a_repeated_key() 
     });
 }
 
+/// A line that `up` prints, without the value if that differs from engine to engine.
+fn without_value(line: &str) -> &str {
+    let differs = !environment::CLIENT.contains(line);
+    line.split('=').next().filter(|_| differs).unwrap_or(line)
+}
+
 #[test]
-fn up_prints_what_clients_need_and_an_interrupt_stops_everything() {
+fn up_raises_the_limit_of_open_files_prints_what_clients_need_and_an_interrupt_stops_everything() {
     run(async {
-        let mut up = command("", &["up", "--snapshot-seconds", "1"])
+        let mut up = Command::new("sh")
+            .args([
+                "-c",
+                r#"ulimit -S -n 256; exec "$0" up --snapshot-seconds 1"#,
+            ])
+            .arg(env!("CARGO_BIN_EXE_local"))
+            .envs(HOSTILE)
             .stdout(Stdio::piped())
+            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let exports = until_it_runs(&mut up).await;
+        let pid = up.id().unwrap();
+        for pid in [vec![pid], children(pid)].concat() {
+            let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+            let mut limits = limits.lines();
+            let limit = limits.find(|line| line.starts_with("Max open files"));
+            let soft = limit.unwrap().split_whitespace().nth(3).unwrap();
+            assert_ne!(soft, "256");
+        }
+
         let value = |name: &str| {
             let mut exports = exports.iter().flat_map(|line| line.split_whitespace());
             let prefix = format!("{name}=");
@@ -238,6 +283,22 @@ fn up_prints_what_clients_need_and_an_interrupt_stops_everything() {
             assert!(value(name).contains(part), "{name}={}", value(name));
         }
 
+        // The reference shows the same lines.
+        let reference = include_str!("../../../../resources/docs/reference.md");
+        let (_, shown) = reference.split_once("$ cargo local up\n").unwrap();
+        let (shown, _) = shown.split_once("# Ctrl-C").unwrap();
+        let printed = exports.iter().map(|line| without_value(line));
+        let shown: Vec<&str> = shown.lines().map(without_value).collect();
+        assert_eq!(printed.collect::<Vec<_>>(), shown);
+
+        // A profile that leads away from the engine, and names that need a proxy.
+        let home = tempfile::tempdir().unwrap();
+        let settings = "[default]\nignore_configured_endpoint_urls = true\nuse_fips_endpoint = true\n\
+                        use_dualstack_endpoint = true\n";
+        fs::create_dir(home.path().join(".aws")).unwrap();
+        for file in ["config", "credentials"] {
+            fs::write(home.path().join(".aws").join(file), settings).unwrap();
+        }
         // The aws CLI is built on botocore, as boto3 is.
         let target = functions::target_folder().unwrap();
         let python = python::install(&target, python::MINISTACK, |_| ());
@@ -250,6 +311,8 @@ fn up_prints_what_clients_need_and_an_interrupt_stops_everything() {
                     .into_iter()
                     .filter(|(name, _)| !name.starts_with("PYTHON")),
             )
+            .env("HOME", home.path())
+            .env("no_proxy", "intern.example")
             .output()
             .await
             .unwrap();
@@ -260,7 +323,7 @@ fn up_prints_what_clients_need_and_an_interrupt_stops_everything() {
         // No such application exists, so the run fails, but two functions have run.
         let arguments = ["run", "--application", "none", "--json"];
         local(&endpoint, &arguments, "", 1).await;
-        let started = descendants(up.id().unwrap());
+        let started = descendants(pid);
         assert!(
             started.len() >= 3,
             "MiniStack and two functions: {started:?}"
@@ -343,30 +406,6 @@ fn without_an_address_a_command_uses_the_engine_that_lives_or_names_all_that_do(
     });
 }
 
-#[test]
-fn the_engine_raises_the_limit_of_open_files() {
-    run(async {
-        let mut up = Command::new("sh")
-            .args(["-c", r#"ulimit -S -n 256; exec "$0" up"#])
-            .arg(env!("CARGO_BIN_EXE_local"))
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        until_it_runs(&mut up).await;
-        let pid = up.id().unwrap();
-        let started = descendants(pid);
-        for pid in [vec![pid], children(pid)].concat() {
-            let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-            let mut limits = limits.lines();
-            let limit = limits.find(|line| line.starts_with("Max open files"));
-            let soft = limit.unwrap().split_whitespace().nth(3).unwrap();
-            assert_ne!(soft, "256");
-        }
-        end(&mut up, "-INT", Some(0), &started).await;
-    });
-}
-
 /// Sends the signal, and waits for the end of the process and of the processes that it has started.
 async fn end(process: &mut Child, signal: &str, code: Option<i32>, started: &[u32]) {
     let pid = process.id().unwrap().to_string();
@@ -385,7 +424,7 @@ fn the_demonstration_shows_the_run_and_its_results() {
         let (stdout, stderr) = local("", &[], "", 0).await;
         for shown in [
             "KEEP: protected: this run's own snapshot; protected: newest",
-            "DELETE: failed 6 days ago",
+            "DELETE: FAILED, created 6 days ago",
             "snapshots_deleted_count               4",
             "Message: {\"app_name\":\"orders\"",
             "describe-snapshot",
@@ -395,7 +434,7 @@ fn the_demonstration_shows_the_run_and_its_results() {
         }
 
         // The README shows more of the lines.
-        let readme = include_str!("../../../README.md");
+        let readme = include_str!("../../../../README.md");
         let begin = "<!-- transcript -->\n```\n$ cargo local\n";
         let (_, transcript) = readme.split_once(begin).unwrap();
         let (transcript, _) = transcript.split_once("```\n<!-- /transcript -->").unwrap();
@@ -449,94 +488,6 @@ fn a_demonstration_that_is_terminated_or_killed_leaves_no_process() {
     });
 }
 
-/// The folder of a stranger: a target folder, and programs that do what a test needs where the arguments have `phase`.
-/// Elsewhere they answer as a Python that can do everything, or as cargo.
-fn stranger(phase: &str, action: &str, is_installed: bool) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let target = functions::target_folder().unwrap();
-    let script = format!(
-        "#!/bin/sh\n\
-         case \"$*\" in\n\
-         *'{phase}'*) {action} ;;\n\
-         *ensurepip*) echo 3 12 \"$0\" ;;\n\
-         metadata*) exec {cargo} \"$@\" ;;\n\
-         build*) export CARGO_TARGET_DIR={target}; exec {cargo} \"$@\" ;;\n\
-         esac\n",
-        cargo = try_quote(env!("CARGO")).unwrap(),
-        target = try_quote(target.to_str().unwrap()).unwrap(),
-    );
-    let program = folder.path().join("cargo");
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-    symlink(&program, folder.path().join("python3")).unwrap();
-    if is_installed {
-        let python = run(python::install(&target, python::MINISTACK, |_| ())).unwrap();
-        let home = python
-            .strip_prefix(&target)
-            .unwrap()
-            .ancestors()
-            .nth(2)
-            .unwrap();
-        let home = folder.path().join(home);
-        fs::create_dir_all(home.join("bin")).unwrap();
-        fs::write(home.join("whole"), home.as_os_str().as_encoded_bytes()).unwrap();
-        symlink(&program, home.join("bin/python")).unwrap();
-    }
-    folder
-}
-
-/// A demonstration in a stranger's folder.
-fn demonstration(folder: &TempDir) -> Command {
-    let path = std::env::var("PATH").unwrap();
-    let mut command = command("", &[]);
-    command
-        .env("CARGO", folder.path().join("cargo"))
-        .env("CARGO_TARGET_DIR", folder.path())
-        .env("PATH", format!("{}:{path}", folder.path().display()))
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    command
-}
-
-#[test]
-fn a_demonstration_that_is_terminated_before_it_runs_leaves_no_process() {
-    for (phase, is_installed, signal) in [
-        ("-Im venv", false, "-HUP"),
-        ("build --locked", true, "-TERM"),
-        ("serve.py", true, "-QUIT"),
-    ] {
-        let folder = stranger(phase, "sleep 1000 & wait", is_installed);
-        run(async {
-            let mut demonstration = demonstration(&folder).spawn().unwrap();
-            let id = demonstration.id().unwrap();
-            let started = eventually(phase, async || {
-                let started = descendants(id);
-                let comm = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm"));
-                let mut names = started.iter().map(comm);
-                let hangs = names.any(|name| name.is_ok_and(|name| name == "sleep\n"));
-                hangs.then_some(started)
-            })
-            .await;
-            end(&mut demonstration, signal, Some(130), &started).await;
-        });
-    }
-}
-
-#[test]
-fn what_a_failed_child_has_printed_is_seen() {
-    for (phase, is_installed) in [
-        ("-Im venv", false),
-        ("build --locked", true),
-        ("serve.py", true),
-    ] {
-        let folder = stranger(phase, "echo the reason >&2; exit 101", is_installed);
-        let failed = run(async { demonstration(&folder).output().await }).unwrap();
-        let stderr = String::from_utf8_lossy(&failed.stderr);
-        assert_eq!(failed.status.code(), Some(2), "{phase}: {stderr}");
-        assert!(stderr.contains("the reason"), "{phase}: {stderr}");
-    }
-}
-
 #[test]
 fn a_closed_pipe_ends_a_command_quietly_and_a_full_disk_with_an_error() {
     let full = fs::File::create("/dev/full").unwrap();
@@ -570,6 +521,20 @@ fn a_closed_pipe_ends_a_command_quietly_and_a_full_disk_with_an_error() {
     }
 }
 
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    let full = fs::File::create("/dev/full").unwrap();
+    let ended = run(async {
+        let mut help = command("", &["up", "--help"]);
+        let help = help.stdout(full).stderr(Stdio::piped()).spawn();
+        help.unwrap().wait_with_output().await.unwrap()
+    });
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(2), "{stderr}");
+    let error = "error: stdout cannot be written: No space left on device";
+    assert!(stderr.starts_with(error), "{stderr}");
+}
+
 /// The processes that a process has started, with the processes that they have started.
 fn descendants(parent: u32) -> Vec<u32> {
     let children = children(parent).into_iter();
@@ -590,7 +555,6 @@ fn is_alive(pid: u32) -> bool {
     stat(pid).is_some_and(|(state, _)| state != "Z")
 }
 
-/// State and parent of a process.
 fn stat(pid: u32) -> Option<(String, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(") ")?;

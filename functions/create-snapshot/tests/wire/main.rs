@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+mod restore_point;
+
 use aws_sdk_kinesisanalyticsv2::Client;
 use contract::ErrorName::{
     AccessDenied, ApplicationBusy, ApplicationNotFound, EnhancedSnapshotsUnsupported, InvalidInput,
@@ -52,7 +54,7 @@ async fn run_by(
     let input = CreateSnapshotInput {
         definition,
         execution_arn: EXECUTION.to_owned(),
-        execution_started_at: "2026-11-22T20:02:27.949465+00:00".to_owned(),
+        execution_started_at: "2026-11-22T20:02:27.949465+00:00".parse().unwrap(),
         input,
     };
     let answer = create_snapshot::handle(&flink, input, now.parse().unwrap());
@@ -140,7 +142,7 @@ async fn a_running_application_gets_one_snapshot_named_after_the_run() {
     assert_eq!(output.wait_seconds, 15);
     let snapshot = output.snapshot.unwrap();
     assert_eq!(snapshot.name, SNAPSHOT);
-    assert_eq!(snapshot.accepted_at, NOW);
+    assert_eq!(snapshot.accepted_at.to_string(), NOW);
     assert_eq!(snapshot.created_at, None);
 }
 
@@ -159,8 +161,8 @@ async fn the_snapshot_of_an_earlier_attempt_is_adopted_whatever_its_status() {
         let output = output.unwrap();
         assert_eq!(output.snapshot_creation, SnapshotCreation::Started);
         let snapshot = output.snapshot.unwrap();
-        let created_at = snapshot.created_at.as_deref();
-        assert_eq!(created_at, Some("2026-11-22T20:02:28.42Z"));
+        let created_at = snapshot.created_at.unwrap().to_string();
+        assert_eq!(created_at, "2026-11-22T20:02:28.42Z");
         assert_eq!(snapshot.application_version_id, Some(7));
     }
 }
@@ -386,28 +388,40 @@ async fn disabled_snapshots_are_blamed_only_for_a_refusal() {
 
 #[tokio::test]
 async fn enhanced_snapshots_are_named_after_any_refusal_that_does_not_say_so() {
-    let unsupported = || Error(400, "UnsupportedOperationException", "not this one");
-    let refused = |answer: Answer| created(answer).into_iter().chain(unexplained());
-    for (refusals, name) in [
-        (
-            vec![describe_snapshot(SNAPSHOT, unsupported())],
-            SnapshotsUnsupported,
-        ),
-        (refused(unsupported()).collect(), SnapshotsUnsupported),
-        (
-            refused(Error(400, "InvalidRequestException", "never")).collect(),
-            Unexpected,
-        ),
+    for (code, name) in [
+        ("UnsupportedOperationException", SnapshotsUnsupported),
+        ("InvalidRequestException", Unexpected),
+        ("SomethingNewException", Unexpected),
+        ("AccessDeniedException", AccessDenied),
     ] {
+        let refusal = || Error(400, code, "not this one");
         for (application, name) in [
             (enhanced(), EnhancedSnapshotsUnsupported),
             (application("RUNNING"), name),
             (describe_application(Answer::Lost), name),
         ] {
-            let error = run(refusals.clone().into_iter().chain([application])).await;
-            assert_eq!(error.unwrap_err().name, name);
+            let exchanges = [describe_snapshot(SNAPSHOT, refusal()), application];
+            let error = run(exchanges).await.unwrap_err();
+            assert_eq!(error.name, name, "{code}");
+            assert!(error.fact.contains("not this one"), "{}", error.fact);
         }
     }
+    for code in [
+        "UnsupportedOperationException",
+        "InvalidRequestException",
+        "ResourceNotFoundException",
+        "LimitExceededException",
+        "ResourceInUseException",
+        "ThrottlingException",
+    ] {
+        let [missing, application, create] = created(Error(400, code, "not this one"));
+        let exchanges = [missing, application, create, own_missing(), enhanced()];
+        let error = run(exchanges).await.unwrap_err();
+        assert_eq!(error.name, EnhancedSnapshotsUnsupported, "{code}");
+    }
+    // What may pass does not come from the mode.
+    let slow = describe_snapshot(SNAPSHOT, Error(400, "ThrottlingException", "slow"));
+    assert_eq!(run([slow]).await.unwrap_err().name, Throttled);
 }
 
 #[tokio::test]
@@ -442,10 +456,12 @@ async fn each_refused_describe_call_has_an_error_name() {
     for (answer, name) in refusals(Error, &rows) {
         let own = describe_snapshot(SNAPSHOT, answer.clone());
         let refused = describe_application(answer.clone());
-        for mut exchanges in [vec![own], vec![own_missing(), refused]] {
-            if name == SnapshotsUnsupported {
-                exchanges.push(application("RUNNING"));
-            }
+        let mut looked_up = vec![own];
+        // The snapshot mode.
+        if !name.is_retryable() {
+            looked_up.push(application("RUNNING"));
+        }
+        for exchanges in [looked_up, vec![own_missing(), refused]] {
             let error = run(exchanges).await.unwrap_err();
             assert_eq!(error.name, name, "{answer:?}");
         }
@@ -456,7 +472,7 @@ async fn each_refused_describe_call_has_an_error_name() {
 async fn an_answer_about_something_else_is_not_adopted() {
     for body in [json!({}), json!({ "SnapshotDetails": null })] {
         let answer = describe_snapshot(SNAPSHOT, Answer::Ok(body));
-        let error = run([answer]).await.unwrap_err();
+        let error = run([answer, application("RUNNING")]).await.unwrap_err();
         assert_eq!(error.name, Unexpected);
     }
 }
@@ -483,10 +499,6 @@ async fn each_refused_creation_has_an_error_name_if_nothing_else_explains_it() {
     for (answer, name) in refusals(Error, &rows).into_iter().chain([down]) {
         let mut exchanges = created(answer.clone()).to_vec();
         exchanges.extend(unexplained());
-        // The snapshot mode.
-        if matches!(name, Unexpected | SnapshotsUnsupported) {
-            exchanges.push(application("RUNNING"));
-        }
         let error = run_by(3, LATE, orders(), exchanges).await.unwrap_err();
         assert_eq!(error.name, name, "{answer:?}");
     }
@@ -543,32 +555,27 @@ async fn another_snapshot_in_progress_is_waited_for_unless_an_earlier_run_takes_
         let output = run_by(3, now, orders(), refused(earlier)).await.unwrap();
         assert_eq!(output.snapshot_creation, SnapshotCreation::Skipped);
         let reason = output.skip_reason.unwrap();
-        assert!(reason.contains(earlier), "{reason}");
+        let expected = format!("The snapshot {earlier} of another run is still CREATING.");
+        assert_eq!(reason, expected);
     }
 }
 
 #[tokio::test]
 async fn a_run_is_skipped_only_for_a_young_snapshot_and_not_if_it_has_a_name_of_its_own() {
-    let earlier = "custom_1795374147949";
-    let seconds = RUN_ID / 1_000;
+    use SnapshotCreation::{Busy, Skipped};
+    let seconds_before = |seconds: i64| json!(RUN_ID / 1_000 - seconds);
     let named = json!({ "application_name": "orders", "snapshot_name": "before-upgrade" });
-    for (input, own, created, expected) in [
-        (
-            orders(),
-            SNAPSHOT,
-            seconds - 7_199,
-            SnapshotCreation::Skipped,
-        ),
+    for (input, own, earlier_by, created, expected) in [
+        (orders(), SNAPSHOT, 3_600, seconds_before(7_199), Skipped),
         // Older than ready_timeout_seconds by a second.
-        (orders(), SNAPSHOT, seconds - 7_200, SnapshotCreation::Busy),
-        (
-            named,
-            "before-upgrade",
-            seconds - 60,
-            SnapshotCreation::Busy,
-        ),
+        (orders(), SNAPSHOT, 3_600, seconds_before(7_200), Busy),
+        // Without a creation time, the run id in the name says how old it is.
+        (orders(), SNAPSHOT, 7_000, Value::Null, Skipped),
+        (orders(), SNAPSHOT, 7_300, Value::Null, Busy),
+        (named, "before-upgrade", 3_600, seconds_before(60), Busy),
     ] {
-        let creating = snapshot(earlier, "CREATING", 7, created);
+        let earlier = format!("custom_{}", RUN_ID - 1_000 * earlier_by);
+        let creating = snapshot(&earlier, "CREATING", 7, created.clone());
         let page = json!({ "SnapshotSummaries": [creating] });
         let exchanges = [
             missing(own),
