@@ -102,6 +102,12 @@ async fn a_run_that_asks_for_problems_only_announces_that_an_announced_failure_i
             with(printed.clone(), notified("ABORTED", NOW)),
             true,
         ),
+        // Metrics that are printed are no announcement of a problem.
+        (
+            deletion_failed(),
+            json!({ "measured": { "S": "PRUNE_INCOMPLETE" } }),
+            true,
+        ),
         // The end of the failure is announced once.
         (succeeded(), notified("SUCCEEDED", NOW - 5_000), false),
         // Nobody heard of a failure.
@@ -119,6 +125,10 @@ async fn a_run_that_asks_for_problems_only_announces_that_an_announced_failure_i
         let run = invoke(only_problems(input), answers).await;
         assert_eq!(run.is_announced(), is_announced, "{case}");
     }
+    // What was announced before was no failure.
+    let incomplete = written_over(notified("PRUNE_INCOMPLETE", NOW - 5_000));
+    let run = invoke(only_problems(succeeded()), [incomplete, marked()]).await;
+    assert!(!run.is_announced());
 }
 
 #[tokio::test]

@@ -117,6 +117,8 @@ async fn the_email_of_a_plan_names_the_first_twenty_deletions_and_their_reasons(
         let shown: Vec<&str> = lines.take(expected.len()).collect();
         assert_eq!(shown, expected);
         assert!(!email.contains("s99") && !email.contains("s21"), "{email}");
+        let has_more = email.contains("more, see the record");
+        assert_eq!(has_more, more.is_some(), "{email}");
     }
 }
 
