@@ -102,7 +102,7 @@ pub fn brake(policy: &Retention, ready: ReadySnapshots) -> Option<Hold> {
     })
 }
 
-/// The max_deletions_per_run that allows this plan, with room for the deletions that another day of runs adds. Each run
+/// The `max_deletions_per_run` that allows this plan, with room for the deletions that another day of runs adds. Each run
 /// can add a deletion, and the schedule can take one snapshot more than in the last day. The number is
 /// larger by at least a tenth and at least 5.
 fn with_room(deletions: u32, of_last_day: u32) -> u32 {
