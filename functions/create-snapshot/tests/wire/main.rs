@@ -252,7 +252,7 @@ async fn a_run_of_a_stopped_application_is_skipped_with_the_reason() {
         let output = run(exchanges).await.unwrap();
         assert_eq!(output.snapshot_creation, SnapshotCreation::Skipped);
         let reason = output.skip_reason.unwrap();
-        assert!(reason.contains(&format!("orders is {status}")), "{reason}");
+        assert!(reason.contains(&format!("(status {status})")), "{reason}");
     }
 }
 
@@ -289,7 +289,7 @@ async fn a_run_whose_snapshot_failed_is_not_skipped() {
     assert_eq!(error.name, SnapshotFailed);
     let fact = &error.fact;
     assert!(fact.contains(SNAPSHOT) && !fact.contains(SECOND), "{fact}");
-    assert!(fact.contains("orders is READY"), "{fact}");
+    assert!(fact.contains("(status READY)"), "{fact}");
 }
 
 #[tokio::test]

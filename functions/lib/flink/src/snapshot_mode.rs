@@ -29,9 +29,9 @@ pub fn enhanced(application_name: &str) -> StepError {
 }
 
 /// Returns [`enhanced`] if the application has enhanced snapshots. Otherwise `error`, which is that of a refused call: which
-/// one the service gives for such an application is not documented. An error that a retry may remove is no refusal.
+/// one the service gives for such an application is not documented. An error that a retry or a wait may remove is no refusal.
 pub async fn or_enhanced(client: &Client, application_name: &str, error: StepError) -> StepError {
-    if error.name.is_retryable() {
+    if error.name.is_retryable() || error.name == ErrorName::ApplicationBusy {
         return error;
     }
     match crate::describe_application(client, application_name).await {

@@ -95,8 +95,8 @@ pub fn brake(policy: &Retention, ready: ReadySnapshots) -> Option<Hold> {
             message: format!(
                 "The plan wants to delete {wanted} READY snapshots{already}; {limit}, so none of them \
                  is deleted. Check the plan (mode PLAN). If it is right, start one execution with mode \
-                 PRUNE and retention.max_deletions_per_run {acknowledged}, and leave the rest of the policy \
-                 as it is. The number has room for another day of runs like the last one."
+                 PRUNE and retention.max_deletions_per_run {acknowledged}. Leave the rest of the policy as it \
+                 is. The number has room for another day of runs like the last one."
             ),
         }
     })

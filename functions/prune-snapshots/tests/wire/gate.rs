@@ -231,7 +231,7 @@ async fn the_brake_counts_over_the_whole_run_and_its_message_names_the_remedy() 
     let fact = "The plan wants to delete 3 READY snapshots; max_deletions_per_run is 2, so none";
     assert!(message.contains(fact), "{message}");
     let remedy =
-        "mode PRUNE and retention.max_deletions_per_run 8. The number allows for another day";
+        "mode PRUNE and retention.max_deletions_per_run 8. Leave the rest of the policy as it is.";
     assert!(message.contains(remedy), "{message}");
 
     let input = with_batch(input("RUN", 1, 2), &[3, 2]);
@@ -279,7 +279,7 @@ async fn without_a_number_the_brake_is_half_of_a_small_set_and_at_least_5() {
         assert_eq!(output.held_back.as_ref().unwrap().cause, MaxDeletionsPerRun);
         let message = output.held_back.unwrap().message;
         let fact = format!(
-            "delete {older} READY snapshots; without max_deletions_per_run a run deletes at most {allowed} of {},",
+            "delete {older} READY snapshots; without max_deletions_per_run the limit is {allowed} of {},",
             older + 1
         );
         assert!(message.contains(&fact), "{case}: {message}");
@@ -287,7 +287,7 @@ async fn without_a_number_the_brake_is_half_of_a_small_set_and_at_least_5() {
     // A plan counts the snapshot that it does not take.
     let output = prune(without_a_number("PLAN"), [running(), ready(1..=11)]).await;
     let message = output.held_back.unwrap().message;
-    assert!(message.contains("deletes at most 6 of 12,"), "{message}");
+    assert!(message.contains("the limit is 6 of 12,"), "{message}");
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ pub(crate) fn held_back(cause: &str) -> Value {
 pub(crate) fn skipped() -> Value {
     let done = json!({
         "snapshot_creation": "SKIPPED", "wait_seconds": 15,
-        "skip_reason": "The application orders is READY, not RUNNING: there is nothing to take a snapshot of."
+        "skip_reason": "The application orders is not running (status READY). Only a RUNNING application can take a snapshot."
     });
     run_of("RUN", done)
 }

@@ -74,8 +74,7 @@ async fn a_run_with_nothing_to_prune_says_that_it_deleted_none() {
 #[tokio::test]
 async fn a_skipped_run_says_why_and_nothing_about_snapshots() {
     let run = invoke(skipped(), announced()).await;
-    let reason =
-        "The application orders is READY, not RUNNING: there is nothing to take a snapshot of.";
+    let reason = "The application orders is not running (status READY). Only a RUNNING application can take a snapshot.";
     let row = json!({
         "app_name": "orders", "snapshot_manager_run_id": RUN_ID, "outcome": "SKIPPED",
         "mode": "RUN", "execution_arn": EXECUTION, "started_at": RUN_ID, "finished_at": NOW,

@@ -73,12 +73,7 @@ fn the_brake_counts_what_the_run_has_deleted_and_names_a_number_with_room() {
         (&ten, 0, 50, Some(("delete 50 ", 55))),
         (&ten, 0, 51, Some(("delete 51 ", 57))),
         (&none, 0, 20, None),
-        (
-            &none,
-            0,
-            21,
-            Some(("a run deletes at most 20 of 40, so", 26)),
-        ),
+        (&none, 0, 21, Some(("the limit is 20 of 40, so", 26))),
     ] {
         let policy = policy_of(policy.clone());
         let hold = brake(
