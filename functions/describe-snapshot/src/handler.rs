@@ -100,11 +100,8 @@ async fn unless_application_gone(flink: &Client, application: &str, error: StepE
         Ok(described) if *described.detail.application_status() == ApplicationStatus::Deleting => {
             error::application_deleting(application)
         }
-        Err(other) if other.name == ErrorName::ApplicationNotFound || other.name.is_retryable() => {
-            other
-        }
-        // What is known of the snapshot is worth more than why the second call failed.
-        _ => error,
+        Ok(_) => error,
+        Err(error) => error,
     }
 }
 

@@ -115,7 +115,10 @@ fn a_stopped_application_is_skipped() {
         assert_eq!(done.states(), states);
         assert_eq!(scenario.names(), before);
         let reason = record["skip_reason"].as_str().unwrap();
-        assert!(reason.contains("stopped is not running (status READY)"), "{reason}");
+        assert!(
+            reason.contains("stopped is not running (status READY)"),
+            "{reason}"
+        );
         assert!(!record.contains_key("new_snapshot_name"));
         assert!(!record.contains_key("snapshots_deleted"));
     });
