@@ -88,8 +88,8 @@ async fn run(
     trusted: &Path,
     samples: &mut Samples,
 ) -> Result<()> {
-    // The engine tells functions apart by this URL; the number of the process does not matter here.
-    let engine = format!("{}/0", program.endpoint);
+    // The engine tells functions apart by this URL. No fault kills the process here, so any number does.
+    let engine = format!("{}/{}", program.endpoint, std::process::id());
     let mut servers = Servers::start(payloads(&program.name), engine, tls).await?;
     let began = Instant::now();
     let mut command = environment::bare(&program.binary);
