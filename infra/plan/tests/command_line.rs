@@ -297,6 +297,8 @@ fn the_own_snapshot_may_have_a_name_which_no_policy_of_scope_managed_sees() {
         ),
     ] {
         let stdout = named(&json!({ "keep_last": 2, "scope": scope }));
+        let warning = "Note: With scope ALL, a later run may delete the snapshot before-upgrade.";
+        assert_eq!(stdout.contains(warning), scope == "ALL", "{stdout}");
         let own = "before-upgrade 0 seconds new KEEP protected: this run's own snapshot;";
         assert!(lines(&stdout)[1].starts_with(own), "{stdout}");
         let counts = format!("{} are kept, {deleted} deleted, 0 ignored.", 6 - deleted);

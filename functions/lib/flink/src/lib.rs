@@ -32,7 +32,7 @@ pub use snapshot_mode::{enhanced, or_enhanced};
 pub struct Application {
     /// What the SDK reads of it.
     pub detail: ApplicationDetail,
-    /// Whether its `SnapshotMode` is `ENHANCED_SNAPSHOTS`, which the SDK does not read.
+    /// Whether it has a `SnapshotMode`, which the SDK does not read, other than `APPLICATION_SNAPSHOTS_LEGACY`.
     pub has_enhanced_snapshots: bool,
 }
 

@@ -93,9 +93,10 @@ async fn an_application_without_snapshots_of_this_kind_is_told_from_one_with_enh
     };
     for run_mode in ["RUN", "PRUNE", "PLAN"] {
         // Nothing is listed, because an empty page would pass for an application without snapshots.
-        let enhanced = [mode("ENHANCED_SNAPSHOTS")];
-        let error = prune_fails(input(run_mode, 1, 25), enhanced).await;
-        assert_eq!(error.name, EnhancedSnapshotsUnsupported);
+        for other in ["ENHANCED_SNAPSHOTS", "SOMETHING_NEW"] {
+            let error = prune_fails(input(run_mode, 1, 25), [mode(other)]).await;
+            assert_eq!(error.name, EnhancedSnapshotsUnsupported, "{other}");
+        }
         for application in [mode("APPLICATION_SNAPSHOTS_LEGACY"), running()] {
             let unsupported = Error(400, "UnsupportedOperationException", "not this one");
             let exchanges = [application, list_snapshots(None, unsupported)];

@@ -110,6 +110,11 @@ async fn only_the_last_pass_warns() {
     let input = with_batch(with_pins(first_entry(), &pins), &[]);
     let output = prune(input, [running(), ready([0])]).await;
     assert_eq!((output.pruning, output.warnings.len()), (Done, 1));
+
+    // The snapshots of a DELETING application go with it.
+    let input = with_batch(with_pins(first_entry(), &pins), &[]);
+    let output = prune(input, [application("DELETING", None), ready([0])]).await;
+    assert_eq!((output.pruning, output.warnings.len()), (Done, 0));
 }
 
 #[tokio::test]
@@ -127,5 +132,14 @@ async fn warnings_are_bounded_and_each_is_one_line() {
             assert!(json.len() <= 602, "{json}");
             assert!(!warning.contains(char::is_control), "{warning:?}");
         }
+    }
+    // With the longest name that the service has, a warning is whole.
+    let output = prune(
+        with_pins(input("PLAN", 9, 25), &pins),
+        [running(), ready([1])],
+    )
+    .await;
+    for warning in &output.warnings {
+        assert!(warning.ends_with("and remove the name."), "{warning}");
     }
 }
