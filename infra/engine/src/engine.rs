@@ -9,13 +9,16 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::Builder;
+use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::differences::local_template;
 use crate::home::Home;
+use crate::lock;
 use crate::ministack::{Deployed, MiniStack, MiniStackSettings, Program, Work};
-use crate::msf::{Emulator, Lifecycle};
+use crate::msf::{Behaviour, Emulator, Lifecycle, SeededSnapshot};
 use crate::permissions::Permissions;
 use crate::proxy::{Bound, NAMES, Proxy};
 use stack::definition::DEFINITION;
@@ -204,6 +207,40 @@ impl Engine {
         let group = self.logical_id(function)?.replace("Function", "LogGroup");
         let group = self.physical_id(&group)?;
         self.ministack.upstream().log_lines(group, containing).await
+    }
+
+    /// The durations of a function's invocations in milliseconds, from the lines that Lambda logs for them.
+    pub async fn durations_ms(&self, function: &str) -> Result<Vec<u32>> {
+        let reports = self.logs(function, "REPORT").await?;
+        let duration_ms = |report: &String| {
+            let (_, duration) = report.split_once("Duration: ")?;
+            duration.split_once(" ms")?.0.parse().ok()
+        };
+        Ok(reports.iter().filter_map(duration_ms).collect())
+    }
+
+    /// Creates an application in Managed Flink. It always has this status. The snapshots are oldest first.
+    pub fn create_application(
+        &self,
+        name: &str,
+        status: &str,
+        deletes_per_second: Option<u32>,
+        snapshots: impl IntoIterator<Item = SeededSnapshot>,
+    ) -> Result<()> {
+        let input = json!({
+            "ApplicationName": name, "RuntimeEnvironment": "FLINK-1_20",
+            "ServiceExecutionRole": format!("arn:aws:iam::{ACCOUNT}:role/{name}")
+        });
+        let input = input.to_string();
+        let mut emulator = lock(self.proxy.emulator());
+        *emulator.behaviour(name) = Behaviour {
+            status: Some(status.to_owned()),
+            deletes_per_second,
+            ..Behaviour::default()
+        };
+        emulator.seed(name, snapshots);
+        emulator.call("CreateApplication", input.as_bytes(), Timestamp::now())?;
+        Ok(())
     }
 
     fn logical_id(&self, function: &str) -> Result<&str> {

@@ -17,20 +17,20 @@ pub enum Child {
     /// What looks for a Python, makes its environment and installs packages, which downloads.
     Pip,
     /// A linter of what is deployed, or of the dependencies.
-    Linter,
+    Tool,
     /// MiniStack, the functions, which MiniStack starts, and what deploys them. They call 127.0.0.1 alone.
     Engine,
 }
 
-use Child::{Cargo, Engine, Linter, Pip, SamBuild};
+use Child::{Cargo, Engine, Pip, SamBuild, Tool};
 
 /// Who inherits a variable. The first pattern that matches its name decides; `*` stands for any text, and case does not
 /// matter, because proxies are written in both.
 const INHERITED: &[(&str, &[Child])] = &[
     // By these, programs and shared libraries are found.
-    ("PATH", &[Cargo, SamBuild, Pip, Linter, Engine]),
-    ("LD_LIBRARY_PATH", &[Cargo, SamBuild, Pip, Linter, Engine]),
-    ("DYLD_*", &[Cargo, SamBuild, Pip, Linter, Engine]),
+    ("PATH", &[Cargo, SamBuild, Pip, Tool, Engine]),
+    ("LD_LIBRARY_PATH", &[Cargo, SamBuild, Pip, Tool, Engine]),
+    ("DYLD_*", &[Cargo, SamBuild, Pip, Tool, Engine]),
     // The way to the network, for those who download.
     ("*_PROXY", &[Cargo, SamBuild, Pip]),
     ("SSL_CERT_*", &[Cargo, SamBuild, Pip]),
@@ -56,11 +56,11 @@ const INHERITED: &[(&str, &[Child])] = &[
     ("AWS_*", &[Cargo]),
     ("SAM_*", &[Cargo]),
     // Homes and temporary files.
-    ("HOME", &[Cargo, SamBuild, Pip, Linter]),
-    ("TMPDIR", &[Cargo, SamBuild, Pip, Linter]),
-    ("XDG_*", &[Cargo, SamBuild, Pip, Linter]),
-    ("CARGO*", &[Cargo, SamBuild, Linter]),
-    ("RUST*", &[Cargo, SamBuild, Linter]),
+    ("HOME", &[Cargo, SamBuild, Pip, Tool]),
+    ("TMPDIR", &[Cargo, SamBuild, Pip, Tool]),
+    ("XDG_*", &[Cargo, SamBuild, Pip, Tool]),
+    ("CARGO*", &[Cargo, SamBuild, Tool]),
+    ("RUST*", &[Cargo, SamBuild, Tool]),
     ("*", &[Cargo, SamBuild]),
 ];
 
@@ -152,7 +152,7 @@ mod tests {
         for (names, children) in [
             (
                 "PATH LD_LIBRARY_PATH DYLD_LIBRARY_PATH",
-                &[Cargo, SamBuild, Pip, Linter, Engine][..],
+                &[Cargo, SamBuild, Pip, Tool, Engine][..],
             ),
             (
                 "HTTP_PROXY http_proxy HTTPS_PROXY https_proxy ALL_PROXY all_proxy NO_PROXY no_proxy Http_Proxy PIP_PROXY",
@@ -181,10 +181,10 @@ mod tests {
                  AWS_ROLE_ARN AWS_LAMBDA_RUNTIME_API SAM_CLI_POLL_DELAY",
                 &[Cargo],
             ),
-            ("HOME TMPDIR", &[Cargo, SamBuild, Pip, Linter]),
+            ("HOME TMPDIR", &[Cargo, SamBuild, Pip, Tool]),
             (
                 "CARGO CARGO_HOME RUSTUP_TOOLCHAIN RUSTFLAGS",
-                &[Cargo, SamBuild, Linter],
+                &[Cargo, SamBuild, Tool],
             ),
             ("CC SDKROOT OPENSSL_DIR AWS_LC_SYS_NO_JITTER_ENTROPY", build),
             (
@@ -193,7 +193,7 @@ mod tests {
             ),
         ] {
             for name in names.split(' ') {
-                for child in [Cargo, SamBuild, Pip, Linter, Engine] {
+                for child in [Cargo, SamBuild, Pip, Tool, Engine] {
                     let expected = children.contains(&child);
                     assert_eq!(
                         inherits(child, OsStr::new(name)),

@@ -12,6 +12,8 @@
 //! - [`environment`]: what a child process inherits.
 //! - [`group`]: child processes that end with what they have started.
 //! - [`python`]: virtual environments with pinned packages.
+//! - [`prepare`]: installs the packages and builds the functions, and shows the progress.
+//! - [`interrupt`]: Ctrl-C, which ends a command and everything that it has started.
 //!
 //! Invariants: everything listens on the loopback interface alone, and answers no web page of another origin. A function's
 //! call that its role does not allow never reaches a service. Everything that the engine starts ends with this process.
@@ -24,21 +26,23 @@
 )]
 
 pub mod differences;
-pub mod engine;
+mod engine;
 pub mod environment;
 pub mod faults;
 pub mod functions;
 pub mod group;
 pub mod home;
+pub mod interrupt;
 pub mod ministack;
 pub mod msf;
 pub mod permissions;
+pub mod prepare;
 pub mod proxy;
 pub mod python;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use self::engine::{Engine, EngineSettings, Names};
+pub use self::engine::{Engine, EngineSettings, Names, client};
 
 /// Locks a mutex, even if another thread panicked while it had the lock: what our mutexes guard is valid between any two
 /// calls.

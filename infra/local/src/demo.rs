@@ -7,31 +7,39 @@ use aws_config::SdkConfig;
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::types::SnapshotDetails;
 use contract::RunSummary;
-use engine::engine::{Engine, Names};
 use engine::functions::FUNCTIONS;
-use engine::lock;
-use engine::msf::{Behaviour, SeededSnapshot, SnapshotStatus};
+use engine::msf::{SeededSnapshot, SnapshotStatus};
+use engine::{Engine, Names};
 use jiff::{SignedDuration, Timestamp, Unit};
-use output::say;
+use output::{new_table, say};
 use serde_json::{Value, json};
 use stack::{ACCOUNT, REGION};
 
 use crate::follow::{Ended, follow, start_execution, transitions};
-use crate::report::{await_record, new_table, record_table};
+use crate::report::{await_record, record_table};
+use crate::start::start;
 
-pub const APPLICATION: &str = "orders";
+const APPLICATION: &str = "orders";
 const KEEP_LAST: usize = 3;
 /// The number of READY snapshots that the application has from earlier nights.
 const NIGHTS: i64 = 5;
 
+/// Starts an engine, runs the demonstration on it and stops it. Returns whether the execution succeeded.
+pub async fn demonstrate() -> Result<bool> {
+    let engine = start(None, APPLICATION, 5).await?;
+    let succeeded = run(&engine).await;
+    engine.stop().await;
+    succeeded
+}
+
 /// Runs the demonstration on a fresh engine and prints its report to stdout. Returns whether the execution succeeded.
-pub async fn run(engine: &Engine) -> Result<bool> {
+async fn run(engine: &Engine) -> Result<bool> {
     let names = engine.names();
     let config = names.sdk_config();
     let flink = Client::new(&config);
     let sfn = aws_sdk_sfn::Client::new(&config);
     let now = Timestamp::now();
-    create_application(engine, APPLICATION, "RUNNING", None, older_snapshots(now))?;
+    engine.create_application(APPLICATION, "RUNNING", None, older_snapshots(now))?;
     let queue_url = subscribe(&config, names).await?;
     let before = list(&flink).await?;
 
@@ -57,42 +65,9 @@ pub async fn run(engine: &Engine) -> Result<bool> {
     Ok(ended.succeeded)
 }
 
-/// Creates an application in the engine's Managed Flink. It always has this status. The snapshots are oldest first.
-pub fn create_application(
-    engine: &Engine,
-    name: &str,
-    status: &str,
-    deletes_per_second: Option<u32>,
-    snapshots: impl IntoIterator<Item = SeededSnapshot>,
-) -> Result<()> {
-    let input = json!({
-        "ApplicationName": name, "RuntimeEnvironment": "FLINK-1_20",
-        "ServiceExecutionRole": format!("arn:aws:iam::{ACCOUNT}:role/{name}")
-    });
-    let input = input.to_string();
-    let mut emulator = lock(engine.proxy().emulator());
-    *emulator.behaviour(name) = Behaviour {
-        status: Some(status.to_owned()),
-        deletes_per_second,
-        ..Behaviour::default()
-    };
-    emulator.seed(name, snapshots);
-    emulator.call("CreateApplication", input.as_bytes(), Timestamp::now())?;
-    Ok(())
-}
-
-/// A managed READY snapshot of that time.
-pub fn managed_snapshot(created_at: Timestamp) -> SeededSnapshot {
-    let name = format!("custom_{}", created_at.as_millisecond());
-    SeededSnapshot {
-        runtime: Some("FLINK-1_20".to_owned()),
-        ..SeededSnapshot::new(&name, SnapshotStatus::Ready, created_at)
-    }
-}
-
 /// Oldest first: a snapshot that a person took, that of a night that failed, and those of the nights after it.
 fn older_snapshots(now: Timestamp) -> Vec<SeededSnapshot> {
-    let days_ago = |days: i64| managed_snapshot(now - SignedDuration::from_hours(24 * days));
+    let days_ago = |days: i64| SeededSnapshot::managed(now - SignedDuration::from_hours(24 * days));
     let by_hand = SeededSnapshot {
         name: "before-upgrade".to_owned(),
         ..days_ago(40)
@@ -204,11 +179,7 @@ fn reasons(ended: &Ended) -> HashMap<String, String> {
 async fn usage(engine: &Engine, ended: &Ended) -> Result<String> {
     let mut table = new_table(["function", "invocations", "first", "each later, on average"]);
     for function in FUNCTIONS {
-        let reports = engine.logs(function, "REPORT").await?;
-        let durations: Vec<u32> = reports
-            .iter()
-            .filter_map(|line| milliseconds(line))
-            .collect();
+        let durations = engine.durations_ms(function).await?;
         let Some((first, later)) = durations.split_first() else {
             continue;
         };
@@ -223,10 +194,4 @@ async fn usage(engine: &Engine, ended: &Ended) -> Result<String> {
     }
     let (table, transitions) = (table.trim_fmt(), transitions(&ended.history));
     Ok(format!("{table}\n {transitions} state transitions"))
-}
-
-/// The duration of an invocation in milliseconds, from the line that Lambda logs for it.
-pub fn milliseconds(report: &str) -> Option<u32> {
-    let (_, duration) = report.split_once("Duration: ")?;
-    duration.split_once(" ms")?.0.parse().ok()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::types::{HistoryEvent, HistoryEventType as Type};
-use engine::engine::Names;
+use engine::Names;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use output::note;

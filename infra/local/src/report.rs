@@ -8,18 +8,15 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::types::HistoryEventType;
-use comfy_table::{ContentArrangement, Table, presets};
 use contract::ApplicationName;
-use engine::engine::Names;
+use engine::Names;
+use output::{new_table, say};
 use serde_json::Value;
 
 use crate::follow::Ended;
 
 /// How long the record of a failed execution may take, which an event brings about.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// The width of a table that does not go to a terminal, in characters.
-const WIDTH: u16 = 110;
 
 /// An item of the table.
 pub type Record = BTreeMap<String, Value>;
@@ -79,6 +76,17 @@ pub async fn get(
     Ok(got.item.map(serde_dynamo::from_item).transpose()?)
 }
 
+/// Waits for the record, which appears a moment after the end of a failed execution, and prints it.
+pub async fn print_record(names: &Names, ended: &Ended, as_json: bool) -> Result<()> {
+    let record = await_record(names, ended).await?;
+    if as_json {
+        say!("{}", serde_json::to_string_pretty(&record)?)?;
+    } else {
+        say!("{}", record_table(&record))?;
+    }
+    Ok(())
+}
+
 /// The record as a table of its attributes.
 pub fn record_table(record: &Record) -> String {
     let mut table = new_table(["attribute", "value"]);
@@ -98,17 +106,4 @@ fn printed(value: &Value) -> String {
             _ => value.to_string(),
         },
     }
-}
-
-/// An empty table in the style of all tables.
-pub fn new_table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header);
-    if !table.is_tty() {
-        table.set_width(WIDTH);
-    }
-    table
 }

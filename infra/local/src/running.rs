@@ -3,9 +3,16 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use engine::engine::Names;
+use engine::Names;
+use engine::functions;
 use engine::home::announced;
 use shlex::try_quote;
+
+/// The names of the engine that this command uses, by its environment.
+pub async fn names() -> Result<Names> {
+    let endpoint = std::env::var("AWS_ENDPOINT_URL").ok();
+    find(endpoint, &functions::target_folder()?).await
+}
 
 /// The names of the engine that a command uses: that of `AWS_ENDPOINT_URL`, or else the only one that `up` keeps running
 /// in this checkout.

@@ -8,8 +8,8 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_sfn::types::ExecutionStatus;
+use engine::Engine;
 use engine::differences::{DIFFERENCES, Difference, local_template};
-use engine::engine::Engine;
 use engine::ministack::Work;
 use serde_json::{Value, json};
 use stack::template::{Deployment, Template};

@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use engine::environment::{Child, command};
 use engine::functions;
-use engine::msf::Lifecycle;
+use engine::msf::{Lifecycle, SeededSnapshot};
 use engine::python::{self, Packages};
 use jiff::{SignedDuration, Timestamp};
-use local::demo::managed_snapshot;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
 use support::{Scenario, engine, new_engine, run};
@@ -53,7 +52,7 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
             emulator.behaviour("judge-failing").snapshots_fail = true;
             let now = Timestamp::now();
             let hours = (1..=1_000).rev().map(SignedDuration::from_hours);
-            let quota = hours.map(|age| managed_snapshot(now - age));
+            let quota = hours.map(|age| SeededSnapshot::managed(now - age));
             emulator.seed("judge-full", quota);
         }
         let names = engine.names();

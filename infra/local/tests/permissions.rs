@@ -7,7 +7,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use engine::engine::Engine;
+use engine::Engine;
 use engine::faults::Times;
 use engine::functions::FUNCTIONS;
 use engine::msf::ServiceError;

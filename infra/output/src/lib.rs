@@ -1,7 +1,11 @@
 //! What commands print, and the exit code with which they end.
 //!
-//! [`say!`] is for results, on stdout. [`note!`] is for progress and errors, on stderr. Both replace the macros of the
-//! standard library, which panic if the reader has gone or the disk is full.
+//! - [`say!`] is for results, on stdout, and [`note!`] for progress and errors, on stderr. They replace the macros of the
+//!   standard library, which panic if the reader has gone or the disk is full.
+//! - [`new_table`]: the style of every table.
+//! - [`arguments`] and [`exit_code`]: how a command begins and ends.
+
+mod table;
 
 use std::error::Error;
 use std::fmt::{Arguments, Display, Formatter};
@@ -10,6 +14,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+
+pub use table::new_table;
 
 /// The exit code of a command whose reader has gone: what a shell reports for a program that SIGPIPE has ended.
 const READER_GONE: u8 = 128 + 13;

@@ -5,19 +5,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use clap::{Parser, ValueEnum};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::CellAlignment;
 use contract::{Action, ErrorName, HeldBack, NO_RULE, Retention, SnapshotName, Verdict, parse};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use output::say;
+use output::{new_table, say};
 use retention::{Snapshot, time_zone};
 use serde::Serialize;
 
 use crate::preview::{Preview, PreviewedRun};
 use crate::{json, listing, picture};
-
-/// The width of a table that does not go to a terminal, in characters.
-const WIDTH: u16 = 110;
 
 /// Tries a policy on a listing of snapshots: which of them a run would keep and delete, and why.
 #[derive(Debug, Parser)]
@@ -152,14 +149,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn table(preview: &Preview, now: Timestamp) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(["snapshot", "age", "status", "verdict", "reasons"]);
-    if !table.is_tty() {
-        table.set_width(WIDTH);
-    }
+    let mut table = new_table(["snapshot", "age", "status", "verdict", "reasons"]);
     for verdict in preview.all_verdicts() {
         let mut snapshots = preview.snapshots.iter();
         let snapshot = snapshots.find(|it| it.name == verdict.snapshot_name);

@@ -11,11 +11,10 @@ use std::iter::once;
 
 use anyhow::Result;
 use comfy_table::CellAlignment;
-use engine::engine::Engine;
+use engine::Engine;
 use engine::functions::Profile;
-use local::command::prepare;
-use local::report::new_table;
-use output::say;
+use engine::prepare::prepare;
+use output::{new_table, say};
 
 use cold_start::{CALLS, PROCESSES};
 use deletions::LATENCY_MS;

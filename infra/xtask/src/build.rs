@@ -9,10 +9,9 @@ use anyhow::{Context, Result};
 use comfy_table::CellAlignment;
 use engine::environment::{self, Child};
 use engine::functions;
-use local::command::install;
-use local::report::new_table;
+use engine::prepare::install;
 use object::elf::{EM_AARCH64, EM_X86_64};
-use output::say;
+use output::{new_table, say};
 use shlex::try_join;
 use stack::{EVERY_APPLICATION, Stack};
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use engine::environment::{Child, cargo};
 use engine::functions::{self, MANIFEST};
-use local::command::install;
+use engine::prepare::install;
 use output::say;
 
 use crate::tools::{CHECKOV, SAM, cargo_tool, command, output, run as run_command};
@@ -48,7 +48,7 @@ pub async fn run() -> Result<bool> {
     for [what, program, arguments, folder] in LINTERS {
         let arguments = arguments.split(' ');
         let arguments = arguments.map(|it| it.replace(TRANSLATION, &translation));
-        let mut linter = command(Child::Linter, &tools, program, folder)?;
+        let mut linter = command(Child::Tool, &tools, program, folder)?;
         let output = output(linter.args(arguments)).await?;
         let passed = output.status.success();
         say!("{:<4} {what}", if passed { "ok" } else { "FAIL" })?;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use local::command::until_interrupted;
+use engine::interrupt::until_interrupted;
 use output::{arguments, exit_code};
 use xtask::build::Architecture;
 use xtask::{bench, build, check, mutants, package};

@@ -8,8 +8,8 @@ use engine::differences::local_template;
 use engine::environment::Child;
 use engine::functions;
 use engine::ministack::{MiniStack, MiniStackSettings};
+use engine::prepare::install;
 use engine::python::MINISTACK;
-use local::command::install;
 use output::say;
 use stack::template::{Deployment, TEMPLATE, Template};
 use stack::{ACCOUNT, EVERY_APPLICATION, REGION, STACK, Stack};
@@ -86,7 +86,7 @@ async fn make(architecture: Architecture) -> Result<PathBuf> {
 
 /// Zips files, each with its name in the zip.
 async fn zip(tools: &[PathBuf], zip: &Path, files: &[(String, PathBuf)]) -> Result<()> {
-    let mut python = command(Child::Linter, tools, "python", "infra/xtask/python")?;
+    let mut python = command(Child::Tool, tools, "python", "infra/xtask/python")?;
     python.arg("archive.py").arg(zip);
     for (name, path) in files {
         python.arg(format!("{name}={}", path.display()));
@@ -131,7 +131,7 @@ async fn deploy(package: &Path) -> Result<()> {
     let ministack = install(&target, MINISTACK).await?;
     let tools = [install(&target, AWS_CLI).await?];
     let folder = tempfile::tempdir()?;
-    let mut unzip = command(Child::Linter, &tools, "python", ".")?;
+    let mut unzip = command(Child::Tool, &tools, "python", ".")?;
     unzip.args(["-m", "zipfile", "-e"]).arg(package);
     run_command(unzip.arg(folder.path())).await?;
     let name = package.file_stem().context("the package has no name")?;

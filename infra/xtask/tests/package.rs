@@ -68,7 +68,7 @@ fn the_same_content_gives_the_same_zip_and_bootstrap_is_executable() {
         file.set_modified(modified).unwrap();
         let zip = folder.path().join(format!("{name}.zip"));
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/archive.py");
-        let status = command(Child::Linter, "python3")
+        let status = command(Child::Tool, "python3")
             .arg(script)
             .arg(&zip)
             .arg(format!("bootstrap={}", content.display()))
@@ -81,7 +81,7 @@ fn the_same_content_gives_the_same_zip_and_bootstrap_is_executable() {
     let bytes = zips.clone().map(|zip| fs::read(zip).unwrap());
     assert!(bytes[0] == bytes[1]);
     let listing = "import sys, zipfile\nfor entry in zipfile.ZipFile(sys.argv[1]).infolist(): print(entry.filename, oct(entry.external_attr >> 16))";
-    let listed = command(Child::Linter, "python3")
+    let listed = command(Child::Tool, "python3")
         .args(["-c", listing])
         .arg(&zips[0])
         .as_std_mut()

@@ -59,6 +59,15 @@ impl SeededSnapshot {
             runtime: None,
         }
     }
+
+    /// A READY snapshot with the name that a run of that time gives it.
+    pub fn managed(created_at: Timestamp) -> Self {
+        let name = format!("custom_{}", created_at.as_millisecond());
+        Self {
+            runtime: Some("FLINK-1_20".to_owned()),
+            ..Self::new(&name, SnapshotStatus::Ready, created_at)
+        }
+    }
 }
 
 /// Snapshots per application, from the service's quota page.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::engine::Engine;
+use engine::Engine;
 use engine::faults::FaultKind;
 use engine::functions::FUNCTIONS;
 use reqwest::Method;

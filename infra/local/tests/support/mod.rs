@@ -17,8 +17,8 @@ mod scenario;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use engine::engine::{Engine, EngineSettings};
 use engine::msf::Lifecycle;
+use engine::{Engine, EngineSettings};
 use engine::{functions, python};
 pub use execution::Execution;
 use futures::StreamExt;

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
-use engine::engine::Engine;
+use engine::Engine;
 use engine::faults::{Fault, FaultId, FaultKind, Faults, Times};
 use engine::lock;
 use engine::msf::{Behaviour, SeededSnapshot, ServiceError};
 use jiff::{SignedDuration, Timestamp};
-use local::demo::managed_snapshot;
 use local::follow;
 use local::report::{self, Record};
 use serde_json::{Value, json};
@@ -149,7 +148,7 @@ impl<'a> Scenario<'a> {
     fn seed_each(&self, interval: SignedDuration, count: i32) -> Vec<String> {
         let now = Timestamp::now();
         let snapshots = (1..=count).rev();
-        let snapshots = snapshots.map(|number| managed_snapshot(now - interval * number));
+        let snapshots = snapshots.map(|number| SeededSnapshot::managed(now - interval * number));
         let snapshots: Vec<SeededSnapshot> = snapshots.collect();
         let names = snapshots.iter().map(|s| s.name.clone()).collect();
         let mut emulator = lock(self.engine.proxy().emulator());

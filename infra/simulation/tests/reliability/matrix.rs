@@ -15,7 +15,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Response};
 use axum::serve::ListenerExt;
 use contract::{ErrorName, RunInput};
-use engine::engine::client;
+use engine::client;
 use engine::environment::{Child, command};
 use engine::faults::{Fault, FaultKind, Faults, Times};
 use engine::msf::{Behaviour, Emulator, SeededSnapshot, SnapshotStatus};

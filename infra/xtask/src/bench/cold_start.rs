@@ -6,12 +6,12 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use engine::engine::Engine;
+use engine::Engine;
 use engine::environment;
 use engine::group::Group;
 use engine::ministack::Program;
+use engine::msf::SeededSnapshot;
 use jiff::Timestamp;
-use local::demo::{create_application, managed_snapshot};
 use serde_json::{Value, json};
 use stack::{EVERY_APPLICATION, REGION, Stack};
 use tokio::time::{sleep, timeout};
@@ -37,8 +37,8 @@ pub(super) struct Samples {
 /// Measures the functions in turn, so that a busy moment of the machine affects all of them. Also returns the number of
 /// certificates in the larger trust store.
 pub(super) async fn measure(engine: &Engine) -> Result<(Vec<Row>, usize)> {
-    let snapshot = managed_snapshot(Timestamp::from_millisecond(1_700_000_000_000)?);
-    create_application(engine, APPLICATION, "READY", None, [snapshot])?;
+    let snapshot = SeededSnapshot::managed(Timestamp::from_millisecond(1_700_000_000_000)?);
+    engine.create_application(APPLICATION, "READY", None, [snapshot])?;
     let settings = Stack::of(EVERY_APPLICATION)?.functions()?;
     let tls = Tls::new()?;
     let mut functions = Vec::new();

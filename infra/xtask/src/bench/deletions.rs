@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use engine::engine::Engine;
+use engine::Engine;
 use engine::faults::{Fault, FaultKind, Times};
+use engine::msf::SeededSnapshot;
 use jiff::{SignedDuration, Timestamp};
-use local::demo::{create_application, managed_snapshot, milliseconds};
 use local::follow::{follow, start_execution};
 use serde_json::json;
 
@@ -19,9 +19,11 @@ pub(super) const LATENCY_MS: u64 = 50;
 pub(super) async fn measure(engine: &Engine) -> Result<Row> {
     let unlimited = prune(engine, "unlimited", None).await?;
     let limited = prune(engine, "limited", Some(10)).await?;
-    let reports = engine.logs("prune-snapshots", "REPORT").await?;
-    let longest = reports.iter().filter_map(|line| milliseconds(line)).max();
-    let longest = longest.context("prune-snapshots has logged no invocation")?;
+    let durations = engine.durations_ms("prune-snapshots").await?;
+    let longest = durations
+        .into_iter()
+        .max()
+        .context("prune-snapshots has logged no invocation")?;
     Ok(row([unlimited, limited, f64::from(longest) / 1e3]))
 }
 
@@ -42,8 +44,9 @@ pub(super) fn row([unlimited, limited, longest]: [f64; 3]) -> Row {
 async fn prune(engine: &Engine, name: &str, deletes_per_second: Option<u32>) -> Result<f64> {
     let now = Timestamp::now();
     let hours = (1..=1_000).rev();
-    let snapshots = hours.map(|hours| managed_snapshot(now - SignedDuration::from_hours(hours)));
-    create_application(engine, name, "RUNNING", deletes_per_second, snapshots)?;
+    let snapshots =
+        hours.map(|hours| SeededSnapshot::managed(now - SignedDuration::from_hours(hours)));
+    engine.create_application(name, "RUNNING", deletes_per_second, snapshots)?;
     let faults = engine.proxy().faults();
     let slow = |operation: &str| {
         faults.inject(Fault {

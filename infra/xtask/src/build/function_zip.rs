@@ -42,7 +42,7 @@ impl Package {
         let context = || bootstrap.display().to_string();
         fs::set_permissions(&bootstrap, Permissions::from_mode(MODE)).with_context(context)?;
         let zip = tempfile::NamedTempFile::new()?;
-        let mut archive = command(Child::Linter, python);
+        let mut archive = command(Child::Tool, python);
         archive
             .arg(format!("{WORKSPACE}/infra/xtask/python/archive.py"))
             .arg(zip.path())

@@ -1,0 +1,34 @@
+//! `cargo local redrive`: a failed execution goes on from the state that failed.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::follow::{follow, history};
+use crate::report::print_record;
+use crate::running;
+
+#[derive(Debug, Args)]
+pub struct Redrive {
+    /// The ARN or the name of the execution
+    execution: String,
+    /// Print only the audit record on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// Redrives an execution, follows it and prints its record. Returns whether it succeeded.
+pub async fn redrive(options: Redrive) -> Result<bool> {
+    let names = running::names().await?;
+    let sfn = aws_sdk_sfn::Client::new(&names.sdk_config());
+    let execution_arn = if options.execution.starts_with("arn:") {
+        options.execution
+    } else {
+        names.execution_arn(&options.execution)
+    };
+    let seen = history(&sfn, &execution_arn).await?.len();
+    let redrive = sfn.redrive_execution().execution_arn(&execution_arn);
+    redrive.send().await?;
+    let ended = follow(&sfn, &execution_arn, seen).await?;
+    print_record(&names, &ended, options.json).await?;
+    Ok(ended.succeeded)
+}

@@ -1,0 +1,69 @@
+//! `cargo local run`: an execution on a running engine.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use jiff::Timestamp;
+use output::note;
+use serde_json::{Value, json};
+
+use crate::follow::{follow, start_execution};
+use crate::report::print_record;
+use crate::running;
+
+/// The most characters that Step Functions allows in the name of an execution.
+const NAME_LIMIT: usize = 80;
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The Flink application
+    #[arg(long, value_name = "NAME")]
+    application: String,
+    /// The rest of the run input, a JSON object; - for standard input
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Print only the audit record on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// Starts an execution, follows it and prints its record. Returns whether it succeeded.
+pub async fn run(options: Run) -> Result<bool> {
+    let input = run_input(&options)?;
+    let names = running::names().await?;
+    let sfn = aws_sdk_sfn::Client::new(&names.sdk_config());
+    let milliseconds = Timestamp::now().as_millisecond();
+    let name = format!("{}-{milliseconds}", options.application);
+    let excess = name.chars().count().saturating_sub(NAME_LIMIT);
+    let name: String = name.chars().skip(excess).collect();
+    let execution_arn = start_execution(&sfn, &names, &name, &input).await?;
+    note!("{execution_arn}");
+    let ended = follow(&sfn, &execution_arn, 0).await?;
+    print_record(&names, &ended, options.json).await?;
+    Ok(ended.succeeded)
+}
+
+/// `--input` with the application's name in it.
+fn run_input(options: &Run) -> Result<Value> {
+    let mut input = match &options.input {
+        Some(path) => read_json(path).with_context(|| path.display().to_string())?,
+        None => json!({}),
+    };
+    let Some(fields) = input.as_object_mut() else {
+        bail!("--input has {input}, which is not a JSON object");
+    };
+    let name = fields
+        .entry("application_name")
+        .or_insert_with(|| options.application.clone().into());
+    ensure!(
+        name == options.application.as_str(),
+        "--input has the application_name {name}, but --application is {:?}",
+        options.application
+    );
+    Ok(input)
+}
+
+fn read_json(path: &Path) -> Result<Value> {
+    plan::json::parse(&plan::json::read(path)?)
+}

@@ -1,0 +1,53 @@
+//! `cargo local up`: an engine for the aws CLI and other clients.
+
+use std::pin::pin;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use engine::environment;
+use engine::interrupt::interrupted;
+use output::say;
+use stack::EVERY_APPLICATION;
+
+use crate::running::exports;
+use crate::start::start;
+
+#[derive(Debug, Args)]
+pub struct Up {
+    /// The port on 127.0.0.1; by default a free one
+    #[arg(long)]
+    port: Option<u16>,
+    /// The time that a snapshot takes, in seconds
+    #[arg(long, default_value_t = 8)]
+    snapshot_seconds: u64,
+}
+
+/// Keeps an engine running until an interrupt.
+pub async fn up(options: Up) -> Result<ExitCode> {
+    // One future for the whole time, so that no signal is lost.
+    let mut interrupted = pin!(interrupted());
+    let mut engine = tokio::select! {
+        biased;
+        () = &mut interrupted => return Ok(ExitCode::from(130)),
+        engine = start(options.port, EVERY_APPLICATION, options.snapshot_seconds) => engine?,
+    };
+    engine.announce()?;
+    let printed = say!(
+        "# For the aws CLI, boto3 and other clients, in another shell:\n\
+         {}\n\
+         {}\n\
+         # Ctrl-C stops the engine.",
+        environment::CLIENT,
+        exports(engine.names())?
+    );
+    let ended = match printed {
+        Ok(()) => tokio::select! {
+            error = engine.failure() => Err(error),
+            () = interrupted => Ok(ExitCode::SUCCESS),
+        },
+        Err(error) => Err(error),
+    };
+    engine.stop().await;
+    ended
+}
