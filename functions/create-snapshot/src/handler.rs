@@ -9,7 +9,7 @@ use contract::{
     CreateSnapshotInput, CreateSnapshotOutput, ErrorName, Mode, Run, RunInput, RunSnapshot,
     SnapshotCreation, is_snapshot_name, managed_run_id,
 };
-use flink::{Application, Lookup, Restore, RunState};
+use flink::{Application, ApplicationState, Lookup, Restore};
 use jiff::Timestamp;
 use step::{CallError, StepError};
 
@@ -158,10 +158,10 @@ async fn skip_unless_running(
 ) -> Result<Option<CreateSnapshotOutput>, StepError> {
     let application_name = &run.input.application_name;
     let status = application.detail.application_status();
-    match RunState::of(status) {
-        RunState::Running => Ok(None),
-        RunState::Busy => Err(error::busy(application_name, status.as_str())),
-        RunState::Stopped => {
+    match ApplicationState::of(status) {
+        ApplicationState::Running => Ok(None),
+        ApplicationState::Busy => Err(error::busy(application_name, status.as_str())),
+        ApplicationState::Stopped => {
             let reason = format!(
                 "The application {application_name} is not running (status {status}). Only a RUNNING application can take a snapshot."
             );

@@ -2,7 +2,7 @@
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use contract::Run;
-use flink::{Restore, RunState};
+use flink::{ApplicationState, Restore};
 use step::StepError;
 
 /// The application, as `DescribeApplication` returned it.
@@ -12,7 +12,7 @@ pub(crate) struct Application {
     /// The status as the service writes it.
     pub(crate) status: String,
     /// What the status means.
-    pub(crate) run_state: RunState,
+    pub(crate) state: ApplicationState,
     /// The current version.
     pub(crate) version_id: i64,
     /// The current Flink runtime.
@@ -34,7 +34,7 @@ pub(crate) async fn describe(flink: &Client, run: &Run) -> Result<Application, S
     Ok(Application {
         name: name.to_owned(),
         status: application.application_status().as_str().to_owned(),
-        run_state: RunState::of(application.application_status()),
+        state: ApplicationState::of(application.application_status()),
         version_id: application.application_version_id,
         runtime: application.runtime_environment.as_str().to_owned(),
         restore: Restore::of(&application),

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use contract::{DoomedSnapshot, HeldBack, HeldBackCause, Mode, Run, Verdict};
-use flink::RunState;
+use flink::ApplicationState;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use retention::{
@@ -13,7 +13,7 @@ use retention::{
 };
 
 use crate::application::Application;
-use crate::gate::{self, Standing};
+use crate::gate::{self, OwnSnapshotGate};
 use crate::own_snapshot::OwnSnapshot;
 use crate::payload::{MAX_BATCH, to_count};
 use crate::progress::Tally;
@@ -92,12 +92,12 @@ pub(crate) fn decide(
     let wanted = to_count(to_delete.len() + only_pending);
     // Failed snapshots whose names were cut from the list are still listed, so the plan wants them again.
     let not_counted_yet = wanted.saturating_sub(tally.failures_without_name);
-    let standing = match own {
-        Some(own) => gate::standing(run, own, listing, now),
-        None => gate::standing_without_own(run, listing, now),
+    let own_snapshot_gate = match own {
+        Some(own) => gate::own_snapshot_gate(run, own, listing, now),
+        None => gate::gate_without_own_snapshot(run, listing, now),
     };
 
-    if let Standing::NotListedYet(_) = standing
+    if let OwnSnapshotGate::NotListedYet(_) = own_snapshot_gate
         && run.can_wait_before_pruning()
         && can_still_wait(tally.progress.waiting_since, now)
     {
@@ -109,7 +109,7 @@ pub(crate) fn decide(
         };
     }
     let ready = ready_snapshots(listing, run, &to_delete, tally, now);
-    let hold = hold(application, run, standing, tally, wanted, ready);
+    let hold = hold(application, run, own_snapshot_gate, tally, wanted, ready);
     let next = if !tally.pending.is_empty() || tally.is_batch_throttled {
         Next::CheckAgain
     } else if let Some(seconds) = wait_for_application(application, run, hold.as_ref(), tally, now)
@@ -172,7 +172,7 @@ fn wait_for_application(
     now: Timestamp,
 ) -> Option<u32> {
     let is_held_back = hold.is_some_and(|hold| hold.cause == HeldBackCause::ApplicationNotRunning);
-    if !is_held_back || application.run_state != RunState::Busy {
+    if !is_held_back || application.state != ApplicationState::Busy {
         return None;
     }
     let since = tally.progress.application_busy_since;
@@ -189,7 +189,7 @@ fn can_still_wait(since: Option<Timestamp>, now: Timestamp) -> bool {
 fn hold(
     application: &Application,
     run: &Run,
-    standing: Standing,
+    own_snapshot_gate: OwnSnapshotGate,
     tally: &Tally,
     wanted: u32,
     ready: ReadySnapshots,
@@ -199,16 +199,16 @@ fn hold(
         Mode::Plan => gate::restore_gate(application),
         Mode::Run | Mode::Prune => gate::application_gate(application),
     };
-    let own_snapshot_gate = match standing {
-        Standing::Unusable(hold) | Standing::NotListedYet(hold) => return Some(hold),
-        Standing::LeftToLaterRun(hold) => Some(hold),
-        Standing::MayPrune => None,
+    let own_snapshot_hold = match own_snapshot_gate {
+        OwnSnapshotGate::Unusable(hold) | OwnSnapshotGate::NotListedYet(hold) => return Some(hold),
+        OwnSnapshotGate::LeftToLaterRun(hold) => Some(hold),
+        OwnSnapshotGate::Open => None,
     };
     if wanted == 0 {
         return None;
     }
     // The application's gate comes last: a run waits for it only if nothing else holds the deletions back.
-    own_snapshot_gate
+    own_snapshot_hold
         .or_else(|| gate::policy_gate(run))
         .or_else(|| too_many_failures(tally.progress.failed_count))
         .or_else(|| brake(&run.input.retention, ready))

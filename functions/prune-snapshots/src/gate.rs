@@ -8,11 +8,11 @@ use retention::{Hold, Snapshot, Status, later_run};
 use crate::application::Application;
 use crate::own_snapshot::{DescribedStatus, OwnSnapshot};
 
-/// How the run's own snapshot compares with the listing.
+/// Whether the run's own snapshot, in the listing, allows deletions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum OwnSnapshotGate {
     /// No later run has a READY snapshot, and the run's own, if it takes one, is READY.
-    MayPrune,
+    Open,
     /// A later run has a READY snapshot, and prunes. Not a problem.
     LeftToLaterRun(Hold),
     /// It is READY, but the listing does not show that yet.
@@ -61,12 +61,12 @@ pub(crate) fn policy_gate(run: &Run) -> Option<Hold> {
 }
 
 /// Only a run whose own snapshot is READY may prune, and only if no later run has a READY snapshot.
-pub(crate) fn standing(
+pub(crate) fn own_snapshot_gate(
     run: &Run,
     own: &OwnSnapshot,
     listing: &[Snapshot],
     now: Timestamp,
-) -> Standing {
+) -> OwnSnapshotGate {
     let not_ready = |message: String| Hold {
         cause: HeldBackCause::SnapshotNotReady,
         message,
@@ -83,24 +83,26 @@ pub(crate) fn standing(
     let own_id = managed_run_id(name).unwrap_or(run.run_id);
     let last_id = own_id.max(run.last_attempt_id());
     if let Some(hold) = created_at.and_then(|at| later_run(last_id, at, listing, now)) {
-        return Standing::LeftToLaterRun(hold);
+        return OwnSnapshotGate::LeftToLaterRun(hold);
     }
     match (listed, &own.described) {
-        (Some(_), _) if created_at.is_some() => Standing::MayPrune,
-        (Some(_), _) => Standing::Unusable(not_ready(format!(
+        (Some(_), _) if created_at.is_some() => OwnSnapshotGate::Open,
+        (Some(_), _) => OwnSnapshotGate::Unusable(not_ready(format!(
             "This run's snapshot {name} is listed without a creation time, so it cannot be compared \
              with the others. The next run prunes if its own snapshot has one."
         ))),
-        (None, Some(DescribedStatus::Ready)) => Standing::NotListedYet(not_ready(format!(
+        (None, Some(DescribedStatus::Ready)) => OwnSnapshotGate::NotListedYet(not_ready(format!(
             "This run's snapshot {name} is READY, but the listing does not show it. The next run \
              prunes."
         ))),
-        (None, Some(DescribedStatus::NotReady(status))) => Standing::Unusable(not_ready(format!(
-            "This run's snapshot {name} was READY and now is {status}: somebody, or another run, \
+        (None, Some(DescribedStatus::NotReady(status))) => {
+            OwnSnapshotGate::Unusable(not_ready(format!(
+                "This run's snapshot {name} was READY and now is {status}: somebody, or another run, \
              deleted it. Find out who deletes snapshots (CloudTrail shows DeleteApplicationSnapshot). \
              The next run prunes."
-        ))),
-        (None, None) => Standing::Unusable(not_ready(format!(
+            )))
+        }
+        (None, None) => OwnSnapshotGate::Unusable(not_ready(format!(
             "This run's snapshot {name} is not READY in the listing. The next run prunes."
         ))),
     }
@@ -108,7 +110,11 @@ pub(crate) fn standing(
 
 /// A run that takes no snapshot leaves pruning to a later run that took one. The later run's policy may
 /// differ, so a late redrive deletes nothing by an old policy. A PLAN says what a RUN that starts now would do.
-pub(crate) fn standing_without_own(run: &Run, listing: &[Snapshot], now: Timestamp) -> Standing {
+pub(crate) fn gate_without_own_snapshot(
+    run: &Run,
+    listing: &[Snapshot],
+    now: Timestamp,
+) -> OwnSnapshotGate {
     let (last_id, started_at) = if run.input.mode == Mode::Plan {
         (now.as_millisecond(), now)
     } else {
@@ -116,5 +122,5 @@ pub(crate) fn standing_without_own(run: &Run, listing: &[Snapshot], now: Timesta
         (run.last_attempt_id(), started_at)
     };
     let later = later_run(last_id, started_at, listing, now);
-    later.map_or(Standing::MayPrune, Standing::LeftToLaterRun)
+    later.map_or(OwnSnapshotGate::Open, OwnSnapshotGate::LeftToLaterRun)
 }

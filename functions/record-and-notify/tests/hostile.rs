@@ -133,7 +133,7 @@ fn of_sns() -> impl Strategy<Value = Answer> {
         Answer::Page(status, format!("<ErrorResponse>{error}</ErrorResponse>"))
     };
     prop_oneof![
-        3 => Just(Answer::Text(accepted.to_owned())),
+        3 => Just(Answer::Page(200, accepted.to_owned())),
         2 => (200_u16..600, texts(), texts()).prop_map(error),
         1 => Just(Answer::Lost),
     ]
@@ -222,7 +222,7 @@ proptest! {
     fn no_text_of_a_payload_or_history_forges_a_line_of_a_message_a_row_or_the_log(
         payload in payloads(), history in histories(), now in times()
     ) {
-        let published = Answer::Text("<PublishResponse/>".to_owned());
+        let published = Answer::Page(200, "<PublishResponse/>".to_owned());
         run(&payload, Answer::Ok(history), Answer::Ok(json!({})), published, now);
     }
 

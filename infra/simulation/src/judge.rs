@@ -214,6 +214,18 @@ impl Judge<'_> {
                 wrong.push(format!("did not announce end {place}, but {outcomes:?}"));
             }
         }
+        let is_success_after_failure =
+            has_failure && is_announced && !is_silent && !failures.contains(&outcome);
+        self.cover_announcements(execution, is_over, is_success_after_failure);
+    }
+
+    /// Counts which rare announcements the courses have had.
+    fn cover_announcements(
+        &mut self,
+        execution: &Execution,
+        is_over: bool,
+        is_success_after_failure: bool,
+    ) {
         if is_over {
             self.invariants.cover("the end of an announced failure");
         }
@@ -222,7 +234,7 @@ impl Judge<'_> {
             let covered = "a later end before the event of an earlier one";
             self.invariants.cover(covered);
         }
-        if has_failure && is_announced && !is_silent && !failures.contains(&outcome) {
+        if is_success_after_failure {
             let covered = "a last announcement of a redrive's success";
             self.invariants.cover(covered);
         }

@@ -6,13 +6,13 @@
 //! - [`Application::has_enhanced_snapshots`], [`enhanced`] and [`or_enhanced`]: an application whose snapshots are of the
 //!   other kind, and whether a call was refused because of that.
 //! - [`Restore`] and [`lost_restore_point`]: what an application restores from, and the warning if that is lost.
-//! - [`RunState`]: whether an application runs, by its status.
+//! - [`ApplicationState`]: whether an application runs, by its status.
 //!
 //! Invariant: a response about something else is an error. The SDK fills in missing fields, so a page from a proxy
 //! would otherwise pass for a response of the service.
 
+mod application_state;
 mod restore;
-mod run_state;
 mod snapshot_mode;
 
 use aws_sdk_kinesisanalyticsv2::Client;
@@ -23,8 +23,8 @@ use step::{CallError, CallErrorKind, StepError};
 
 use snapshot_mode::SnapshotMode;
 
+pub use application_state::ApplicationState;
 pub use restore::{Restore, lost_restore_point};
-pub use run_state::RunState;
 pub use snapshot_mode::{enhanced, or_enhanced};
 
 /// What `DescribeApplication` says about an application.

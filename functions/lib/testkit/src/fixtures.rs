@@ -86,7 +86,7 @@ pub fn refusals(
     error: fn(u16, &'static str, &'static str) -> Answer,
     rows: &[(u16, &'static str, ErrorName)],
 ) -> Vec<(Answer, ErrorName)> {
-    let lost = [Answer::Lost, Answer::Text("<html>".to_owned())];
+    let lost = [Answer::Lost, Answer::Page(200, "<html>".to_owned())];
     let lost = lost.map(|answer| (answer, ErrorName::ServiceUnavailable));
     let rows = rows.iter();
     rows.map(|(status, code, name)| (error(*status, code, "no"), *name))

@@ -23,13 +23,11 @@ use serde_json::{Value, json};
 pub enum Answer {
     /// HTTP 200 with this JSON, and with the request id by which a function knows the service.
     Ok(Value),
-    /// HTTP 200 with this text.
-    Text(String),
     /// An error in the JSON protocol: status, code, message.
     Error(u16, &'static str, &'static str),
     /// An error in the JSON protocol: status, body.
     Refusal(u16, Value),
-    /// This status with this text.
+    /// This HTTP status with this text.
     Page(u16, String),
     /// An error in SNS's query protocol: status, code, message.
     QueryError(u16, &'static str, &'static str),
@@ -38,7 +36,7 @@ pub enum Answer {
 }
 
 #[derive(Debug)]
-struct Exchange {
+struct Expected {
     operation: String,
     /// The expected request body. `None` accepts any.
     body: Option<Value>,
@@ -49,7 +47,7 @@ struct Exchange {
 type AnswerFunction = dyn FnMut(&str, &Value) -> Answer + Send;
 
 enum Script {
-    Exchanges(VecDeque<Exchange>),
+    Exchanges(VecDeque<Expected>),
     Function(Box<AnswerFunction>),
 }
 
@@ -89,7 +87,7 @@ impl Service {
 
     fn new<'a>(expected: impl Iterator<Item = (&'a str, Option<Value>, Answer)>) -> Self {
         let exchanges = expected
-            .map(|(operation, body, answer)| Exchange {
+            .map(|(operation, body, answer)| Expected {
                 operation: operation.to_owned(),
                 body,
                 answer,
@@ -174,7 +172,6 @@ impl HttpConnector for Service {
         let delay = state.delay;
         let response = match answer {
             Answer::Ok(value) => Ok(of_the_service(response(200, value.to_string()))),
-            Answer::Text(text) => Ok(response(200, text)),
             Answer::Error(status, code, message) => Ok(response(
                 status,
                 json!({ "__type": code, "message": message }).to_string(),

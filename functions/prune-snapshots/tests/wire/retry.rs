@@ -149,7 +149,7 @@ async fn an_accepted_deletion_that_is_still_listed_is_tried_once_more_after_a_wa
 
 #[tokio::test]
 async fn a_page_of_a_proxy_is_no_accepted_deletion() {
-    let page = Answer::Text("<html>A proxy was here.</html>".to_owned());
+    let page = Answer::Page(200, "<html>A proxy was here.</html>".to_owned());
     for (by_name, expected) in [
         // The snapshot still exists, although no page of the listing has it.
         (found(3, "READY"), (Wait, 0, 0)),

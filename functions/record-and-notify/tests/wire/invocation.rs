@@ -10,7 +10,7 @@ use testkit::replay::{Answer, Service};
 
 use crate::given::{NOW, redriven_state, too_slow_history, with};
 
-pub(crate) type Exchange = (&'static str, Answer);
+pub(crate) type Reply = (&'static str, Answer);
 
 pub(crate) const TOPIC: &str = "arn:aws:sns:eu-central-1:123456789012:snapshots";
 
@@ -23,18 +23,18 @@ pub(crate) fn notified(outcome: &str, finished_at: i64) -> Value {
 }
 
 /// The record is written, over a row with these marks.
-pub(crate) fn written_over(marks: Value) -> Exchange {
+pub(crate) fn written_over(marks: Value) -> Reply {
     let row = json!({ "app_name": { "S": "orders" }, "execution_arn": { "S": EXECUTION } });
     let answer = json!({ "Attributes": with(row, marks) });
     ("UpdateItem", Answer::Ok(answer))
 }
 
-pub(crate) fn written() -> Exchange {
+pub(crate) fn written() -> Reply {
     written_over(json!({}))
 }
 
 /// The condition failed on this row.
-pub(crate) fn condition_failed(row: Option<Value>) -> Exchange {
+pub(crate) fn condition_failed(row: Option<Value>) -> Reply {
     let mut body = json!({
         "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
         "message": "The conditional request failed"
@@ -45,32 +45,32 @@ pub(crate) fn condition_failed(row: Option<Value>) -> Exchange {
     ("UpdateItem", Answer::Refusal(400, body))
 }
 
-pub(crate) fn accepted() -> Exchange {
+pub(crate) fn accepted() -> Reply {
     let answer = "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">\
                   <PublishResult><MessageId>m-1</MessageId></PublishResult></PublishResponse>";
-    ("Publish", Answer::Text(answer.to_owned()))
+    ("Publish", Answer::Page(200, answer.to_owned()))
 }
 
-pub(crate) fn marked() -> Exchange {
+pub(crate) fn marked() -> Reply {
     ("UpdateItem", Answer::Ok(json!({})))
 }
 
 /// A row is written, the run is announced, the row is marked.
-pub(crate) fn announced() -> Vec<Exchange> {
+pub(crate) fn announced() -> Vec<Reply> {
     vec![written(), accepted(), marked()]
 }
 
 /// The history, newest event first, then the same.
-pub(crate) fn announced_after(events: &[Value]) -> Vec<Exchange> {
+pub(crate) fn announced_after(events: &[Value]) -> Vec<Reply> {
     let history = [history(events)];
     history.into_iter().chain(announced()).collect()
 }
 
-pub(crate) fn history(events: &[Value]) -> Exchange {
+pub(crate) fn history(events: &[Value]) -> Reply {
     history_page(events, None)
 }
 
-pub(crate) fn history_page(events: &[Value], next: Option<&str>) -> Exchange {
+pub(crate) fn history_page(events: &[Value], next: Option<&str>) -> Reply {
     let mut page = json!({ "events": events });
     if let Some(next) = next {
         page["nextToken"] = next.into();
@@ -79,10 +79,7 @@ pub(crate) fn history_page(events: &[Value], next: Option<&str>) -> Exchange {
 }
 
 /// These answers, after that to the call for the history if the input is an event.
-pub(crate) fn answers_to(
-    input: &Value,
-    answers: impl IntoIterator<Item = Exchange>,
-) -> Vec<Exchange> {
+pub(crate) fn answers_to(input: &Value, answers: impl IntoIterator<Item = Reply>) -> Vec<Reply> {
     let history = input.get("detail").map(|_| history(&too_slow_history()));
     history.into_iter().chain(answers).collect()
 }
@@ -103,17 +100,14 @@ pub(crate) struct Invocation {
 }
 
 /// An event, or what a run did, as the last state of an execution without a redrive gives it.
-pub(crate) async fn invoke(
-    input: Value,
-    answers: impl IntoIterator<Item = Exchange>,
-) -> Invocation {
+pub(crate) async fn invoke(input: Value, answers: impl IntoIterator<Item = Reply>) -> Invocation {
     invoke_with(config(), input, answers).await
 }
 
 pub(crate) async fn invoke_with(
     config: Config,
     input: Value,
-    answers: impl IntoIterator<Item = Exchange>,
+    answers: impl IntoIterator<Item = Reply>,
 ) -> Invocation {
     let input = match input.get("run") {
         Some(_) => redriven_state(0, &input),

@@ -6,9 +6,9 @@
     reason = "a panic fails the test"
 )]
 
+mod courses;
 mod fixture;
 mod matrix;
 mod page;
 mod patience;
 mod redrive;
-mod schedules;

@@ -39,6 +39,12 @@ use simulation::world::World;
 
 use crate::page::page;
 
+/// Prints the modelled errors of the IAM actions that are its arguments.
+const MODELLED_ERRORS: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/reliability/modelled_errors.py"
+);
+
 /// How many cells run at once, beside those that mostly wait.
 const AT_ONCE: usize = 8;
 
@@ -140,23 +146,6 @@ struct Modelled {
 
 /// The modelled errors of each operation, by its IAM action.
 async fn modelled() -> BTreeMap<String, Vec<Modelled>> {
-    const ASK_BOTOCORE: &str = "
-import json, sys
-from botocore.loaders import Loader
-
-services = {'kinesisanalytics': 'kinesisanalyticsv2', 'states': 'stepfunctions'}
-
-def errors(action):
-    prefix, operation = action.split(':')
-    model = Loader().load_service_model(services.get(prefix, prefix), 'service-2')
-    for error in model['operations'][operation]['errors']:
-        shape = model['shapes'][error['shape']]
-        said = shape.get('error', {})
-        status = said.get('httpStatusCode', 500 if shape.get('fault') else 400)
-        yield {'code': said.get('code', error['shape']), 'status': status}
-
-print(json.dumps({action: list(errors(action)) for action in sys.argv[1:]}))
-";
     let actions: BTreeSet<&str> = ROLES
         .iter()
         .flat_map(|(function, _)| actions_of(function).iter().copied())
@@ -166,7 +155,7 @@ print(json.dumps({action: list(errors(action)) for action in sys.argv[1:]}))
         .await
         .unwrap();
     let mut command = command(Child::Engine, python);
-    command.args(["-c", ASK_BOTOCORE]).args(actions);
+    command.arg(MODELLED_ERRORS).args(actions);
     let output = command.output().await.unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");

@@ -4,7 +4,7 @@ use aws_sdk_kinesisanalyticsv2::types::ApplicationStatus;
 
 /// Whether the application runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunState {
+pub enum ApplicationState {
     /// It runs: a snapshot can be taken.
     Running,
     /// It does not run and will not start by itself. There is nothing to take a snapshot of.
@@ -13,7 +13,7 @@ pub enum RunState {
     Busy,
 }
 
-impl RunState {
+impl ApplicationState {
     /// Only a RUNNING application can be snapshotted. An unknown status counts as busy: the run waits, and fails after
     /// the timeout. It is not skipped.
     #[must_use]
@@ -39,21 +39,21 @@ mod tests {
     #[test]
     fn each_status_has_its_meaning() {
         for (status, meaning) in [
-            ("RUNNING", RunState::Running),
-            ("READY", RunState::Stopped),
-            ("STOPPING", RunState::Stopped),
-            ("FORCE_STOPPING", RunState::Stopped),
-            ("DELETING", RunState::Stopped),
-            ("STARTING", RunState::Busy),
-            ("UPDATING", RunState::Busy),
-            ("AUTOSCALING", RunState::Busy),
-            ("MAINTENANCE", RunState::Busy),
-            ("ROLLING_BACK", RunState::Busy),
-            ("ROLLED_BACK", RunState::Stopped),
-            ("SOMETHING_NEW", RunState::Busy),
+            ("RUNNING", ApplicationState::Running),
+            ("READY", ApplicationState::Stopped),
+            ("STOPPING", ApplicationState::Stopped),
+            ("FORCE_STOPPING", ApplicationState::Stopped),
+            ("DELETING", ApplicationState::Stopped),
+            ("STARTING", ApplicationState::Busy),
+            ("UPDATING", ApplicationState::Busy),
+            ("AUTOSCALING", ApplicationState::Busy),
+            ("MAINTENANCE", ApplicationState::Busy),
+            ("ROLLING_BACK", ApplicationState::Busy),
+            ("ROLLED_BACK", ApplicationState::Stopped),
+            ("SOMETHING_NEW", ApplicationState::Busy),
         ] {
-            let run_state = RunState::of(&ApplicationStatus::from(status));
-            assert_eq!(run_state, meaning, "{status}");
+            let state = ApplicationState::of(&ApplicationStatus::from(status));
+            assert_eq!(state, meaning, "{status}");
         }
     }
 }
