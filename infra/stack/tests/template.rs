@@ -419,7 +419,7 @@ fn the_dashboard_shows_metrics_that_exist_and_every_dead_letter_queue_has_an_ala
     let is_age = |widget: &&Value| widget.to_string().contains("EPOCH(taken) - FILL(taken");
     let age = of_type("metric").find(is_age).unwrap();
     let title = str_of(&age["properties"]["title"]);
-    assert!(title.contains("(up to 1 too low; blank if "), "{title}");
+    assert!(title.contains("(up to 1 hour too low; blank if "), "{title}");
     for metric in METRICS.iter().chain([&RUNS]) {
         // These are for alarms. The dashboard has the outcomes.
         let for_alarms = ["HealthyRuns", "SnapshotTaken", "PruneIncomplete"];
