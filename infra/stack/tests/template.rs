@@ -419,7 +419,7 @@ fn the_dashboard_shows_metrics_that_exist_and_every_dead_letter_queue_has_an_ala
     let is_age = |widget: &&Value| widget.to_string().contains("EPOCH(taken) - FILL(taken");
     let age = of_type("metric").find(is_age).unwrap();
     let title = str_of(&age["properties"]["title"]);
-    assert!(title.contains("(up to 1 too low; blank if "), "{title}");
+    assert!(title.contains("(up to 1 hour too low; blank if "), "{title}");
     for metric in METRICS.iter().chain([&RUNS]) {
         // These are for alarms. The dashboard has the outcomes.
         let for_alarms = ["HealthyRuns", "SnapshotTaken", "PruneIncomplete"];
@@ -472,7 +472,7 @@ fn the_failure_rule_matches_every_end_but_success_and_loses_no_event() {
 fn the_page_on_deployment_by_hand_says_what_the_template_says() {
     const PAGE: &str = include_str!("../../../resources/docs/console.md");
     let template = deployed(&[]);
-    let (_, pattern) = PAGE.split_once("```json").unwrap();
+    let (_, pattern) = PAGE.rsplit_once("```json").unwrap();
     let (pattern, _) = pattern.split_once("```").unwrap();
     let mut pattern: Value = serde_json::from_str(pattern).unwrap();
     let machines = &mut pattern["detail"]["stateMachineArn"];
@@ -485,8 +485,8 @@ fn the_page_on_deployment_by_hand_says_what_the_template_says() {
         let link = format!("[{name}](../policies/{name}.json)");
         assert!(PAGE.contains(&link), "{name}");
         let (seconds, timeout) = match name.as_str() {
-            "describe-snapshot" => (40, "for describe-snapshot 40 s"),
-            _ => (60, "timeout 60 s"),
+            "describe-snapshot" => (40, "40 seconds for describe-snapshot"),
+            _ => (60, "60 seconds for the other functions"),
         };
         assert!(PAGE.contains(timeout));
         assert_eq!(function.timeout.as_secs(), seconds);

@@ -319,7 +319,7 @@ fn the_page_asks_for_no_later_sam_than_the_pinned_one() {
         numbers.collect::<Vec<u32>>()
     };
     let pinned = version(PINNED, "aws-sam-cli==");
-    assert!(pinned >= version(PAGE, "It must be SAM "), "{pinned:?}");
+    assert!(pinned >= version(PAGE, "SAM version "), "{pinned:?}");
 }
 
 const NOW: &str = "2026-11-22T20:00:00Z";
