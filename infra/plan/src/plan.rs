@@ -25,13 +25,13 @@ pub struct Options {
     /// `--max-items`, `--no-paginate`, `--limit` or `--starting-token`
     #[arg(long, value_name = "FILE")]
     snapshots: PathBuf,
-    /// The policy, which is a `retention` object in JSON such as {"keep_last":30}; - for standard input
+    /// The policy, which is a `retention` object in JSON such as `{"keep_last":30}`; - for standard input
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
     /// What the run does
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
-    /// The name of the run's snapshot, which the run input has in `snapshot_name`; by default custom_ and the run id
+    /// The name of the run's snapshot, which the run input has in `snapshot_name`; by default `custom_` and the run id
     #[arg(long, value_name = "NAME", value_parser = snapshot_name)]
     snapshot_name: Option<SnapshotName>,
     /// The time at which the run starts; by default now
@@ -140,7 +140,10 @@ pub fn run(options: &Options) -> Result<()> {
         say!("{}", serde_json::to_string_pretty(&plan)?)?;
     } else {
         say!("{}", table(&preview, now))?;
-        say!("\n{}", counts_sentence(&summary, preview.held_back.as_ref()))?;
+        say!(
+            "\n{}",
+            counts_sentence(&summary, preview.held_back.as_ref())
+        )?;
         for note in &preview.notes {
             say!("Note: {note}")?;
         }
@@ -197,11 +200,12 @@ fn counts_sentence(summary: &Summary, held_back: Option<&HeldBack>) -> String {
     } = summary;
     match held_back {
         None => format!(
-            "Of the {total} snapshots listed before the run, the run keeps {keep}, deletes {delete} and ignores {ignore}."
+            "Of the {total} snapshots listed before the run, the run keeps {keep}, deletes {delete} and \
+             ignores {ignore}."
         ),
         Some(HeldBack { message, .. }) => format!(
-            "Of the {total} snapshots listed before the run, the plan keeps {keep}, deletes {delete} and ignores {ignore}. \
-             But the run would delete none of them. {message}"
+            "Of the {total} snapshots listed before the run, the plan keeps {keep}, deletes {delete} and \
+             ignores {ignore}. But the run would delete none of them. {message}"
         ),
     }
 }

@@ -164,9 +164,8 @@ fn the_runs_own_snapshot_counts_unless_the_mode_is_prune() {
         ("PRUNE", "keeps 2, deletes 0", "2026-10-31T05:00:00Z"),
     ] {
         let (stdout, _) = plan(&arguments(mode), r#"{"keep_within":"P1D"}"#, 0);
-        let expected = format!(
-            "Of the 2 snapshots listed before the run, the run {counts} and ignores 0.\n"
-        );
+        let expected =
+            format!("Of the 2 snapshots listed before the run, the run {counts} and ignores 0.\n");
         assert!(stdout.contains(&expected), "{stdout}");
         let note =
             format!("Note: keep_within keeps what was taken after {begin}, which is P1D before");
@@ -429,7 +428,8 @@ fn a_part_of_a_listing_is_refused_and_the_whole_is_read_in_every_form_that_the_a
     whole["NextToken"].take();
     for listing in [&whole, &whole["SnapshotSummaries"]] {
         let (stdout, _) = plan(&arguments, &listing.to_string(), 0);
-        let expected = "Of the 4 snapshots listed before the run, the run keeps 1, deletes 3 and ignores 0.";
+        let expected =
+            "Of the 4 snapshots listed before the run, the run keeps 1, deletes 3 and ignores 0.";
         assert!(stdout.contains(expected), "{stdout}");
     }
     // PowerShell redirects to UTF-16.

@@ -355,7 +355,8 @@ fn typical() -> Value {
 /// What the first `count` policies keep of 400 days of hourly snapshots.
 fn examples(count: usize) -> String {
     let mut table =
-        "| policy | what it keeps | kept of 9,600 | age of the oldest |\n|---|---|---|---|\n".to_owned();
+        "| policy | what it keeps | kept of 9,600 | age of the oldest |\n|---|---|---|---|\n"
+            .to_owned();
     let now: Timestamp = NOW.parse().unwrap();
     let snapshots = snapshots_every(1);
     let policies = [
