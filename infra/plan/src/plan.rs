@@ -32,7 +32,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
     /// The name of the run's snapshot, which the run input has in `snapshot_name`; by default `custom_` and the run id
-    #[arg(long, value_name = "NAME", value_parser = snapshot_name)]
+    #[arg(long, value_name = "NAME", value_parser = parse_snapshot_name)]
     snapshot_name: Option<SnapshotName>,
     /// The time at which the run starts; by default now
     #[arg(long, value_name = "RFC3339")]
@@ -106,12 +106,12 @@ pub fn run(options: &Options) -> Result<()> {
         options.snapshots != standard_input || options.policy != standard_input,
         "--snapshots and --policy are both -, but standard input can be read only once: put one of them in a file"
     );
-    let place = |path: &Path| path.display().to_string();
-    let listing = snapshots(&options.snapshots).with_context(|| place(&options.snapshots))?;
-    let (policy, zone) = policy(&options.policy).with_context(|| place(&options.policy))?;
+    let shown = |path: &Path| path.display().to_string();
+    let listing = read_listing(&options.snapshots).with_context(|| shown(&options.snapshots))?;
+    let (policy, zone) = read_policy(&options.policy).with_context(|| shown(&options.policy))?;
     let now = options.now.unwrap_or_else(Timestamp::now);
     if let Some(name) = &options.snapshot_name {
-        refuse_snapshot_name(name, options.mode, &listing, now).context("--snapshot-name")?;
+        refuse_unusable_name(name, options.mode, &listing, now).context("--snapshot-name")?;
     }
     let run = PreviewedRun {
         policy: &policy,
@@ -127,7 +127,7 @@ pub fn run(options: &Options) -> Result<()> {
     if let Some(file) = &options.svg {
         let verdicts: Vec<Verdict> = preview.all_verdicts().cloned().collect();
         let picture = picture::draw(&preview.snapshots, &verdicts, now);
-        fs::write(file, picture).with_context(|| place(file))?;
+        fs::write(file, picture).with_context(|| shown(file))?;
     }
     let summary = Summary::of(&preview.verdicts);
     if options.json {
@@ -210,12 +210,12 @@ fn counts_sentence(summary: &Summary, held_back: Option<&HeldBack>) -> String {
     }
 }
 
-fn snapshot_name(name: &str) -> Result<SnapshotName, String> {
+fn parse_snapshot_name(name: &str) -> Result<SnapshotName, String> {
     name.to_owned().try_into()
 }
 
 /// Refuses a `snapshot_name` with which the run would fail in its first state.
-fn refuse_snapshot_name(
+fn refuse_unusable_name(
     name: &SnapshotName,
     mode: Mode,
     listing: &[Snapshot],
@@ -236,7 +236,7 @@ fn refuse_snapshot_name(
     Ok(())
 }
 
-fn snapshots(path: &Path) -> Result<Vec<Snapshot>> {
+fn read_listing(path: &Path) -> Result<Vec<Snapshot>> {
     let content = json::read(path)?;
     let snapshots = json::parse(&content).and_then(|listing| listing::snapshots(&listing));
     snapshots.map_err(|fact| {
@@ -247,7 +247,8 @@ fn snapshots(path: &Path) -> Result<Vec<Snapshot>> {
     })
 }
 
-fn policy(path: &Path) -> Result<(Retention, TimeZone)> {
+/// The policy, and its time zone.
+fn read_policy(path: &Path) -> Result<(Retention, TimeZone)> {
     let content = json::read(path)?;
     let policy = json::parse(&content).and_then(|policy| {
         let policy: Retention = parse(&policy).map_err(Error::msg)?;
@@ -267,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_has_the_largest_unit_in_which_it_is_two_or_more() {
+    fn an_age_is_in_the_largest_unit_of_which_it_has_at_least_two() {
         let now: Timestamp = "2026-11-22T20:00:00Z".parse().unwrap();
         for (created_at, expected) in [
             ("2026-11-22T19:59:59Z", "1 seconds"),
