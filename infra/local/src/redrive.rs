@@ -25,10 +25,10 @@ pub async fn redrive(options: Redrive) -> Result<bool> {
     } else {
         names.execution_arn(&options.execution)
     };
-    let events_before = history(&sfn, &execution_arn).await?.len();
+    let seen = history(&sfn, &execution_arn).await?.len();
     let redrive = sfn.redrive_execution().execution_arn(&execution_arn);
     redrive.send().await?;
-    let ended = follow(&sfn, &execution_arn, events_before).await?;
+    let ended = follow(&sfn, &execution_arn, seen).await?;
     print_record(&names, &ended, options.json).await?;
     Ok(ended.succeeded)
 }
