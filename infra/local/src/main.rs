@@ -10,7 +10,7 @@ use local::run::{Run, run};
 use local::up::{Up, up};
 use output::{arguments, exit_code};
 
-/// Runs the Snapshot Manager on this machine, without an AWS account. Without a command, it runs a demonstration.
+/// Runs the Snapshot Manager on this machine, without an AWS account. If you give no command, runs a demonstration.
 #[derive(Debug, Parser)]
 #[command(name = "cargo local", bin_name = "cargo local")]
 struct Cli {
@@ -20,13 +20,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Keeps an engine running for the aws CLI and other clients, until Ctrl-C
+    /// Keeps a local AWS emulator with the Snapshot Manager running for the aws CLI and other clients, until Ctrl-C
     Up(Up),
-    /// Starts an execution on a running engine and follows it
+    /// Starts an execution on the local AWS emulator that `up` keeps running, and prints its progress
     ///
-    /// The exit code is 0 if the execution succeeded, 1 if it did not, and 2 if it could not be started.
+    /// The exit code is 0 if the execution succeeded, 1 if it did not succeed, and 2 if it could not be started.
     Run(Run),
-    /// Redrives a failed execution from the state that failed, and follows it
+    /// Redrives a failed execution from the state that failed, and prints its progress
+    ///
+    /// The exit code is 0 if the execution succeeded, 1 if it did not succeed, and 2 if it could not be redriven.
     Redrive(Redrive),
 }
 

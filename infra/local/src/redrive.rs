@@ -1,4 +1,4 @@
-//! `cargo local redrive`: a failed execution goes on from the state that failed.
+//! `cargo local redrive`: redrives a failed execution, which resumes at the state that failed.
 
 use anyhow::Result;
 use clap::Args;
@@ -9,14 +9,14 @@ use crate::running;
 
 #[derive(Debug, Args)]
 pub struct Redrive {
-    /// The ARN or the name of the execution
+    /// The name or the ARN of the failed execution
     execution: String,
-    /// Print only the audit record on stdout
+    /// Print the audit record as JSON, and nothing else, on stdout
     #[arg(long)]
     json: bool,
 }
 
-/// Redrives an execution, follows it and prints its record. Returns whether it succeeded.
+/// Redrives an execution, follows it and prints its record. Returns whether the execution succeeded.
 pub async fn redrive(options: Redrive) -> Result<bool> {
     let names = running::names().await?;
     let sfn = aws_sdk_sfn::Client::new(&names.sdk_config());

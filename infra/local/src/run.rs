@@ -1,4 +1,4 @@
-//! `cargo local run`: an execution on a running engine.
+//! `cargo local run`: starts an execution on a running engine.
 
 use std::path::{Path, PathBuf};
 
@@ -17,18 +17,18 @@ const NAME_LIMIT: usize = 80;
 
 #[derive(Debug, Args)]
 pub struct Run {
-    /// The Flink application
+    /// The name of the Flink application
     #[arg(long, value_name = "NAME")]
     application: String,
-    /// The rest of the run input, a JSON object; - for standard input
+    /// The run input, a JSON object, which can leave out `application_name`; - for standard input
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Print only the audit record on stdout
+    /// Print the audit record as JSON, and nothing else, on stdout
     #[arg(long)]
     json: bool,
 }
 
-/// Starts an execution, follows it and prints its record. Returns whether it succeeded.
+/// Starts an execution, follows it and prints its record. Returns whether the execution succeeded.
 pub async fn run(options: Run) -> Result<bool> {
     let input = run_input(&options)?;
     let names = running::names().await?;
@@ -44,7 +44,7 @@ pub async fn run(options: Run) -> Result<bool> {
     Ok(ended.succeeded)
 }
 
-/// `--input` with the application's name in it.
+/// The run input: the object of `--input`, with the name from `--application` as its `application_name`.
 fn run_input(options: &Run) -> Result<Value> {
     let mut input = match &options.input {
         Some(path) => read_json(path).with_context(|| path.display().to_string())?,

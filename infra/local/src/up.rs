@@ -1,4 +1,4 @@
-//! `cargo local up`: an engine for the aws CLI and other clients.
+//! `cargo local up`: keeps the engine, which is the local AWS emulator, running for the aws CLI and other clients.
 
 use std::pin::pin;
 use std::process::ExitCode;
@@ -15,17 +15,17 @@ use crate::start::start;
 
 #[derive(Debug, Args)]
 pub struct Up {
-    /// The port on 127.0.0.1; by default a free one
+    /// The port on 127.0.0.1; by default any free port
     #[arg(long)]
     port: Option<u16>,
-    /// The time that a snapshot takes, in seconds
+    /// How long an emulated Flink application takes to create a snapshot, in seconds
     #[arg(long, default_value_t = 8)]
     snapshot_seconds: u64,
 }
 
-/// Keeps an engine running until an interrupt.
+/// Keeps an engine running until an interrupt, which ends it with exit code 0.
 pub async fn up(options: Up) -> Result<ExitCode> {
-    // One future for the whole time, so that no signal is lost.
+    // The same future is awaited during the start and afterwards, so that no signal is lost between the two.
     let mut interrupted = pin!(interrupted());
     let mut engine = tokio::select! {
         biased;

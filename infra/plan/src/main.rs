@@ -1,4 +1,4 @@
-//! The command `cargo plan`.
+//! The entry point of the command `cargo plan`.
 
 use std::process::ExitCode;
 

@@ -16,52 +16,52 @@ use serde::Serialize;
 use crate::preview::{Preview, PreviewedRun};
 use crate::{json, listing, picture};
 
-/// Tries a policy on a listing of snapshots: which of them a run would keep and delete, and why.
+/// Tries a retention policy on a listing of snapshots. Prints which snapshots a run would keep and delete, and why.
 #[derive(Debug, Parser)]
 #[command(name = "cargo plan", bin_name = "cargo plan")]
 pub struct Options {
-    /// The output of `aws kinesisanalyticsv2 list-application-snapshots --application-name NAME --output json`, also
-    /// with `--query SnapshotSummaries`; - for standard input. It must be the whole listing: no `--max-items`,
-    /// `--no-paginate`, `--limit` or `--starting-token`
+    /// The output of `aws kinesisanalyticsv2 list-application-snapshots --application-name NAME --output json`, with or
+    /// without `--query SnapshotSummaries`; - for standard input. The listing must be complete, so do not use
+    /// `--max-items`, `--no-paginate`, `--limit` or `--starting-token`
     #[arg(long, value_name = "FILE")]
     snapshots: PathBuf,
-    /// The policy, a `retention` object; - for standard input
+    /// The policy, which is a `retention` object in JSON such as `{"keep_last":30}`; - for standard input
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
-    /// The mode of the run
+    /// What the run does
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
-    /// The run's `snapshot_name`; by default its snapshot is managed
-    #[arg(long, value_name = "NAME", value_parser = snapshot_name)]
+    /// The name of the run's snapshot, which the run input has in `snapshot_name`; by default `custom_` and the run id
+    #[arg(long, value_name = "NAME", value_parser = parse_snapshot_name)]
     snapshot_name: Option<SnapshotName>,
-    /// When the run starts; by default now
+    /// The time at which the run starts; by default now
     #[arg(long, value_name = "RFC3339")]
     now: Option<Timestamp>,
     /// The snapshot that the application is configured to restore from
     #[arg(long, value_name = "NAME")]
     restore_point: Option<String>,
-    /// The application's `ApplicationVersionId`; by default the highest that is listed
+    /// The application's `ApplicationVersionId`; by default the highest version in the listing
     #[arg(long, value_name = "NUMBER")]
     application_version: Option<i64>,
-    /// The application's `RuntimeEnvironment`; by default that of the newest listed snapshot
+    /// The application's `RuntimeEnvironment`; by default the runtime of the newest listed snapshot that has one
     #[arg(long, value_name = "NAME")]
     runtime: Option<String>,
-    /// Draw the plan into this file
+    /// Also draw the plan as an SVG picture into this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Print JSON
+    /// Print the plan as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// The modes that delete.
+/// The modes in which a run deletes snapshots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
 enum Mode {
-    /// Take a snapshot, then prune. The plan treats the new snapshot as READY
+    /// The run takes a snapshot first, then prunes. The plan treats the new snapshot as READY
     #[default]
     Run,
-    /// It takes no snapshot
+    /// The run only prunes
     Prune,
 }
 
@@ -75,7 +75,7 @@ struct Plan<'a> {
     notes: &'a [String],
 }
 
-/// The numbers of verdicts.
+/// How many verdicts there are of each action.
 #[derive(Serialize)]
 struct Summary {
     keep: usize,
@@ -104,14 +104,14 @@ pub fn run(options: &Options) -> Result<()> {
     let standard_input = Path::new("-");
     ensure!(
         options.snapshots != standard_input || options.policy != standard_input,
-        "--snapshots and --policy are both -, and standard input can be read once: put one of them in a file"
+        "--snapshots and --policy are both -, but standard input can be read only once: put one of them in a file"
     );
-    let place = |path: &Path| path.display().to_string();
-    let listing = snapshots(&options.snapshots).with_context(|| place(&options.snapshots))?;
-    let (policy, zone) = policy(&options.policy).with_context(|| place(&options.policy))?;
+    let shown = |path: &Path| path.display().to_string();
+    let listing = read_listing(&options.snapshots).with_context(|| shown(&options.snapshots))?;
+    let (policy, zone) = read_policy(&options.policy).with_context(|| shown(&options.policy))?;
     let now = options.now.unwrap_or_else(Timestamp::now);
     if let Some(name) = &options.snapshot_name {
-        refuse_snapshot_name(name, options.mode, &listing, now).context("--snapshot-name")?;
+        refuse_unusable_name(name, options.mode, &listing, now).context("--snapshot-name")?;
     }
     let run = PreviewedRun {
         policy: &policy,
@@ -127,7 +127,7 @@ pub fn run(options: &Options) -> Result<()> {
     if let Some(file) = &options.svg {
         let verdicts: Vec<Verdict> = preview.all_verdicts().cloned().collect();
         let picture = picture::draw(&preview.snapshots, &verdicts, now);
-        fs::write(file, picture).with_context(|| place(file))?;
+        fs::write(file, picture).with_context(|| shown(file))?;
     }
     let summary = Summary::of(&preview.verdicts);
     if options.json {
@@ -140,7 +140,10 @@ pub fn run(options: &Options) -> Result<()> {
         say!("{}", serde_json::to_string_pretty(&plan)?)?;
     } else {
         say!("{}", table(&preview, now))?;
-        say!("\n{}", sentence(&summary, preview.held_back.as_ref()))?;
+        say!(
+            "\n{}",
+            counts_sentence(&summary, preview.held_back.as_ref())
+        )?;
         for note in &preview.notes {
             say!("Note: {note}")?;
         }
@@ -172,7 +175,7 @@ fn table(preview: &Preview, now: Timestamp) -> String {
     table.trim_fmt()
 }
 
-/// An age in the largest unit in which it is 2 or more.
+/// An age, in the largest unit of which it has at least two. An age below two minutes is in seconds.
 fn age(created_at: Timestamp, now: Timestamp) -> String {
     let age = now.duration_since(created_at).as_secs();
     let (sign, seconds) = (if age < 0 { "in " } else { "" }, age.abs());
@@ -187,7 +190,8 @@ fn age(created_at: Timestamp, now: Timestamp) -> String {
     format!("{sign}{} {unit}", seconds / length)
 }
 
-fn sentence(summary: &Summary, held_back: Option<&HeldBack>) -> String {
+/// What the run does with the listed snapshots, in numbers. The snapshot that the run takes is not among them.
+fn counts_sentence(summary: &Summary, held_back: Option<&HeldBack>) -> String {
     let Summary {
         keep,
         delete,
@@ -196,21 +200,22 @@ fn sentence(summary: &Summary, held_back: Option<&HeldBack>) -> String {
     } = summary;
     match held_back {
         None => format!(
-            "Of {total} listed snapshots {keep} are kept, {delete} deleted, {ignore} ignored."
+            "Of the {total} snapshots listed before the run, the run keeps {keep}, deletes {delete} and \
+             ignores {ignore}."
         ),
         Some(HeldBack { message, .. }) => format!(
-            "Of {total} listed snapshots the plan keeps {keep}, deletes {delete} and ignores {ignore}. But a \
-             run would delete nothing: the plan is held back. {message}"
+            "Of the {total} snapshots listed before the run, the plan keeps {keep}, deletes {delete} and \
+             ignores {ignore}. But the run would delete none of them. {message}"
         ),
     }
 }
 
-fn snapshot_name(name: &str) -> Result<SnapshotName, String> {
+fn parse_snapshot_name(name: &str) -> Result<SnapshotName, String> {
     name.to_owned().try_into()
 }
 
-/// Refuses a name with which a run fails at its start.
-fn refuse_snapshot_name(
+/// Refuses a `snapshot_name` with which the run would fail in its first state.
+fn refuse_unusable_name(
     name: &SnapshotName,
     mode: Mode,
     listing: &[Snapshot],
@@ -224,14 +229,14 @@ fn refuse_snapshot_name(
     let is_taken = |it: &Snapshot| it.name == name.as_str() && is_older(it);
     ensure!(
         !listing.iter().any(is_taken),
-        "a snapshot of this name is listed and older than the run, which fails with {}: choose \
-         another name",
+        "a snapshot with this name is already listed and is older than the run, so the run would fail with {}. \
+         Choose another name",
         ErrorName::SnapshotNameTaken.as_str()
     );
     Ok(())
 }
 
-fn snapshots(path: &Path) -> Result<Vec<Snapshot>> {
+fn read_listing(path: &Path) -> Result<Vec<Snapshot>> {
     let content = json::read(path)?;
     let snapshots = json::parse(&content).and_then(|listing| listing::snapshots(&listing));
     snapshots.map_err(|fact| {
@@ -242,7 +247,8 @@ fn snapshots(path: &Path) -> Result<Vec<Snapshot>> {
     })
 }
 
-fn policy(path: &Path) -> Result<(Retention, TimeZone)> {
+/// The policy, and its time zone.
+fn read_policy(path: &Path) -> Result<(Retention, TimeZone)> {
     let content = json::read(path)?;
     let policy = json::parse(&content).and_then(|policy| {
         let policy: Retention = parse(&policy).map_err(Error::msg)?;
@@ -262,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_has_the_largest_unit_in_which_it_is_two_or_more() {
+    fn an_age_is_in_the_largest_unit_of_which_it_has_at_least_two() {
         let now: Timestamp = "2026-11-22T20:00:00Z".parse().unwrap();
         for (created_at, expected) in [
             ("2026-11-22T19:59:59Z", "1 seconds"),

@@ -90,7 +90,7 @@ fn a_policy_is_tried_on_a_listing_without_an_engine() {
         "custom_0000000000020 2 hours READY KEEP last 2 of 3",
         "custom_0000000000016 4 days READY KEEP protected: restore point of the application",
         "custom_0000000000015 5 days READY DELETE no rule keeps it",
-        "Of 6 listed snapshots 3 are kept, 3 deleted, 0 ignored.",
+        "Of the 6 snapshots listed before the run, the run keeps 3, deletes 3 and ignores 0.",
     ] {
         let printed = lines.iter().any(|line| line.starts_with(expected));
         assert!(printed, "{expected}: {stdout}");
@@ -111,8 +111,8 @@ fn a_plan_that_is_held_back_says_so_as_the_record_does() {
     let file = ["--snapshots", file.to_str().unwrap(), "--policy", "-"];
     let arguments = [&file[..], &now[..]].concat();
     let (stdout, _) = plan(&arguments, &policy, 0);
-    let expected = "\n\nOf 6 listed snapshots the plan keeps 2, deletes 4 and ignores 0. But a run would delete \
-                    nothing: the plan is held back. The plan wants to delete 4 READY snapshots; \
+    let expected = "\n\nOf the 6 snapshots listed before the run, the plan keeps 2, deletes 4 and ignores 0. But \
+                    the run would delete none of them. The plan wants to delete 4 READY snapshots; \
                     max_deletions_per_run is 2, so none of them is deleted. ";
     assert!(stdout.contains(expected), "{stdout}");
 
@@ -160,11 +160,12 @@ fn the_runs_own_snapshot_counts_unless_the_mode_is_prune() {
         ]
     };
     for (mode, counts, begin) in [
-        ("RUN", "0 are kept, 2 deleted", "2026-11-21T20:00:00Z"),
-        ("PRUNE", "2 are kept, 0 deleted", "2026-10-31T05:00:00Z"),
+        ("RUN", "keeps 0, deletes 2", "2026-11-21T20:00:00Z"),
+        ("PRUNE", "keeps 2, deletes 0", "2026-10-31T05:00:00Z"),
     ] {
         let (stdout, _) = plan(&arguments(mode), r#"{"keep_within":"P1D"}"#, 0);
-        let expected = format!("Of 2 listed snapshots {counts}, 0 ignored.\n");
+        let expected =
+            format!("Of the 2 snapshots listed before the run, the run {counts} and ignores 0.\n");
         assert!(stdout.contains(&expected), "{stdout}");
         let note =
             format!("Note: keep_within keeps what was taken after {begin}, which is P1D before");
@@ -301,7 +302,8 @@ fn the_own_snapshot_may_have_a_name_which_no_policy_of_scope_managed_sees() {
         assert_eq!(stdout.contains(warning), scope == "ALL", "{stdout}");
         let own = "before-upgrade 0 seconds new KEEP protected: this run's own snapshot;";
         assert!(lines(&stdout)[1].starts_with(own), "{stdout}");
-        let counts = format!("{} are kept, {deleted} deleted, 0 ignored.", 6 - deleted);
+        let kept = 6 - deleted;
+        let counts = format!("the run keeps {kept}, deletes {deleted} and ignores 0.");
         assert!(stdout.contains(&counts), "{stdout}");
         let stdout = named(&json!({ "keep_within": "P2D", "scope": scope }));
         assert!(stdout.contains(newest), "{stdout}");
@@ -322,8 +324,8 @@ fn a_name_with_which_a_run_fails_is_refused() {
     std::fs::write(&file, listing.to_string()).unwrap();
     let file = file.to_str().unwrap();
     let policy = r#"{"keep_last":2}"#;
-    let taken = "--snapshot-name: a snapshot of this name is listed and older than the run, which fails with \
-                 SnapshotNameTaken";
+    let taken = "--snapshot-name: a snapshot with this name is already listed and is older than the run, so the run \
+                 would fail with SnapshotNameTaken";
     for (name, more, complaint) in [
         ("before-upgrade", &[][..], taken),
         ("undated", &[], taken),
@@ -426,7 +428,8 @@ fn a_part_of_a_listing_is_refused_and_the_whole_is_read_in_every_form_that_the_a
     whole["NextToken"].take();
     for listing in [&whole, &whole["SnapshotSummaries"]] {
         let (stdout, _) = plan(&arguments, &listing.to_string(), 0);
-        let expected = "Of 4 listed snapshots 1 are kept, 3 deleted, 0 ignored.";
+        let expected =
+            "Of the 4 snapshots listed before the run, the run keeps 1, deletes 3 and ignores 0.";
         assert!(stdout.contains(expected), "{stdout}");
     }
     // PowerShell redirects to UTF-16.

@@ -1,4 +1,4 @@
-//! The command `cargo xtask`.
+//! The entry point of the command `cargo xtask`.
 
 use std::process::ExitCode;
 
@@ -18,28 +18,29 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Lints and security-checks the template, the definition, the deployer's policy, and the dependencies
+    /// Lints the template and the definition of the state machine, and checks the template's security, the policy of the
+    /// deployer, and the dependencies
     Check,
-    /// Runs `sam build` for a deployment, and checks that Lambda can run each zip
+    /// Builds the functions for a deployment with `sam build`, and checks that Lambda can run each zip
     Build {
-        /// The processor to build for; the parameter Architecture of the deployment must be the same
+        /// The processor architecture, which must be that of the stack's parameter Architecture
         #[arg(long, value_enum, default_value = "arm64")]
         architecture: Architecture,
     },
-    /// Builds the functions, and makes a zip that deploys with the aws CLI alone
+    /// Builds the functions, and packs a zip that can be deployed with only the aws CLI
     Package {
-        /// The processor to build for
+        /// The processor architecture
         #[arg(long, value_enum, default_value = "arm64")]
         architecture: Architecture,
-        /// Also deploys the zip to MiniStack with a pinned aws CLI, by the commands of the zip's README
+        /// Also deploy the zip to MiniStack, with a pinned aws CLI and the commands of the README in the zip
         #[arg(long)]
         check: bool,
     },
     /// Measures the release binaries: size, start, memory, CPU
     Bench,
-    /// Introduces bugs into a copy of the functions' code, one at a time, and reports each that no test notices
+    /// Puts bugs into a copy of the functions' code, one at a time, and reports each bug that no test detects
     Mutants {
-        /// A part of the bugs, for example 1/8
+        /// Try only one part of the bugs, for example the first of eight with 1/8
         #[arg(long, value_name = "K/N")]
         shard: Option<String>,
     },

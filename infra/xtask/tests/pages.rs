@@ -355,20 +355,22 @@ fn typical() -> Value {
 /// What the first `count` policies keep of 400 days of hourly snapshots.
 fn examples(count: usize) -> String {
     let mut table =
-        "| policy | what it says | kept of 9,600 | the oldest |\n|---|---|---|---|\n".to_owned();
+        "| policy | what it keeps | kept of 9,600 | age of the oldest |\n|---|---|---|---|\n"
+            .to_owned();
+    let now: Timestamp = NOW.parse().unwrap();
     let snapshots = snapshots_every(1);
     let policies = [
         (
             typical(),
-            "Every hour for a day, every day for a month, every month for a year.",
+            "one snapshot for each of the last 24 hours, 30 days and 12 months",
         ),
         (
             json!({ "keep_within": "P7D", "keep_weekly": 8 }),
-            "Everything of the last seven days, then the last one of each week, for eight weeks.",
+            "every snapshot of the last seven days, and the newest one of each of the last eight weeks",
         ),
         (
             json!({ "keep_last": 30, "keep_yearly": 5, "timezone": "Europe/Zurich" }),
-            "The thirty newest, and the last one of each year as it ends in Zurich, for five years.",
+            "the 30 newest snapshots, and the newest one of each of the last five years, where a year ends at midnight in Zurich",
         ),
     ];
     for (policy, meaning) in policies.into_iter().take(count) {
@@ -379,9 +381,10 @@ fn examples(count: usize) -> String {
         let oldest = kept.clone().next_back().unwrap();
         let oldest = snapshots.iter().find(|s| s.name == oldest.snapshot_name);
         let oldest = oldest.unwrap().created_at.unwrap();
+        let days = now.duration_since(oldest).as_hours() / 24;
         let _ = writeln!(
             table,
-            "| `{policy}` | {meaning} | {} | {oldest:.0} |",
+            "| `{policy}` | {meaning} | {} | {days} days |",
             kept.count()
         );
     }
