@@ -539,7 +539,7 @@ fn failed(error: &str, cause: &str, next_step: impl FnOnce(ErrorName) -> String)
     let cause: Value = serde_json::from_str(cause).unwrap();
     let message = cause["errorMessage"].as_str().unwrap();
     let (redrive, replay) = (name.instructions(), name.replay_instructions());
-    let has_remedy = message.contains(redrive) || message.contains(&replay);
+    let has_remedy = message.contains(redrive) || message.contains(replay);
     assert!(has_remedy, "{message}");
     assert!(message.contains(&next_step(name)), "{message}");
     format!("`FAILED`: `{name}`")
@@ -572,7 +572,9 @@ fn handled(world: &World, failure: Option<Failure>) -> String {
         return result;
     };
     assert_eq!(lock(&world.backend.undelivered).len(), 1);
-    let failed = failed(&error, &cause, ErrorName::replay_instructions);
+    let failed = failed(&error, &cause, |name| {
+        name.replay_instructions().to_owned()
+    });
     format!("{failed}, the event is kept; {result}")
 }
 
