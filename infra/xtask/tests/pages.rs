@@ -289,7 +289,9 @@ fn permissions(stack: &Stack) -> String {
     let key = template.properties("TopicKey").unwrap();
     for statement in key["KeyPolicy"]["Statement"].as_array().unwrap() {
         let who = match &statement["Principal"] {
-            principal if principal["AWS"].is_string() => "the account, which can grant it to others by IAM policies",
+            principal if principal["AWS"].is_string() => {
+                "the account, which can grant it to others by IAM policies"
+            }
             principal => principal["Service"].as_str().unwrap(),
         };
         let mut of_the_key = statement.clone();

@@ -1,6 +1,6 @@
 //! The command in the message of a failed run: the redrive or the new execution, for a person to copy.
 
-use crate::{ErrorName, Mode, Remedy, NotifyOn, RunInput};
+use crate::{ErrorName, Mode, NotifyOn, Remedy, RunInput};
 
 impl ErrorName {
     /// The command that redrives the execution or starts a new one, for a person to copy. `input` is the failed run's
@@ -16,8 +16,8 @@ impl ErrorName {
             | Self::ApplicationNotFound
             | Self::SnapshotNameTaken
             | Self::SnapshotsUnsupported => None,
-            // A PRUNE would delete snapshots by a plan that nobody has seen, so the command starts a PLAN. The plan reaches
-            // a person only in a notification, so every outcome notifies.
+            // A PRUNE would delete snapshots by a plan that nobody has seen, so the command starts a PLAN. The plan
+            // reaches a person only in a notification, so every outcome notifies.
             Self::SnapshotLimitExceeded => input.cloned().map(|input| RunInput {
                 mode: Mode::Plan,
                 notify_on: NotifyOn::All,

@@ -144,7 +144,7 @@ impl ErrorName {
                 name: "ApplicationBusy",
                 is_retryable: false,
                 remedy: Remedy::Redrive,
-                summary: "The application was still busy when the run stopped waiting. A busy application is starting, updating, scaling, rolling back, in maintenance, or taking another snapshot.",
+                summary: "The application was busy, and the run did not wait any longer. A busy application is starting, updating, scaling, rolling back, in maintenance, or taking another snapshot.",
                 instructions: redrive_or_replay!(
                     "Wait until the application is RUNNING and no snapshot is CREATING, then ",
                     "."
@@ -347,7 +347,11 @@ mod tests {
     #[test]
     fn every_name_has_a_summary_and_instructions_in_whole_sentences() {
         for name in ErrorName::ALL {
-            for text in [name.summary(), name.instructions(), name.replay_instructions()] {
+            for text in [
+                name.summary(),
+                name.instructions(),
+                name.replay_instructions(),
+            ] {
                 assert!(text.len() > 20 && text.ends_with('.'), "{name}: {text}");
             }
         }
@@ -377,9 +381,21 @@ mod tests {
                 let lower_case = text.to_lowercase();
                 let count = |part: &str| lower_case.matches(part).count();
                 let clauses = count(clause);
-                assert_eq!(count("redrive") + count("replay"), count(noun), "{name}: {text}");
-                assert_eq!(count(noun), clauses + count(&format!("a {noun} would")), "{name}: {text}");
-                assert_eq!(clauses, usize::from(name.remedy() == Remedy::Redrive), "{name}: {text}");
+                assert_eq!(
+                    count("redrive") + count("replay"),
+                    count(noun),
+                    "{name}: {text}"
+                );
+                assert_eq!(
+                    count(noun),
+                    clauses + count(&format!("a {noun} would")),
+                    "{name}: {text}"
+                );
+                assert_eq!(
+                    clauses,
+                    usize::from(name.remedy() == Remedy::Redrive),
+                    "{name}: {text}"
+                );
             }
         }
     }

@@ -6,8 +6,8 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// The beginning of the name of a managed snapshot. The 13 digits of a run id follow. The original Python sample gave its
-/// snapshots names of the same form, so its snapshots are managed too.
+/// The beginning of the name of a managed snapshot. The 13 digits of a run id follow. The original Python sample gave
+/// its snapshots names of the same form, so its snapshots are managed too.
 pub const MANAGED_PREFIX: &str = "custom_";
 
 /// Whether the name says that this system or the original Python sample took the snapshot.
@@ -148,7 +148,8 @@ impl JsonSchema for SnapshotName {
     }
 }
 
-/// The names of at most 100 snapshots, each of 1 to 256 characters of `[a-zA-Z0-9_.-]`, as in AWS's model of the service.
+/// The names of at most 100 snapshots, each of 1 to 256 characters of `[a-zA-Z0-9_.-]`, as in AWS's model of the
+/// service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct KeepNames(Vec<String>);
@@ -212,8 +213,8 @@ impl JsonSchema for KeepNames {
     }
 }
 
-/// The name of a time zone, for example `Europe/Zurich`. This type checks only the characters, not whether the time zone
-/// exists.
+/// The name of a time zone, for example `Europe/Zurich`. This type checks only the characters, not whether the time
+/// zone exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TimeZoneName(String);

@@ -45,14 +45,14 @@ pub struct DoomedSnapshot {
     /// next attempt is the last one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tried: bool,
-    /// Whether the deletion is exempt from the deletion limit, because the snapshot was FAILED. Nobody can restore from a
-    /// FAILED snapshot, so its deletion loses nothing.
+    /// Whether the deletion is exempt from the deletion limit, because the snapshot was FAILED. Nobody can restore from
+    /// a FAILED snapshot, so its deletion loses nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exempt: bool,
 }
 
-/// The deletions of a run so far. The counts are exact. The lists are limited, because Step Functions limits the size of
-/// a payload. The log has every deletion.
+/// The deletions of a run so far. The counts are exact. The lists are limited, because Step Functions limits the size
+/// of a payload. The log has every deletion.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Progress {
     /// How many snapshots the run has deleted. A snapshot that is DELETING counts as deleted.
@@ -64,8 +64,8 @@ pub struct Progress {
     /// How many snapshots the run could not delete.
     #[serde(default)]
     pub failed_count: u32,
-    /// The first 100 snapshots that the run could not delete. The list is complete while the run still prunes, because a
-    /// run with more than 50 failed deletions stops pruning.
+    /// The first 100 snapshots that the run could not delete. The list is complete while the run still prunes, because
+    /// a run with more than 50 failed deletions stops pruning.
     #[serde(default)]
     pub failed: Vec<FailedDeletion>,
     /// How many of the deleted snapshots and of those that could not be deleted were `exempt` from the deletion limit.
@@ -137,10 +137,11 @@ pub struct PruneSnapshotsOutput {
     /// The value that `IsPruningDone` reads to choose the next state.
     pub pruning: Pruning,
     /// At most 250 snapshots. If `pruning` is `CONTINUE` and `planned_at` is present, the next pass deletes them.
-    /// Otherwise, the next pass only checks whether earlier deletions of these snapshots took effect. Empty if `pruning` is
-    /// `DONE`.
+    /// Otherwise, the next pass only checks whether earlier deletions of these snapshots took effect. Empty if
+    /// `pruning` is `DONE`.
     pub batch: Vec<DoomedSnapshot>,
-    /// When the snapshots were listed for the plan of the next batch, RFC 3339. Absent if the next pass deletes nothing.
+    /// When the snapshots were listed for the plan of the next batch, RFC 3339. Absent if the next pass deletes
+    /// nothing.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -169,10 +170,11 @@ pub struct PruneSnapshotsOutput {
     )]
     #[schemars(with = "Option<String>")]
     pub newest_ready_at: Option<Timestamp>,
-    /// If `pruning` is `DONE`: at most 200 verdicts of the last plan. The deletions come first, then the other verdicts, both
-    /// from the newest snapshot to the oldest. Otherwise empty.
+    /// If `pruning` is `DONE`: at most 200 verdicts of the last plan. The deletions come first, then the other
+    /// verdicts, both from the newest snapshot to the oldest. Otherwise empty.
     pub verdicts: Vec<Verdict>,
-    /// If `pruning` is `DONE`: at most 20 sentences about what needs a person but does not fail the run. Otherwise empty.
+    /// If `pruning` is `DONE`: at most 20 sentences about what needs a person but does not fail the run. Otherwise
+    /// empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -212,7 +214,8 @@ pub enum HeldBackCause {
     SnapshotNotReady,
     /// A later run has a READY snapshot, so this run left its deletions to the later run. This is not a problem.
     LeftToLaterRun,
-    /// The application restores from a snapshot that its configuration does not name, so that snapshot cannot be protected.
+    /// The application restores from a snapshot that its configuration does not name, so that snapshot cannot be
+    /// protected.
     RestorePointUnknown,
     /// The plan exceeded the deletion limit, which is `max_deletions_per_run` or its default.
     MaxDeletionsPerRun,

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::parse::time_or_absent;
 use crate::{DeletedSnapshot, FailedDeletion, HeldBack, Mode, Verdict};
 
-/// The record of one run in the table. The table, its keys and the attributes that the original Python sample wrote keep
-/// the sample's names, so the rows that the sample wrote remain readable. An attribute without a known value is absent.
+/// The record of one run in the table. The table, its keys and the attributes that the original Python sample wrote
+/// keep the sample's names, so the rows that the sample wrote remain readable. An attribute without a known value is
+/// absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditRecord {
     /// Partition key: the name of the application, or `(unknown)` if the input does not name the stack's application.
@@ -24,8 +25,8 @@ pub struct AuditRecord {
     pub execution_arn: String,
     /// The start time of the execution in epoch milliseconds.
     pub started_at: i64,
-    /// When the run ended, in epoch milliseconds. If the execution failed, timed out or was stopped, this is the stop time of
-    /// the execution. Otherwise it is the time at which the last state made the record.
+    /// When the run ended, in epoch milliseconds. If the execution failed, timed out or was stopped, this is the stop
+    /// time of the execution. Otherwise it is the time at which the last state made the record.
     pub finished_at: i64,
     /// How many times the execution was redriven before this outcome. May be absent if release 0.1.0 started the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +45,8 @@ pub struct AuditRecord {
     /// The `ApplicationVersionId` of the application when this run's snapshot was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flink_app_version_id: Option<String>,
-    /// The age of this run's snapshot in seconds at the first poll that found it READY. The snapshot took at most this long.
+    /// The age of this run's snapshot in seconds at the first poll that found it READY. The snapshot took at most this
+    /// long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_seconds: Option<u64>,
     /// If the outcome is `SKIPPED`: why the run took no snapshot.
@@ -62,13 +64,13 @@ pub struct AuditRecord {
     /// How many snapshots the run could not delete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_failed_to_be_deleted_count: Option<u32>,
-    /// Set if the run did not start all deletions of its plan, or if its own snapshot is gone: `cause`, `deletions_wanted`
-    /// (how many deletions were not started) and `message`.
+    /// Set if the run did not start all deletions of its plan, or if its own snapshot is gone: `cause`,
+    /// `deletions_wanted` (how many deletions were not started) and `message`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<HeldBack>,
-    /// At most 20 sentences, one for each snapshot that needs attention: the snapshot that the application restores from or
-    /// a snapshot in `keep_names`, if it is not listed, DELETING or FAILED; and a snapshot with a `snapshot_name` that a
-    /// later run may delete.
+    /// At most 20 sentences, one for each snapshot that needs attention: the snapshot that the application restores
+    /// from or a snapshot in `keep_names`, if it is not listed, DELETING or FAILED; and a snapshot with a
+    /// `snapshot_name` that a later run may delete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// How many READY snapshots the application had after the run.
@@ -85,8 +87,8 @@ pub struct AuditRecord {
     )]
     #[schemars(with = "Option<String>")]
     pub newest_ready_snapshot_create_time: Option<Timestamp>,
-    /// If the outcome is `PLANNED`: the plan for at most 200 snapshots. The deletions come first, then the other snapshots,
-    /// both from the newest snapshot to the oldest.
+    /// If the outcome is `PLANNED`: the plan for at most 200 snapshots. The deletions come first, then the other
+    /// snapshots, both from the newest snapshot to the oldest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Vec<Verdict>>,
     /// If the outcome is `PLANNED`: how many deletions the plan has.
@@ -95,7 +97,8 @@ pub struct AuditRecord {
     /// The state of the state machine that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_state: Option<String>,
-    /// The name of the error: one of the names in the table of errors, or a name of AWS's own, such as `States.Timeout`.
+    /// The name of the error: one of the names in the table of errors, or a name of AWS's own, such as
+    /// `States.Timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_name: Option<String>,
     /// What happened, what to do about it, and the command to run.
@@ -147,13 +150,13 @@ impl AuditRecord {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum Outcome {
-    /// The run's snapshot is READY, if the mode takes a snapshot. The run made all deletions of its plan, had none to make,
-    /// or left them to a later run.
+    /// The run's snapshot is READY, if the mode takes a snapshot. The run made all deletions of its plan, had none to
+    /// make, or left them to a later run.
     Succeeded,
     /// The run did not make all deletions of its plan, or its own snapshot is gone.
     PruneIncomplete,
-    /// The run took no snapshot, because the application was not running or because the snapshot of another run was still
-    /// CREATING.
+    /// The run took no snapshot, because the application was not running or because the snapshot of another run was
+    /// still CREATING.
     Skipped,
     /// The run made the plan and did nothing else.
     Planned,
@@ -213,7 +216,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_outcome_has_its_name_in_the_record_and_tells_whether_it_is_a_problem_or_a_failed_execution() {
+    fn each_outcome_has_its_name_in_the_record_and_tells_whether_it_is_a_problem_or_a_failed_execution()
+     {
         for (outcome, name, is_problem, is_failed_execution) in [
             (Outcome::Succeeded, "SUCCEEDED", false, false),
             (Outcome::PruneIncomplete, "PRUNE_INCOMPLETE", true, false),

@@ -10,8 +10,8 @@ use crate::{Bounded, KeepNames, KeepWithin, TimeZoneName};
 /// A whole number that is at least 1.
 type Count = Bounded<1, { u32::MAX }>;
 
-/// The retention policy. A snapshot is kept if a rule keeps it or if it is protected. The first step of a run refuses an
-/// unknown field. A field that is `null` counts as left out: a deployment writes `null` for each parameter without a
+/// The retention policy. A snapshot is kept if a rule keeps it or if it is protected. The first step of a run refuses
+/// an unknown field. A field that is `null` counts as left out: a deployment writes `null` for each parameter without a
 /// value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(expecting = "an object of rules")]
@@ -35,8 +35,8 @@ pub struct Retention {
     /// Keep the newest snapshot of each of the last N days that have a snapshot. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_daily: Option<Count>,
-    /// Keep the newest snapshot of each of the last N ISO weeks that have a snapshot. ISO weeks begin on Monday. N is at
-    /// least 1.
+    /// Keep the newest snapshot of each of the last N ISO weeks that have a snapshot. ISO weeks begin on Monday. N is
+    /// at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_weekly: Option<Count>,
     /// Keep the newest snapshot of each of the last N months that have a snapshot. N is at least 1.
@@ -45,20 +45,20 @@ pub struct Retention {
     /// Keep the newest snapshot of each of the last N years that have a snapshot. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_yearly: Option<Count>,
-    /// Keep each snapshot that was taken within this duration before the newest snapshot. The duration is positive and in
-    /// ISO 8601, for example `P7D` or `PT36H`.
+    /// Keep each snapshot that was taken within this duration before the newest snapshot. The duration is positive and
+    /// in ISO 8601, for example `P7D` or `PT36H`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_within: Option<KeepWithin>,
-    /// Protect the newest READY snapshot of each of the N highest application versions, because a rollback restores from
-    /// such a snapshot. N is at least 1.
+    /// Protect the newest READY snapshot of each of the N highest application versions, because a rollback restores
+    /// from such a snapshot. N is at least 1.
     #[serde(
         default = "default_protected",
         deserialize_with = "null_as_default_protected"
     )]
     #[schemars(with = "Option<Count>")]
     pub keep_last_versions: Count,
-    /// Protect the newest READY snapshot of each of the N Flink runtimes that have the most recent snapshots, because a job
-    /// that goes back to an older runtime needs a snapshot of that runtime. N is at least 1.
+    /// Protect the newest READY snapshot of each of the N Flink runtimes that have the most recent snapshots, because a
+    /// job that goes back to an older runtime needs a snapshot of that runtime. N is at least 1.
     #[serde(
         default = "default_protected",
         deserialize_with = "null_as_default_protected"
@@ -73,18 +73,18 @@ pub struct Retention {
     #[serde(default, deserialize_with = "null_as_default")]
     #[schemars(with = "Option<TimeZoneName>")]
     pub timezone: TimeZoneName,
-    /// Which snapshots the policy applies to. `MANAGED`: the snapshots that this system or the original Python sample took.
-    /// `ALL`: also the snapshots that a person or the service took. Snapshots out of scope are never deleted.
+    /// Which snapshots the policy applies to. `MANAGED`: the snapshots that this system or the original Python sample
+    /// took. `ALL`: also the snapshots that a person or the service took. Snapshots out of scope are never deleted.
     #[serde(default, deserialize_with = "null_as_default")]
     #[schemars(with = "Option<Scope>")]
     pub scope: Scope,
-    /// The deletion limit, also called the brake: how many READY snapshots one run may delete, at least 1. If the plan of
-    /// a run exceeds the limit, the run makes none of the deletions in this plan. By default, the limit is half of the READY
-    /// snapshots in scope, but at least 5 and at most 25.
+    /// The deletion limit, also called the brake: how many READY snapshots one run may delete, at least 1. If the plan
+    /// of a run exceeds the limit, the run makes none of the deletions in this plan. By default, the limit is half of
+    /// the READY snapshots in scope, but at least 5 and at most 25.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_deletions_per_run: Option<Count>,
-    /// The fields that this release does not know. Empty in a run that this release started. If there is one, this release
-    /// cannot tell which snapshots the policy keeps, so it deletes nothing.
+    /// The fields that this release does not know. Empty in a run that this release started. If there is one, this
+    /// release cannot tell which snapshots the policy keeps, so it deletes nothing.
     #[serde(flatten)]
     #[schemars(skip)]
     pub unknown: UnknownFields,
@@ -116,15 +116,16 @@ impl Retention {
         refuse_unknown("", &self.unknown, &Self::FIELDS)
     }
 
-    /// The deletion limit of a run that began with `ready` READY snapshots in scope. The default limit depends on `ready`,
-    /// so that a wrong policy cannot delete most of a small number of snapshots.
+    /// The deletion limit of a run that began with `ready` READY snapshots in scope. The default limit depends on
+    /// `ready`, so that a wrong policy cannot delete most of a small number of snapshots.
     #[must_use]
     pub fn max_deletions(&self, ready: u32) -> u32 {
         let default = (ready / 2).clamp(5, 25);
         self.max_deletions_per_run.map_or(default, Bounded::get)
     }
 
-    /// Whether the policy has a rule. A policy without a rule would keep only the protected snapshots, which nobody intends.
+    /// Whether the policy has a rule. A policy without a rule would keep only the protected snapshots, which nobody
+    /// intends.
     #[must_use]
     pub const fn has_rule(&self) -> bool {
         self.keep_last.is_some()
@@ -160,7 +161,9 @@ fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-fn null_as_default_protected<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Count, D::Error> {
+fn null_as_default_protected<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Count, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(default_protected()))
 }
 

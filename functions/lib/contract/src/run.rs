@@ -23,36 +23,36 @@ pub type UnknownFields = BTreeMap<String, Value>;
 pub struct RunInput {
     /// The name of the Flink application: 1 to 128 characters of `a-z A-Z 0-9 _ . -`.
     pub application_name: ApplicationName,
-    /// `RUN`: take a snapshot, then delete old snapshots by the policy. `PRUNE`: take no snapshot, and delete old snapshots
-    /// by the policy. `PLAN`: take no snapshot, delete nothing, and report what a `RUN` would delete.
+    /// `RUN`: take a snapshot, then delete old snapshots by the policy. `PRUNE`: take no snapshot, and delete old
+    /// snapshots by the policy. `PLAN`: take no snapshot, delete nothing, and report what a `RUN` would delete.
     #[serde(default)]
     pub mode: Mode,
     /// The retention policy: which snapshots to keep. If the input has a policy, the rules of the default policy do not
-    /// apply: without `keep_last` in it, no `keep_last` is in force. Each field of the policy that is not a rule has its own
-    /// default.
+    /// apply: without `keep_last` in it, no `keep_last` is in force. Each field of the policy that is not a rule has
+    /// its own default.
     #[serde(default, deserialize_with = "policy_with_a_rule")]
     pub retention: Retention,
-    /// The name of the snapshot that this run takes, for example `before-upgrade`: 1 to 256 characters of
-    /// `a-z A-Z 0-9 _ . -`, but not `custom_` and 13 digits. Allowed only in mode `RUN`. Such a snapshot is not managed, so
-    /// no policy with scope `MANAGED` deletes it. By default, the name is `custom_` and the run id, and the snapshot is
+    /// The name of the snapshot that this run takes, for example `before-upgrade`: 1 to 256 characters of `a-z A-Z 0-9
+    /// _ . -`, but not `custom_` and 13 digits. Allowed only in mode `RUN`. Such a snapshot is not managed, so no
+    /// policy with scope `MANAGED` deletes it. By default, the name is `custom_` and the run id, and the snapshot is
     /// managed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_name: Option<SnapshotName>,
     /// The shortest time between two polls of the run's snapshot or of a busy application, in seconds, 1 to 300.
     #[serde(default = "default_poll_interval")]
     pub poll_interval_seconds: Bounded<1, 300>,
-    /// How long the run waits for its snapshot, in seconds, 60 to 86,400. If the snapshot reaches this age and is still not
-    /// READY, the run fails with `SnapshotTimedOut`.
+    /// How long the run waits for its snapshot, in seconds, 60 to 86,400. If the snapshot reaches this age and is still
+    /// not READY, the run fails with `SnapshotTimedOut`.
     #[serde(default = "default_ready_timeout")]
     pub ready_timeout_seconds: Bounded<60, 86_400>,
-    /// How long a run waits for a busy application, in seconds, 0 to 86,400. Before the snapshot, the time counts from the
-    /// start of the execution. If the application is still busy after this time, the run fails with `ApplicationBusy`.
-    /// Before the deletions, the time counts from the first wait for the application. If the application is still busy
-    /// after this time, the run deletes nothing more and ends `PRUNE_INCOMPLETE`.
+    /// How long a run waits for a busy application, in seconds, 0 to 86,400. Before the snapshot, the time counts from
+    /// the start of the execution. If the application is still busy after this time, the run fails with
+    /// `ApplicationBusy`. Before the deletions, the time counts from the first wait for the application. If the
+    /// application is still busy after this time, the run deletes nothing more and ends `PRUNE_INCOMPLETE`.
     #[serde(default = "default_application_timeout")]
     pub application_timeout_seconds: Bounded<0, 86_400>,
-    /// How many snapshots the run tries to take at most, 1 to 5. The run takes another snapshot only if the one before it
-    /// ends FAILED. A run with a `snapshot_name` makes only one attempt.
+    /// How many snapshots the run tries to take at most, 1 to 5. The run takes another snapshot only if the one before
+    /// it ends FAILED. A run with a `snapshot_name` makes only one attempt.
     #[serde(default = "default_snapshot_attempts")]
     pub snapshot_attempts: Bounded<1, 5>,
     /// Which runs send a notification. `ALL`: every run. `PROBLEMS`: a run that ends FAILED, `TIMED_OUT`, ABORTED or
@@ -108,7 +108,11 @@ impl RunInput {
 ///
 /// # Errors
 /// One sentence that begins with the first unknown field, and lists the known fields.
-pub(crate) fn refuse_unknown(place: &str, unknown: &UnknownFields, known: &[&str]) -> Result<(), String> {
+pub(crate) fn refuse_unknown(
+    place: &str,
+    unknown: &UnknownFields,
+    known: &[&str],
+) -> Result<(), String> {
     let Some(field) = unknown.keys().next() else {
         return Ok(());
     };
@@ -168,15 +172,16 @@ pub enum NotifyOn {
     /// Every run.
     #[default]
     All,
-    /// A run that ends FAILED, `TIMED_OUT`, ABORTED or `PRUNE_INCOMPLETE`, a run that has warnings, and a run that a redrive
-    /// has completed after a notification of its failure.
+    /// A run that ends FAILED, `TIMED_OUT`, ABORTED or `PRUNE_INCOMPLETE`, a run that has warnings, and a run that a
+    /// redrive has completed after a notification of its failure.
     Problems,
 }
 
 /// One run. Every retry and every redrive of an execution works on the same run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
-    /// The run id: the start time of the execution in epoch milliseconds, rounded down. It is the sort key of the table.
+    /// The run id: the start time of the execution in epoch milliseconds, rounded down. It is the sort key of the
+    /// table.
     pub run_id: i64,
     /// The ARN of the execution.
     pub execution_arn: String,
@@ -197,8 +202,8 @@ impl Run {
     /// The first definition whose `IsPruningDone` has a choice for `WAIT`.
     const FIRST_DEFINITION_WITH_WAIT: u32 = 2;
 
-    /// The first definition that has choices for `BUSY` and `FAILED`. It has the state `WaitForApplication`, and it does
-    /// not retry `ApplicationBusy`.
+    /// The first definition that has choices for `BUSY` and `FAILED`. It has the state `WaitForApplication`, and it
+    /// does not retry `ApplicationBusy`.
     const FIRST_DEFINITION_WITH_BUSY_AND_FAILED: u32 = 3;
 
     /// Whether the execution's definition has a choice for the output `WAIT` of `PruneSnapshots`. If it has none, that
@@ -208,8 +213,9 @@ impl Run {
         self.definition >= Self::FIRST_DEFINITION_WITH_WAIT
     }
 
-    /// Whether the execution's definition has choices for the output `BUSY` of `CreateSnapshot`, after which the run waits
-    /// for the application, and for the output `FAILED` of `DescribeSnapshot`, after which the run takes another snapshot.
+    /// Whether the execution's definition has choices for the output `BUSY` of `CreateSnapshot`, after which the run
+    /// waits for the application, and for the output `FAILED` of `DescribeSnapshot`, after which the run takes another
+    /// snapshot.
     #[must_use]
     pub const fn definition_handles_busy_and_failed(&self) -> bool {
         self.definition >= Self::FIRST_DEFINITION_WITH_BUSY_AND_FAILED
@@ -249,11 +255,12 @@ impl Run {
     /// larger number belongs to a later run.
     #[must_use]
     pub fn last_attempt_id(&self) -> i64 {
-        let attempts = if self.definition_handles_busy_and_failed() && self.input.snapshot_name.is_none() {
-            self.input.snapshot_attempts.get()
-        } else {
-            1
-        };
+        let attempts =
+            if self.definition_handles_busy_and_failed() && self.input.snapshot_name.is_none() {
+                self.input.snapshot_attempts.get()
+            } else {
+                1
+            };
         self.run_id.saturating_add(i64::from(attempts) - 1)
     }
 
@@ -378,11 +385,7 @@ mod tests {
                 definition,
                 serde_json::json!({ "application_name": "orders" }),
             );
-            assert_eq!(
-                run.definition_handles_wait(),
-                handles_wait,
-                "{definition}"
-            );
+            assert_eq!(run.definition_handles_wait(), handles_wait, "{definition}");
             assert_eq!(
                 run.definition_handles_busy_and_failed(),
                 handles_busy_and_failed,

@@ -41,8 +41,8 @@ pub struct CreateSnapshotOutput {
     /// If `snapshot_creation` is `STARTED`: this run's snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<RunSnapshot>,
-    /// The wait in seconds, 1 to 300: before the next attempt if `snapshot_creation` is `BUSY`, otherwise before the first
-    /// poll of the snapshot.
+    /// The wait in seconds, 1 to 300: before the next attempt if `snapshot_creation` is `BUSY`, otherwise before the
+    /// first poll of the snapshot.
     pub wait_seconds: u32,
 }
 
@@ -53,11 +53,11 @@ pub struct CreateSnapshotOutput {
 pub enum SnapshotCreation {
     /// The service has accepted the request, now or in an earlier attempt of this step.
     Started,
-    /// The application is busy and cannot take a snapshot now. The execution enters the state again after a wait. Only a
-    /// definition that has a choice for this value gets it.
+    /// The application is busy and cannot take a snapshot now. The execution enters the state again after a wait. Only
+    /// a definition that has a choice for this value gets it.
     Busy,
-    /// The run takes no snapshot, because the application is not running or because the snapshot of another run is still
-    /// CREATING.
+    /// The run takes no snapshot, because the application is not running or because the snapshot of another run is
+    /// still CREATING.
     Skipped,
     /// The run takes no snapshot, because its mode is `PRUNE` or `PLAN`.
     NotWanted,
@@ -110,8 +110,8 @@ pub struct DescribeSnapshotOutput {
     pub wait_seconds: u32,
 }
 
-/// The status of a snapshot after which the run continues. After `FAILED`, the run takes another snapshot. `FAILED` occurs
-/// only if the run has an attempt left and the definition has a choice for this value. Otherwise the step fails.
+/// The status of a snapshot after which the run continues. After `FAILED`, the run takes another snapshot. `FAILED`
+/// occurs only if the run has an attempt left and the definition has a choice for this value. Otherwise the step fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
@@ -122,8 +122,8 @@ pub enum SnapshotStatus {
     Failed,
 }
 
-/// The input of the state `RecordAndNotify`. The function gets an `ExecutionStatusChange` instead if the failure rule of
-/// EventBridge invokes it, and a bare `RunSummary` from the definition of release 0.1.0.
+/// The input of the state `RecordAndNotify`. The function gets an `ExecutionStatusChange` instead if the failure rule
+/// of EventBridge invokes it, and a bare `RunSummary` from the definition of release 0.1.0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordAndNotifyInput {
     /// `$$.Execution.RedriveCount`: how many times the execution was redriven.
@@ -198,7 +198,7 @@ pub struct RecordAndNotifyOutput {
 pub enum Recorded {
     /// The invocation wrote the record, so the row has it now.
     Written,
-    /// The row already had a later outcome of this execution. The earlier outcome was not written, and no notification of it
-    /// was sent.
+    /// The row already had a later outcome of this execution. The earlier outcome was not written, and no notification
+    /// of it was sent.
     Superseded,
 }

@@ -572,9 +572,7 @@ fn handled(world: &World, failure: Option<Failure>) -> String {
         return result;
     };
     assert_eq!(lock(&world.backend.undelivered).len(), 1);
-    let failed = failed(&error, &cause, |name| {
-        name.replay_instructions().to_owned()
-    });
+    let failed = failed(&error, &cause, |name| name.replay_instructions().to_owned());
     format!("{failed}, the event is kept; {result}")
 }
 
