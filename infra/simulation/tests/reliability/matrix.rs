@@ -107,7 +107,7 @@ const OTHER_CALLS: [(&str, &str, Purpose); 5] = [
     ),
     (
         "record-and-notify",
-        "UpdateItem, the mark of the announcement",
+        "UpdateItem, the mark of the notification",
         |body, _| is_mark(body),
     ),
 ];
@@ -196,7 +196,7 @@ fn faults(action: &str, modelled: &[Modelled]) -> Vec<(String, FaultKind)> {
         ("no answer", FaultKind::Delay(Duration::from_hours(1))),
         ("connection lost before the effect", FaultKind::DropBefore),
         ("connection lost after the effect", FaultKind::DropAfter),
-        ("HTML in the place of an answer", FaultKind::NotJson),
+        ("an HTML page instead of an answer", FaultKind::NotJson),
     ];
     all.extend(others.map(|(label, fault)| (label.to_owned(), fault)));
     all
@@ -459,8 +459,8 @@ fn row(world: &World) -> Option<Map<String, Value>> {
 fn times_announced(times: usize) -> String {
     match times {
         0 => String::new(),
-        1 => ", announced".to_owned(),
-        times => format!(", announced {times} times"),
+        1 => ", notified".to_owned(),
+        times => format!(", notified {times} times"),
     }
 }
 
@@ -509,7 +509,7 @@ fn succeeded(world: &World) -> String {
         result += &times_announced(announced);
     }
     if !row.contains_key("notified") {
-        result += ", not marked as announced";
+        result += ", not marked as notified";
     }
     result
 }
@@ -565,7 +565,7 @@ fn handled(world: &World, failure: Option<Failure>) -> String {
     };
     result += &times_announced(announced);
     if announced > 0 && !row.unwrap().contains_key("notified") {
-        result += ", not marked as announced";
+        result += ", not marked as notified";
     }
     let Some((error, cause)) = failure else {
         assert_ne!(announced, 0);
