@@ -214,7 +214,7 @@ impl ErrorName {
                 summary: "The application uses enhanced snapshots (`SnapshotMode` `ENHANCED_SNAPSHOTS`), which have other operations and names. This release supports only `APPLICATION_SNAPSHOTS_LEGACY`.",
                 instructions: redrive_or_replay!(
                     "Set the stack's parameter ScheduleState to DISABLED. If the change to enhanced snapshots was the application's last update, call RollbackApplication, which restarts the job from the latest successful snapshot. Then ",
-                    ", and set ScheduleState to ENABLED. If the application was updated again after the change, this release cannot take its snapshots."
+                    ", and set ScheduleState to ENABLED. If the application was updated again after the change, this release cannot take snapshots of the application."
                 ),
             },
             Self::SnapshotLimitExceeded => ErrorDoc {
@@ -223,14 +223,14 @@ impl ErrorName {
                 remedy: Remedy::NewExecution,
                 summary: "The application has as many snapshots as its quota allows, by default 1,000.",
                 instructions: Instructions::for_both(
-                    "Start one execution with mode PLAN, which deletes nothing and reports the planned deletions. If the plan is right, start one execution with mode PRUNE. If held_back.message of the plan names a number, set retention.max_deletions_per_run to this number. Otherwise leave max_deletions_per_run out. After that, a RUN works again. Snapshots that the service or a person took count towards the quota too, and with scope MANAGED no run deletes them. Delete by hand those that you no longer need, but keep the restore point.",
+                    "Start one execution with mode PLAN, which deletes nothing and reports the planned deletions. If the plan is right, start one execution with mode PRUNE. If the plan's record has a held_back.message with a number, set retention.max_deletions_per_run of this execution to the number. Otherwise leave max_deletions_per_run out. After that, a RUN works again. Snapshots that the service or a person took count towards the quota too, but with scope MANAGED no run deletes such a snapshot. Delete the ones that you no longer need by hand, except the snapshot that the application restores from.",
                 ),
             },
             Self::SnapshotNameTaken => ErrorDoc {
                 name: "SnapshotNameTaken",
                 is_retryable: false,
                 remedy: Remedy::NewExecution,
-                summary: "A snapshot with the name in snapshot_name already exists. It is older than this run, or has no creation timestamp. Nothing was changed.",
+                summary: "A snapshot with the name in snapshot_name already exists. That snapshot is older than this run, or has no creation timestamp. Nothing was changed.",
                 instructions: Instructions::for_both(
                     "Choose another snapshot_name and start a new execution.",
                 ),
@@ -241,7 +241,7 @@ impl ErrorName {
                 remedy: Remedy::NewExecution,
                 summary: "Every snapshot that the run started, up to snapshot_attempts, ended FAILED.",
                 instructions: Instructions::for_both(
-                    "Look for failed checkpoints, backpressure and missing permissions of sinks in the application's log, then start a new execution. If the input has a snapshot_name, choose another one: the failed snapshot keeps the old name.",
+                    "Look for failed checkpoints, backpressure and missing permissions of sinks in the application's log, then start a new execution. If the input has a snapshot_name, choose another one, because the failed snapshot keeps its name.",
                 ),
             },
             Self::SnapshotTimedOut => ErrorDoc {
@@ -258,7 +258,7 @@ impl ErrorName {
                 name: "SnapshotNotFound",
                 is_retryable: false,
                 remedy: Remedy::NewExecution,
-                summary: "This run's snapshot was deleted, or is being deleted, by somebody or by another run.",
+                summary: "This run's snapshot does not exist any more or is being deleted. Somebody, or another run, deleted it.",
                 instructions: Instructions::for_both(
                     "Find out who deletes snapshots (CloudTrail shows DeleteApplicationSnapshot), then start a new execution.",
                 ),
@@ -269,7 +269,7 @@ impl ErrorName {
                 remedy: Remedy::Redrive,
                 summary: "The policy of the function's role, a resource policy or a key policy does not allow the call.",
                 instructions: redrive_or_replay!(
-                    "If the input names another application than the stack's, start a new execution with the right name. Otherwise allow the function's role the action that the message names (if a key denies it, set the parameter ApplicationKeyArn or TableKeyArn), then ",
+                    "If the input names an application other than the stack's, start a new execution with the right name. Otherwise allow the function's role the action that the message names (if a key denies it, set the parameter ApplicationKeyArn or TableKeyArn), then ",
                     "."
                 ),
             },

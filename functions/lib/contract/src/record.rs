@@ -25,8 +25,8 @@ pub struct AuditRecord {
     pub execution_arn: String,
     /// The start time of the execution in epoch milliseconds.
     pub started_at: i64,
-    /// When the run ended, in epoch milliseconds. If the execution failed, timed out or was stopped, this is the stop
-    /// time of the execution. Otherwise it is the time at which the last state made the record.
+    /// When the run ended, in epoch milliseconds: when the execution failed, timed out or was stopped, or otherwise
+    /// when the last state made the record.
     pub finished_at: i64,
     /// How many times the execution was redriven before this outcome. May be absent if release 0.1.0 started the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,13 +64,13 @@ pub struct AuditRecord {
     /// How many snapshots the run could not delete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_failed_to_be_deleted_count: Option<u32>,
-    /// Set if the run did not start all deletions of its plan, or if its own snapshot is gone: `cause`,
-    /// `deletions_wanted` (how many deletions were not started) and `message`.
+    /// Set if something prevented deletions of the plan, or if the run's own snapshot is gone. `cause` and `message`
+    /// say why, and `deletions_wanted` is the number of deletions that were not started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<HeldBack>,
-    /// At most 20 sentences, one for each snapshot that needs attention: the snapshot that the application restores
-    /// from or a snapshot in `keep_names`, if it is not listed, DELETING or FAILED; and a snapshot with a
-    /// `snapshot_name` that a later run may delete.
+    /// At most 20 sentences about snapshots that need attention: the snapshot from which the application restores or a
+    /// snapshot in `keep_names` is not listed, DELETING or FAILED, or a later run may delete the snapshot to which this
+    /// run gave its `snapshot_name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// How many READY snapshots the application had after the run.

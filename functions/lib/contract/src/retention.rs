@@ -63,6 +63,8 @@ pub struct Retention {
         default = "default_protected",
         deserialize_with = "null_as_default_protected"
     )]
+    /// Protect the newest READY snapshot of each of the N Flink runtimes with the most recent snapshots, because a job
+    /// that goes back to an older runtime needs a snapshot of that runtime. N is at least 1.
     #[schemars(with = "Option<Count>")]
     pub keep_last_runtimes: Count,
     /// Protect the snapshots with these names, at most 100.
@@ -74,13 +76,14 @@ pub struct Retention {
     #[schemars(with = "Option<TimeZoneName>")]
     pub timezone: TimeZoneName,
     /// Which snapshots the policy applies to. `MANAGED`: the snapshots that this system or the original Python sample
-    /// took. `ALL`: also the snapshots that a person or the service took. Snapshots out of scope are never deleted.
+    /// took, which have names of `custom_` and 13 digits. `ALL`: also the snapshots that a person or the service took.
+    /// No run deletes a snapshot to which its policy does not apply.
     #[serde(default, deserialize_with = "null_as_default")]
     #[schemars(with = "Option<Scope>")]
     pub scope: Scope,
     /// The deletion limit, also called the brake: how many READY snapshots one run may delete, at least 1. If the plan
     /// of a run exceeds the limit, the run makes none of the deletions in this plan. By default, the limit is half of
-    /// the READY snapshots in scope, but at least 5 and at most 25.
+    /// the READY snapshots that `scope` selects, but at least 5 and at most 25.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_deletions_per_run: Option<Count>,
     /// The fields that this release does not know. Empty in a run that this release started. If there is one, this

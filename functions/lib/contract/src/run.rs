@@ -23,32 +23,34 @@ pub type UnknownFields = BTreeMap<String, Value>;
 pub struct RunInput {
     /// The name of the Flink application: 1 to 128 characters of `a-z A-Z 0-9 _ . -`.
     pub application_name: ApplicationName,
-    /// `RUN`: take a snapshot, then delete old snapshots by the policy. `PRUNE`: take no snapshot, and delete old
-    /// snapshots by the policy. `PLAN`: take no snapshot, delete nothing, and report what a `RUN` would delete.
+    /// `RUN`: take a snapshot, then delete the snapshots that the policy does not keep. `PRUNE`: only delete the
+    /// snapshots that the policy does not keep. `PLAN`: take and delete nothing, and report what a `RUN` would delete.
     #[serde(default)]
     pub mode: Mode,
-    /// The retention policy: which snapshots to keep. If the input has a policy, the rules of the default policy do not
-    /// apply: without `keep_last` in it, no `keep_last` is in force. Each field of the policy that is not a rule has
-    /// its own default.
+    /// The retention policy: which snapshots to keep. The default policy keeps the 30 newest READY snapshots
+    /// (`keep_last` is 30). A policy in the input replaces the default policy: if it has no `keep_last`, then
+    /// `keep_last` is off. The fields that the policy leaves out and that are not rules have their own defaults.
     #[serde(default, deserialize_with = "policy_with_a_rule")]
     pub retention: Retention,
-    /// The name of the snapshot that this run takes, for example `before-upgrade`: 1 to 256 characters of `a-z A-Z 0-9
-    /// _ . -`, but not `custom_` and 13 digits. Allowed only in mode `RUN`. Such a snapshot is not managed, so no
-    /// policy with scope `MANAGED` deletes it. By default, the name is `custom_` and the run id, and the snapshot is
-    /// managed.
+    /// The name of the snapshot that this run takes, for example `before-upgrade`: 1 to 256 characters of
+    /// `a-z A-Z 0-9 _ . -`. Only mode `RUN` accepts this field. By default, the name is `custom_` and the run id, which
+    /// is the start time of the execution in epoch milliseconds. Snapshots with such a name, `custom_` and 13 digits,
+    /// are called managed. The field does not accept such a name, so a snapshot with a `snapshot_name` is not managed,
+    /// and no policy with scope `MANAGED` deletes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_name: Option<SnapshotName>,
-    /// The shortest time between two polls of the run's snapshot or of a busy application, in seconds, 1 to 300.
+    /// The shortest time between two polls of the run's snapshot or of a busy application, in seconds, 1 to 300. After
+    /// a longer wait, polls are less frequent.
     #[serde(default = "default_poll_interval")]
     pub poll_interval_seconds: Bounded<1, 300>,
     /// How long the run waits for its snapshot, in seconds, 60 to 86,400. If the snapshot reaches this age and is still
     /// not READY, the run fails with `SnapshotTimedOut`.
     #[serde(default = "default_ready_timeout")]
     pub ready_timeout_seconds: Bounded<60, 86_400>,
-    /// How long a run waits for a busy application, in seconds, 0 to 86,400. Before the snapshot, the time counts from
-    /// the start of the execution. If the application is still busy after this time, the run fails with
-    /// `ApplicationBusy`. Before the deletions, the time counts from the first wait for the application. If the
-    /// application is still busy after this time, the run deletes nothing more and ends `PRUNE_INCOMPLETE`.
+    /// How long a run waits for a busy application, in seconds, 0 to 86,400. Before the snapshot, this time starts with
+    /// the execution. If the application is still busy when the time is up, the run fails with `ApplicationBusy`.
+    /// Before the deletions, this time starts when the run first finds the application busy. If the application is
+    /// still busy when the time is up, the run deletes nothing more and ends `PRUNE_INCOMPLETE`.
     #[serde(default = "default_application_timeout")]
     pub application_timeout_seconds: Bounded<0, 86_400>,
     /// How many snapshots the run tries to take at most, 1 to 5. The run takes another snapshot only if the one before
@@ -56,8 +58,7 @@ pub struct RunInput {
     #[serde(default = "default_snapshot_attempts")]
     pub snapshot_attempts: Bounded<1, 5>,
     /// Which runs send a notification. `ALL`: every run. `PROBLEMS`: a run that ends FAILED, `TIMED_OUT`, ABORTED or
-    /// `PRUNE_INCOMPLETE`, a run that has warnings, and a run that a redrive has completed after a notification of its
-    /// failure.
+    /// `PRUNE_INCOMPLETE`; a run with warnings; and a run that succeeds after a redrive, if its failure was notified.
     #[serde(default)]
     pub notify_on: NotifyOn,
     /// The fields that this release does not know. Empty in a run that this release started.
@@ -155,12 +156,12 @@ pub fn wait_seconds(waited_seconds: u64, poll_interval_seconds: u32) -> u32 {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum Mode {
-    /// Take a snapshot, then delete old snapshots by the policy.
+    /// Take a snapshot, then delete the snapshots that the policy does not keep.
     #[default]
     Run,
-    /// Take no snapshot, and delete old snapshots by the policy.
+    /// Only delete the snapshots that the policy does not keep.
     Prune,
-    /// Take no snapshot, delete nothing, and report what a `RUN` would delete.
+    /// Take and delete nothing, and report what a `RUN` would delete.
     Plan,
 }
 
@@ -172,8 +173,8 @@ pub enum NotifyOn {
     /// Every run.
     #[default]
     All,
-    /// A run that ends FAILED, `TIMED_OUT`, ABORTED or `PRUNE_INCOMPLETE`, a run that has warnings, and a run that a
-    /// redrive has completed after a notification of its failure.
+    /// A run that ends FAILED, `TIMED_OUT`, ABORTED or `PRUNE_INCOMPLETE`, a run with warnings, and a run that succeeds
+    /// after a redrive, if its failure was notified.
     Problems,
 }
 
