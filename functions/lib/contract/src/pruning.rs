@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::parse::time_or_absent;
 use crate::{Run, RunSnapshot};
 
-/// The input of `PruneSnapshots`: the output of the state before it or, from the second pass on, its own output.
+/// The input of one pass of `PruneSnapshots`. A pass deletes the batch in its input, and plans the next batch. The input
+/// of the first pass is the output of the state before. The input of every other pass is the output of the pass before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PruneSnapshotsInput {
     /// The run.
@@ -24,7 +25,7 @@ pub struct PruneSnapshotsInput {
     #[serde(default, deserialize_with = "time_or_absent")]
     #[schemars(with = "Option<String>")]
     pub planned_at: Option<Timestamp>,
-    /// What the run has deleted before this batch.
+    /// What the run deleted before this batch.
     #[serde(default)]
     pub progress: Progress,
 }
@@ -41,8 +42,8 @@ pub struct DoomedSnapshot {
     pub application_version_id: i64,
     /// Why the plan wants to delete the snapshot.
     pub reason: String,
-    /// Whether the run has tried to delete the snapshot before, without a sign that the deletion took effect. Then the
-    /// next attempt is the last one.
+    /// Whether the run has tried to delete the snapshot before, without a sign that the deletion took effect. If
+    /// so, the next attempt is the second and last one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tried: bool,
     /// Whether the deletion is exempt from the deletion limit, because the snapshot was FAILED. Nobody can restore from
@@ -126,7 +127,7 @@ pub struct FailedDeletion {
     pub reason: String,
 }
 
-/// The output of `PruneSnapshots`, after one pass: the deletion of a batch, and the plan of the next batch.
+/// The output of one pass of `PruneSnapshots`: the results of its batch, and the plan of the next batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PruneSnapshotsOutput {
     /// The run.
