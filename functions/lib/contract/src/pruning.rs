@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::parse::time_or_absent;
 use crate::{Run, RunSnapshot};
 
-/// The input of one pass of `PruneSnapshots`. A pass deletes the batch in its input, and plans the next batch. The input
-/// of the first pass is the output of the state before. The input of every other pass is the output of the pass before.
+/// The input of one pass of `PruneSnapshots`. A pass deletes the batch in its input, and plans the next batch. The
+/// input of the first pass is the output of the state before. The input of every other pass is the output of the pass
+/// before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PruneSnapshotsInput {
     /// The run.

@@ -35,7 +35,7 @@ pub struct CreateSnapshotOutput {
     /// If `snapshot_creation` is `SKIPPED`: why the run took no snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_reason: Option<String>,
-    /// If `snapshot_creation` is `SKIPPED`: what needs a person, as in `PruneSnapshotsOutput`.
+    /// If `snapshot_creation` is `SKIPPED`: sentences about what needs a person, as in `PruneSnapshotsOutput`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// If `snapshot_creation` is `STARTED`: this run's snapshot.
@@ -88,7 +88,8 @@ pub struct RunSnapshot {
     pub seconds: Option<u64>,
 }
 
-/// The input of `DescribeSnapshot`: the output of `CreateSnapshot` or, from the second poll on, its own output.
+/// The input of `DescribeSnapshot`, which polls the snapshot once. For the first poll, it is the output of
+/// `CreateSnapshot`. For every other poll, it is the output of the poll before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DescribeSnapshotInput {
     /// The run.
