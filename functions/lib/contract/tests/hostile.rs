@@ -29,7 +29,7 @@ fn run_input() -> Value {
     })
 }
 
-/// The sample payload of this release in the file `name`.json.
+/// The payload of this release in the file `name`.json.
 fn payload(name: &str) -> Value {
     let path = format!(
         "{}/../../../resources/events/{}/{name}.json",
