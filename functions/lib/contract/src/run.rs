@@ -28,8 +28,9 @@ pub struct RunInput {
     #[serde(default)]
     pub mode: Mode,
     /// The retention policy: which snapshots to keep. The default policy keeps the 30 newest READY snapshots
-    /// (`keep_last` is 30). A policy in the input replaces the default policy: if it has no `keep_last`, then
-    /// `keep_last` is off. The fields that the policy leaves out and that are not rules have their own defaults.
+    /// (`keep_last` is 30). A policy in the input replaces the default policy. If the new policy has no `keep_last`,
+    /// `keep_last` is off. If it leaves out `keep_last_versions`, `keep_last_runtimes`, `keep_names`, `timezone`,
+    /// `scope` or `max_deletions_per_run`, the field still has its own default.
     #[serde(default, deserialize_with = "policy_with_a_rule")]
     pub retention: Retention,
     /// The name of the snapshot that this run takes, for example `before-upgrade`: 1 to 256 characters of
@@ -39,8 +40,8 @@ pub struct RunInput {
     /// and no policy with scope `MANAGED` deletes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_name: Option<SnapshotName>,
-    /// The shortest time between two polls of the run's snapshot or of a busy application, in seconds, 1 to 300. After
-    /// a longer wait, polls are less frequent.
+    /// The shortest time between two polls of the run's snapshot or of a busy application, in seconds, 1 to 300. The
+    /// longer a run has waited, the less often it polls.
     #[serde(default = "default_poll_interval")]
     pub poll_interval_seconds: Bounded<1, 300>,
     /// How long the run waits for its snapshot, in seconds, 60 to 86,400. If the snapshot reaches this age and is still
