@@ -24,11 +24,16 @@ The run has mode `RUN`. Its application has five snapshots, so the run must take
 
 - `SUCCEEDED`: the run took its snapshot and made its deletions. It was recorded once and notified once, unless the row
   says otherwise.
-- `FAILED`: the execution ended in that state, with the error in the row. The message of the error says what to do, and
-  has the command. The [table of errors](reference.md#errors) has the same instructions. Afterwards, the run was
-  recorded and notified from the event of its failure, without a fault.
-- _The event is kept_: three attempts to handle the event failed, and the event is now in the failure destination of
-  `record-and-notify`, which is a queue.
+- `FAILED`: the execution failed with the error in the row. The message of the error says what to do, and has the
+  command. The [table of errors](reference.md#errors) has the same instructions. Afterwards, the run was recorded and
+  notified from the event of its failure, without a fault.
+
+In the last section, the run has already failed, and the fault is injected while `record-and-notify` handles the event
+of the failure:
+
+- _Recorded_ and _notified_ say what the function did in spite of the fault.
+- `FAILED` and _the event is kept_: three attempts to handle the event failed with the error in the row, and the event
+  is now in the queue for such events, which is the failure destination of the function.
 
 Some of the injected errors contradict the state of the service, for example an error that a snapshot does not exist
 while it is listed. These rows show the result if a function gets such an error.
@@ -37,8 +42,8 @@ Some calls happen only in a special situation:
 
 - _After a refused create_: another snapshot is CREATING, for a minute in the column _once_, and forever in the column
   _always_. Without a fault, the run would succeed after that minute, or fail with `ApplicationBusy`.
-- _The restore point of a stopped application_: the application is stopped, and its restore point is deleted. Without a
-  fault, the run would end `SKIPPED` with a warning.
+- _The restore point of a stopped application_: the application is stopped, and the snapshot that it is configured to
+  restore from was deleted. Without a fault, the run would end `SKIPPED` with a warning.
 - `DescribeApplication` of `DescribeSnapshot`: the snapshot is never found. Without a fault, the run would fail with
   `SnapshotNotFound`.
 - `DescribeApplicationSnapshot` of `PruneSnapshots`: one deletion (_once_) or every deletion (_always_) is refused with
