@@ -32,7 +32,7 @@ pub async fn handle(
     }
     match Box::pin(take_snapshot(flink, &run, now)).await {
         Err(error) if error.name == ErrorName::ApplicationBusy => {
-            let wait_seconds = run.wait_for_application(seconds_since_start(&run, now));
+            let wait_seconds = run.application_wait_seconds(seconds_since_start(&run, now));
             let Some(wait_seconds) = wait_seconds else {
                 return Err(error);
             };
@@ -103,7 +103,7 @@ async fn find_attempt(flink: &Client, run: &Run) -> Result<Attempt, StepError> {
             None => return Ok(Attempt::Create(snapshot_name)),
             Some(own)
                 if own.snapshot_status == SnapshotStatus::Failed
-                    && run.can_wait_for_application()
+                    && run.definition_handles_busy_and_failed()
                     && run.input.snapshot_name.is_none() =>
             {
                 tracing::warn!("snapshot failed, trying the next one");

@@ -122,7 +122,7 @@ proptest! {
                 }
                 SnapshotCreation::Busy => {
                     prop_assert!((1..=300).contains(&output.wait_seconds));
-                    prop_assert!(output.run.can_wait_for_application());
+                    prop_assert!(output.run.definition_handles_busy_and_failed());
                 }
                 SnapshotCreation::NotWanted => {
                     serde_json::from_value::<PruneSnapshotsInput>(next).unwrap();

@@ -46,7 +46,7 @@ pub async fn handle(
         }
         Err(error)
             if error.name == ErrorName::ApplicationBusy
-                && run.can_wait_for_application()
+                && run.definition_handles_busy_and_failed()
                 && known_age_seconds < ready_timeout =>
         {
             tracing::warn!(error = error.fact, "snapshot not polled");

@@ -98,7 +98,7 @@ pub(crate) fn decide(
     };
 
     if let OwnSnapshotGate::NotListedYet(_) = own_snapshot_gate
-        && run.can_wait_before_pruning()
+        && run.definition_handles_wait()
         && can_still_wait(tally.progress.waiting_since, now)
     {
         return Decision {
@@ -177,7 +177,7 @@ fn wait_for_application(
     }
     let since = tally.progress.application_busy_since;
     let waited = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since));
-    run.wait_for_application(waited.unsigned_abs().as_secs())
+    run.application_wait_seconds(waited.unsigned_abs().as_secs())
 }
 
 fn can_still_wait(since: Option<Timestamp>, now: Timestamp) -> bool {

@@ -122,7 +122,7 @@ pub async fn handle(
 
 /// How the next pass follows one that deletes nothing: after a wait, if the execution's definition has a state for it.
 fn wait_or_continue(run: &Run) -> Pruning {
-    if run.can_wait_before_pruning() {
+    if run.definition_handles_wait() {
         Pruning::Wait
     } else {
         Pruning::Continue

@@ -20,7 +20,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use contract::{NextStep, is_managed};
+use contract::{Remedy, is_managed};
 use serde_json::{Map, Value};
 
 use crate::backend::lock;
@@ -48,7 +48,7 @@ pub fn judge(world: &World) -> Vec<String> {
     }
     for (arn, execution) in lock(&backend.executions).iter() {
         if let Status::Failed(error, _) = &execution.status
-            && documented(error).is_some_and(|error| error.next_step() == NextStep::Redrive)
+            && documented(error).is_some_and(|error| error.remedy() == Remedy::Redrive)
         {
             violations.push(format!("{arn} failed with {error} after the faults ended"));
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use contract::{
-    Action, AuditRecord, ErrorName, NextStep, Retention, RunInput, Verdict, wait_seconds,
+    Action, AuditRecord, ErrorName, Remedy, Retention, RunInput, Verdict, wait_seconds,
 };
 use engine::python;
 use expect_test::expect_file;
@@ -235,7 +235,8 @@ fn listed(value: &Value) -> String {
     let items = items.iter().map(|item| {
         let item = text(item);
         let short = match item.splitn(6, ':').collect::<Vec<_>>().as_slice() {
-            ["arn", _, service @ ("sns" | "sqs"), _, _, name] => format!("{service} {name}"),
+            ["arn", _, "sns", _, _, name] => format!("topic/{name}"),
+            ["arn", _, "sqs", _, _, name] => format!("queue/{name}"),
             ["arn", _, _, _, _, name] => (*name).to_owned(),
             _ => item,
         };
@@ -257,7 +258,7 @@ fn permissions(stack: &Stack) -> String {
     let mut row = |who: &str, statement: &Value| {
         let (may, on) = (listed(&statement["Action"]), listed(&statement["Resource"]));
         let on = if on == "`*`" {
-            "all: these have no resources to name"
+            "`*`: these actions have no resource-level permissions"
         } else {
             &on
         };
@@ -288,7 +289,9 @@ fn permissions(stack: &Stack) -> String {
     let key = template.properties("TopicKey").unwrap();
     for statement in key["KeyPolicy"]["Statement"].as_array().unwrap() {
         let who = match &statement["Principal"] {
-            principal if principal["AWS"].is_string() => "the account, which can give it away",
+            principal if principal["AWS"].is_string() => {
+                "the account, which can grant it to others by IAM policies"
+            }
             principal => principal["Service"].as_str().unwrap(),
         };
         let mut of_the_key = statement.clone();
@@ -407,9 +410,9 @@ fn the_picture_of_a_policy_shows_its_plan() {
 fn costs() -> String {
     // List prices of us-east-1, in dollars.
     let (transition, request, gigabyte_second) = (0.000_025, 0.000_000_2, 0.000_013_333_4);
-    // 100 ms at 128 MB, which is more than about 4 ms of CPU take at 1/14 of a core; see resources/docs/design.md.
+    // 100 ms at 128 MB: an invocation needs at most 7 ms of CPU, and has 1/14 of a core. See resources/docs/design.md.
     let invocation = request + 0.1 * 0.125 * gigabyte_second;
-    let mut table = "| the snapshot takes | looks | state transitions | invocations | Step Functions | Lambda |\n|---|---|---|---|---|---|\n".to_owned();
+    let mut table = "| the snapshot takes | polls | state transitions | invocations | Step Functions | Lambda |\n|---|---|---|---|---|---|\n".to_owned();
     for (duration, seconds) in [
         ("10 seconds", 10),
         ("1 minute", 60),
@@ -427,7 +430,7 @@ fn costs() -> String {
         let thousand = |count: u32, price: f64| f64::from(count) * price * 1_000.0;
         let _ = writeln!(
             table,
-            "| {duration} | {polls} | {transitions} | {invocations} | ${:.2} | ${:.3} |",
+            "| {duration} | {polls} | {transitions} | {invocations} | ${:.3} | ${:.3} |",
             thousand(transitions, transition),
             thousand(invocations, invocation)
         );
@@ -464,9 +467,9 @@ fn the_generated_blocks_are_current() {
         "| name | what has happened | what to do | retried |\n|---|---|---|---|\n".to_owned();
     for name in ErrorName::ALL {
         let retried = if name.is_retryable() { "yes" } else { "" };
-        let cure = match name.next_step() {
-            NextStep::Redrive => "**Redrive.**",
-            NextStep::NewExecution => "**New execution.**",
+        let cure = match name.remedy() {
+            Remedy::Redrive => "**Redrive.**",
+            Remedy::NewExecution => "**New execution.**",
         };
         let (cause, remedy) = (name.summary(), name.instructions());
         let _ = writeln!(

@@ -1,4 +1,4 @@
-//! Whole numbers that cannot be out of range.
+//! A whole number that is always within its range.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct Bounded<const MIN: u32, const MAX: u32>(u32);
 
 impl<const MIN: u32, const MAX: u32> Bounded<MIN, MAX> {
-    /// The number `VALUE`. It does not compile if it is out of range.
+    /// The number `VALUE`. If `VALUE` is out of range, the call does not compile.
     #[must_use]
     pub const fn of<const VALUE: u32>() -> Self {
         const { assert!(MIN <= VALUE && VALUE <= MAX) };

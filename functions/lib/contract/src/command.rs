@@ -1,12 +1,14 @@
-//! The command of the next step, which a message has for a person to copy.
+//! The command in the message of a failed run: the redrive or the new execution, for a person to copy.
 
-use crate::{ErrorName, Mode, NextStep, NotifyOn, RunInput};
+use crate::{ErrorName, Mode, NotifyOn, Remedy, RunInput};
 
 impl ErrorName {
-    /// The command of the next step, for a person to copy. `input` is the failed run's, if it was valid.
+    /// The command that redrives the execution or starts a new one, for a person to copy. `input` is the failed run's
+    /// input, or `None` if that input was invalid. If a new execution must not have the same input, the command has the
+    /// placeholder `<the run input>`.
     #[must_use]
     pub fn command(self, execution_arn: &str, input: Option<&RunInput>) -> String {
-        if self.next_step() == NextStep::Redrive {
+        if self.remedy() == Remedy::Redrive {
             return redrive_command(execution_arn);
         }
         let input = match self {
@@ -14,14 +16,15 @@ impl ErrorName {
             | Self::ApplicationNotFound
             | Self::SnapshotNameTaken
             | Self::SnapshotsUnsupported => None,
-            // Nobody has seen what a PRUNE would delete. The plan must be announced to be seen.
+            // A PRUNE would delete snapshots by a plan that nobody has seen, so the command starts a PLAN. The plan
+            // reaches a person only in a notification, so every outcome notifies.
             Self::SnapshotLimitExceeded => input.cloned().map(|input| RunInput {
                 mode: Mode::Plan,
                 notify_on: NotifyOn::All,
                 snapshot_name: None,
                 ..input
             }),
-            // The failed run may have taken the name.
+            // The failed run may have taken a snapshot with the snapshot_name, so the same name would be refused.
             _ => input.filter(|it| it.snapshot_name.is_none()).cloned(),
         };
         let input = input
@@ -39,8 +42,8 @@ pub fn redrive_command(execution_arn: &str) -> String {
     step_functions_command("redrive-execution --execution-arn", execution_arn)
 }
 
-/// A command about what `arn` names. It has the Region of the ARN, because the shell of the person who copies it
-/// may be set to another one.
+/// An `aws stepfunctions` command for the execution or state machine `arn`. The command names the Region of the ARN,
+/// because the shell of the person who copies the command may be set to another Region.
 fn step_functions_command(command: &str, arn: &str) -> String {
     let region = arn.split(':').nth(3).filter(|region| !region.is_empty());
     let region = region.map_or_else(String::new, |region| format!(" --region {region}"));
@@ -82,19 +85,19 @@ mod tests {
             for name in ErrorName::ALL {
                 for input in [None, Some(&input)] {
                     let command = name.command(&execution, input);
-                    match name.next_step() {
-                        NextStep::Redrive => assert_eq!(command, redrive, "{name}"),
-                        NextStep::NewExecution => assert!(command.starts_with(&start), "{command}"),
+                    match name.remedy() {
+                        Remedy::Redrive => assert_eq!(command, redrive, "{name}"),
+                        Remedy::NewExecution => assert!(command.starts_with(&start), "{command}"),
                     }
                 }
-                // A command without a Region would ask another one.
+                // A command in the instructions would have no Region, so it could call another Region.
                 assert!(!name.instructions().contains("`aws "), "{name}");
             }
         }
     }
 
     #[test]
-    fn a_command_about_what_is_no_arn_names_no_region() {
+    fn a_command_has_no_region_if_the_arn_has_none() {
         for arn in ["", "run-7", "arn:aws:states::123456789012:execution:m:n"] {
             let command = format!("aws stepfunctions redrive-execution --execution-arn {arn}");
             assert_eq!(redrive_command(arn), command);
@@ -102,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_quota_asks_for_an_announced_plan_and_leaves_the_policy_and_its_brake_as_they_are() {
+    fn the_command_for_a_full_quota_starts_a_plan_that_notifies_under_the_same_policy() {
         let failed: RunInput = serde_json::from_str(
             r#"{
                 "application_name":"orders","retention":{"keep_last":7},"notify_on":"PROBLEMS",
@@ -140,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_execution_needs_another_name_than_the_failed_one_gave_its_snapshot() {
+    fn a_command_has_a_placeholder_if_the_failed_runs_input_would_fail_again() {
         let input = |name: &str| -> RunInput {
             serde_json::from_str(&format!(r#"{{"application_name":"orders"{name}}}"#)).unwrap()
         };
@@ -153,7 +156,7 @@ mod tests {
             let command = error.command(EXECUTION, Some(&named));
             assert!(command.ends_with("'<the run input>'"), "{command}");
         }
-        // With these, the failed run's input cannot succeed.
+        // A run with the same input would fail with the same error.
         for error in [
             ErrorName::InvalidInput,
             ErrorName::ApplicationNotFound,

@@ -1,14 +1,14 @@
-//! The error names. The retriers of the state machine, alarms and scripts match them.
+//! The error names. The retriers of the state machine match them, and alarms and scripts may match them too.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Why a step failed: `errorType` of the Lambda, `Error` of the execution, `ErrorEquals` of a retrier.
-/// Renaming one is a breaking change.
+/// Why a step failed. The name is the `errorType` of the function's response, the `Error` of the execution, and a value
+/// of `ErrorEquals` in a retrier. Renaming an error is a breaking change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(
     missing_docs,
-    reason = "ErrorName::summary says it, and resources/docs/reference.md prints it"
+    reason = "ErrorName::summary documents each name, and resources/docs/reference.md prints the summaries"
 )]
 pub enum ErrorName {
     ApplicationBusy,
@@ -32,22 +32,48 @@ pub enum ErrorName {
     Unexpected,
 }
 
-/// What resumes or replaces a failed run.
+/// What to do with a failed run after its cause is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NextStep {
-    /// Redrive the execution after the cause is removed: it resumes at the step that failed.
+pub enum Remedy {
+    /// Redrive the execution. It resumes at the step that failed.
     Redrive,
-    /// Start a new execution: the input or the snapshot of this one cannot get better.
+    /// Start a new execution, because a redrive would meet the same error: it has the same input and the same snapshot.
     NewExecution,
 }
 
-/// What is documented of an error.
+/// The documentation of an error.
 struct ErrorDoc {
     name: &'static str,
     is_retryable: bool,
-    next_step: NextStep,
+    remedy: Remedy,
     summary: &'static str,
-    instructions: &'static str,
+    instructions: Instructions,
+}
+
+/// The instructions for a failed execution, and those for an event of a failed execution that could not be handled.
+struct Instructions {
+    redrive: &'static str,
+    replay: &'static str,
+}
+
+impl Instructions {
+    /// Instructions that mention neither a redrive nor a replay.
+    const fn for_both(text: &'static str) -> Self {
+        Self {
+            redrive: text,
+            replay: text,
+        }
+    }
+}
+
+/// Instructions that differ only in one clause: redrive the execution, or replay the event.
+macro_rules! redrive_or_replay {
+    ($before:literal, $after:literal) => {
+        Instructions {
+            redrive: concat!($before, "redrive the execution", $after),
+            replay: concat!($before, "replay the event", $after),
+        }
+    };
 }
 
 impl ErrorName {
@@ -74,7 +100,7 @@ impl ErrorName {
         Self::Unexpected,
     ];
 
-    /// The name as `ErrorEquals` has it.
+    /// The name as in `ErrorEquals`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.doc().name
@@ -86,29 +112,29 @@ impl ErrorName {
         self.doc().is_retryable
     }
 
-    /// What resumes or replaces the run.
+    /// What to do with the failed run after the cause is removed.
     #[must_use]
-    pub const fn next_step(self) -> NextStep {
-        self.doc().next_step
+    pub const fn remedy(self) -> Remedy {
+        self.doc().remedy
     }
 
-    /// What has happened, in general.
+    /// What happened, in one or two sentences without the details of a run.
     #[must_use]
     pub const fn summary(self) -> &'static str {
         self.doc().summary
     }
 
-    /// What a person does, up to the redrive or the new execution.
+    /// What a person does about a failed execution, from the cause to the redrive or the new execution.
     #[must_use]
     pub const fn instructions(self) -> &'static str {
-        self.doc().instructions
+        self.doc().instructions.redrive
     }
 
-    /// The instructions if the step failed on an event. They name the replay, because a redrive does not handle the event.
+    /// What a person does about an event that could not be handled. The last step is to replay the event, because a
+    /// redrive of the execution does not handle the event.
     #[must_use]
-    pub fn replay_instructions(self) -> String {
-        let instructions = self.instructions().replace("redrive", "replay the event");
-        instructions.replace("Redrive", "Replay the event")
+    pub const fn replay_instructions(self) -> &'static str {
+        self.doc().instructions.replay
     }
 
     #[allow(clippy::too_many_lines, reason = "it is a table")]
@@ -117,135 +143,185 @@ impl ErrorName {
             Self::ApplicationBusy => ErrorDoc {
                 name: "ApplicationBusy",
                 is_retryable: false,
-                next_step: NextStep::Redrive,
-                summary: "The application was still busy when the run stopped waiting: starting, updating, scaling, rolling back, in maintenance, or taking another snapshot.",
-                instructions: "Wait until the application is RUNNING and no snapshot is CREATING, then redrive.",
+                remedy: Remedy::Redrive,
+                summary: "The application was busy, and the run did not wait any longer. A busy application is starting, updating, scaling, rolling back, in maintenance, or taking another snapshot.",
+                instructions: redrive_or_replay!(
+                    "Wait until the application is RUNNING and no snapshot is CREATING, then ",
+                    "."
+                ),
             },
             Self::Throttled => ErrorDoc {
                 name: "Throttled",
                 is_retryable: true,
-                next_step: NextStep::Redrive,
-                summary: "The service refused calls because there were too many.",
-                instructions: "Find out what else calls the service that often, then redrive.",
+                remedy: Remedy::Redrive,
+                summary: "The service throttled the function's calls.",
+                instructions: redrive_or_replay!(
+                    "Find out what else calls the service that often, then ",
+                    "."
+                ),
             },
             Self::ServiceUnavailable => ErrorDoc {
                 name: "ServiceUnavailable",
                 is_retryable: true,
-                next_step: NextStep::Redrive,
-                summary: "The service answered with a server error, too late, or not at all.",
-                instructions: "Redrive when the service has recovered; see the AWS Health Dashboard.",
+                remedy: Remedy::Redrive,
+                summary: "The service answered with a server error, answered too late, or did not answer.",
+                instructions: redrive_or_replay!(
+                    "Wait until the service has recovered (see the AWS Health Dashboard), then ",
+                    "."
+                ),
             },
             Self::InvalidInput => ErrorDoc {
                 name: "InvalidInput",
                 is_retryable: false,
-                next_step: NextStep::NewExecution,
+                remedy: Remedy::NewExecution,
                 summary: "The execution's input is invalid.",
-                instructions: "Correct the named field and start a new execution.",
+                instructions: Instructions::for_both(
+                    "Correct the field that the message names, and start a new execution.",
+                ),
             },
             Self::ApplicationNotFound => ErrorDoc {
                 name: "ApplicationNotFound",
                 is_retryable: false,
-                next_step: NextStep::NewExecution,
-                summary: "There is no such application in this account and Region.",
-                instructions: "If the stack's parameter ApplicationName is wrong, correct it (ListApplications shows all names), deploy, and start a new execution. If the application existed before, find out who deleted it (CloudTrail shows DeleteApplication).",
+                remedy: Remedy::NewExecution,
+                summary: "The application does not exist in this account and Region.",
+                instructions: Instructions::for_both(
+                    "If the stack's parameter ApplicationName is wrong, correct it (ListApplications shows all names), deploy, and start a new execution. If the application existed before, find out who deleted it (CloudTrail shows DeleteApplication).",
+                ),
             },
             Self::SnapshotsDisabled => ErrorDoc {
                 name: "SnapshotsDisabled",
                 is_retryable: false,
-                next_step: NextStep::Redrive,
+                remedy: Remedy::Redrive,
                 summary: "Snapshots are turned off in the application's configuration.",
-                instructions: "Turn them on (`ApplicationSnapshotConfigurationUpdate`, `SnapshotsEnabledUpdate` true), then redrive.",
+                instructions: redrive_or_replay!(
+                    "Turn snapshots on (`ApplicationSnapshotConfigurationUpdate`, `SnapshotsEnabledUpdate` true), then ",
+                    "."
+                ),
             },
             Self::SnapshotsUnsupported => ErrorDoc {
                 name: "SnapshotsUnsupported",
                 is_retryable: false,
-                next_step: NextStep::NewExecution,
+                remedy: Remedy::NewExecution,
                 summary: "The application cannot take snapshots. SQL and Studio applications cannot.",
-                instructions: "Set the stack's parameter ApplicationName to an application with a Flink runtime, deploy, and start a new execution.",
+                instructions: Instructions::for_both(
+                    "Set the stack's parameter ApplicationName to an application with a Flink runtime, deploy, and start a new execution.",
+                ),
             },
             Self::EnhancedSnapshotsUnsupported => ErrorDoc {
                 name: "EnhancedSnapshotsUnsupported",
                 is_retryable: false,
-                next_step: NextStep::Redrive,
-                summary: "The application has enhanced snapshots (`SnapshotMode` `ENHANCED_SNAPSHOTS`), which have other operations and names. This release works with `APPLICATION_SNAPSHOTS_LEGACY` only.",
-                instructions: "Set the stack's parameter ScheduleState to DISABLED. If the change to enhanced snapshots was the last update, call RollbackApplication, which restarts the job from the latest successful snapshot. Then redrive, and set ScheduleState to ENABLED. Otherwise this release has no remedy.",
+                remedy: Remedy::Redrive,
+                summary: "The application uses enhanced snapshots (`SnapshotMode` `ENHANCED_SNAPSHOTS`), which have other operations and names. This release supports only `APPLICATION_SNAPSHOTS_LEGACY`.",
+                instructions: redrive_or_replay!(
+                    "Set the stack's parameter ScheduleState to DISABLED. If the change to enhanced snapshots was the application's last update, call RollbackApplication, which restarts the job from the latest successful snapshot. Then ",
+                    ", and set ScheduleState to ENABLED. If the application was updated again after the change, this release cannot take snapshots of the application."
+                ),
             },
             Self::SnapshotLimitExceeded => ErrorDoc {
                 name: "SnapshotLimitExceeded",
                 is_retryable: false,
-                next_step: NextStep::NewExecution,
+                remedy: Remedy::NewExecution,
                 summary: "The application has as many snapshots as its quota allows, by default 1,000.",
-                instructions: "Start one execution with mode PLAN: it deletes nothing and reports the number of planned deletions. If the plan is right, start one execution with mode PRUNE. Set retention.max_deletions_per_run to the number in the plan's held_back.message. If it names no number, leave max_deletions_per_run out. After that, a RUN works again. Snapshots that the service or a person took count towards the quota too. With scope MANAGED no run deletes them: delete those that you no longer need, but not the restore point.",
+                instructions: Instructions::for_both(
+                    "Start one execution with mode PLAN, which deletes nothing and reports the planned deletions. If the plan is right, start one execution with mode PRUNE. If the plan's record has a held_back.message with a number, set retention.max_deletions_per_run of this execution to the number. Otherwise leave max_deletions_per_run out. After that, a RUN works again. Snapshots that the service or a person took count towards the quota too, but with scope MANAGED no run deletes such a snapshot. Delete the ones that you no longer need by hand, except the snapshot that the application restores from.",
+                ),
             },
             Self::SnapshotNameTaken => ErrorDoc {
                 name: "SnapshotNameTaken",
                 is_retryable: false,
-                next_step: NextStep::NewExecution,
-                summary: "A snapshot with the name in snapshot_name already exists. It is older than this run. Nothing was changed.",
-                instructions: "Choose another snapshot_name and start a new execution.",
+                remedy: Remedy::NewExecution,
+                summary: "A snapshot with the name in snapshot_name already exists. That snapshot is older than this run, or has no creation timestamp. Nothing was changed.",
+                instructions: Instructions::for_both(
+                    "Choose another snapshot_name and start a new execution.",
+                ),
             },
             Self::SnapshotFailed => ErrorDoc {
                 name: "SnapshotFailed",
                 is_retryable: false,
-                next_step: NextStep::NewExecution,
+                remedy: Remedy::NewExecution,
                 summary: "Every snapshot that the run started, up to snapshot_attempts, ended FAILED.",
-                instructions: "Look for failed checkpoints, backpressure and sink permissions in the application's log, then start a new execution. If the input has a snapshot_name, choose another one: the failed snapshot has this name.",
+                instructions: Instructions::for_both(
+                    "Look for failed checkpoints, backpressure and missing permissions of sinks in the application's log, then start a new execution. If the input has a snapshot_name, choose another one, because the failed snapshot keeps its name.",
+                ),
             },
             Self::SnapshotTimedOut => ErrorDoc {
                 name: "SnapshotTimedOut",
                 is_retryable: false,
-                next_step: NextStep::Redrive,
-                summary: "The snapshot was still CREATING at the age of ready_timeout_seconds.",
-                instructions: "Redrive when the snapshot is READY or FAILED: the step checks the status before the age. If it stays CREATING, look at the duration of checkpoints and at backpressure. Do not stop the application meanwhile.",
+                remedy: Remedy::Redrive,
+                summary: "The snapshot was still not READY when its age reached ready_timeout_seconds.",
+                instructions: redrive_or_replay!(
+                    "Wait until the snapshot is READY or FAILED, then ",
+                    ": the step checks the status before it checks the age. If the snapshot stays CREATING, look for slow checkpoints and backpressure. Do not stop the application while the snapshot is CREATING."
+                ),
             },
             Self::SnapshotNotFound => ErrorDoc {
                 name: "SnapshotNotFound",
                 is_retryable: false,
-                next_step: NextStep::NewExecution,
-                summary: "This run's snapshot is gone: somebody, or another run, deleted it.",
-                instructions: "Find out who deletes snapshots (CloudTrail shows DeleteApplicationSnapshot), then start a new execution.",
+                remedy: Remedy::NewExecution,
+                summary: "This run's snapshot does not exist any more or is being deleted. Somebody, or another run, deleted it.",
+                instructions: Instructions::for_both(
+                    "Find out who deletes snapshots (CloudTrail shows DeleteApplicationSnapshot), then start a new execution.",
+                ),
             },
             Self::AccessDenied => ErrorDoc {
                 name: "AccessDenied",
                 is_retryable: false,
-                next_step: NextStep::Redrive,
-                summary: "The function's role, a resource policy or a key does not allow the call.",
-                instructions: "If the input names another application than the stack's, start a new execution with the right name. Otherwise allow the named action for the function's role (on a key: set the parameter ApplicationKeyArn or TableKeyArn), then redrive.",
+                remedy: Remedy::Redrive,
+                summary: "The policy of the function's role, a resource policy or a key policy does not allow the call.",
+                instructions: redrive_or_replay!(
+                    "If the input names an application other than the stack's, start a new execution with the right name. Otherwise allow the function's role the action that the message names (if a key denies it, set the parameter ApplicationKeyArn or TableKeyArn), then ",
+                    "."
+                ),
             },
             Self::TableNotFound => ErrorDoc {
                 name: "TableNotFound",
                 is_retryable: false,
-                next_step: NextStep::Redrive,
-                summary: "The table of audit records does not exist.",
-                instructions: "Create the table, or correct the parameter TableName (the variable TABLE_NAME of record-and-notify), then redrive.",
+                remedy: Remedy::Redrive,
+                summary: "The DynamoDB table for audit records does not exist.",
+                instructions: redrive_or_replay!(
+                    "Create the table, or correct the parameter TableName (the variable TABLE_NAME of record-and-notify), then ",
+                    "."
+                ),
             },
             Self::TopicNotFound => ErrorDoc {
                 name: "TopicNotFound",
                 is_retryable: false,
-                next_step: NextStep::Redrive,
-                summary: "The topic for notifications does not exist. The audit record is written.",
-                instructions: "Create the topic, or correct the parameter RunTopicArn (the variable TOPIC_ARN of record-and-notify), then redrive.",
+                remedy: Remedy::Redrive,
+                summary: "The SNS topic for notifications does not exist. The audit record was written.",
+                instructions: redrive_or_replay!(
+                    "Create the topic, or correct the parameter RunTopicArn (the variable TOPIC_ARN of record-and-notify), then ",
+                    "."
+                ),
             },
             Self::RecordConflict => ErrorDoc {
                 name: "RecordConflict",
                 is_retryable: false,
-                next_step: NextStep::NewExecution,
+                remedy: Remedy::NewExecution,
                 summary: "The audit record of this application and run id belongs to another execution. Nothing was overwritten.",
-                instructions: "The row is of an execution that started in the same millisecond, or of another program. Only the record and the notification of this run are missing, and neither a redrive nor a replay of its event can make them. Start a new execution only if you need a recorded run.",
+                instructions: Instructions {
+                    redrive: "Another execution that started in the same millisecond, or another program, wrote the row. Only the record and the notification of this run are missing. A redrive would meet the same error. Start a new execution only if you need a run with a record.",
+                    replay: "Another execution that started in the same millisecond, or another program, wrote the row. Only the record and the notification of this run are missing. A replay would meet the same error. Start a new execution only if you need a run with a record.",
+                },
             },
             Self::Misconfigured => ErrorDoc {
                 name: "Misconfigured",
                 is_retryable: false,
-                next_step: NextStep::Redrive,
+                remedy: Remedy::Redrive,
                 summary: "A setting in the function's environment is missing or malformed.",
-                instructions: "Set the named variables of the function, then redrive.",
+                instructions: redrive_or_replay!(
+                    "Set the variables of the function that the message names, then ",
+                    "."
+                ),
             },
             Self::Unexpected => ErrorDoc {
                 name: "Unexpected",
                 is_retryable: false,
-                next_step: NextStep::Redrive,
-                summary: "The error is not in this table. The message has the service's code and text.",
-                instructions: "Read the message and the function's log, remove the cause, then redrive.",
+                remedy: Remedy::Redrive,
+                summary: "An error occurred that has no name of its own. If a service returned it, the message has the service's code and text.",
+                instructions: redrive_or_replay!(
+                    "Read the message and the function's log, remove the cause, then ",
+                    "."
+                ),
             },
         }
     }
@@ -262,23 +338,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_written_as_it_is_matched() {
+    fn each_name_serializes_as_its_text() {
         for name in ErrorName::ALL {
             assert_eq!(serde_json::to_value(name).unwrap(), name.as_str());
         }
     }
 
     #[test]
-    fn every_name_says_what_has_happened_and_what_a_person_does() {
+    fn every_name_has_a_summary_and_instructions_in_whole_sentences() {
         for name in ErrorName::ALL {
-            for text in [name.summary(), name.instructions()] {
+            for text in [
+                name.summary(),
+                name.instructions(),
+                name.replay_instructions(),
+            ] {
                 assert!(text.len() > 20 && text.ends_with('.'), "{name}: {text}");
             }
         }
     }
 
     #[test]
-    fn what_the_state_machine_retries_is_redriven_by_hand() {
+    fn the_remedy_of_each_retried_error_is_a_redrive() {
         let retried = ErrorName::ALL.map(|name| name.is_retryable().then_some(name));
         let retried: Vec<ErrorName> = retried.into_iter().flatten().collect();
         assert_eq!(
@@ -286,7 +366,37 @@ mod tests {
             [ErrorName::Throttled, ErrorName::ServiceUnavailable]
         );
         for name in retried {
-            assert_eq!(name.next_step(), NextStep::Redrive, "{name}");
+            assert_eq!(name.remedy(), Remedy::Redrive, "{name}");
+        }
+    }
+
+    #[test]
+    fn instructions_mention_only_the_redrive_and_replay_instructions_only_the_replay() {
+        for name in ErrorName::ALL {
+            for (text, noun, clause) in [
+                (name.instructions(), "redrive", "redrive the execution"),
+                (name.replay_instructions(), "replay", "replay the event"),
+            ] {
+                // Each mention is the whole clause, or the noun with its article.
+                let lower_case = text.to_lowercase();
+                let count = |part: &str| lower_case.matches(part).count();
+                let clauses = count(clause);
+                assert_eq!(
+                    count("redrive") + count("replay"),
+                    count(noun),
+                    "{name}: {text}"
+                );
+                assert_eq!(
+                    count(noun),
+                    clauses + count(&format!("a {noun} would")),
+                    "{name}: {text}"
+                );
+                assert_eq!(
+                    clauses,
+                    usize::from(name.remedy() == Remedy::Redrive),
+                    "{name}: {text}"
+                );
+            }
         }
     }
 }

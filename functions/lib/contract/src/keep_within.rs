@@ -1,4 +1,4 @@
-//! A duration of the calendar.
+//! A calendar duration, such as one month.
 
 use std::borrow::Cow;
 use std::fmt;

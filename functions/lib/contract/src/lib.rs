@@ -1,17 +1,17 @@
-//! What passes between the states of the state machine, the run input, the names of the errors, and the audit record.
-//! Nothing here calls AWS.
+//! The contract between the functions, the state machine and the outside: the payloads that pass between the states,
+//! the run input, the names of the errors, and the audit record. Nothing in this crate calls AWS.
 //!
-//! - `run` is the run input, and `retention` the policy in it, with its `keep_within`.
-//! - `steps` has what the states pass on, and `pruning` their part about deletions.
-//! - `record` is the audit record, and `status_change` the event of an execution that failed.
-//! - `error_name` has the errors, and `command` the command that resumes or replaces a failed run.
-//! - `names` has the names of applications, snapshots and time zones, and what a name says about a snapshot.
-//! - `parse` reads JSON and says where it is wrong. `bounded` is a number with limits.
+//! - `run` has the run input, `retention` the policy in the run input, and `keep_within` a rule of the policy.
+//! - `steps` has the inputs and outputs of the Tasks, and `pruning` those of `PruneSnapshots`.
+//! - `record` has the audit record, and `status_change` the event of an execution that did not succeed.
+//! - `error_name` has the names of the errors and what to do about them, and `command` the command for it.
+//! - `names` has the names of applications, snapshots and time zones, and tells managed snapshots from others.
+//! - `parse` reads JSON with errors that name the wrong field. `bounded` has a whole number within limits.
 //!
-//! Unknown fields of the run input and the policy are refused where a run starts, because a misspelt setting must not
-//! be ignored. Payloads between states ignore unknown fields and have defaults for new ones: a redrive up to 14 days
-//! later passes the payload of one release to the next, and a stack that goes back to an older release does the
-//! reverse.
+//! The first step of a run refuses unknown fields of the run input and the policy, because a misspelt setting must not
+//! be ignored. Payloads between states are more tolerant: unknown fields are ignored, and each new field has a default.
+//! A redrive can come up to 14 days after a failure, so an update of the stack in the meantime passes the payload of
+//! the old release to the new one. A stack that goes back to an older release passes payloads in the other direction.
 
 mod bounded;
 mod command;
@@ -28,7 +28,7 @@ mod steps;
 
 pub use bounded::Bounded;
 pub use command::redrive_command;
-pub use error_name::{ErrorName, NextStep};
+pub use error_name::{ErrorName, Remedy};
 pub use keep_within::KeepWithin;
 pub use names::{
     ApplicationName, KeepNames, MANAGED_PREFIX, SnapshotName, TimeZoneName, is_managed,

@@ -1,4 +1,4 @@
-//! Names of applications, snapshots and time zones, as the services take them.
+//! The names of applications, snapshots and time zones, with the limits of the services that use them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,8 +6,8 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// The beginning of the name of a managed snapshot. The 13 digits of a run id follow. The original Python
-/// sample named its snapshots the same way, so those are managed too.
+/// The beginning of the name of a managed snapshot. The 13 digits of a run id follow. The original Python sample gave
+/// its snapshots names of the same form, so its snapshots are managed too.
 pub const MANAGED_PREFIX: &str = "custom_";
 
 /// Whether the name says that this system or the original Python sample took the snapshot.
@@ -16,7 +16,8 @@ pub fn is_managed(snapshot_name: &str) -> bool {
     managed_run_id(snapshot_name).is_some()
 }
 
-/// The id of the run that took a managed snapshot, from the snapshot's name.
+/// The run id in the name of a managed snapshot. `None` if the snapshot is not managed. A later attempt of a run has a
+/// number that is larger than the run id.
 #[must_use]
 pub fn managed_run_id(snapshot_name: &str) -> Option<i64> {
     let id = snapshot_name.strip_prefix(MANAGED_PREFIX)?;
@@ -24,19 +25,19 @@ pub fn managed_run_id(snapshot_name: &str) -> Option<i64> {
     is_id.then(|| id.parse().ok())?
 }
 
-/// Whether the service accepts this as the name of a snapshot: 1 to 256 of `[a-zA-Z0-9_.-]`.
+/// Whether the service accepts `name` as the name of a snapshot: 1 to 256 characters of `[a-zA-Z0-9_.-]`.
 #[must_use]
 pub fn is_snapshot_name(name: &str) -> bool {
     is_name(name, 256)
 }
 
-/// Whether the service accepts this as a name: 1 to `max_length` of `[a-zA-Z0-9_.-]`.
+/// Whether `name` has 1 to `max_length` characters, all of `[a-zA-Z0-9_.-]`.
 fn is_name(name: &str, max_length: usize) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     (1..=max_length).contains(&name.len()) && name.bytes().all(legal)
 }
 
-/// The name of a Flink application: 1 to 128 of `[a-zA-Z0-9_.-]`, as the service's own model says.
+/// The name of a Flink application: 1 to 128 characters of `[a-zA-Z0-9_.-]`, as in AWS's model of the service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ApplicationName(String);
@@ -91,7 +92,8 @@ impl JsonSchema for ApplicationName {
     }
 }
 
-/// A name that a person gives a snapshot: 1 to 256 of `[a-zA-Z0-9_.-]`, and not managed.
+/// A name that a person chooses for a snapshot: 1 to 256 characters of `[a-zA-Z0-9_.-]`, but not the name of a managed
+/// snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SnapshotName(String);
@@ -146,16 +148,17 @@ impl JsonSchema for SnapshotName {
     }
 }
 
-/// Names of snapshots, at most 100, each 1 to 256 of `[a-zA-Z0-9_.-]`, as the service's own model says.
+/// The names of at most 100 snapshots, each of 1 to 256 characters of `[a-zA-Z0-9_.-]`, as in AWS's model of the
+/// service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct KeepNames(Vec<String>);
 
-/// The list passes through every state, and the payload of a state has a limit.
+/// The list is part of the payload of every state, and Step Functions limits the size of a payload.
 const MAX_KEEP_NAMES: usize = 100;
 
 impl KeepNames {
-    /// Whether the name is one of them.
+    /// Whether the list has this name.
     #[must_use]
     pub fn contains(&self, snapshot_name: &str) -> bool {
         self.0.iter().any(|name| name == snapshot_name)
@@ -210,7 +213,8 @@ impl JsonSchema for KeepNames {
     }
 }
 
-/// The name of a time zone, for example `Europe/Zurich`. Whether such a time zone exists is not checked here.
+/// The name of a time zone, for example `Europe/Zurich`. This type checks only the characters, not whether the time
+/// zone exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TimeZoneName(String);
@@ -271,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_custom_and_13_digits_is_managed() {
+    fn a_snapshot_is_managed_only_if_its_name_is_custom_and_13_digits() {
         assert!(is_managed("custom_1763835747949"));
         for other in [
             "",
@@ -288,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn an_applications_name_is_kept_as_it_is_or_refused_with_the_reason() {
+    fn the_name_of_an_application_is_accepted_unchanged_or_refused_with_the_reason() {
         let read = |name: &str| ApplicationName::try_from(name.to_owned());
         let longest = "a".repeat(128);
         let too_long = "a".repeat(129);
@@ -309,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_names_are_kept_and_each_is_found_again() {
+    fn keep_names_accepts_100_names_and_contains_each_of_them() {
         let names: Vec<String> = (1..=100).map(|number| format!("before-{number}")).collect();
         let kept = KeepNames::try_from(names.clone()).unwrap();
         assert_eq!(kept.as_slice(), names);

@@ -1,4 +1,4 @@
-//! JSON -> a type, with errors that name the field.
+//! Reads JSON as a type. The errors name the field.
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Reads `value` as `T`.
 ///
 /// # Errors
-/// Returns one sentence that begins with the field.
+/// One sentence. It begins with the path of the wrong field, unless the wrong value is the whole document.
 pub fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
@@ -21,8 +21,8 @@ pub fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     })
 }
 
-/// Reads an optional time. A text that is no time counts as absent, because no record may be lost for it. Without a
-/// time, no step deletes more.
+/// Reads an optional time. A text that is not a time counts as absent, because a malformed time must not prevent the
+/// record of a run. This is safe: a step that lacks a time never deletes more than it would with the time.
 pub(crate) fn time_or_absent<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Timestamp>, D::Error> {
@@ -38,7 +38,7 @@ mod tests {
     use crate::CreateSnapshotInput;
 
     #[test]
-    fn an_error_begins_with_the_field_if_there_is_one() {
+    fn an_error_begins_with_the_path_of_the_wrong_field() {
         for (payload, beginning) in [
             (json!({ "execution_arn": 7 }), "execution_arn: invalid type"),
             (json!({}), "missing field `execution_arn`"),

@@ -1,4 +1,4 @@
-//! What `PruneSnapshots` gets and passes on.
+//! The input and the output of the state `PruneSnapshots`.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -7,28 +7,31 @@ use serde::{Deserialize, Serialize};
 use crate::parse::time_or_absent;
 use crate::{Run, RunSnapshot};
 
-/// `PruneSnapshots` gets the output of the step before it, or its own.
+/// The input of one pass of `PruneSnapshots`. A pass deletes the batch in its input, and plans the next batch. The
+/// input of the first pass is the output of the state before. The input of every other pass is the output of the pass
+/// before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PruneSnapshotsInput {
     /// The run.
     pub run: Run,
-    /// This run's snapshot. Absent in the modes that take none.
+    /// This run's snapshot. Absent in the modes that take no snapshot.
     #[serde(default)]
     pub snapshot: Option<RunSnapshot>,
-    /// The snapshots to delete now. Fixed before the step starts, so that a repeat deletes no more.
+    /// The snapshots that this pass deletes. The pass before it has planned them, so a retry of this pass cannot delete
+    /// any other snapshot.
     #[serde(default)]
     pub batch: Vec<DoomedSnapshot>,
-    /// The time of the listing that the batch was planned from, RFC 3339. If it is absent or older than a minute,
-    /// nothing of the batch is deleted.
+    /// When the snapshots were listed for the plan of the batch, RFC 3339. If this time is absent or more than a minute
+    /// ago, this pass does not delete the batch.
     #[serde(default, deserialize_with = "time_or_absent")]
     #[schemars(with = "Option<String>")]
     pub planned_at: Option<Timestamp>,
-    /// The totals before this batch.
+    /// What the run deleted before this batch.
     #[serde(default)]
     pub progress: Progress,
 }
 
-/// A snapshot that the plan deletes.
+/// A snapshot that the plan wants to delete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DoomedSnapshot {
     /// The name of the snapshot.
@@ -36,44 +39,47 @@ pub struct DoomedSnapshot {
     /// The listed `SnapshotCreationTimestamp`, RFC 3339 with every digit that the service gave.
     #[schemars(with = "String")]
     pub created_at: Timestamp,
-    /// The application version that the snapshot was taken of.
+    /// The `ApplicationVersionId` of the application when the snapshot was taken.
     pub application_version_id: i64,
-    /// Why the plan deletes it.
+    /// Why the plan wants to delete the snapshot.
     pub reason: String,
-    /// Whether an earlier attempt to delete it has not been seen to take effect. The second attempt is the last.
+    /// Whether the run has tried to delete the snapshot before, without a sign that the deletion took effect. If
+    /// so, the next attempt is the second and last one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tried: bool,
-    /// Whether its status was FAILED. The brake does not count it, because such a snapshot has nothing to protect.
+    /// Whether the deletion is exempt from the deletion limit, because the snapshot was FAILED. Nobody can restore from
+    /// a FAILED snapshot, so its deletion loses nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exempt: bool,
 }
 
-/// The deletions of a run so far. Counts are exact. Lists are bounded, as the payload of a state is; the log has
-/// the rest.
+/// The deletions of a run so far. The counts are exact. The lists are limited, because Step Functions limits the size
+/// of a payload. The log has every deletion.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Progress {
-    /// The number of snapshots that are deleted or DELETING.
+    /// How many snapshots the run has deleted. A snapshot that is DELETING counts as deleted.
     #[serde(default)]
     pub deleted_count: u32,
-    /// The first 100 of them.
+    /// The first 100 deleted snapshots.
     #[serde(default)]
     pub deleted: Vec<DeletedSnapshot>,
-    /// The number of snapshots that could not be deleted.
+    /// How many snapshots the run could not delete.
     #[serde(default)]
     pub failed_count: u32,
-    /// The first 100 of them. While pruning goes on these are all, because it ends at more than 50.
+    /// The first 100 snapshots that the run could not delete. The list is complete while the run still prunes, because
+    /// a run with more than 50 failed deletions stops pruning.
     #[serde(default)]
     pub failed: Vec<FailedDeletion>,
-    /// How many of the deleted, and of those that could not be deleted, were `exempt`.
+    /// How many of the deleted snapshots and of those that could not be deleted were `exempt` from the deletion limit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub exempt_count: u32,
-    /// The names of the snapshots whose `tried` is true, in the payloads of release 0.1.0.
+    /// Only in payloads of release 0.1.0: the names of the snapshots whose `tried` would be true today.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unanswered: Vec<String>,
-    /// The number of batches in a row that were throttled as a whole.
+    /// How many batches in a row were throttled completely: the service accepted no deletion.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub throttled_batches: u32,
-    /// Since when the run has been waiting for its own snapshot to be READY in the listing, RFC 3339.
+    /// Since when the run has been waiting for the listing to show its own snapshot as READY, RFC 3339.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -81,7 +87,7 @@ pub struct Progress {
     )]
     #[schemars(with = "Option<String>")]
     pub waiting_since: Option<Timestamp>,
-    /// Since when the run has been waiting for the application to be RUNNING, RFC 3339.
+    /// When the run first found the application busy and waited before its deletions, RFC 3339.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -104,12 +110,12 @@ const fn is_zero(number: &u32) -> bool {
 pub struct DeletedSnapshot {
     /// The name of the snapshot.
     pub snapshot_name: String,
-    /// The listed creation timestamp, RFC 3339.
+    /// The listed `SnapshotCreationTimestamp`, RFC 3339.
     #[schemars(with = "String")]
     pub created_at: Timestamp,
-    /// The application version that the snapshot was taken of.
+    /// The `ApplicationVersionId` of the application when the snapshot was taken.
     pub application_version_id: i64,
-    /// Why the plan deleted it.
+    /// Why the plan wanted to delete the snapshot.
     pub reason: String,
 }
 
@@ -118,24 +124,26 @@ pub struct DeletedSnapshot {
 pub struct FailedDeletion {
     /// The name of the snapshot.
     pub snapshot_name: String,
-    /// Why its deletion failed, usually the service's code and message.
+    /// Why the deletion failed: usually the code and the message of the service's error.
     pub reason: String,
 }
 
-/// `PruneSnapshots` passes on.
+/// The output of one pass of `PruneSnapshots`: the results of its batch, and the plan of the next batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PruneSnapshotsOutput {
     /// The run.
     pub run: Run,
-    /// As in the input.
+    /// This run's snapshot, as in the input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<RunSnapshot>,
-    /// Where `IsPruningDone` goes.
+    /// The value that `IsPruningDone` reads to choose the next state.
     pub pruning: Pruning,
-    /// At most 250 snapshots. If `CONTINUE`, the next pass deletes them. If `WAIT`, it only looks for them. Empty
-    /// if `DONE`.
+    /// At most 250 snapshots. If `pruning` is `CONTINUE` and `planned_at` is present, the next pass deletes them.
+    /// Otherwise, the next pass only checks whether earlier deletions of these snapshots took effect. Empty if
+    /// `pruning` is `DONE`.
     pub batch: Vec<DoomedSnapshot>,
-    /// As in the input. Absent if the next pass deletes nothing.
+    /// When the snapshots were listed for the plan of the next batch, RFC 3339. Absent if the next pass deletes
+    /// nothing.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -143,20 +151,20 @@ pub struct PruneSnapshotsOutput {
     )]
     #[schemars(with = "Option<String>")]
     pub planned_at: Option<Timestamp>,
-    /// If `WAIT`: the wait before the next pass in seconds, 1 to 300.
+    /// If `pruning` is `WAIT`: the seconds until the next pass, 1 to 300.
     pub wait_seconds: u32,
-    /// The totals, including this batch.
+    /// What the run has deleted so far, including this batch.
     pub progress: Progress,
-    /// The number of deletions in the last plan.
+    /// How many deletions the last plan wants.
     pub deletions_wanted: u32,
-    /// Deletions that the plan wanted and the run did not start.
+    /// Set if something prevents deletions, or if the run's own snapshot is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<HeldBack>,
-    /// The number of READY snapshots in the last listing.
+    /// How many READY snapshots the last listing has.
     pub snapshots_ready: u32,
-    /// The number of all snapshots in the last listing, including DELETING ones.
+    /// How many snapshots of any status the last listing has.
     pub snapshots_total: u32,
-    /// The creation timestamp of the newest READY snapshot that has one, RFC 3339.
+    /// The latest creation timestamp of a READY snapshot in the last listing, RFC 3339.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -164,87 +172,89 @@ pub struct PruneSnapshotsOutput {
     )]
     #[schemars(with = "Option<String>")]
     pub newest_ready_at: Option<Timestamp>,
-    /// If `DONE`: the verdicts of the last plan, at most 200: the deletions first, each part from the newest snapshot.
-    /// Otherwise empty.
+    /// If `pruning` is `DONE`: at most 200 verdicts of the last plan. The deletions come first, then the other
+    /// verdicts, both from the newest snapshot to the oldest. Otherwise empty.
     pub verdicts: Vec<Verdict>,
-    /// If `DONE`: what is no failure of the run but needs a person, one sentence each, at most 20. Otherwise empty.
+    /// If `pruning` is `DONE`: at most 20 sentences about what needs a person but does not fail the run. Otherwise
+    /// empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// What follows.
+/// What the state machine does after a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum Pruning {
-    /// The next pass, at once.
+    /// It starts the next pass at once.
     Continue,
-    /// The next pass, after a wait. Only for a definition that knows this answer.
+    /// It waits, and then starts the next pass. Only a definition that has a choice for this value gets it.
     Wait,
-    /// Nothing more to delete.
+    /// It goes to the last state, because the run deletes nothing more.
     Done,
 }
 
-/// Deletions that the plan wanted and the run did not start.
+/// What prevented deletions, and how many.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldBack {
-    /// What held them back.
+    /// Why the run did not start these deletions.
     pub cause: HeldBackCause,
-    /// The number of these deletions.
+    /// How many deletions the plan wanted and the run did not start. Can be 0 if the run's own snapshot is gone.
     pub deletions_wanted: u32,
-    /// The fact and what to do about it.
+    /// What happened, and what to do about it.
     pub message: String,
 }
 
-/// What held deletions back.
+/// Why a run did not start deletions that its plan wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum HeldBackCause {
-    /// The application is not RUNNING, so it may need a snapshot to come back.
+    /// The application was not RUNNING, so it may need a snapshot to start again.
     ApplicationNotRunning,
-    /// This run's own snapshot is gone, or is not READY in the listing.
+    /// This run's own snapshot was gone, was not READY in the listing, or was listed without a creation timestamp.
     SnapshotNotReady,
-    /// A later run has a READY snapshot, and prunes itself. Not a problem.
+    /// A later run has a READY snapshot, so this run left its deletions to the later run. This is not a problem.
     LeftToLaterRun,
-    /// The application restores from a snapshot that its configuration does not name.
+    /// The application restores from a snapshot that its configuration does not name, so that snapshot cannot be
+    /// protected.
     RestorePointUnknown,
-    /// The brake: the plan deletes more READY snapshots than `max_deletions_per_run` allows.
+    /// The plan exceeded the deletion limit, which is `max_deletions_per_run` or its default.
     MaxDeletionsPerRun,
-    /// Too many deletions have failed.
+    /// More than 50 deletions of this run failed.
     TooManyFailures,
-    /// The policy has a field of a newer release, so this release cannot tell what the policy keeps.
+    /// The policy has a field that a newer release wrote, so this release cannot tell which snapshots the policy keeps.
     PolicyUnknown,
 }
 
 impl HeldBackCause {
-    /// Whether the run still counts as pruned.
+    /// Whether the outcome of the run is `SUCCEEDED` all the same.
     #[must_use]
     pub const fn is_harmless(self) -> bool {
         matches!(self, Self::LeftToLaterRun)
     }
 }
 
-/// What a plan does with one snapshot, and why.
+/// What a plan decides about one snapshot, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// The name of the snapshot.
     pub snapshot_name: String,
-    /// What the plan does with it.
+    /// What the plan decides.
     pub action: Action,
-    /// All reasons, the strongest first.
+    /// All reasons for the decision, the strongest first.
     pub reasons: Vec<String>,
 }
 
-/// What a plan does with a snapshot.
+/// What a plan decides about a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum Action {
-    /// A rule or a protection keeps it.
+    /// Keep the snapshot, because a rule keeps it or because it is protected.
     Keep,
-    /// Nothing keeps it.
+    /// Delete the snapshot, because nothing keeps it.
     Delete,
-    /// The plan has no say: the snapshot is not in scope, or is CREATING, DELETING or of an unknown status.
+    /// Leave the snapshot alone, because it is out of scope, CREATING or DELETING, or because it has an unknown status.
     Ignore,
 }

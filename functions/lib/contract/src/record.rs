@@ -1,4 +1,4 @@
-//! The audit record: one row of the table for each run.
+//! The audit record: the row of a run in the DynamoDB table.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::parse::time_or_absent;
 use crate::{DeletedSnapshot, FailedDeletion, HeldBack, Mode, Verdict};
 
-/// One run in the table. The table, its keys and the first attributes have the names that the original Python
-/// sample gave them, so the sample's history remains readable. An unknown value is absent.
+/// The record of one run in the table. The table, its keys and the attributes that the original Python sample wrote
+/// keep the sample's names, so the rows that the sample wrote remain readable. An attribute without a known value is
+/// absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditRecord {
-    /// Partition key: the application, or `(unknown)` if the input does not name the stack's application.
+    /// Partition key: the name of the application, or `(unknown)` if the input does not name the stack's application.
     pub app_name: String,
-    /// Sort key: the start time of the execution in epoch milliseconds.
+    /// Sort key: the run id, which is the start time of the execution in epoch milliseconds.
     pub snapshot_manager_run_id: i64,
     /// How the run ended.
     pub outcome: Outcome,
@@ -24,15 +25,16 @@ pub struct AuditRecord {
     pub execution_arn: String,
     /// The start time of the execution in epoch milliseconds.
     pub started_at: i64,
-    /// When the record was made or, if the execution failed, when it stopped, in epoch milliseconds.
+    /// When the run ended, in epoch milliseconds: when the execution failed, timed out or was stopped, or otherwise
+    /// when the last state made the record.
     pub finished_at: i64,
-    /// How many times the execution was redriven before this end. May be absent for a run that release 0.1.0 started.
+    /// How many times the execution was redriven before this outcome. May be absent if release 0.1.0 started the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redrive_count: Option<u32>,
     /// The name of this run's snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_snapshot_name: Option<String>,
-    /// The creation timestamp of this run's snapshot as the service gives it, RFC 3339.
+    /// The creation timestamp that the service reports for this run's snapshot, RFC 3339.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -40,39 +42,41 @@ pub struct AuditRecord {
     )]
     #[schemars(with = "Option<String>")]
     pub new_snapshot_create_time: Option<Timestamp>,
-    /// The application version that this run's snapshot was taken of.
+    /// The `ApplicationVersionId` of the application when this run's snapshot was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flink_app_version_id: Option<String>,
-    /// The age of this run's snapshot in seconds when it was first seen READY: it took at most this long.
+    /// The age of this run's snapshot in seconds at the first poll that found it READY. The snapshot took at most this
+    /// long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_seconds: Option<u64>,
-    /// If `SKIPPED`: why no snapshot was taken.
+    /// If the outcome is `SKIPPED`: why the run took no snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_reason: Option<String>,
-    /// The first 100 deleted snapshots, with reasons.
+    /// The first 100 snapshots that the run deleted, each with the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_deleted: Option<Vec<DeletedSnapshot>>,
-    /// The number of deleted snapshots.
+    /// How many snapshots the run deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_deleted_count: Option<u32>,
-    /// The first 100 snapshots that could not be deleted, with reasons.
+    /// The first 100 snapshots that the run could not delete, each with the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_failed_to_be_deleted: Option<Vec<FailedDeletion>>,
-    /// The number of snapshots that could not be deleted.
+    /// How many snapshots the run could not delete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_failed_to_be_deleted_count: Option<u32>,
-    /// Deletions that the plan wanted and the run did not start.
+    /// Set if something prevented deletions of the plan, or if the run's own snapshot is gone. `cause` and `message`
+    /// say why, and `deletions_wanted` is the number of deletions that were not started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<HeldBack>,
-    /// Snapshots that need attention: the restore point of the application or a snapshot in `keep_names` if it is not
-    /// listed, DELETING or FAILED, and the run's own one if a later run may delete it in spite of its `snapshot_name`. At
-    /// most 20 sentences.
+    /// At most 20 sentences about snapshots that need attention: the snapshot from which the application restores or a
+    /// snapshot in `keep_names` is not listed, DELETING or FAILED, or a later run may delete the snapshot to which this
+    /// run gave its `snapshot_name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// The number of READY snapshots after the run.
+    /// How many READY snapshots the application had after the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_ready: Option<u32>,
-    /// The number of all snapshots after the run.
+    /// How many snapshots of any status the application had after the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_total: Option<u32>,
     /// The creation timestamp of the newest READY snapshot after the run, RFC 3339.
@@ -83,34 +87,36 @@ pub struct AuditRecord {
     )]
     #[schemars(with = "Option<String>")]
     pub newest_ready_snapshot_create_time: Option<Timestamp>,
-    /// If `PLANNED`: the plan, at most 200 snapshots. Deletions come first, then the others, each from the newest snapshot.
+    /// If the outcome is `PLANNED`: the plan for at most 200 snapshots. The deletions come first, then the other
+    /// snapshots, both from the newest snapshot to the oldest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Vec<Verdict>>,
-    /// If `PLANNED`: the number of deletions in the plan.
+    /// If the outcome is `PLANNED`: how many deletions the plan has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletions_planned: Option<u32>,
-    /// The state that failed.
+    /// The state of the state machine that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_state: Option<String>,
-    /// The error's name: one of the documented ones, or one of AWS's.
+    /// The name of the error: one of the names in the table of errors, or a name of AWS's own, such as
+    /// `States.Timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_name: Option<String>,
-    /// The fact, what to do, and the command.
+    /// What happened, what to do about it, and the command to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// Set if the metrics of the run are in the log without a notification: its outcome.
+    /// The outcome, if the run's metrics were logged but no notification was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Outcome>,
-    /// The announcement of this run, after the topic has accepted it.
+    /// The notification of this run, after SNS accepted it: `outcome`, `finished_at` and `message_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notified: Option<Notified>,
-    /// When DynamoDB may delete the row, in epoch seconds.
+    /// When DynamoDB may delete the row, in epoch seconds. Absent if rows are kept forever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
 }
 
 impl AuditRecord {
-    /// The optional attributes.
+    /// The names of the optional attributes.
     pub const OPTIONAL: [&str; 24] = [
         "redrive_count",
         "mode",
@@ -144,12 +150,13 @@ impl AuditRecord {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum Outcome {
-    /// The run's snapshot, if its mode takes one, is READY. The run made its deletions, had none, or left them to a later
-    /// run.
+    /// The run's snapshot is READY, if the mode takes a snapshot. The run made all deletions of its plan, had none to
+    /// make, or left them to a later run.
     Succeeded,
-    /// Deletions were held back or failed, or the run's own snapshot is gone.
+    /// The run did not make all deletions of its plan, or its own snapshot is gone.
     PruneIncomplete,
-    /// The application was not running, or the snapshot of another run was still CREATING.
+    /// The run took no snapshot, because the application was not running or because the snapshot of another run was
+    /// still CREATING.
     Skipped,
     /// The run made the plan and did nothing else.
     Planned,
@@ -162,7 +169,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether the execution failed, timed out or was stopped. Step Functions then sends an event.
+    /// Whether the execution failed, timed out or was stopped. Only then does Step Functions send the event that the
+    /// failure rule matches.
     #[must_use]
     pub const fn is_failed_execution(self) -> bool {
         matches!(self, Self::Failed | Self::TimedOut | Self::Aborted)
@@ -177,7 +185,7 @@ impl Outcome {
         )
     }
 
-    /// The outcome as in the record.
+    /// The outcome as it is written in the record.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -192,14 +200,14 @@ impl Outcome {
     }
 }
 
-/// The announcement of a run.
+/// The notification of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Notified {
-    /// The announced outcome.
+    /// The outcome in the notification.
     pub outcome: Outcome,
-    /// The announced `finished_at`.
+    /// The `finished_at` in the notification.
     pub finished_at: i64,
-    /// The message id that SNS gave.
+    /// The message id that SNS returned.
     pub message_id: String,
 }
 
@@ -208,7 +216,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_outcome_is_named_as_in_the_record_and_says_whether_somebody_should_look() {
+    fn each_outcome_has_its_name_in_the_record_and_tells_whether_it_is_a_problem_or_a_failed_execution()
+     {
         for (outcome, name, is_problem, is_failed_execution) in [
             (Outcome::Succeeded, "SUCCEEDED", false, false),
             (Outcome::PruneIncomplete, "PRUNE_INCOMPLETE", true, false),

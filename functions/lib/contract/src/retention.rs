@@ -4,14 +4,15 @@ use schemars::JsonSchema;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::run::{UnknownFields, refuse};
+use crate::run::{UnknownFields, refuse_unknown};
 use crate::{Bounded, KeepNames, KeepWithin, TimeZoneName};
 
-/// A number of at least 1.
+/// A whole number that is at least 1.
 type Count = Bounded<1, { u32::MAX }>;
 
-/// The retention policy. A snapshot is kept if a rule keeps it or if it is protected. An unknown field is
-/// treated as one of the run input. `null` stands for a field that is left out, as a deployment writes it.
+/// The retention policy. A snapshot is kept if a rule keeps it or if it is protected. The first step of a run refuses
+/// an unknown field. A field that is `null` counts as left out: a deployment writes `null` for each parameter without a
+/// value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(expecting = "an object of rules")]
 #[schemars(extend("additionalProperties" = false))]
@@ -28,34 +29,42 @@ pub struct Retention {
     /// Keep the N newest READY snapshots. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_last: Option<Count>,
-    /// Keep the newest snapshot of each of the last N hours that have one. N is at least 1.
+    /// Keep the newest snapshot of each of the last N hours that have a snapshot. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_hourly: Option<Count>,
-    /// Keep the newest snapshot of each of the last N days that have one. N is at least 1.
+    /// Keep the newest snapshot of each of the last N days that have a snapshot. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_daily: Option<Count>,
-    /// Keep the newest snapshot of each of the last N ISO weeks that have one. They begin on Monday.
-    /// N is at least 1.
+    /// Keep the newest snapshot of each of the last N ISO weeks that have a snapshot. ISO weeks begin on Monday. N is
+    /// at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_weekly: Option<Count>,
-    /// Keep the newest snapshot of each of the last N months that have one. N is at least 1.
+    /// Keep the newest snapshot of each of the last N months that have a snapshot. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_monthly: Option<Count>,
-    /// Keep the newest snapshot of each of the last N years that have one. N is at least 1.
+    /// Keep the newest snapshot of each of the last N years that have a snapshot. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_yearly: Option<Count>,
-    /// Keep each snapshot that was taken within this duration before the newest one: ISO 8601, positive, for
-    /// example `P7D` or `PT36H`.
+    /// Keep each snapshot that was taken within this duration before the newest snapshot. The duration is positive and
+    /// in ISO 8601, for example `P7D` or `PT36H`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_within: Option<KeepWithin>,
-    /// Protect the newest READY snapshot of each of the N highest application versions, which a rollback needs.
-    /// N is at least 1.
-    #[serde(default = "default_last", deserialize_with = "last_or_default")]
+    /// Protect the newest READY snapshot of each of the N highest application versions, because a rollback restores
+    /// from such a snapshot. N is at least 1.
+    #[serde(
+        default = "default_protected",
+        deserialize_with = "null_as_default_protected"
+    )]
     #[schemars(with = "Option<Count>")]
     pub keep_last_versions: Count,
-    /// Protect the newest READY snapshot of each of the N Flink runtimes that were seen last, since a job that goes
-    /// back to an older runtime needs one of its snapshots. N is at least 1.
-    #[serde(default = "default_last", deserialize_with = "last_or_default")]
+    /// Protect the newest READY snapshot of each of the N Flink runtimes that have the most recent snapshots, because a
+    /// job that goes back to an older runtime needs a snapshot of that runtime. N is at least 1.
+    #[serde(
+        default = "default_protected",
+        deserialize_with = "null_as_default_protected"
+    )]
+    /// Protect the newest READY snapshot of each of the N Flink runtimes with the most recent snapshots, because a job
+    /// that goes back to an older runtime needs a snapshot of that runtime. N is at least 1.
     #[schemars(with = "Option<Count>")]
     pub keep_last_runtimes: Count,
     /// Protect the snapshots with these names, at most 100.
@@ -66,23 +75,26 @@ pub struct Retention {
     #[serde(default, deserialize_with = "null_as_default")]
     #[schemars(with = "Option<TimeZoneName>")]
     pub timezone: TimeZoneName,
-    /// Which snapshots the rules see and may delete. `MANAGED`: those that this system or the original Python
-    /// sample took. `ALL`: also those that a person or the service took.
+    /// Which snapshots the policy applies to. `MANAGED`: the snapshots that this system or the original Python sample
+    /// took, which have names of `custom_` and 13 digits. `ALL`: also the snapshots that a person or the service took.
+    /// No run deletes a snapshot to which its policy does not apply.
     #[serde(default, deserialize_with = "null_as_default")]
     #[schemars(with = "Option<Scope>")]
     pub scope: Scope,
-    /// The brake: if a plan deletes more READY snapshots than this, the run deletes nothing more. At least 1. By default 25,
-    /// or half of the READY snapshots in scope if that is less, but never less than 5.
+    /// The deletion limit, also called the brake: how many READY snapshots one run may delete, at least 1. If the plan
+    /// of a run exceeds the limit, the run makes none of the deletions in this plan. By default, the limit is half of
+    /// the READY snapshots that `scope` selects, but at least 5 and at most 25.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_deletions_per_run: Option<Count>,
-    /// Empty in a run that this release started. If it has a field, this release cannot tell what the policy keeps.
+    /// The fields that this release does not know. Empty in a run that this release started. If there is one, this
+    /// release cannot tell which snapshots the policy keeps, so it deletes nothing.
     #[serde(flatten)]
     #[schemars(skip)]
     pub unknown: UnknownFields,
 }
 
 impl Retention {
-    /// The fields in the schema.
+    /// The names of the fields that this release knows.
     pub const FIELDS: [&str; 13] = [
         "keep_last",
         "keep_hourly",
@@ -104,18 +116,19 @@ impl Retention {
     /// # Errors
     /// One sentence that begins with the field.
     pub fn refuse_unknown_fields(&self) -> Result<(), String> {
-        refuse("", &self.unknown, &Self::FIELDS)
+        refuse_unknown("", &self.unknown, &Self::FIELDS)
     }
 
-    /// The most READY snapshots that a run may delete if there are `ready` READY snapshots in scope. Without a number
-    /// in the policy, a wrong policy must not empty a small set.
+    /// The deletion limit of a run that began with `ready` READY snapshots in scope. The default limit depends on
+    /// `ready`, so that a wrong policy cannot delete most of a small number of snapshots.
     #[must_use]
     pub fn max_deletions(&self, ready: u32) -> u32 {
         let default = (ready / 2).clamp(5, 25);
         self.max_deletions_per_run.map_or(default, Bounded::get)
     }
 
-    /// Whether the policy has a rule. Without one, it would keep only what is protected, and nobody means that.
+    /// Whether the policy has a rule. A policy without a rule would keep only the protected snapshots, which nobody
+    /// intends.
     #[must_use]
     pub const fn has_rule(&self) -> bool {
         self.keep_last.is_some()
@@ -128,15 +141,16 @@ impl Retention {
     }
 }
 
-/// The error of a policy without a rule.
+/// The message of the error for a policy without a rule.
 pub const NO_RULE: &str = "the policy keeps nothing: give at least one of keep_last, keep_hourly, \
                            keep_daily, keep_weekly, keep_monthly, keep_yearly and keep_within";
 
-pub(crate) fn with_a_rule<'de, D: Deserializer<'de>>(
+/// Deserializes a policy, and refuses one without a rule.
+pub(crate) fn policy_with_a_rule<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Retention, D::Error> {
     let retention = Retention::deserialize(deserializer)?;
-    // All rules of a newer release's policy may be unknown here.
+    // In a policy of a newer release, all rules may be fields that this release does not know.
     if retention.has_rule() || !retention.unknown.is_empty() {
         Ok(retention)
     } else {
@@ -150,17 +164,19 @@ fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-fn last_or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Count, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or(default_last()))
+fn null_as_default_protected<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Count, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(default_protected()))
 }
 
-/// The running version or runtime, and the one that a rollback returns to.
-const fn default_last() -> Count {
+/// 2: the version or runtime that is in use, and the one to which a rollback returns.
+const fn default_protected() -> Count {
     Bounded::of::<2>()
 }
 
 impl Default for Retention {
-    /// `keep_last` is the default of the original sample's `number_of_older_snapshots_to_retain`.
+    /// `keep_last` is 30, as `number_of_older_snapshots_to_retain` is by default in the original sample.
     fn default() -> Self {
         Self {
             keep_last: Some(Bounded::of::<30>()),
@@ -170,8 +186,8 @@ impl Default for Retention {
             keep_monthly: None,
             keep_yearly: None,
             keep_within: None,
-            keep_last_versions: default_last(),
-            keep_last_runtimes: default_last(),
+            keep_last_versions: default_protected(),
+            keep_last_runtimes: default_protected(),
             keep_names: KeepNames::default(),
             timezone: TimeZoneName::default(),
             scope: Scope::default(),
@@ -181,15 +197,15 @@ impl Default for Retention {
     }
 }
 
-/// Which snapshots the rules see.
+/// Which snapshots the policy applies to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum Scope {
-    /// Those whose name is `custom_` and 13 digits.
+    /// The managed snapshots: those whose name is `custom_` and 13 digits.
     #[default]
     Managed,
-    /// All.
+    /// All snapshots of the application.
     All,
 }
 
@@ -199,7 +215,7 @@ mod tests {
     use crate::RunInput;
 
     #[test]
-    fn null_is_a_rule_or_setting_left_out() {
+    fn a_field_that_is_null_counts_as_left_out() {
         let read = |text: &str| serde_json::from_str::<Retention>(text);
         let nulls = r#"{"keep_last":7,"keep_hourly":null,"keep_daily":null,"keep_weekly":null,
             "keep_monthly":null,"keep_yearly":null,"keep_within":null,"keep_last_versions":null,
@@ -208,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_number_the_brake_is_25_or_half_of_a_small_set_but_at_least_5() {
+    fn the_default_deletion_limit_is_half_of_the_ready_snapshots_from_5_to_25() {
         let read = |text: &str| serde_json::from_str::<Retention>(text).unwrap();
         let policy = read(r#"{"keep_last":1}"#);
         for (ready, most) in [
@@ -223,7 +239,7 @@ mod tests {
         ] {
             assert_eq!(policy.max_deletions(ready), most, "{ready}");
         }
-        // The number of an older release's payload stays.
+        // A number in the policy takes the place of the default, even if it is larger.
         let policy = read(r#"{"keep_last":1,"max_deletions_per_run":25}"#);
         assert_eq!(policy.max_deletions(8), 25);
         let policy = read(r#"{"keep_last":1,"max_deletions_per_run":1}"#);
@@ -231,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_keeps_nothing_is_refused() {
+    fn a_policy_without_a_rule_is_refused() {
         for retention in [
             "{}",
             r#"{"keep_last":null}"#,
@@ -256,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_zones_are_checked_before_anything_is_done() {
+    fn names_zones_scopes_and_numbers_are_checked_when_a_policy_is_read() {
         let read = |field: &str| serde_json::from_str::<Retention>(&format!("{{{field}}}"));
         for good in [
             r#""timezone":"Europe/Zurich""#,

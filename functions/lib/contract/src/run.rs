@@ -1,4 +1,4 @@
-//! A run: its input and its identity.
+//! A run: its input, its run id, and the names of its snapshots.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::retention::with_a_rule;
+use crate::retention::policy_with_a_rule;
 use crate::{ApplicationName, Bounded, MANAGED_PREFIX, Retention, SnapshotName};
 
-/// Fields that this release does not know, as a newer one wrote them.
+/// Fields that a newer release wrote and this release does not know, with their unchanged values.
 pub type UnknownFields = BTreeMap<String, Value>;
 
-/// The input of an execution. The first step of a run refuses an unknown field. Every later step passes it on,
-/// because the stack can go back to an older release in the middle of a run.
+/// The input of an execution. The first step of a run refuses an unknown field. Every later step passes unknown fields
+/// on unchanged, because the stack can go back to an older release in the middle of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
 #[schemars(extend("not" = {
@@ -21,48 +21,55 @@ pub type UnknownFields = BTreeMap<String, Value>;
     "properties": { "mode": { "enum": ["PRUNE", "PLAN"] }, "snapshot_name": { "type": "string" } },
 }))]
 pub struct RunInput {
-    /// The Flink application: 1 to 128 of `a-z A-Z 0-9 _ . -`.
+    /// The name of the Flink application: 1 to 128 characters of `a-z A-Z 0-9 _ . -`.
     pub application_name: ApplicationName,
-    /// `RUN`: take a snapshot, then prune. `PRUNE`: take no snapshot, only prune. `PLAN`: take and delete
-    /// nothing, and report the plan.
+    /// `RUN`: take a snapshot, then delete the snapshots that the policy does not keep. `PRUNE`: only delete the
+    /// snapshots that the policy does not keep. `PLAN`: take and delete nothing, and report what a `RUN` would delete.
     #[serde(default)]
     pub mode: Mode,
-    /// Which snapshots to keep. A policy that is given replaces the default: nothing is merged.
-    #[serde(default, deserialize_with = "with_a_rule")]
+    /// The retention policy: which snapshots to keep. The default policy keeps the 30 newest READY snapshots
+    /// (`keep_last` is 30). A policy in the input replaces the default policy. If the new policy has no `keep_last`,
+    /// `keep_last` is off. If it leaves out `keep_last_versions`, `keep_last_runtimes`, `keep_names`, `timezone`,
+    /// `scope` or `max_deletions_per_run`, the field still has its own default.
+    #[serde(default, deserialize_with = "policy_with_a_rule")]
     pub retention: Retention,
-    /// The name of this run's snapshot, for example `before-upgrade`: 1 to 256 of `a-z A-Z 0-9 _ . -`, but not `custom_`
-    /// and 13 digits. Only in mode `RUN`. With this name the snapshot is not managed, so no policy of scope `MANAGED`
-    /// deletes it. Without one, the name is `custom_` and the run id.
+    /// The name of the snapshot that this run takes, for example `before-upgrade`: 1 to 256 characters of
+    /// `a-z A-Z 0-9 _ . -`. Only mode `RUN` accepts this field. By default, the name is `custom_` and the run id, which
+    /// is the start time of the execution in epoch milliseconds. Snapshots with such a name, `custom_` and 13 digits,
+    /// are called managed. The field does not accept such a name, so a snapshot with a `snapshot_name` is not managed,
+    /// and no policy with scope `MANAGED` deletes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_name: Option<SnapshotName>,
-    /// The shortest wait between two looks at the snapshot or at a busy application, in seconds, 1 to 300.
+    /// The shortest time between two polls of the run's snapshot or of a busy application, in seconds, 1 to 300. The
+    /// longer a run has waited, the less often it polls.
     #[serde(default = "default_poll_interval")]
     pub poll_interval_seconds: Bounded<1, 300>,
-    /// The age in seconds, 60 to 86,400, from which a snapshot that is not READY fails the run with
-    /// `SnapshotTimedOut`.
+    /// How long the run waits for its snapshot, in seconds, 60 to 86,400. If the snapshot reaches this age and is still
+    /// not READY, the run fails with `SnapshotTimedOut`.
     #[serde(default = "default_ready_timeout")]
     pub ready_timeout_seconds: Bounded<60, 86_400>,
-    /// How long a run waits for a busy application, in seconds, 0 to 86,400. Before the snapshot, it counts from the
-    /// start of the execution. When it is over, the run fails with `ApplicationBusy`. Before the deletions, it counts
-    /// from the first wait. When it is over, the run ends `PRUNE_INCOMPLETE`.
+    /// How long a run waits for a busy application, in seconds, 0 to 86,400. Before the snapshot, this time starts with
+    /// the execution. If the application is still busy when the time is up, the run fails with `ApplicationBusy`.
+    /// Before the deletions, this time starts when the run first finds the application busy. If the application is
+    /// still busy when the time is up, the run deletes nothing more and ends `PRUNE_INCOMPLETE`.
     #[serde(default = "default_application_timeout")]
     pub application_timeout_seconds: Bounded<0, 86_400>,
-    /// The most snapshots that one run tries to take, 1 to 5. The run takes another one only after a snapshot has FAILED. A
-    /// run with a `snapshot_name` has one attempt.
+    /// How many snapshots the run tries to take at most, 1 to 5. The run takes another snapshot only if the one before
+    /// it ends FAILED. A run with a `snapshot_name` makes only one attempt.
     #[serde(default = "default_snapshot_attempts")]
     pub snapshot_attempts: Bounded<1, 5>,
-    /// Which runs are announced: `ALL`, or only `PROBLEMS`, which are FAILED, `TIMED_OUT`, ABORTED and
-    /// `PRUNE_INCOMPLETE`, every run with warnings, and the good end of a run whose failure was announced.
+    /// Which runs send a notification. `ALL`: every run. `PROBLEMS`: a run that ends FAILED, `TIMED_OUT`, ABORTED or
+    /// `PRUNE_INCOMPLETE`; a run with warnings; and a run that succeeds after a redrive, if its failure was notified.
     #[serde(default)]
     pub notify_on: NotifyOn,
-    /// Empty in a run that this release started.
+    /// The fields that this release does not know. Empty in a run that this release started.
     #[serde(flatten)]
     #[schemars(skip)]
     pub unknown: UnknownFields,
 }
 
 impl RunInput {
-    /// The fields in the schema.
+    /// The names of the fields that this release knows.
     pub const FIELDS: [&str; 9] = [
         "application_name",
         "mode",
@@ -75,16 +82,16 @@ impl RunInput {
         "notify_on",
     ];
 
-    /// Refuses a field that this release does not know: a misspelt setting must not be ignored.
+    /// Refuses a field that this release does not know, because a misspelt setting must not be ignored.
     ///
     /// # Errors
     /// One sentence that begins with the field.
     pub fn refuse_unknown_fields(&self) -> Result<(), String> {
-        refuse("", &self.unknown, &Self::FIELDS)?;
-        refuse("retention.", &self.retention.unknown, &Retention::FIELDS)
+        refuse_unknown("", &self.unknown, &Self::FIELDS)?;
+        refuse_unknown("retention.", &self.retention.unknown, &Retention::FIELDS)
     }
 
-    /// Refuses a name for a snapshot that the mode does not take.
+    /// Refuses a `snapshot_name` in a mode that takes no snapshot.
     ///
     /// # Errors
     /// One sentence that begins with the field.
@@ -99,9 +106,15 @@ impl RunInput {
     }
 }
 
+/// Refuses unknown fields. `place` is the path of the object that has them: empty, or with a dot at its end.
+///
 /// # Errors
-/// Names the first unknown field, and the known ones.
-pub(crate) fn refuse(place: &str, unknown: &UnknownFields, known: &[&str]) -> Result<(), String> {
+/// One sentence that begins with the first unknown field, and lists the known fields.
+pub(crate) fn refuse_unknown(
+    place: &str,
+    unknown: &UnknownFields,
+    known: &[&str],
+) -> Result<(), String> {
     let Some(field) = unknown.keys().next() else {
         return Ok(());
     };
@@ -113,7 +126,7 @@ pub(crate) fn refuse(place: &str, unknown: &UnknownFields, known: &[&str]) -> Re
     ))
 }
 
-/// The default of the original sample's `snapshot_creation_wait_time_seconds`.
+/// The same as the default of `snapshot_creation_wait_time_seconds` in the original sample.
 const fn default_poll_interval() -> Bounded<1, 300> {
     Bounded::of::<15>()
 }
@@ -130,8 +143,8 @@ const fn default_snapshot_attempts() -> Bounded<1, 5> {
     Bounded::of::<2>()
 }
 
-/// Seconds until the next look at something that a run has waited for this long: a quarter of that time, at least the
-/// poll interval, at most 300. So what is slow costs few state transitions.
+/// The seconds until the next poll, after `waited_seconds` of polling: a quarter of `waited_seconds`, but at least the
+/// poll interval and at most 300. The growing interval saves state transitions, which cost money.
 #[must_use]
 pub fn wait_seconds(waited_seconds: u64, poll_interval_seconds: u32) -> u32 {
     u32::try_from(waited_seconds / 4)
@@ -144,39 +157,40 @@ pub fn wait_seconds(waited_seconds: u64, poll_interval_seconds: u32) -> u32 {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum Mode {
-    /// Take a snapshot, then prune.
+    /// Take a snapshot, then delete the snapshots that the policy does not keep.
     #[default]
     Run,
-    /// Take no snapshot, only prune.
+    /// Only delete the snapshots that the policy does not keep.
     Prune,
-    /// Take and delete nothing, and report the plan.
+    /// Take and delete nothing, and report what a `RUN` would delete.
     Plan,
 }
 
-/// Which runs are announced. Every run is recorded.
+/// Which runs send a notification. Every run is recorded, whether it sends one or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum NotifyOn {
-    /// All runs.
+    /// Every run.
     #[default]
     All,
-    /// Only runs that end FAILED, `TIMED_OUT`, ABORTED or `PRUNE_INCOMPLETE`, runs with warnings, and the good end
-    /// of a run whose failure was announced.
+    /// A run that ends FAILED, `TIMED_OUT`, ABORTED or `PRUNE_INCOMPLETE`, a run with warnings, and a run that succeeds
+    /// after a redrive, if its failure was notified.
     Problems,
 }
 
-/// One run. It is the same on every retry and redrive of its execution.
+/// One run. Every retry and every redrive of an execution works on the same run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
-    /// The start time of the execution in epoch milliseconds, truncated. The table's sort key.
+    /// The run id: the start time of the execution in epoch milliseconds, rounded down. It is the sort key of the
+    /// table.
     pub run_id: i64,
     /// The ARN of the execution.
     pub execution_arn: String,
-    /// The input of the execution, with defaults.
+    /// The input of the execution, completed with the defaults.
     pub input: RunInput,
-    /// The number of the definition that the execution follows, also after a redrive. The definition of release
-    /// 0.1.0 gives none and counts as 1.
+    /// The number of the state machine definition with which the execution started. A redrive uses the same definition.
+    /// The definition of release 0.1.0 does not pass a number on and counts as 1.
     #[serde(default = "first_definition")]
     pub definition: u32,
 }
@@ -187,39 +201,43 @@ pub(crate) const fn first_definition() -> u32 {
 }
 
 impl Run {
-    /// The first definition whose `IsPruningDone` knows `WAIT`.
-    const WAITS_BEFORE_PRUNING: u32 = 2;
+    /// The first definition whose `IsPruningDone` has a choice for `WAIT`.
+    const FIRST_DEFINITION_WITH_WAIT: u32 = 2;
 
-    /// The first definition with `WaitForApplication`. It does not retry `ApplicationBusy`.
-    const WAITS_FOR_APPLICATION: u32 = 3;
+    /// The first definition that has choices for `BUSY` and `FAILED`. It has the state `WaitForApplication`, and it
+    /// does not retry `ApplicationBusy`.
+    const FIRST_DEFINITION_WITH_BUSY_AND_FAILED: u32 = 3;
 
-    /// Whether the execution's definition knows the answer `WAIT` of `PruneSnapshots`.
+    /// Whether the execution's definition has a choice for the output `WAIT` of `PruneSnapshots`. If it has none, that
+    /// output would fail the execution.
     #[must_use]
-    pub const fn can_wait_before_pruning(&self) -> bool {
-        self.definition >= Self::WAITS_BEFORE_PRUNING
+    pub const fn definition_handles_wait(&self) -> bool {
+        self.definition >= Self::FIRST_DEFINITION_WITH_WAIT
     }
 
-    /// Whether the execution's definition waits for a busy application, and takes another snapshot if one fails: it
-    /// knows the answers `BUSY` of `CreateSnapshot` and `FAILED` of `DescribeSnapshot`.
+    /// Whether the execution's definition has choices for the output `BUSY` of `CreateSnapshot`, after which the run
+    /// waits for the application, and for the output `FAILED` of `DescribeSnapshot`, after which the run takes another
+    /// snapshot.
     #[must_use]
-    pub const fn can_wait_for_application(&self) -> bool {
-        self.definition >= Self::WAITS_FOR_APPLICATION
+    pub const fn definition_handles_busy_and_failed(&self) -> bool {
+        self.definition >= Self::FIRST_DEFINITION_WITH_BUSY_AND_FAILED
     }
 
-    /// The wait in seconds, 1 to 300, before the next look at an application that has been busy this long. `None` if
-    /// the execution's definition has no such wait, or if `application_timeout_seconds` are over. The last wait ends
-    /// when they are.
+    /// The seconds, 1 to 300, until the next poll of a busy application for which the run has waited `waited_seconds`.
+    /// `None` if the execution's definition cannot wait for an application, or if the run has waited for
+    /// `application_timeout_seconds`. The last wait is shortened so that it ends at that timeout.
     #[must_use]
-    pub fn wait_for_application(&self, waited_seconds: u64) -> Option<u32> {
+    pub fn application_wait_seconds(&self, waited_seconds: u64) -> Option<u32> {
         let left = u64::from(self.input.application_timeout_seconds.get())
             .saturating_sub(waited_seconds)
             .try_into()
             .unwrap_or(u32::MAX);
         let wait = wait_seconds(waited_seconds, self.input.poll_interval_seconds.get());
-        (left > 0 && self.can_wait_for_application()).then(|| wait.min(left))
+        (left > 0 && self.definition_handles_busy_and_failed()).then(|| wait.min(left))
     }
 
-    /// The name of the first snapshot that this run takes, if it takes one: that of its input, or else a managed one.
+    /// The name of the first snapshot of this run, if the run takes one: the `snapshot_name` of its input, or else
+    /// `custom_` and the run id.
     #[must_use]
     pub fn snapshot_name(&self) -> String {
         match &self.input.snapshot_name {
@@ -229,24 +247,26 @@ impl Run {
     }
 
     /// The names of the snapshots that this run may take, in the order of its attempts. A run with a
-    /// `snapshot_name` has one attempt.
+    /// `snapshot_name` makes only one attempt.
     pub fn snapshot_names(&self) -> impl Iterator<Item = String> {
         let later = (self.run_id..=self.last_attempt_id()).skip(1);
         std::iter::once(self.snapshot_name()).chain(later.map(managed_name))
     }
 
-    /// The number in the name of the last snapshot that this run may take. A later run has a greater run id.
+    /// The largest number in the names of the snapshots that this run may take: the run id if there is one attempt. A
+    /// larger number belongs to a later run.
     #[must_use]
     pub fn last_attempt_id(&self) -> i64 {
-        let attempts = if self.can_wait_for_application() && self.input.snapshot_name.is_none() {
-            self.input.snapshot_attempts.get()
-        } else {
-            1
-        };
+        let attempts =
+            if self.definition_handles_busy_and_failed() && self.input.snapshot_name.is_none() {
+                self.input.snapshot_attempts.get()
+            } else {
+                1
+            };
         self.run_id.saturating_add(i64::from(attempts) - 1)
     }
 
-    /// Whether the run takes another snapshot if this one ends FAILED.
+    /// Whether the run takes another snapshot if the snapshot `snapshot_name` ends FAILED.
     #[must_use]
     pub fn has_attempt_after(&self, snapshot_name: &str) -> bool {
         self.snapshot_names()
@@ -275,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn each_attempt_has_a_managed_name_of_its_own() {
+    fn each_attempt_of_a_run_has_a_different_managed_name() {
         for (definition, attempts, names) in [
             (3, 1, &["custom_1763835747949"][..]),
             (
@@ -287,7 +307,7 @@ mod tests {
                     "custom_1763835747951",
                 ],
             ),
-            // An older definition has one attempt.
+            // Under an older definition, a run makes one attempt.
             (2, 3, &["custom_1763835747949"]),
         ] {
             let input =
@@ -304,7 +324,7 @@ mod tests {
             }
             assert!(!run.has_attempt_after("custom_1763835747999"));
         }
-        // No payload makes the numbers overflow.
+        // The largest run id does not make the numbers overflow.
         let mut last = run(3, serde_json::json!({ "application_name": "orders" }));
         last.run_id = i64::MAX;
         assert_eq!(last.snapshot_names().count(), 1);
@@ -348,7 +368,7 @@ mod tests {
             });
             let run = run(definition, input);
             assert_eq!(
-                run.wait_for_application(waited),
+                run.application_wait_seconds(waited),
                 wait,
                 "{definition}, {timeout}, {waited}"
             );
@@ -356,8 +376,8 @@ mod tests {
     }
 
     #[test]
-    fn only_a_definition_that_knows_an_answer_gets_it() {
-        for (definition, before_pruning, for_application) in [
+    fn a_definition_gets_only_outputs_that_it_has_choices_for() {
+        for (definition, handles_wait, handles_busy_and_failed) in [
             (1, false, false),
             (2, true, false),
             (3, true, true),
@@ -367,28 +387,24 @@ mod tests {
                 definition,
                 serde_json::json!({ "application_name": "orders" }),
             );
+            assert_eq!(run.definition_handles_wait(), handles_wait, "{definition}");
             assert_eq!(
-                run.can_wait_before_pruning(),
-                before_pruning,
-                "{definition}"
-            );
-            assert_eq!(
-                run.can_wait_for_application(),
-                for_application,
+                run.definition_handles_busy_and_failed(),
+                handles_busy_and_failed,
                 "{definition}"
             );
         }
     }
 
     #[test]
-    fn a_run_names_its_snapshot_so_that_it_is_managed() {
+    fn without_a_snapshot_name_the_snapshot_of_a_run_is_managed() {
         let run = run(1, serde_json::json!({ "application_name": "orders" }));
         assert_eq!(run.snapshot_name(), "custom_1763835747949");
         assert!(is_managed(&run.snapshot_name()));
     }
 
     #[test]
-    fn a_name_of_ones_own_is_the_snapshots_and_only_mode_run_has_one() {
+    fn the_snapshot_has_the_snapshot_name_of_the_input_which_only_mode_run_accepts() {
         let named = |mode: &str| -> RunInput {
             let input = serde_json::json!({
                 "application_name": "orders", "mode": mode, "snapshot_name": "before-upgrade"
@@ -429,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_of_the_run_input_has_its_default() {
+    fn each_field_that_the_run_input_leaves_out_has_its_default() {
         let input: RunInput = serde_json::from_str(r#"{"application_name":"orders"}"#).unwrap();
         assert_eq!(
             serde_json::to_value(input).unwrap(),

@@ -1,4 +1,4 @@
-//! What the steps get and pass on, except `PruneSnapshots`.
+//! The inputs and outputs of the Tasks of the state machine, except those of `PruneSnapshots`.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -7,64 +7,69 @@ use serde::{Deserialize, Serialize};
 use crate::parse::time_or_absent;
 use crate::{HeldBack, Outcome, Progress, Run, RunInput, Verdict};
 
-/// `CreateSnapshot` gets values of the context object, so it gets the same however often it is entered.
+/// The input of `CreateSnapshot`. It has only values of the context object, so it is the same each time the execution
+/// enters the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateSnapshotInput {
-    /// `$$.Execution.Id`.
+    /// `$$.Execution.Id`: the ARN of the execution.
     pub execution_arn: String,
-    /// `$$.Execution.StartTime`, RFC 3339.
+    /// `$$.Execution.StartTime`: when the execution started, RFC 3339.
     #[schemars(with = "String")]
     pub execution_started_at: Timestamp,
-    /// `$$.Execution.Input`, not yet validated, so that the step can fail with `InvalidInput`.
+    /// `$$.Execution.Input`: the run input. It is any JSON here, so that the step can validate it and fail with
+    /// `InvalidInput`.
     #[schemars(with = "RunInput")]
     pub input: serde_json::Value,
-    /// The number of the definition, a constant in it, as in `Run`.
+    /// The number of the state machine definition, which is a constant in the definition. See `Run`.
     #[serde(default = "crate::run::first_definition")]
     pub definition: u32,
 }
 
-/// `CreateSnapshot` passes on.
+/// The output of `CreateSnapshot`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateSnapshotOutput {
     /// The run.
     pub run: Run,
-    /// Where `IsSnapshotStarted` goes.
+    /// The value that `IsSnapshotStarted` reads to choose the next state.
     pub snapshot_creation: SnapshotCreation,
-    /// If `SKIPPED`: why no snapshot was taken.
+    /// If `snapshot_creation` is `SKIPPED`: why the run took no snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_reason: Option<String>,
-    /// If `SKIPPED`: what needs attention, as in `PruneSnapshotsOutput`.
+    /// If `snapshot_creation` is `SKIPPED`: sentences about what needs a person, as in `PruneSnapshotsOutput`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// If `STARTED`: this run's snapshot.
+    /// If `snapshot_creation` is `STARTED`: this run's snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<RunSnapshot>,
-    /// The wait in seconds, 1 to 300: before the first poll, or if `BUSY`, before the next attempt.
+    /// The wait in seconds, 1 to 300: before the next attempt if `snapshot_creation` is `BUSY`, otherwise before the
+    /// first poll of the snapshot.
     pub wait_seconds: u32,
 }
 
-/// Whether the run takes a snapshot.
+/// Whether the run has started its snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum SnapshotCreation {
-    /// The service has accepted the request, now or at an earlier attempt of this step.
+    /// The service has accepted the request, now or in an earlier attempt of this step.
     Started,
-    /// The application cannot give a snapshot now. The state is entered again after a wait. Only for a definition
-    /// that knows this answer.
+    /// The application is busy and cannot take a snapshot now. The execution enters the state again after a wait. Only
+    /// a definition that has a choice for this value gets it.
     Busy,
-    /// The application is not running, or the snapshot of another run is still CREATING.
+    /// The run takes no snapshot, because the application is not running or because the snapshot of another run is
+    /// still CREATING.
     Skipped,
-    /// The mode takes no snapshot.
+    /// The run takes no snapshot, because its mode is `PRUNE` or `PLAN`.
     NotWanted,
 }
 
-/// This run's own snapshot, as far as it is known.
+/// This run's own snapshot, with the details that are known so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunSnapshot {
     /// The name of the snapshot.
     pub name: String,
-    /// When this system first knew that the snapshot exists, RFC 3339.
+    /// When `CreateSnapshot` learned that the snapshot exists, RFC 3339: the service had accepted its creation, or an
+    /// earlier attempt had started it.
     #[schemars(with = "String")]
     pub accepted_at: Timestamp,
     /// The service's `SnapshotCreationTimestamp`, RFC 3339.
@@ -75,15 +80,16 @@ pub struct RunSnapshot {
     )]
     #[schemars(with = "Option<String>")]
     pub created_at: Option<Timestamp>,
-    /// The application version that the snapshot was taken of.
+    /// The `ApplicationVersionId` of the application when the snapshot was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application_version_id: Option<i64>,
-    /// The age of the snapshot in seconds when it was first seen READY.
+    /// The age of the snapshot in seconds at the first poll that found it READY.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
 }
 
-/// `DescribeSnapshot` gets the output of `CreateSnapshot`, or its own.
+/// The input of `DescribeSnapshot`, which polls the snapshot once. For the first poll, it is the output of
+/// `CreateSnapshot`. For every other poll, it is the output of the poll before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DescribeSnapshotInput {
     /// The run.
@@ -92,42 +98,43 @@ pub struct DescribeSnapshotInput {
     pub snapshot: RunSnapshot,
 }
 
-/// `DescribeSnapshot` passes on.
+/// The output of `DescribeSnapshot`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DescribeSnapshotOutput {
     /// The run.
     pub run: Run,
-    /// The snapshot, with what this poll has added.
+    /// The snapshot, with the details that this poll has added.
     pub snapshot: RunSnapshot,
-    /// Where `IsSnapshotReady` goes.
+    /// The value that `IsSnapshotReady` reads to choose the next state.
     pub snapshot_status: SnapshotStatus,
-    /// The wait before the next poll in seconds, 1 to 300.
+    /// The seconds until the next poll, 1 to 300.
     pub wait_seconds: u32,
 }
 
-/// The statuses of a snapshot with which a run goes on. With `FAILED` it goes on to its next snapshot, if it has one left
-/// and the definition knows this answer.
+/// The status of a snapshot after which the run continues. After `FAILED`, the run takes another snapshot. `FAILED`
+/// occurs only if the run has an attempt left and the definition has a choice for this value. Otherwise the step fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
-#[allow(missing_docs, reason = "as AWS writes them")]
+#[allow(missing_docs, reason = "the names are AWS's")]
 pub enum SnapshotStatus {
     Creating,
     Ready,
     Failed,
 }
 
-/// `RecordAndNotify` gets what the run has done, and a value of the context object. As the target of the failure
-/// rule it gets an `ExecutionStatusChange` instead. The definition of release 0.1.0 gives a bare `RunSummary`.
+/// The input of the state `RecordAndNotify`. The function gets an `ExecutionStatusChange` instead if the failure rule
+/// of EventBridge invokes it, and a bare `RunSummary` from the definition of release 0.1.0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordAndNotifyInput {
-    /// `$$.Execution.RedriveCount`.
+    /// `$$.Execution.RedriveCount`: how many times the execution was redriven.
     pub redrive_count: u32,
-    /// `$`.
+    /// `$`: what the run has done.
     pub done: RunSummary,
 }
 
-/// What a run has done: the output of `CreateSnapshot` if the run is skipped, otherwise of `PruneSnapshots`.
+/// What a run has done: the output of `CreateSnapshot` if the run is skipped, and otherwise the output of
+/// `PruneSnapshots`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunSummary {
     /// The run.
@@ -164,34 +171,35 @@ pub struct RunSummary {
     /// As in `PruneSnapshotsOutput`.
     #[serde(default)]
     pub verdicts: Vec<Verdict>,
-    /// As in `PruneSnapshotsOutput`, and as in `CreateSnapshotOutput`.
+    /// As in `PruneSnapshotsOutput` or `CreateSnapshotOutput`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// The output of `RecordAndNotify`, and so of the execution.
+/// The output of `RecordAndNotify`, which is also the output of the execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordAndNotifyOutput {
-    /// The table's partition key.
+    /// The partition key of the record.
     pub app_name: String,
-    /// The table's sort key.
+    /// The sort key of the record.
     pub snapshot_manager_run_id: i64,
     /// How the run ended.
     pub outcome: Outcome,
-    /// Whether the record was written.
+    /// Whether this invocation wrote the record.
     pub recorded: Recorded,
-    /// The message id of the notification. Absent if this run is not announced.
+    /// The message id of the notification. Absent if no notification is sent for this run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
 }
 
-/// Whether the record was written.
+/// Whether the invocation wrote the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum Recorded {
-    /// The row has this record.
+    /// The invocation wrote the record, so the row has it now.
     Written,
-    /// The row has a later end of this execution, so this one was neither written nor announced.
+    /// The row already had a later outcome of this execution. The earlier outcome was not written, and no notification
+    /// of it was sent.
     Superseded,
 }

@@ -29,7 +29,7 @@ fn run_input() -> Value {
     })
 }
 
-/// The payload of this release in that file.
+/// The payload of this release in the file `name`.json.
 fn payload(name: &str) -> Value {
     let path = format!(
         "{}/../../../resources/events/{}/{name}.json",
@@ -39,7 +39,7 @@ fn payload(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// What can be read is written so that reading it again gives the same.
+/// Asserts that if the document can be read as a `T`, the `T` can be written and read again without a change.
 fn assert_read_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(document: Value) {
     if let Ok(read) = serde_json::from_value::<T>(document) {
         let written = serde_json::to_value(&read).unwrap();
@@ -51,7 +51,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn a_run_input_that_is_accepted_is_valid_by_the_schema_and_has_a_rule(
+    fn an_accepted_run_input_is_valid_by_the_schema_and_its_policy_has_a_rule(
         input in prop_oneof![
             mutated(run_input()),
             mutated(json!({ "application_name": "orders", "retention": [14, 24] })),
@@ -61,7 +61,7 @@ proptest! {
             static SCHEMA: jsonschema::Validator =
                 jsonschema::validator_for(schema_for!(RunInput).as_value()).unwrap();
         }
-        // The first step refuses what is not an object.
+        // The first step refuses an input that is not an object.
         if input.is_object()
             && let Ok(read) = serde_json::from_value::<RunInput>(input.clone())
             && read.refuse_unknown_fields().is_ok()
@@ -76,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_read_is_written_so_that_it_is_read_again(
+    fn a_payload_that_can_be_read_is_the_same_after_it_is_written_and_read_again(
         create in mutated(payload("create-snapshot-input")),
         describe in mutated(payload("describe-snapshot-input")),
         prune in mutated(payload("prune-snapshots-input.batch")),
@@ -87,7 +87,7 @@ proptest! {
         assert_read_back::<CreateSnapshotInput>(create);
         assert_read_back::<DescribeSnapshotInput>(describe);
         assert_read_back::<PruneSnapshotsInput>(prune);
-        // Release 0.1.0 gives what has been done alone.
+        // The definition of release 0.1.0 passes only the summary of the run to the last state.
         assert_read_back::<RunSummary>(record["done"].clone());
         assert_read_back::<RecordAndNotifyInput>(record);
         assert_read_back::<ExecutionStatusChange>(event);

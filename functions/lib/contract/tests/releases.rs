@@ -1,5 +1,6 @@
-//! Today's types read the sample payloads in `resources/events` and the payloads of every release, which have a
-//! directory each. The payloads of this release show everything that its schemas have, so they need no copy of them.
+//! Today's types read the sample payloads in `resources/events` and the payloads of every release, each of which has a
+//! directory there. The payloads of this release show every field and every value of its schemas. So a copy of the
+//! schemas of each release is not necessary.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -23,11 +24,12 @@ const WHAT_TO_DO: &str = "A redrive up to 14 days later passes this payload to t
 
 /// A file of `resources/events`.
 struct Payload {
-    /// Its path below `resources/events`.
+    /// The path of the file, relative to `resources/events`.
     path: String,
-    /// Its directory; empty for the samples.
+    /// The release, which is the directory of the file. Empty for a sample.
     release: String,
-    /// Its name up to the first dot. What follows says what is special about it.
+    /// The kind of payload, which is the file name up to the first dot. The rest of the name says what is special about
+    /// this payload.
     kind: String,
     value: Value,
 }
@@ -42,7 +44,7 @@ fn payloads() -> Vec<Payload> {
         let name = below.file_name().unwrap().to_str().unwrap();
         let value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let kind = match name.split('.').next().unwrap() {
-            // The definition of 0.1.0 gives the last state nothing else.
+            // The definition of release 0.1.0 passes only the summary of the run to the last state.
             "record-and-notify-input" if value.get("done").is_none() => "run-summary",
             kind => kind,
         };
@@ -56,7 +58,7 @@ fn payloads() -> Vec<Payload> {
     samples.into_iter().chain(of_releases).map(read).collect()
 }
 
-/// What is in the directory, by name.
+/// The files and directories in `directory`, sorted by name.
 fn entries(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -64,7 +66,7 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Today's type of a kind of payload.
+/// Today's type for a kind of payload.
 struct Today {
     /// Reads a payload and writes it again.
     parse: fn(&Value) -> Result<Value, String>,
@@ -89,7 +91,7 @@ impl Today {
             "run-summary" => Self::new::<RunSummary>(),
             "execution-status-change" => Self::new::<ExecutionStatusChange>(),
             "audit-record" => Self::new::<AuditRecord>(),
-            other => panic!("nothing gets a {other}"),
+            other => panic!("{other} is no kind of payload"),
         }
     }
 
@@ -104,7 +106,7 @@ impl Today {
 }
 
 impl Payload {
-    /// Asserts that today's code reads `value`, which is this payload with a change.
+    /// Asserts that today's type reads `value`, which is this payload after the `change`.
     fn assert_parses(&self, value: &Value, change: &str) {
         if let Err(error) = (Today::of(&self.kind).parse)(value) {
             let path = &self.path;
@@ -129,7 +131,7 @@ fn every_payload_parses_and_is_valid_by_todays_schema() {
     assert!(samples.count() >= 6, "there is a sample for each input");
 }
 
-/// Where the payload has times that today's code reads.
+/// The places of a payload that have a time that today's code reads.
 fn times(payload: &Payload) -> Vec<String> {
     let written = (Today::of(&payload.kind).parse)(&payload.value).unwrap();
     let mut places = places(&payload.value);
@@ -142,7 +144,7 @@ fn times(payload: &Payload) -> Vec<String> {
 }
 
 #[test]
-fn a_time_is_written_as_every_release_has_written_it() {
+fn each_time_is_written_in_the_format_of_every_release() {
     let mut compared = 0;
     for payload in payloads() {
         let written = (Today::of(&payload.kind).parse)(&payload.value).unwrap();
@@ -156,7 +158,7 @@ fn a_time_is_written_as_every_release_has_written_it() {
 }
 
 #[test]
-fn what_is_no_time_is_refused_by_its_name_where_a_time_is_needed_and_otherwise_counts_as_absent() {
+fn a_malformed_time_is_refused_with_its_name_if_it_is_required_and_otherwise_counts_as_absent() {
     let (mut refused, mut absent) = (0, 0);
     for payload in payloads() {
         for place in times(&payload) {
@@ -184,7 +186,7 @@ fn what_is_no_time_is_refused_by_its_name_where_a_time_is_needed_and_otherwise_c
     assert!(refused > 30 && absent > 30, "{refused} {absent}");
 }
 
-/// An object in a payload or a schema, known by the name of the field that it stands in, or by the payload's kind.
+/// An object in a payload or a schema. Its name is the name of the field that contains it, or the kind of payload.
 struct Object<'a> {
     name: &'a str,
     fields: &'a Map<String, Value>,
@@ -204,7 +206,7 @@ fn objects<'a>(name: &'a str, value: &'a Value) -> Vec<Object<'a>> {
 }
 
 #[test]
-fn what_a_release_leaves_out_somewhere_may_be_missing_everywhere() {
+fn a_field_that_a_release_leaves_out_in_one_payload_may_be_missing_in_all_of_them() {
     let payloads = payloads();
     let mut left_out = 0;
     for payload in &payloads {
@@ -241,13 +243,13 @@ fn what_a_release_leaves_out_somewhere_may_be_missing_everywhere() {
 
 /// A field in a schema.
 struct Field {
-    /// The name of the [`Object`] that has it.
+    /// The name of the [`Object`] that has the field.
     object: String,
     name: String,
     is_optional: bool,
 }
 
-/// The fields of a schema, which is a part of `root`.
+/// The fields of `schema` and of the schemas in it. `schema` is a part of the schema `root`.
 fn fields(root: &Value, schema: &Value, object: &str) -> Vec<Field> {
     let mut found = Vec::new();
     for schema in resolved(root, schema) {
@@ -267,7 +269,7 @@ fn fields(root: &Value, schema: &Value, object: &str) -> Vec<Field> {
     found
 }
 
-/// The schema, and those that it refers to or chooses from.
+/// The schema, and the schemas to which it refers with `$ref`, `anyOf` or `oneOf`.
 fn resolved<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
     let referred = schema["$ref"].as_str().map(|reference| {
         let pointer = reference.strip_prefix('#').unwrap();
@@ -294,7 +296,8 @@ fn constants(schema: &Value) -> Vec<&Value> {
 }
 
 #[test]
-fn the_payloads_of_this_release_show_every_field_its_absence_and_every_value_of_an_enum() {
+fn the_payloads_of_this_release_show_every_field_each_absence_of_an_optional_field_and_every_enum_value()
+ {
     const RELEASE: &str = env!("CARGO_PKG_VERSION");
     let payloads: Vec<Payload> = payloads()
         .into_iter()
@@ -342,7 +345,7 @@ fn the_payloads_of_this_release_show_every_field_its_absence_and_every_value_of_
     );
 }
 
-/// Where a run starts: the places in which an unknown field is refused.
+/// The objects with which a run starts: the kind of payload, and the place in it. Unknown fields in them are refused.
 const STARTS: [(&str, &str); 4] = [
     ("run-input", ""),
     ("run-input", "/retention"),
@@ -351,7 +354,7 @@ const STARTS: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn an_unknown_field_is_ignored_at_every_place_except_where_a_run_starts() {
+fn an_unknown_field_is_ignored_except_in_the_input_of_a_new_run() {
     let mut refused = 0;
     for payload in payloads() {
         for at in places(&payload.value) {

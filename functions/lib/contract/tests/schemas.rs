@@ -1,4 +1,4 @@
-//! The JSON Schemas in `resources/schemas` are those of the types.
+//! The JSON Schemas in `resources/schemas` agree with the types.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -49,8 +49,8 @@ fn schemas() -> Vec<(&'static str, Schema)> {
 }
 
 #[test]
-fn the_schemas_are_those_of_the_types_and_none_is_left_over() {
-    // UPDATE_EXPECT=1 cargo test -p contract writes them again.
+fn the_schema_files_agree_with_the_types_and_there_is_no_other_file() {
+    // UPDATE_EXPECT=1 cargo test -p contract writes the files again.
     let mut names = Vec::new();
     for (name, schema) in schemas() {
         let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
@@ -67,7 +67,7 @@ fn the_schemas_are_those_of_the_types_and_none_is_left_over() {
 }
 
 #[test]
-fn the_schema_of_the_run_input_refuses_what_the_code_refuses() {
+fn the_schema_and_the_code_accept_the_same_run_inputs() {
     let schema = schema_for!(RunInput);
     let validator = jsonschema::validator_for(schema.as_value()).unwrap();
     let with = |field: &str, value: Value| {
@@ -157,7 +157,7 @@ fn the_schema_of_the_run_input_refuses_what_the_code_refuses() {
 }
 
 #[test]
-fn the_fields_that_the_code_knows_are_those_of_the_schema() {
+fn the_listed_fields_are_the_fields_of_the_schema() {
     let schema = schema_for!(RunInput);
     let properties = |schema: &Value| -> BTreeSet<String> {
         let properties = schema["properties"].as_object().unwrap();
@@ -173,7 +173,7 @@ fn the_fields_that_the_code_knows_are_those_of_the_schema() {
 }
 
 #[test]
-fn the_optional_attributes_of_a_record_are_listed() {
+fn the_listed_optional_attributes_are_those_of_the_schema_of_the_record() {
     let schema = schema_for!(AuditRecord);
     let properties = schema.get("properties").unwrap().as_object().unwrap();
     let required: Vec<&str> = schema

@@ -52,7 +52,7 @@ where
                 .find(|name| name.as_str() == error.error_type)
                 .expect("a documented name");
             let (redrive, replay) = (name.instructions(), name.replay_instructions());
-            let has_remedy = message.contains(redrive) || message.contains(&replay);
+            let has_remedy = message.contains(redrive) || message.contains(replay);
             assert!(has_remedy, "no remedy: {message}");
             assert!(is_plain_line(message), "{message:?}");
             let last = log.0.lock().unwrap().pop().expect("a log");

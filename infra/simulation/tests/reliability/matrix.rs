@@ -107,7 +107,7 @@ const OTHER_CALLS: [(&str, &str, Purpose); 5] = [
     ),
     (
         "record-and-notify",
-        "UpdateItem, the mark of the announcement",
+        "UpdateItem, the mark of the notification",
         |body, _| is_mark(body),
     ),
 ];
@@ -196,7 +196,7 @@ fn faults(action: &str, modelled: &[Modelled]) -> Vec<(String, FaultKind)> {
         ("no answer", FaultKind::Delay(Duration::from_hours(1))),
         ("connection lost before the effect", FaultKind::DropBefore),
         ("connection lost after the effect", FaultKind::DropAfter),
-        ("HTML in the place of an answer", FaultKind::NotJson),
+        ("an HTML page instead of an answer", FaultKind::NotJson),
     ];
     all.extend(others.map(|(label, fault)| (label.to_owned(), fault)));
     all
@@ -459,8 +459,8 @@ fn row(world: &World) -> Option<Map<String, Value>> {
 fn times_announced(times: usize) -> String {
     match times {
         0 => String::new(),
-        1 => ", announced".to_owned(),
-        times => format!(", announced {times} times"),
+        1 => ", notified".to_owned(),
+        times => format!(", notified {times} times"),
     }
 }
 
@@ -509,7 +509,7 @@ fn succeeded(world: &World) -> String {
         result += &times_announced(announced);
     }
     if !row.contains_key("notified") {
-        result += ", not marked as announced";
+        result += ", not marked as notified";
     }
     result
 }
@@ -539,7 +539,7 @@ fn failed(error: &str, cause: &str, next_step: impl FnOnce(ErrorName) -> String)
     let cause: Value = serde_json::from_str(cause).unwrap();
     let message = cause["errorMessage"].as_str().unwrap();
     let (redrive, replay) = (name.instructions(), name.replay_instructions());
-    let has_remedy = message.contains(redrive) || message.contains(&replay);
+    let has_remedy = message.contains(redrive) || message.contains(replay);
     assert!(has_remedy, "{message}");
     assert!(message.contains(&next_step(name)), "{message}");
     format!("`FAILED`: `{name}`")
@@ -565,14 +565,14 @@ fn handled(world: &World, failure: Option<Failure>) -> String {
     };
     result += &times_announced(announced);
     if announced > 0 && !row.unwrap().contains_key("notified") {
-        result += ", not marked as announced";
+        result += ", not marked as notified";
     }
     let Some((error, cause)) = failure else {
         assert_ne!(announced, 0);
         return result;
     };
     assert_eq!(lock(&world.backend.undelivered).len(), 1);
-    let failed = failed(&error, &cause, ErrorName::replay_instructions);
+    let failed = failed(&error, &cause, |name| name.replay_instructions().to_owned());
     format!("{failed}, the event is kept; {result}")
 }
 

@@ -9,35 +9,49 @@ const INTRODUCTION: &str = "\
 
 [README](../../README.md) · [Deploy](deploy.md) · [Deploy by hand](console.md) · [Retention](retention.md) · [Operations](operations.md) · [Reference](reference.md) · [Reliability](reliability.md) · **Faults** · [Design](design.md) · [Changelog](changelog.md) · [Architecture](../../ARCHITECTURE.md)
 
-This page has the result of each fault at each call of each function. The faults are: the errors in AWS's model of the
-operation; the errors of any call (denied, throttled, an unknown code, HTTP 500 and 503); no answer; a connection that
-closes before or after the service has done its work; and a page of a proxy. Under _once_, only the first such call meets
-the fault. Under _always_, every such call does.
+This page has a row for each call that a function makes and each fault that the call can meet, with the result of the
+run. The faults are:
 
-The run has mode `RUN`. Its application has five snapshots. The run must take one snapshot and delete three.
+- each error in AWS's model of the operation;
+- the errors that any call can have: access denied, throttling, an unknown error code, and HTTP 500 and 503;
+- no answer;
+- a connection that closes before or after the service has carried out the call;
+- an HTML page instead of an answer, as a proxy on the way may send.
 
-- `SUCCEEDED`: the run did that, was recorded, and was announced, each once unless the row says otherwise.
-- `FAILED`: the execution ended in that state, with that error. The [table of errors](reference.md#errors) says what to
-  do. So does the message, with the command. Each failed run was then recorded and announced from its event, without a
-  fault.
-- _The event is kept_: three attempts to handle the event failed, and the failure destination has it.
+In the column _once_, only the first such call meets the fault. In the column _always_, every such call does.
 
-Some errors are not true, for example that a snapshot does not exist while it is listed. Their rows show what a function
-believes.
+The run has mode `RUN`. Its application has five snapshots, so the run must take one snapshot and delete three.
 
-Some calls happen only in another situation:
+- `SUCCEEDED`: the run took its snapshot and made its deletions. It was recorded once and notified once, unless the row
+  says otherwise.
+- `FAILED`: the execution failed with the error in the row. The message of the error says what to do, and has the
+  command. The [table of errors](reference.md#errors) has the same instructions. Afterwards, the run was recorded and
+  notified from the event of its failure, without a fault.
 
-- _After a refused create_: another snapshot is being taken, for a minute under _once_, without end under _always_. Alone,
-  the latter would be `ApplicationBusy`.
-- _The restore point of a stopped application_: the run is skipped, and its restore point is deleted. Alone, that would be
-  `SKIPPED` with a warning.
-- `DescribeApplication` of `DescribeSnapshot`: the snapshot is never found. Alone, that would be `SnapshotNotFound`.
-- `DescribeApplicationSnapshot` of `PruneSnapshots`: one deletion (_once_) or each deletion (_always_) is refused with
-  `ResourceInUseException`. Alone, the latter would be `PRUNE_INCOMPLETE`.
+In the last section, the run has already failed, and the fault is injected while `record-and-notify` handles the event
+of the failure:
 
-The test `every_fault_at_every_call_is_retried_or_named` writes this page, with the functions' own code and SDK over
-sockets. If the page differs from what they do, the test fails.
-`UPDATE_EXPECT=1 cargo test --locked --test reliability every_fault` writes it again.
+- _Recorded_ and _notified_ say what the function did in spite of the fault.
+- `FAILED` and _the event is kept_: three attempts to handle the event failed with the error in the row, and the event
+  is now in the queue for such events, which is the failure destination of the function.
+
+Some of the injected errors contradict the state of the service, for example an error that a snapshot does not exist
+while it is listed. These rows show the result if a function gets such an error.
+
+Some calls happen only in a special situation:
+
+- _After a refused create_: another snapshot is CREATING, for a minute in the column _once_, and forever in the column
+  _always_. Without a fault, the run would succeed after that minute, or fail with `ApplicationBusy`.
+- _The restore point of a stopped application_: the application is stopped, and the snapshot that it is configured to
+  restore from was deleted. Without a fault, the run would end `SKIPPED` with a warning.
+- `DescribeApplication` of `DescribeSnapshot`: the snapshot is never found. Without a fault, the run would fail with
+  `SnapshotNotFound`.
+- `DescribeApplicationSnapshot` of `PruneSnapshots`: one deletion (_once_) or every deletion (_always_) is refused with
+  `ResourceInUseException`. Without a fault, the run would succeed, or end `PRUNE_INCOMPLETE`.
+
+The test `every_fault_at_every_call_is_retried_or_named` generates this page. It runs the code of the functions with the
+real SDK over sockets, and fails if the results differ from the page.
+`UPDATE_EXPECT=1 cargo test --locked --test reliability every_fault` generates the page again.
 ";
 
 /// The results as tables. Faults with the same results share a row.

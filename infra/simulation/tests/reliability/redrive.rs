@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use contract::{ErrorName, NextStep, RunInput};
+use contract::{ErrorName, Remedy, RunInput};
 use engine::faults::FaultKind;
 use engine::functions::FUNCTIONS;
 use engine::msf::{Behaviour, Emulator, SeededSnapshot, SnapshotStatus};
@@ -105,11 +105,11 @@ fn causes(function: &str, error: ErrorName) -> Vec<Cause> {
 }
 
 /// Every Task with each error of this kind, and each cause of it.
-fn failures(cure: NextStep) -> Vec<(&'static str, ErrorName, Cause)> {
+fn failures(cure: Remedy) -> Vec<(&'static str, ErrorName, Cause)> {
     let mut all = Vec::new();
     for (state, function) in tasks() {
         for error in errors_of(&function).iter().copied() {
-            if error.next_step() == cure {
+            if error.remedy() == cure {
                 let causes = causes(&function, error).into_iter();
                 all.extend(causes.map(|cause| (state, error, cause)));
             }
@@ -430,7 +430,7 @@ async fn assert_redriven(scene: &Scene, cause: &Cause) {
 #[test]
 fn whatever_a_redrive_cures_is_cured_in_every_state_and_leaves_no_trace() {
     in_virtual_time(async {
-        for (state, error, cause) in failures(NextStep::Redrive) {
+        for (state, error, cause) in failures(Remedy::Redrive) {
             let (scene, message) = failed_with(state, error, &cause).await;
             let command = error.command(&scene.arn, None);
             assert!(message.ends_with(&command), "{message}");
@@ -468,7 +468,7 @@ fn an_execution_that_was_stopped_or_took_too_long_is_redriven_from_any_state() {
 #[test]
 fn what_a_redrive_does_not_cure_the_messages_command_does() {
     in_virtual_time(async {
-        for (state, error, cause) in failures(NextStep::NewExecution) {
+        for (state, error, cause) in failures(Remedy::NewExecution) {
             let (scene, message) = failed_with(state, error, &cause).await;
             let given: Option<RunInput> = serde_json::from_value(input()).ok();
             let command = error.command(&scene.arn, given.as_ref());
