@@ -12,11 +12,11 @@ use simulation::course::run;
 /// How many courses `cargo test` runs.
 const COURSES: u64 = 10_000;
 
-/// `SIMULATION_SEED` runs the course of this seed alone, and prints its trace. `SIMULATION_COURSES` runs this many
-/// courses, from seed `SIMULATION_FROM` on. With `SIMULATION_ALL`, the test names each course that breaks a promise, not
-/// only the first.
+/// `SIMULATION_SEED` runs only the course with this seed, and prints its trace. `SIMULATION_COURSES` sets the number of
+/// courses, and `SIMULATION_FROM` the first seed. With `SIMULATION_ALL`, the test reports every course that breaks a
+/// promise, not only the first.
 #[test]
-fn whatever_goes_wrong_in_ten_thousand_courses_nothing_that_is_promised_is_broken() {
+fn whatever_goes_wrong_in_ten_thousand_courses_no_promise_is_broken() {
     let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     if let Some(seed) = number("SIMULATION_SEED") {
         let course = run(seed);
@@ -73,7 +73,7 @@ fn whatever_goes_wrong_in_ten_thousand_courses_nothing_that_is_promised_is_broke
             violations.join("\n")
         );
     }
-    // Courses in which nothing happens would prove nothing.
+    // If these situations did not occur, the courses would prove nothing.
     if until - from >= COURSES {
         for what in MUST_BE_COVERED.split(';').map(str::trim) {
             assert!(coverage.contains_key(what), "no course has {what}");
@@ -82,15 +82,15 @@ fn whatever_goes_wrong_in_ten_thousand_courses_nothing_that_is_promised_is_broke
 }
 
 #[test]
-fn a_seed_is_one_course() {
+fn the_same_seed_always_results_in_the_same_course() {
     for seed in 0..20 {
         let (first, second) = (run(seed), run(seed));
         assert_eq!(first.trace, second.trace);
     }
 }
 
-/// What happens in ten thousand courses: faults of calls, faults of invocations, errors, ends and outcomes, reasons to
-/// delete nothing, and more.
+/// The situations that occur in ten thousand courses: faults of calls, faults of invocations, errors, outcomes, reasons
+/// to delete nothing, and others.
 const MUST_BE_COVERED: &str = "
     Delay; DropAfter; DropBefore; Error; KillAfter; KillBefore; NotJson;
     Abandoned; AnswerLost; Freezes; Refused; Twice; TwiceAtOnce; Runtime.ExitError; Sandbox.Timedout;
