@@ -1,12 +1,12 @@
-//! An emulator of Amazon Managed Service for Apache Flink: the applications and snapshots of the API `kinesisanalyticsv2`,
-//! in memory.
+//! An emulator of Amazon Managed Service for Apache Flink: the applications and snapshots of the API
+//! `kinesisanalyticsv2`, in memory.
 //!
-//! The state of an [`Emulator`] depends only on the calls and on the times that the callers pass with them: it has no clock,
-//! no randomness and no I/O. A background operation of the service (a start, a snapshot, a deletion) has finished once any
-//! call has a time late enough. It stays finished, even if a later call has an earlier time.
+//! The state of an [`Emulator`] depends only on the calls and on the times that the callers pass with them: it has no
+//! clock, no randomness and no I/O. A background operation of the service (a start, a snapshot, a deletion) has
+//! finished once any call has a time late enough. It stays finished, even if a later call has an earlier time.
 //!
-//! The shapes, patterns, lengths and errors are those of the service's model, `2018-05-23`. Where neither the model nor the
-//! documentation says what the service does, this table lists what the emulator does, and why:
+//! The shapes, patterns, lengths and errors are those of the service's model, `2018-05-23`. Where neither the model nor
+//! the documentation says what the service does, this table lists what the emulator does, and why:
 //!
 //! | Behaviour | Choice | Why |
 //! |---|---|---|
@@ -22,12 +22,12 @@
 //! | Snapshot with `SnapshotsEnabled` false | `InvalidRequestException` | the request does not fit the configuration |
 //! | Name taken, even by a FAILED or DELETING snapshot | `ResourceInUseException` | documented for enhanced snapshots |
 //! | Another snapshot is CREATING | `ResourceInUseException` | one at a time is documented for enhanced snapshots |
-//! | Several reasons to refuse a snapshot | the first of: status, configuration, downtime, name, other snapshot, quota | the reasons that lie in the application come before those that lie in the snapshot |
+//! | Several reasons to refuse a snapshot | the first of: status, configuration, downtime, name, other snapshot, quota | reasons about the application come before reasons about the snapshot |
 //! | Quota | every listed snapshot counts, whatever its status | snapshots that the service takes are known to count |
 //! | Name of a snapshot that the service takes | `service_stop_` or `service_update_` and a number | differs from names that people choose and from `custom_…` |
 //! | Stop or update that takes a snapshot | the application is STOPPING or UPDATING for the time of the snapshot plus the time of the stop or update, even if the snapshot ends FAILED; the snapshot has the version before the update | a snapshot that fails must not block the stop or update |
 //! | Stop without `Force`, or update, while a snapshot is CREATING | `ResourceInUseException` | one snapshot at a time |
-//! | Forced stop while a snapshot is CREATING | the snapshot becomes FAILED, even one that the test created with the status CREATING | the Flink job that the snapshot is of has ended |
+//! | Forced stop while a snapshot is CREATING | the snapshot becomes FAILED, even one that the test created with the status CREATING | a forced stop ends the Flink job |
 //! | Status in which a forced stop is possible | STARTING, RUNNING, UPDATING, AUTOSCALING and STOPPING | "only in the running status, unless you set Force" |
 //! | Operation in the wrong application status | `ResourceInUseException` | "not available for this operation" |
 //! | Deletion of a snapshot that is CREATING or DELETING | `ResourceInUseException` | documented for enhanced snapshots |
@@ -121,7 +121,8 @@ pub struct Emulator {
     lifecycle: Lifecycle,
     applications: BTreeMap<String, Application>,
     behaviours: BTreeMap<String, Behaviour>,
-    /// A token bucket of deletions for each application: how many deletions it may still start, and at which time.
+    /// A token bucket for each application, which limits the rate of deletions: the number of deletions that are left,
+    /// and the time of the last call that used the bucket.
     deletion_buckets: BTreeMap<String, (f64, Timestamp)>,
     /// The seeded snapshots of applications that do not exist yet, by application.
     seeds: BTreeMap<String, Vec<SeededSnapshot>>,

@@ -53,8 +53,8 @@ impl Permissions {
         Ok(())
     }
 
-    /// Replaces the policies of each role by its current ones, which are given by the role's ARN. A role that is not in
-    /// `policies` keeps what it has.
+    /// Updates the policies of the roles. `policies` has the current policies of each role, by the role's ARN. A role
+    /// that is not in `policies` keeps what it has.
     pub(crate) fn update(&self, mut policies: BTreeMap<String, Vec<Value>>) -> Result<()> {
         let callers = lock(&self.0);
         let roles = callers.iter();

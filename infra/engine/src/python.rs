@@ -87,9 +87,10 @@ fn interpreters() -> impl Iterator<Item = String> {
     iter::once(format!("python{major}")).chain(versions)
 }
 
-/// Prints the version and the path of a Python, and fails if that Python cannot create a virtual environment. It runs
-/// on versions that are too old, too. Every Python runs isolated (`-I`), so that no file in the current folder is
-/// imported in the place of a module.
+/// A Python program that checks the interpreter that runs it. It prints the version and the path of the interpreter,
+/// and fails if the interpreter cannot create a virtual environment. It also runs on versions of Python that are too
+/// old. Every Python is started isolated (`-I`), so that no file in the current folder is imported in the place of a
+/// module.
 const PROBE: &str = "import sys; print(*sys.version_info[:2], sys.executable); sys.stdout.flush(); import ensurepip, venv";
 
 #[derive(Clone, Debug, PartialEq, Eq)]

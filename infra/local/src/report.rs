@@ -25,8 +25,8 @@ pub type Record = BTreeMap<String, Value>;
 /// Waits for the audit record of an execution that has ended.
 pub async fn await_record(connection: &Connection, ended: &Ended) -> Result<Record> {
     let app_name = application(&ended.input);
-    // After a redrive, the table may still have the record of the failure before it. The redrive of a Task does not
-    // enter the Task again, so the redrive itself counts too.
+    // After a redrive, the table may still have the record of the failure before it. So the record must be at least as
+    // new as the last entry into a state, or the last redrive: the redrive of a Task does not enter the Task again.
     let last_start = ended.history.iter().rev().find(|event| {
         event.state_entered_event_details.is_some()
             || event.r#type == HistoryEventType::ExecutionRedriven

@@ -18,8 +18,8 @@ fn default_brake(ready: usize) -> usize {
 }
 
 /// The violation, if an execution has deleted more READY snapshots than its policy allows. `deleted` has the snapshots
-/// that the execution has deleted, by name; the flag says whether the deletion took effect after the function had
-/// stopped waiting for it. Such deletions do not count.
+/// that the execution has deleted, by name. The flag says whether the deletion was late, that is, took effect after the
+/// function had stopped waiting for the response. Late deletions do not count.
 pub(crate) fn violation(
     invocation: &Invocation,
     deleted: &BTreeMap<String, (Arc<Invocation>, bool)>,

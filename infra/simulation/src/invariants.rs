@@ -151,8 +151,7 @@ impl Invariants {
         }
     }
 
-    /// Checks and counts a call that has succeeded. `states` has the true states since the plan. `timing` is how the
-    /// call relates to its caller.
+    /// Checks and counts a call that has succeeded. `states` has the true states since the plan of the deletion.
     pub fn call_took_effect(
         &mut self,
         invocation: &Arc<Invocation>,
@@ -252,8 +251,9 @@ fn is_plan_expired(invocation: &Invocation) -> bool {
     listing.is_some_and(|it| invocation.began.duration_since(it.received) > PLAN_VALIDITY)
 }
 
-/// All snapshots in each true state from the plan of a deletion until now. A deletion may be wrong in a later one of
-/// them, because the plan cannot know of later changes. It may not be wrong in all of them.
+/// The true states from the plan of a deletion until now: all snapshots, as they were at the time of the plan and after
+/// each change since. A deletion may be wrong in a later state, because the plan cannot know of later changes. It may
+/// not be wrong in all of them.
 pub fn states_since_plan(
     invocation: &Invocation,
     operation: &str,

@@ -12,8 +12,8 @@
 //! - A run whose snapshot was lost does not succeed.
 //! - Each end that record-and-notify learns of is announced and has a line of metrics, unless a later end was recorded
 //!   before.
-//! - With `notify_on` PROBLEMS, a success is announced only if it has warnings, or if a failure of the run was
-//!   announced.
+//! - With `notify_on` PROBLEMS, a success is announced if it has warnings, or if a failure of the run was announced
+//!   before. No other success is announced.
 //! - A run has at most one announcement and one line of metrics for each end and for each disturbance of
 //!   record-and-notify.
 //!
@@ -120,7 +120,7 @@ impl Judge<'_> {
         if !last.is_reported() || is_uncertain && !last.is_success() {
             self.invariants.cover("an end that nobody hears of");
         } else {
-            let (outcome, must_be_silent) = match last.status.failure() {
+            let (outcome, suppressed_by_setting) = match last.status.failure() {
                 Some(outcome) => {
                     compare_failure(execution, last, row, &mut wrong);
                     (outcome, false)
@@ -132,13 +132,19 @@ impl Judge<'_> {
                 let recorded = &row["outcome"];
                 wrong.push(format!("ended {outcome}, recorded is {recorded}"));
             }
-            self.compare_announcements(arn, execution, (outcome, must_be_silent), &mut wrong);
+            self.compare_announcements(
+                arn,
+                execution,
+                (outcome, suppressed_by_setting),
+                &mut wrong,
+            );
         }
         self.count_announcements(arn, execution, &mut wrong);
         wrong
     }
 
-    /// Compares the record with the input of the last state. Returns the outcome, and whether it must not be announced.
+    /// Compares the record with the input of the last state. Returns the outcome, and whether `notify_on` suppresses
+    /// its announcement. It does so only if no failure of the run was announced before.
     fn compare_success(
         &self,
         arn: &str,
@@ -184,7 +190,7 @@ impl Judge<'_> {
         &mut self,
         arn: &str,
         execution: &Execution,
-        (outcome, must_be_silent): (&str, bool),
+        (outcome, suppressed_by_setting): (&str, bool),
         wrong: &mut Vec<String>,
     ) {
         let records = self.announced(arn);
@@ -202,10 +208,10 @@ impl Judge<'_> {
             .any(|other| failures.iter().any(|failure| *other == failure));
         // The last end is a success, so every earlier end is a failure.
         let ends_announced_failure =
-            must_be_silent && execution.ends.iter().any(is_handled_before_redrive);
+            suppressed_by_setting && execution.ends.iter().any(is_handled_before_redrive);
         let is_wrong = if ends_announced_failure {
             is_orderly && !is_announced
-        } else if must_be_silent {
+        } else if suppressed_by_setting {
             is_announced && is_orderly && !has_failure
         } else {
             !is_announced
@@ -220,7 +226,7 @@ impl Judge<'_> {
             }
         }
         let is_success_after_failure =
-            has_failure && is_announced && !must_be_silent && !failures.contains(&outcome);
+            has_failure && is_announced && !suppressed_by_setting && !failures.contains(&outcome);
         self.cover_announcements(execution, ends_announced_failure, is_success_after_failure);
     }
 

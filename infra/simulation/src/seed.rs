@@ -52,9 +52,9 @@ impl Scenario {
         let start = year + SignedDuration::from_millis(rng.i64(0..365 * 86_400_000));
         let (mut flink, description) = seeded_application(&mut rng, start);
         let has_late_redrive = rng.u8(0..12) == 0;
-        let denied = (has_late_redrive || rng.u8(0..10) == 0)
+        let denied_until = (has_late_redrive || rng.u8(0..10) == 0)
             .then(|| start + between(&mut rng, 600.0, 300_000.0));
-        let fault_plan = fault_plan(&mut rng, denied);
+        let fault_plan = fault_plan(&mut rng, denied_until);
         let names = names(&flink.snapshots(APPLICATION, start));
         let mut begins_after = Duration::ZERO;
         let count = if has_late_redrive { 4 } else { rng.u32(1..=4) };
@@ -240,9 +240,9 @@ fn stop(rng: &mut Rng) -> Status {
     one_of(rng, &[Status::Aborted, Status::TimedOut]).clone()
 }
 
-/// The fault plan of a course: how often calls, invocations and events meet a fault, and how slow everything is. Until
-/// `denied`, all deletions are denied.
-fn fault_plan(rng: &mut Rng, denied: Option<Timestamp>) -> FaultPlan {
+/// The fault plan of a course: how often calls, invocations and events meet a fault, and how slow everything is. If
+/// `denied_until` is given, all deletions before that time are denied.
+fn fault_plan(rng: &mut Rng, denied_until: Option<Timestamp>) -> FaultPlan {
     let calls = *one_of(rng, &[0.0, 0.02, 0.1, 0.4]);
     let deliveries = *one_of(rng, &[0.0, 0.05, 0.3]);
     let slowest = *one_of(rng, &[0.05, 0.5, 4.0]);
@@ -259,7 +259,7 @@ fn fault_plan(rng: &mut Rng, denied: Option<Timestamp>) -> FaultPlan {
             let rng = &mut for_calls;
             let latency = between(rng, 0.001, slowest);
             let is_denied = operation == "DeleteApplicationSnapshot"
-                && denied.is_some_and(|until| invocation.began < until);
+                && denied_until.is_some_and(|until| invocation.began < until);
             let fault = if is_denied {
                 Some(refusal("AccessDeniedException", 400))
             } else {

@@ -85,7 +85,8 @@ pub fn managed_name_in(state_input: &Value) -> String {
     }
 }
 
-/// The names of all snapshots that the run may take, from the payload of its first state: one for each attempt.
+/// The names of all snapshots that the run may take, from the payload of its first state. If the run's input names the
+/// snapshot, that is the only name. Otherwise, there is a name for each attempt.
 pub(crate) fn possible_own_names(payload: &Value) -> impl Iterator<Item = String> {
     let started = payload["execution_started_at"].as_str().unwrap();
     let started: Timestamp = started.parse().unwrap();

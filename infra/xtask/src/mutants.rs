@@ -39,8 +39,8 @@ pub async fn run(shard: Option<&str>) -> Result<bool> {
     let tried = [list("caught.txt")?, list("timeout.txt")?, missed.clone()].concat();
     if !missed.is_empty() {
         let survivors: Vec<String> = missed.lines().map(expression).collect();
-        // `--iterate` leaves out the mutants that the first pass has caught. It is needed because 27.1.0 does not apply
-        // `--re` to a mutant that deletes a field.
+        // `--re` selects the survivors. But 27.1.0 does not apply it to a mutant that deletes a field, and would try
+        // all of these again. `--iterate` leaves out those that the first pass has caught.
         let mut again = vec!["--iterate", "--test-package", TESTED_PACKAGES];
         again.extend(survivors.iter().flat_map(|mutant| ["--re", mutant]));
         try_mutants(&binary, &target, &again).await?;

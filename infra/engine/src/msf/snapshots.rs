@@ -73,7 +73,7 @@ impl SeededSnapshot {
     }
 }
 
-/// Snapshots per application, from the service's quota page.
+/// The most snapshots of an application, from the service's quota page.
 const SNAPSHOT_QUOTA: usize = 1000;
 
 #[derive(Clone, Debug)]
@@ -360,7 +360,8 @@ impl Emulator {
         moments.into_iter().map(listed).collect()
     }
 
-    /// Whether the token of this call counts as expired. If so, one fewer of the next tokens does.
+    /// Whether the token in this request counts as expired. Reduces
+    /// [`Behaviour::tokens_expired`](super::Behaviour::tokens_expired) by one.
     fn use_up_expired_token(&mut self, application: &str) -> bool {
         let Some(behaviour) = self.behaviours.get_mut(application) else {
             return false;

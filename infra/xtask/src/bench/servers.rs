@@ -32,7 +32,7 @@ const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// A new certificate for localhost, and trust stores with it for clients.
+/// A new certificate for localhost, and trust stores that contain it.
 pub(super) struct Tls {
     acceptor: TlsAcceptor,
     /// Two files for `SSL_CERT_FILE`: one with this certificate alone, and one that also has the certificates of the
