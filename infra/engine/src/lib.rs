@@ -46,8 +46,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use self::engine::{Connection, Engine, EngineSettings, client_config};
 
-/// Locks a mutex, even if another thread panicked while it held the lock. That is safe here: each change under one of
-/// these locks is complete before anything can panic.
+/// Locks a mutex, even if another thread panicked while it held the lock. That is safe here, because the data behind
+/// these mutexes is valid between any two calls of its methods.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -166,19 +166,20 @@ impl PreviewedRun<'_> {
             };
             if doomed(&newer, &newer.snapshots(listing)) != doomed_now {
                 notes.push(format!(
-                    "The plan is for version {version} of the application, the highest that is listed. \
-                     For a higher one, other snapshots would be protected: give --application-version."
+                    "The plan assumes version {version} of the application, the highest in the listing. With a higher \
+                     version, other snapshots would be protected. If the application has one, give it with \
+                     --application-version."
                 ));
             }
         }
         if let Some(within) = &self.policy.keep_within {
             notes.push(match window_begin(snapshots, self.policy, self.zone, self.now) {
                 Some(begin) => format!(
-                    "keep_within keeps what was taken after {begin:.0}, which is {within} before the \
+                    "keep_within keeps the snapshots taken after {begin:.0}, which is {within} before the \
                      {}.",
                     self.newest()
                 ),
-                None => "keep_within keeps every snapshot that the rules see.".to_owned(),
+                None => "keep_within keeps every snapshot to which the rules apply.".to_owned(),
             });
         }
         for (rule, remove) in RULES {
@@ -190,8 +191,8 @@ impl PreviewedRun<'_> {
             };
             if without != *self.policy && doomed(&run, snapshots) == doomed_now {
                 notes.push(format!(
-                    "Without {rule}, the run would delete the same snapshots: whatever it keeps is \
-                     kept anyway."
+                    "Without {rule}, the run would delete the same snapshots, because every snapshot that \
+                     {rule} keeps is also kept for another reason."
                 ));
             }
         }

@@ -112,7 +112,7 @@ fn if_a_run_would_delete_nothing_the_command_gives_the_same_reason_as_the_record
     let arguments = [&file[..], &now[..]].concat();
     let (stdout, _) = plan(&arguments, &policy, 0);
     let expected = "\n\nOf 6 listed snapshots the plan keeps 2, deletes 4 and ignores 0. But a run would delete \
-                    nothing: the plan is held back. The plan wants to delete 4 READY snapshots; \
+                    nothing. The plan wants to delete 4 READY snapshots; \
                     max_deletions_per_run is 2, so none of them is deleted. ";
     assert!(stdout.contains(expected), "{stdout}");
 
@@ -166,8 +166,9 @@ fn the_runs_own_snapshot_counts_unless_the_mode_is_prune() {
         let (stdout, _) = plan(&arguments(mode), r#"{"keep_within":"P1D"}"#, 0);
         let expected = format!("Of 2 listed snapshots {counts}, 0 ignored.\n");
         assert!(stdout.contains(&expected), "{stdout}");
-        let note =
-            format!("Note: keep_within keeps what was taken after {begin}, which is P1D before");
+        let note = format!(
+            "Note: keep_within keeps the snapshots taken after {begin}, which is P1D before"
+        );
         assert!(stdout.contains(&note), "{stdout}");
     }
 }
@@ -187,10 +188,11 @@ fn notes_explain_parts_of_a_policy_that_have_another_effect_than_they_seem_to_ha
         let (stdout, _) = plan(&[&arguments[..], more].concat(), &policy.to_string(), 0);
         serde_json::from_str::<Value>(&stdout).unwrap()["notes"].take()
     };
-    let version = "The plan is for version 3 of the application, the highest that is listed. For a higher one, other \
-                   snapshots would be protected: give --application-version.";
-    let redundant = "Without keep_last, the run would delete the same snapshots: whatever it keeps is kept anyway.";
-    let window = "keep_within keeps what was taken after 2026-11-19T05:30:00Z, which is P1D before the newest \
+    let version = "The plan assumes version 3 of the application, the highest in the listing. With a higher version, other \
+                   snapshots would be protected. If the application has one, give it with --application-version.";
+    let redundant = "Without keep_last, the run would delete the same snapshots, because every snapshot that keep_last \
+                     keeps is also kept for another reason.";
+    let window = "keep_within keeps the snapshots taken after 2026-11-19T05:30:00Z, which is P1D before the newest \
                   snapshot, the run's own.";
     let unknown: &[&str] = &[];
     let known: &[&str] = &["--application-version", "3"];

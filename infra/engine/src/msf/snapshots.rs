@@ -277,8 +277,11 @@ impl Emulator {
                 format!("Snapshot {name} of application {application_name} already exists");
             return Err(error("ResourceInUseException", message));
         }
-        if let Some(Snapshot { name, .. }) = application.snapshot_in_progress() {
-            let message = format!("Snapshot {name} of application {application_name} is CREATING");
+        if let Some(other) = application.snapshot_in_progress() {
+            let message = format!(
+                "Snapshot {} of application {application_name} is CREATING",
+                other.name
+            );
             return Err(error("ResourceInUseException", message));
         }
         let quota = context.behaviour.snapshot_quota.unwrap_or(SNAPSHOT_QUOTA);
