@@ -1,4 +1,4 @@
-//! `cargo local redrive`: continues a failed execution from the state that failed.
+//! `cargo local redrive`: a failed execution goes on from the state that failed.
 
 use anyhow::Result;
 use clap::Args;

@@ -1,4 +1,4 @@
-//! `cargo local run`: starts an execution on a running engine.
+//! `cargo local run`: an execution on a running engine.
 
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ pub async fn run(options: Run) -> Result<bool> {
     Ok(ended.succeeded)
 }
 
-/// The input of the execution: the content of `--input`, to which the application's name is added.
+/// `--input` with the application's name in it.
 fn run_input(options: &Run) -> Result<Value> {
     let mut input = match &options.input {
         Some(path) => read_json(path).with_context(|| path.display().to_string())?,

@@ -1,4 +1,4 @@
-//! `cargo local up`: runs an engine for the aws CLI and other clients.
+//! `cargo local up`: an engine for the aws CLI and other clients.
 
 use std::pin::pin;
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ pub struct Up {
 
 /// Keeps an engine running until an interrupt.
 pub async fn up(options: Up) -> Result<ExitCode> {
-    // The same future is used before and after the start, so that no signal is missed.
+    // One future for the whole time, so that no signal is lost.
     let mut interrupted = pin!(interrupted());
     let mut engine = tokio::select! {
         biased;

@@ -75,7 +75,7 @@ struct Plan<'a> {
     notes: &'a [String],
 }
 
-/// How many verdicts have each action.
+/// The numbers of verdicts.
 #[derive(Serialize)]
 struct Summary {
     keep: usize,
@@ -172,7 +172,7 @@ fn table(preview: &Preview, now: Timestamp) -> String {
     table.trim_fmt()
 }
 
-/// An age, in the largest unit of which it has at least two.
+/// An age in the largest unit in which it is 2 or more.
 fn age(created_at: Timestamp, now: Timestamp) -> String {
     let age = now.duration_since(created_at).as_secs();
     let (sign, seconds) = (if age < 0 { "in " } else { "" }, age.abs());
@@ -200,7 +200,7 @@ fn sentence(summary: &Summary, held_back: Option<&HeldBack>) -> String {
         ),
         Some(HeldBack { message, .. }) => format!(
             "Of {total} listed snapshots the plan keeps {keep}, deletes {delete} and ignores {ignore}. But a \
-             run would delete nothing. {message}"
+             run would delete nothing: the plan is held back. {message}"
         ),
     }
 }
@@ -209,7 +209,7 @@ fn snapshot_name(name: &str) -> Result<SnapshotName, String> {
     name.to_owned().try_into()
 }
 
-/// Returns an error for a snapshot name that would make the run fail at its start.
+/// Refuses a name with which a run fails at its start.
 fn refuse_snapshot_name(
     name: &SnapshotName,
     mode: Mode,
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_is_in_the_largest_unit_of_which_it_has_at_least_two() {
+    fn an_age_has_the_largest_unit_in_which_it_is_two_or_more() {
         let now: Timestamp = "2026-11-22T20:00:00Z".parse().unwrap();
         for (created_at, expected) in [
             ("2026-11-22T19:59:59Z", "1 seconds"),

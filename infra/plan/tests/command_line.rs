@@ -112,7 +112,7 @@ fn if_a_run_would_delete_nothing_the_command_gives_the_same_reason_as_the_record
     let arguments = [&file[..], &now[..]].concat();
     let (stdout, _) = plan(&arguments, &policy, 0);
     let expected = "\n\nOf 6 listed snapshots the plan keeps 2, deletes 4 and ignores 0. But a run would delete \
-                    nothing. The plan wants to delete 4 READY snapshots; \
+                    nothing: the plan is held back. The plan wants to delete 4 READY snapshots; \
                     max_deletions_per_run is 2, so none of them is deleted. ";
     assert!(stdout.contains(expected), "{stdout}");
 

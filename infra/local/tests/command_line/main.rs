@@ -434,7 +434,7 @@ fn the_demonstration_shows_the_run_and_its_results() {
             assert!(stdout.contains(shown), "{shown}: {stdout}");
         }
 
-        // The README shows other lines too.
+        // The README shows more of the lines.
         let readme = include_str!("../../../../README.md");
         let begin = "<!-- transcript -->\n```\n$ cargo local\n";
         let (_, transcript) = readme.split_once(begin).unwrap();
