@@ -107,7 +107,7 @@ impl Invariants {
         }
         let batch = invocation.state_input["batch"].as_array();
         if batch.is_some_and(|batch| !batch.is_empty()) && is_plan_expired(invocation) {
-            self.cover("a batch of an old plan");
+            self.cover("a batch whose plan has expired");
         }
         for snapshot in batch.into_iter().flatten() {
             let planned = self.planned.entry(execution.clone()).or_default();
@@ -208,11 +208,11 @@ impl Invariants {
                 let since = &output["progress"]["application_busy_since"];
                 let busy_later = since.as_str().map(|_| "busy before pruning");
                 let next = output["snapshot_status"] == "FAILED";
-                let next = next.then_some("another attempt");
+                let next = next.then_some("another snapshot attempt");
                 let held_back = output["held_back"]["cause"].as_str();
                 let mut batch = output["batch"].as_array().into_iter().flatten();
                 let is_unanswered = batch.any(|snapshot| snapshot["tried"] == true);
-                let unanswered = is_unanswered.then_some("no answer to a deletion");
+                let unanswered = is_unanswered.then_some("a deletion without a response");
                 let recorded = output["recorded"].as_str();
                 let seen = [
                     waits, busy, busy_later, next, held_back, recorded, unanswered,

@@ -10,11 +10,11 @@
 //! - The record counts each deletion of the run once. It counts no snapshot that the run did not plan to delete or that
 //!   still exists.
 //! - A run whose snapshot was lost does not succeed.
-//! - Each end that record-and-notify learns of is announced and has a line of metrics, unless a later end was recorded
-//!   before.
-//! - With `notify_on` PROBLEMS, a success is announced if it has warnings, or if a failure of the run was announced
-//!   before. No other success is announced.
-//! - A run has at most one announcement and one line of metrics for each end and for each disturbance of
+//! - For each end that record-and-notify learns of, there is a notification and a line of metrics, unless a later end was
+//!   recorded before.
+//! - With `notify_on` PROBLEMS, there is a notification of a success if it has warnings, or if there was a notification of
+//!   a failure of the run before. There is none of any other success.
+//! - A run has at most one notification and one line of metrics for each end and for each disturbance of
 //!   record-and-notify.
 //!
 //! For the course, after each failed run was cured:
@@ -118,7 +118,7 @@ impl Judge<'_> {
         // Without a redrive count, record-and-notify has to compare times to find out which end is later.
         let is_uncertain = execution.ends.iter().any(End::has_uncertain_order);
         if !last.is_reported() || is_uncertain && !last.is_success() {
-            self.invariants.cover("an end that nobody hears of");
+            self.invariants.cover("an end whose event is not handled, or whose order is uncertain");
         } else {
             let (outcome, suppressed_by_setting) = match last.status.failure() {
                 Some(outcome) => {
@@ -132,19 +132,19 @@ impl Judge<'_> {
                 let recorded = &row["outcome"];
                 wrong.push(format!("ended {outcome}, recorded is {recorded}"));
             }
-            self.compare_announcements(
+            self.compare_notifications(
                 arn,
                 execution,
                 (outcome, suppressed_by_setting),
                 &mut wrong,
             );
         }
-        self.count_announcements(arn, execution, &mut wrong);
+        self.count_notifications(arn, execution, &mut wrong);
         wrong
     }
 
     /// Compares the record with the input of the last state. Returns the outcome, and whether `notify_on` suppresses
-    /// its announcement. It does so only if no failure of the run was announced before.
+    /// the notification. It does so only if there was no notification of a failure of the run before.
     fn compare_success(
         &self,
         arn: &str,
@@ -179,25 +179,25 @@ impl Judge<'_> {
         (outcome, announces_problems && !is_problem)
     }
 
-    /// The announced records of an execution, oldest first.
-    fn announced(&self, arn: &str) -> Vec<&Value> {
+    /// The records in the notifications about an execution, oldest first.
+    fn notified_records(&self, arn: &str) -> Vec<&Value> {
         let all = self.services.published.iter().map(|it| &it.record);
         all.filter(|record| record["execution_arn"] == arn)
             .collect()
     }
 
-    fn compare_announcements(
+    fn compare_notifications(
         &mut self,
         arn: &str,
         execution: &Execution,
         (outcome, suppressed_by_setting): (&str, bool),
         wrong: &mut Vec<String>,
     ) {
-        let records = self.announced(arn);
+        let records = self.notified_records(arn);
         let outcomes: Vec<&Value> = records.iter().map(|record| &record["outcome"]).collect();
-        // If record-and-notify was disturbed, announcements may come in any order.
+        // If record-and-notify was disturbed, notifications may come in any order.
         let is_orderly = self.invariants.disturbances(arn) == 0;
-        let is_announced = if is_orderly {
+        let is_notified = if is_orderly {
             outcomes.last().is_some_and(|last| **last == outcome)
         } else {
             outcomes.iter().any(|other| **other == outcome)
@@ -210,35 +210,40 @@ impl Judge<'_> {
         let ends_announced_failure =
             suppressed_by_setting && execution.ends.iter().any(is_handled_before_redrive);
         let is_wrong = if ends_announced_failure {
-            is_orderly && !is_announced
+            is_orderly && !is_notified
         } else if suppressed_by_setting {
-            is_announced && is_orderly && !has_failure
+            is_notified && is_orderly && !has_failure
         } else {
-            !is_announced
+            !is_notified
         };
         if is_wrong {
-            wrong.push(format!("ended {outcome}, announced is {outcomes:?}"));
+            wrong.push(format!(
+                "ended {outcome}, but its notifications are {outcomes:?}"
+            ));
         }
         for (place, end) in execution.ends.iter().enumerate() {
             let at = end.at.as_millisecond();
             if is_handled_before_redrive(end) && records.iter().all(|it| it["finished_at"] != at) {
-                wrong.push(format!("did not announce end {place}, but {outcomes:?}"));
+                wrong.push(format!(
+                    "has no notification of end {place}, but {outcomes:?}"
+                ));
             }
         }
         let is_success_after_failure =
-            has_failure && is_announced && !suppressed_by_setting && !failures.contains(&outcome);
-        self.cover_announcements(execution, ends_announced_failure, is_success_after_failure);
+            has_failure && is_notified && !suppressed_by_setting && !failures.contains(&outcome);
+        self.cover_notifications(execution, ends_announced_failure, is_success_after_failure);
     }
 
-    /// Adds the rare kinds of announcements that have occurred to the coverage.
-    fn cover_announcements(
+    /// Adds the rare kinds of notifications that have occurred to the coverage.
+    fn cover_notifications(
         &mut self,
         execution: &Execution,
         ends_announced_failure: bool,
         is_success_after_failure: bool,
     ) {
         if ends_announced_failure {
-            self.invariants.cover("the end of an announced failure");
+            self.invariants
+                .cover("the success after a notified failure");
         }
         let is_late = |end: &End| end.handled > end.redriven && end.redriven.is_some();
         if execution.ends.iter().any(is_late) {
@@ -246,22 +251,22 @@ impl Judge<'_> {
             self.invariants.cover(covered);
         }
         if is_success_after_failure {
-            let covered = "a last announcement of a redrive's success";
+            let covered = "a last notification of a redrive's success";
             self.invariants.cover(covered);
         }
     }
 
-    fn count_announcements(&self, arn: &str, execution: &Execution, wrong: &mut Vec<String>) {
+    fn count_notifications(&self, arn: &str, execution: &Execution, wrong: &mut Vec<String>) {
         let ends = execution.ends.len();
         let cut_off = execution.ends.iter();
         let cut_off = cut_off.filter(|end| end.in_last_state && !end.is_success());
         let disturbances = self.invariants.disturbances(arn) + cut_off.count();
-        let announced = self.announced(arn).len();
+        let notified = self.notified_records(arn).len();
         let lines = self.metrics.iter();
         let measured = lines.filter(|line| line["ExecutionArn"] == arn).count();
-        if announced.max(measured) > ends + disturbances {
+        if notified.max(measured) > ends + disturbances {
             wrong.push(format!(
-                "has {ends} ends and {disturbances} disturbances, but is announced {announced} times, measured {measured} times"
+                "has {ends} ends and {disturbances} disturbances, but {notified} notifications and {measured} lines of metrics"
             ));
         }
         if measured == 0 && execution.ends.iter().any(End::is_reported) {

@@ -106,7 +106,9 @@ impl World {
             });
             let ends_now = world.with(&invocation.execution, |execution| execution.ends.len());
             if !is_event && ends_now > ends {
-                world.backend.cover("a start after the end");
+                world
+                    .backend
+                    .cover("an invocation that starts after the end of its execution");
             }
             lock(&world.backend.invariants).invocation_began(&invocation);
             *lock(&world.backend.last_invocation) = Some(invocation.clone());

@@ -111,7 +111,7 @@ pub fn names(snapshots: &[Value]) -> Vec<String> {
     snapshots.iter().map(|s| name(s).to_owned()).collect()
 }
 
-/// Whether a call of `UpdateItem` only marks a record as announced.
+/// Whether a call of `UpdateItem` only marks a record as notified.
 pub fn is_mark(body: &Value) -> bool {
     body["ExpressionAttributeValues"][":outcome"].is_null()
 }

@@ -137,7 +137,8 @@ impl World {
         });
         let event = event?;
         if in_last_state && matches!(status, Status::Aborted | Status::TimedOut) {
-            self.backend.cover("a last state that was cut off");
+            self.backend
+                .cover("an execution that is stopped or times out in its last state");
         }
         if without_redrive_count {
             self.backend.cover("an event without redriveCount");
@@ -254,7 +255,7 @@ impl World {
                 {
                     self.backend.log(&format!("somebody deletes {name}"));
                     self.backend
-                        .cover("a snapshot of one's own that is deleted by hand");
+                        .cover("a run's own snapshot that a person deletes");
                     let mut invariants = lock(&self.backend.invariants);
                     *invariants.deletions.entry(name).or_default() += 1;
                 }

@@ -38,7 +38,7 @@ pub struct Invocation {
     pub began: Timestamp,
     /// When the handler began, by the function's own clock.
     pub clock: Timestamp,
-    /// How often a response or the process was lost. Each time may lead to one more announcement.
+    /// How often a response or the process was lost. Each time may lead to one more notification.
     pub disturbances: AtomicUsize,
     /// Whether the execution continued with the output of this invocation.
     pub is_used: AtomicBool,
@@ -94,7 +94,7 @@ impl HttpConnector for Transport {
         if let Some(fault) = &fault {
             backend.cover_variant(fault);
             backend.log(&format!("{operation} meets {fault:?}"));
-            // If the mark is lost, a repeated invocation cannot know that the record was announced.
+            // If the mark is lost, a repeated invocation cannot know that the notification was sent.
             if operation == "UpdateItem" && is_mark(&body) {
                 invocation.disturb();
             }
@@ -271,7 +271,7 @@ impl Listing {
         let mut all_but_newest = self.truth.iter().skip(1);
         let is_hidden = all_but_newest.any(|snapshot| !listed.contains(name(snapshot)));
         if listed.len() < self.snapshots.len() || is_hidden {
-            Some("a snapshot that is never shown, or twice")
+            Some("a listing that leaves out a snapshot, or has it twice")
         } else if listed != existing || self.snapshots != self.truth {
             Some("a listing that lags")
         } else {

@@ -33,7 +33,7 @@ fn a_refused_call_fails_the_run_with_a_record_and_a_redrive_continues_from_the_f
         assert!(message.ends_with(&command), "{row}: {message}");
 
         if state == "RecordAndNotify" {
-            // This failure can be neither recorded nor announced, so its event is kept.
+            // For this failure, neither a record nor a notification is possible, so its event is kept.
             scenario.undelivered(&failed).await;
             let record = scenario.row(&scenario.application, failed.run_id).await;
             let record = record.unwrap_or_default();

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::{CALLS, Scenario, engine, for_each, lambda, new_engine, pruning, run};
 
-/// The second write of record-and-notify, which marks the record as announced: function, operation, and number of calls
+/// The second write of record-and-notify, which marks the record as notified: function, operation, and number of calls
 /// before it.
 const MARK: (&str, &str, u32) = ("record-and-notify", "UpdateItem", 1);
 
@@ -50,9 +50,9 @@ impl FaultyCall {
         }
     }
 
-    /// How often the run is announced. If the function cannot know whether it has announced the run, it announces it
+    /// How many notifications are sent. If the function cannot know whether it has sent the notification, it sends it
     /// again.
-    fn announcements(&self) -> usize {
+    fn notifications(&self) -> usize {
         let is_mark = self.skipped > 0;
         match self.kind {
             FaultKind::KillBefore | FaultKind::Delay(_) if is_mark => 2,
@@ -71,12 +71,15 @@ impl FaultyCall {
         assert_eq!(scenario.faults().hits(fault), 1, "{row}");
         assert_eq!(done.task_errors(), self.error().as_slice(), "{row}");
         scenario.assert_pruned(&done, &old, &row).await;
-        let announced = scenario.notifications(self.announcements()).await;
+        let notifications = scenario.notifications(self.notifications()).await;
         let subject = format!("{application}: SUCCEEDED");
-        assert!(announced.iter().all(|(told, _)| *told == subject), "{row}");
+        assert!(
+            notifications.iter().all(|(sent, _)| *sent == subject),
+            "{row}"
+        );
         // The metrics are written before the mark. So they exist even if the process is killed when it writes the mark.
         let metrics = scenario.metrics(&done).await;
-        assert!(metrics.len() <= announced.len(), "{row}: {metrics:?}");
+        assert!(metrics.len() <= notifications.len(), "{row}: {metrics:?}");
     }
 }
 

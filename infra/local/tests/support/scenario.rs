@@ -304,8 +304,8 @@ impl<'a> Scenario<'a> {
         serde_json::from_str(describe.send().await.unwrap().definition()).unwrap()
     }
 
-    /// Waits for the audit record of an execution that has ended, until the record is announced. If the last step of a
-    /// successful run is repeated, it writes the record again, but does not announce it again.
+    /// Waits for the audit record of an execution that has ended, until the record is marked as notified. If the last
+    /// step of a successful run is repeated, it writes the record again, but sends no second notification.
     pub async fn record(&self, execution: &Execution) -> Record {
         self.record_under(&self.application, execution).await
     }
@@ -315,7 +315,7 @@ impl<'a> Scenario<'a> {
             ExecutionStatus::Succeeded => None,
             ref status => Some(status.as_str().to_owned()),
         };
-        eventually("the announced record", async || {
+        eventually("the record, marked as notified", async || {
             let record = self.row(app_name, execution.run_id).await?;
             let outcome = record.get("outcome")?.as_str()?.to_owned();
             let expected = wanted.clone().unwrap_or_else(|| outcome.clone());

@@ -468,7 +468,7 @@ fn times_announced(times: usize) -> String {
 }
 
 /// The result of a run that has succeeded. Asserts that its snapshot exists, that its record shows which snapshots were
-/// deleted and which were not, and that it was announced.
+/// deleted and which were not, and that a notification was sent.
 fn succeeded(world: &World) -> String {
     let row = row(world).unwrap();
     let snapshots = world.backend.snapshots();
@@ -517,7 +517,7 @@ fn succeeded(world: &World) -> String {
     result
 }
 
-/// The result of a run of the stopped application. Asserts that it was recorded and announced once.
+/// The result of a run of the stopped application. Asserts that it has one record and one notification.
 fn skipped(world: &World) -> String {
     let row = row(world).unwrap();
     assert_eq!(row["outcome"], "SKIPPED");
@@ -527,7 +527,7 @@ fn skipped(world: &World) -> String {
     format!("`SKIPPED`{warned}")
 }
 
-/// How often the run was announced. Asserts that each announcement has this outcome.
+/// How many notifications of the run were sent. Asserts that each of them has this outcome.
 fn announced(world: &World, outcome: &str) -> usize {
     let services = lock(&world.backend.services);
     for message in &services.published {
