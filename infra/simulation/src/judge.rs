@@ -118,7 +118,8 @@ impl Judge<'_> {
         // Without a redrive count, record-and-notify has to compare times to find out which end is later.
         let is_uncertain = execution.ends.iter().any(End::has_uncertain_order);
         if !last.is_reported() || is_uncertain && !last.is_success() {
-            self.invariants.cover("an end whose event is not handled, or whose order is uncertain");
+            self.invariants
+                .cover("an end whose event is not handled, or whose order is uncertain");
         } else {
             let (outcome, suppressed_by_setting) = match last.status.failure() {
                 Some(outcome) => {
