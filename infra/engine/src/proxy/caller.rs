@@ -29,8 +29,8 @@ impl Caller {
 /// Returns the function process to whose address a URI belongs, and the rest of the URI. Returns `None` if a client
 /// makes the call.
 ///
-/// A path that begins with [`CALLER_PREFIX`] and belongs to no function is an error. Otherwise, its caller would have
-/// the permissions of a client. The error is the text of the response.
+/// A path that begins with [`CALLER_PREFIX`] but belongs to no function is an error. If it were not, its caller would
+/// have the permissions of a client. The error is the text of the response.
 pub(super) fn caller(uri: &Uri) -> Result<Option<(Caller, Uri)>, String> {
     if !format!("{}/", uri.path()).starts_with(CALLER_PREFIX) {
         return Ok(None);
@@ -66,13 +66,13 @@ fn process(uri: &Uri) -> Option<(Caller, Uri)> {
 pub(super) fn refuse_web_page(port: u16, headers: &HeaderMap) -> Result<(), String> {
     if let Some(origin) = headers.get(header::ORIGIN) {
         return Err(format!(
-            "calls of web pages are refused, here of {origin:?}"
+            "requests from web pages are refused; this one has the origin {origin:?}"
         ));
     }
     let site = headers.get("sec-fetch-site");
     if let Some(site) = site.filter(|site| !matches!(site.as_bytes(), b"none" | b"same-origin")) {
         return Err(format!(
-            "calls of web pages are refused, here of a page that is {site:?}"
+            "requests from web pages are refused; this one comes from a page that is {site:?}"
         ));
     }
     let host = headers.get(header::HOST).and_then(|it| it.to_str().ok());
@@ -85,7 +85,7 @@ pub(super) fn refuse_web_page(port: u16, headers: &HeaderMap) -> Result<(), Stri
         Some("127.0.0.1" | "localhost") => Ok(()),
         Some(name) if name.ends_with(".localhost") => Ok(()),
         _ => Err(format!(
-            "calls to another host are refused, here to {host:?}"
+            "requests with the name of another host are refused; this one has {host:?}"
         )),
     }
 }
