@@ -237,9 +237,9 @@ fn longest_time(task: &Value) -> u64 {
     seconds
 }
 
-/// The largest number of passes through `PruneSnapshots`. Such a run deletes all snapshots of a full quota, in batches of
-/// 250. Each batch is throttled five times, deleted, checked, deleted again and checked again. One more pass makes the
-/// first plan, and two wait for the listing.
+/// The largest number of passes through `PruneSnapshots` in a run. It is reached if the run deletes all snapshots of a
+/// full quota, in batches of 250, and each batch is throttled five times, deleted, checked, deleted again and checked
+/// again. One more pass makes the first plan, and two wait for the listing.
 const MOST_PASSES: u64 = 1_000 / 250 * 9 + 3;
 
 #[test]
