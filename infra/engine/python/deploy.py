@@ -1,16 +1,17 @@
-"""Deploys a stack on MiniStack, as `aws cloudformation package` and `deploy` do on AWS.
+"""Deploys a stack to MiniStack, as `aws cloudformation package` and `deploy` do on AWS.
 
 Reads one JSON object from standard input:
   stack        the stack's name
   template     the template, a JSON object
   parameters   its parameters: name to value
-  functions    logical id to {"name", "binary", "endpoint"}: the program, and its AWS_ENDPOINT_URL
+  functions    logical id of a function to {"name", "binary", "endpoint"}: the path of the binary, and the beginning
+               of AWS_ENDPOINT_URL, to which each process appends its id
   definitions  logical id of a state machine to its definition, a string
-Prints one:
+Prints one JSON object:
   outputs      the stack's outputs: name to value
   resources    the stack's resources: logical id to physical id
   roles        logical id of a function or state machine to {"arn", "policies"} of its deployed role
-Exits with 1, and the reason on standard error, if the stack is not deployed.
+If the deployment fails, exits with 1 and prints the reason to standard error.
 
 Environment: AWS_ENDPOINT_URL, AWS_DEFAULT_REGION, credentials.
 """
@@ -28,20 +29,21 @@ from botocore.exceptions import ClientError
 
 BUCKET = "artifacts"
 
-# What Lambda starts. By the endpoint, the proxy knows the function and its process.
+# Lambda starts this script. `$$` is the id of the process, which `exec` keeps. The proxy reads the function and the
+# process from the URL.
 BOOTSTRAP = """#!/bin/sh
 export AWS_ENDPOINT_URL={endpoint}/$$
 exec ./{name}
 """
 
-# botocore is slow to read its models. So it reads them before the input, while MiniStack starts.
+# botocore is slow to load its models. They are loaded here, before the input is read, while MiniStack starts.
 cloudformation, s3, iam, functions, machines = map(
     boto3.client, ("cloudformation", "s3", "iam", "lambda", "stepfunctions")
 )
 
 
-def zipped(function):
-    """The function's package. The same content gives the same bytes."""
+def zip_of(function):
+    """Returns the zip of a function. The same content results in the same bytes."""
     with open(function["binary"], "rb") as binary:
         files = {"bootstrap": BOOTSTRAP.format(**function), function["name"]: binary.read()}
     package = io.BytesIO()
@@ -54,48 +56,49 @@ def zipped(function):
 
 
 def upload(content):
-    """Uploads an artifact under its hash, so that changed content changes the stack."""
+    """Uploads content with its hash as the key, so that a change of the content is a change of the stack."""
     key = hashlib.sha256(content).hexdigest()
     s3.put_object(Bucket=BUCKET, Key=key, Body=content)
     return f"s3://{BUCKET}/{key}"
 
 
-def package(work):
-    """The location of the template, which has those of the artifacts."""
+def package(spec):
+    """Uploads the artifacts, and the template with their locations. Returns the URL of the template."""
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name}
         )
-    resources = work["template"]["Resources"]
-    for logical_id, function in work["functions"].items():
-        resources[logical_id]["Properties"]["CodeUri"] = upload(zipped(function))
-    for logical_id, definition in work["definitions"].items():
+    resources = spec["template"]["Resources"]
+    for logical_id, function in spec["functions"].items():
+        resources[logical_id]["Properties"]["CodeUri"] = upload(zip_of(function))
+    for logical_id, definition in spec["definitions"].items():
         resources[logical_id]["Properties"]["DefinitionUri"] = upload(definition.encode())
-    # CloudFormation takes a template of up to 1 MB by its location, but only 51,200 bytes in the request.
-    return upload(json.dumps(work["template"]).encode()).replace("s3://", "https://s3.amazonaws.com/")
+    # A template can have up to 1 MB if the request has its URL, but only 51,200 bytes if the request has the template.
+    return upload(json.dumps(spec["template"]).encode()).replace("s3://", "https://s3.amazonaws.com/")
 
 
-def stack_of(name):
-    """The stack, or None if there is none."""
+def find_stack(name):
+    """Returns the description of the stack, or None if the stack does not exist."""
     try:
         return cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError:
         return None
 
 
-def deploy(work):
-    name = work["stack"]
-    change = cloudformation.update_stack if stack_of(name) else cloudformation.create_stack
+def deploy(spec):
+    """Creates or updates the stack, waits until CloudFormation has finished, and returns the stack's description."""
+    name = spec["stack"]
+    change = cloudformation.update_stack if find_stack(name) else cloudformation.create_stack
     change(
         StackName=name,
-        TemplateURL=package(work),
+        TemplateURL=package(spec),
         Parameters=[
             {"ParameterKey": key, "ParameterValue": value}
-            for key, value in work["parameters"].items()
+            for key, value in spec["parameters"].items()
         ],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
-    while (stack := stack_of(name))["StackStatus"].endswith("_IN_PROGRESS"):
+    while (stack := find_stack(name))["StackStatus"].endswith("_IN_PROGRESS"):
         time.sleep(0.02)
     if stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         return stack
@@ -109,7 +112,7 @@ def deploy(work):
 
 
 def role(arn):
-    """A role's ARN and inline policies."""
+    """Returns the ARN and the inline policies of a role."""
     name = arn.rpartition("/")[2]
     policies = [
         iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
@@ -119,24 +122,24 @@ def role(arn):
 
 
 def main():
-    work = json.load(sys.stdin)
+    spec = json.load(sys.stdin)
     try:
-        stack = deploy(work)
+        stack = deploy(spec)
     except ClientError as error:
         sys.exit(str(error))
     resources = {
         resource["LogicalResourceId"]: resource["PhysicalResourceId"]
         for page in cloudformation.get_paginator("list_stack_resources").paginate(
-            StackName=work["stack"]
+            StackName=spec["stack"]
         )
         for resource in page["StackResourceSummaries"]
     }
     roles = {
         logical_id: functions.get_function_configuration(FunctionName=resources[logical_id])["Role"]
-        for logical_id in work["functions"]
+        for logical_id in spec["functions"]
     } | {
         logical_id: machines.describe_state_machine(stateMachineArn=resources[logical_id])["roleArn"]
-        for logical_id in work["definitions"]
+        for logical_id in spec["definitions"]
     }
     json.dump(
         {

@@ -1,9 +1,12 @@
-"""Serves MiniStack on a port that the system chooses, below a secret path. Prints PORT/SECRET as the first line of output.
+"""Serves MiniStack on a port that the system chooses, below a secret path. Prints PORT/SECRET as the first line.
 
-No other process can take the port between the choice and the start. The process ends when its standard input ends, so
-it ends with the process that started it, however that one dies. The functions lose their Runtime API and end too.
+The port is bound before it is printed, so no other process can take it. This process ends when its standard input is
+closed. So it ends whenever the process that started it ends, even if that process is killed. The functions then lose
+their Runtime API, and end too.
 
-Environment: TMPDIR, which is removed at the end, and GATEWAY_PORT, the proxy's port, which queue URLs have.
+Environment:
+  TMPDIR        the folder for temporary files, which is removed at the end
+  GATEWAY_PORT  the port of the proxy, which MiniStack puts into the URLs of queues
 """
 
 import json
@@ -23,11 +26,11 @@ def end_with_input():
 
 threading.Thread(target=end_with_input, daemon=True).start()
 listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-# MiniStack itself serves every web page. A page can find the port, but not the path.
+# MiniStack itself answers every web page. A web page can find the port by trying, but not the path.
 SECRET = f"/{secrets.token_urlsafe()}"
 print(f"{listener.getsockname()[1]}{SECRET}", flush=True)
 
-# The imports take a second or two. Until then, connections wait.
+# These imports take a second or two. Connections that are opened meanwhile wait.
 import asyncio  # noqa: E402
 
 import redrive  # noqa: E402, F401
@@ -37,13 +40,13 @@ from ministack.app import app  # noqa: E402
 from ministack.services import iam  # noqa: E402
 from ministack.services.cloudformation import helpers  # noqa: E402
 
-# MiniStack takes a template's location apart by itself.
+# MiniStack parses the URL of a template itself, and does not expect the secret path in it.
 urlparse = helpers.urlparse
 helpers.urlparse = lambda location: urlparse(location.replace(SECRET, "", 1))
 
 
 def policies():
-    """The inline policies of each role, by the role's ARN."""
+    """Returns the inline policies of each role, by the role's ARN."""
     return {
         role["Arn"]: [json.loads(policy) for policy in role["InlinePolicies"].values()]
         for role in iam._roles.values()
@@ -51,7 +54,7 @@ def policies():
 
 
 async def below_secret(scope, receive, send):
-    """MiniStack, for who knows the secret path."""
+    """Serves MiniStack to clients that know the secret path, and refuses all others."""
     if scope["type"] == "lifespan":
         await app(scope, receive, send)
     elif scope["path"] == f"{SECRET}/_policies":
@@ -70,19 +73,19 @@ async def below_secret(scope, receive, send):
 parse_request = BaseHTTPRequestHandler.parse_request
 
 
-def parse_request_of_function(handler):
-    """Refuses web pages. MiniStack serves each function the Runtime API at a port of its own, and checks nothing."""
+def parse_and_check_request(handler):
+    """Refuses requests from web pages. MiniStack serves each function's Runtime API without any check."""
     if not parse_request(handler):
         return False
-    own = f"127.0.0.1:{handler.connection.getsockname()[1]}"
+    expected_host = f"127.0.0.1:{handler.connection.getsockname()[1]}"
     headers = handler.headers
-    if "Origin" in headers or "Sec-Fetch-Site" in headers or headers["Host"] != own:
+    if "Origin" in headers or "Sec-Fetch-Site" in headers or headers["Host"] != expected_host:
         handler.send_error(403)
         return False
     return True
 
 
-BaseHTTPRequestHandler.parse_request = parse_request_of_function
+BaseHTTPRequestHandler.parse_request = parse_and_check_request
 
 config = Config()
 config.bind = [f"fd://{listener.fileno()}"]

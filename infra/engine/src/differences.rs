@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use stack::template::Template;
 
-/// Every difference between the local deployment and the template: a resource or parameter, and how it differs. Everything
-/// else is deployed as it is written, or the deployment fails.
+/// Every difference between the local deployment and the template: the name of a resource or parameter, and how its
+/// local deployment differs. Everything else is deployed as the template says; if MiniStack cannot do that, the
+/// deployment fails.
 pub const DIFFERENCES: [(&str, Difference); 4] = [
     ("SnapshotQuotaAlarm", Difference::NoMetricMath),
     ("FunctionErrorsAlarm", Difference::NoMetricMath),
@@ -31,10 +32,11 @@ impl Difference {
     }
 }
 
-/// The template with the [`DIFFERENCES`]. If the template renames a resource of that list, the deployment fails.
+/// The template with the [`DIFFERENCES`] applied. Rename a resource in the template, and the deployment fails until its
+/// entry in the list is renamed too.
 pub fn local_template(template: &Template) -> Value {
     let mut document = template.document().clone();
-    // deploy.py sets the location of each function's code.
+    // `deploy.py` sets the location of each function's code instead.
     remove(&mut document["Globals"]["Function"], "CodeUri");
     for (name, difference) in DIFFERENCES {
         match difference {

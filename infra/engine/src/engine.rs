@@ -1,4 +1,4 @@
-//! The whole engine, started and stopped as one.
+//! An engine: MiniStack with the deployed stack, and the proxy in front of it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,61 +17,66 @@ use serde_json::json;
 use crate::differences::local_template;
 use crate::home::Home;
 use crate::lock;
-use crate::ministack::{Deployed, MiniStack, MiniStackSettings, Program, Work};
+use crate::ministack::{Deployed, DeploymentSpec, MiniStack, MiniStackSettings, Program};
 use crate::msf::{Behaviour, Emulator, Lifecycle, SeededSnapshot};
 use crate::permissions::Permissions;
-use crate::proxy::{Bound, NAMES, Proxy};
+use crate::proxy::{BoundListener, CONNECTION_PATH, Proxy};
 use stack::definition::DEFINITION;
 use stack::{ACCOUNT, REGION, STACK, Stack};
 
-/// How long a running engine may take to say its names.
-const NAMES_LIMIT: Duration = Duration::from_secs(5);
+/// How long a running engine may take to answer [`Connection::fetch`].
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The limit of open files that an engine asks for, if its own is lower. macOS allows no more (`OPEN_MAX`).
+/// The number of open files that an engine asks the system to allow, if the current limit is lower. On macOS, it is the
+/// highest limit that a process can set (`OPEN_MAX`).
 const OPEN_FILES: u64 = 10_240;
 
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
-    /// The port on 127.0.0.1; a free one if `None`.
+    /// The port on 127.0.0.1. If it is `None`, the system chooses a free one.
     pub port: Option<u16>,
+    /// The Python interpreter that has the packages of MiniStack.
     pub python: PathBuf,
-    /// The workspace's target folder, for logs.
+    /// The target folder of the workspace. The engine's folder is below it.
     pub target: PathBuf,
-    /// The functions' binaries, by the functions' names.
-    pub built: BTreeMap<String, PathBuf>,
-    /// The application that the stack is for, or [`stack::EVERY_APPLICATION`].
+    /// The path of each function's binary, by the function's name.
+    pub binaries: BTreeMap<String, PathBuf>,
+    /// The name of the application that the stack manages, or [`stack::EVERY_APPLICATION`].
     pub application: String,
-    /// How long Managed Flink takes for its work.
+    /// How long the emulated Managed Flink takes to start or stop an application, to take a snapshot, and so on.
     pub lifecycle: Lifecycle,
+    /// How many real seconds a second of a Wait state, of a Retry or of a timeout in the state machine lasts.
     pub wait_scale: f64,
-    /// The wait before the first retry of an event, in seconds; on AWS a minute. The wait before the second is twice as
-    /// long.
+    /// The wait before Lambda's first retry of an asynchronous invocation, in seconds. On AWS it is a minute. The wait
+    /// before the second retry is twice as long.
     pub event_retry_seconds: f64,
 }
 
+/// What a client needs in order to use a running engine. The engine serves it as JSON at the path `/_names`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Names {
+pub struct Connection {
     pub endpoint: String,
     pub region: String,
     pub state_machine_arn: String,
     pub table: String,
     pub topic_arn: String,
-    /// The queue of events that record-and-notify has failed on.
+    /// The queue that keeps an event after all attempts of record-and-notify to handle it have failed.
     pub failure_queue_url: String,
-    /// The name of record-and-notify, to invoke it with a replayed event.
+    /// The deployed name of record-and-notify. An operator invokes the function to replay a kept event.
     pub function_name: String,
 }
 
-impl Names {
-    pub async fn at(endpoint: &str) -> Result<Self> {
-        let client = reqwest::Client::builder().no_proxy().timeout(NAMES_LIMIT);
-        let url = format!("{}{NAMES}", endpoint.trim_end_matches('/'));
+impl Connection {
+    /// Asks the engine at an endpoint. The error says why no engine answers there.
+    pub async fn fetch(endpoint: &str) -> Result<Self> {
+        let client = reqwest::Client::builder().no_proxy().timeout(FETCH_TIMEOUT);
+        let url = format!("{}{CONNECTION_PATH}", endpoint.trim_end_matches('/'));
         let answer = client.build()?.get(url).send().await?;
-        let names = answer.error_for_status()?.bytes().await?;
-        serde_json::from_slice(&names).context("another program answers at this address")
+        let body = answer.error_for_status()?.bytes().await?;
+        serde_json::from_slice(&body).context("another program answers at this address")
     }
 
-    fn of(endpoint: String, deployed: &Deployed) -> Result<Self> {
+    fn from_outputs(endpoint: String, deployed: &Deployed) -> Result<Self> {
         let output = |name: &str| {
             let value = deployed.outputs.get(name).cloned();
             value.with_context(|| format!("the stack has no output {name}"))
@@ -88,7 +93,7 @@ impl Names {
     }
 
     pub fn sdk_config(&self) -> SdkConfig {
-        client(&self.endpoint)
+        client_config(&self.endpoint)
     }
 
     pub fn execution_arn(&self, name: &str) -> String {
@@ -98,9 +103,9 @@ impl Names {
     }
 }
 
-/// The configuration for a client of an endpoint on this machine. It has an HTTP client of its own, because the SDK's
-/// would take a proxy from the environment.
-pub fn client(endpoint: &str) -> SdkConfig {
+/// The configuration of an SDK client for an endpoint on this machine. It sets an HTTP client, because the SDK's
+/// default client would use a proxy from the environment.
+pub fn client_config(endpoint: &str) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static(REGION))
@@ -112,13 +117,13 @@ pub fn client(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-/// A running engine. Dropping it stops everything that it has started. So does the end of this process.
+/// A running engine. Dropping it stops every process that it has started; so does the end of this process.
 pub struct Engine {
     ministack: MiniStack,
     proxy: Proxy,
     endpoint: String,
-    names: Names,
-    work: Work,
+    connection: Connection,
+    spec: DeploymentSpec,
     deployed: Deployed,
     home: Home,
 }
@@ -127,89 +132,92 @@ impl Engine {
     pub async fn start(settings: EngineSettings) -> Result<Self> {
         let stack = Stack::of(&settings.application)?;
         raise_open_files();
-        let bound = Bound::new(settings.port).await?;
-        let home = Home::new(&settings.target, bound.port())?;
+        let listener = BoundListener::new(settings.port).await?;
+        let home = Home::new(&settings.target, listener.port())?;
         let mut ministack = MiniStack::start(&MiniStackSettings {
             python: settings.python.clone(),
             folder: home.folder().to_owned(),
-            proxy_port: bound.port(),
+            proxy_port: listener.port(),
             wait_scale: settings.wait_scale,
             event_retry_seconds: settings.event_retry_seconds,
         })
         .await?;
-        let endpoint = bound.endpoint();
-        let work = work(&stack, &settings, &bound)?;
-        let deployed = ministack.deploy(&work).await?;
-        let names = Names::of(endpoint.clone(), &deployed)?;
+        let endpoint = listener.endpoint();
+        let spec = deployment_spec(&stack, &settings, &listener)?;
+        let deployed = ministack.deploy(&spec).await?;
+        let connection = Connection::from_outputs(endpoint.clone(), &deployed)?;
         let permissions = Permissions::default();
-        set_roles(&permissions, &work, &deployed)?;
+        set_roles(&permissions, &spec, &deployed)?;
         let emulator = Emulator::new(REGION, ACCOUNT, settings.lifecycle);
         let upstream = ministack.upstream().clone();
-        let proxy = bound.serve(names.clone(), permissions, emulator, upstream);
+        let proxy = listener.serve(connection.clone(), permissions, emulator, upstream);
         Ok(Self {
             ministack,
             proxy,
             endpoint,
-            names,
-            work,
+            connection,
+            spec,
             deployed,
             home,
         })
     }
 
-    /// Lets [`crate::home::announced`] find this engine until it ends.
+    /// Writes the endpoint to the engine's folder, where [`crate::home::announced`] finds it until the engine ends.
     pub fn announce(&self) -> Result<()> {
         self.home.announce(&self.endpoint)
     }
 
-    /// Waits until MiniStack ends by itself, without which the engine is of no use. The error says how it ended.
-    pub async fn failure(&mut self) -> Error {
-        self.ministack.failure().await
+    /// Waits until MiniStack ends by itself, which it does only if it fails. The engine cannot work without MiniStack.
+    /// The error says how MiniStack ended.
+    pub async fn wait_for_failure(&mut self) -> Error {
+        self.ministack.wait_for_failure().await
     }
 
-    /// Updates the stack, or deploys another one. The functions then have the roles of that stack.
-    pub async fn deploy(&mut self, work: Work) -> Result<()> {
-        let deployed = self.ministack.deploy(&work).await?;
-        self.names = Names::of(self.endpoint.clone(), &deployed)?;
-        set_roles(self.proxy.permissions(), &work, &deployed)?;
-        (self.work, self.deployed) = (work, deployed);
+    /// Updates the stack, or deploys another one. From then on, the proxy checks the functions' calls against the roles
+    /// of the new deployment.
+    pub async fn deploy(&mut self, spec: DeploymentSpec) -> Result<()> {
+        let deployed = self.ministack.deploy(&spec).await?;
+        self.connection = Connection::from_outputs(self.endpoint.clone(), &deployed)?;
+        set_roles(self.proxy.permissions(), &spec, &deployed)?;
+        (self.spec, self.deployed) = (spec, deployed);
         Ok(())
     }
 
-    pub fn names(&self) -> &Names {
-        &self.names
+    pub fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     pub fn proxy(&self) -> &Proxy {
         &self.proxy
     }
 
-    pub fn work(&self) -> &Work {
-        &self.work
+    /// What was deployed last.
+    pub fn deployment_spec(&self) -> &DeploymentSpec {
+        &self.spec
     }
 
     pub fn deployed(&self) -> &Deployed {
         &self.deployed
     }
 
-    /// The name that a function has in this deployment.
+    /// The name that CloudFormation gave a function in this deployment.
     pub fn deployed_name(&self, function: &str) -> Result<&str> {
         self.physical_id(self.logical_id(function)?)
     }
 
-    /// The address of MiniStack, which only the engine knows.
+    /// The address of MiniStack itself, without the proxy. Only the engine knows it, because its path is secret.
     pub fn ministack_address(&self) -> &str {
         self.ministack.upstream().endpoint()
     }
 
-    /// The lines in a function's log that contain a text. Lambda's own lines are among them.
+    /// The lines in a function's log group that contain a text. They include the lines that Lambda itself logs.
     pub async fn logs(&self, function: &str, containing: &str) -> Result<Vec<String>> {
         let group = self.logical_id(function)?.replace("Function", "LogGroup");
         let group = self.physical_id(&group)?;
         self.ministack.upstream().log_lines(group, containing).await
     }
 
-    /// The durations of a function's invocations in milliseconds, from the lines that Lambda logs for them.
+    /// The durations of a function's invocations in milliseconds, from the REPORT lines that Lambda logs.
     pub async fn durations_ms(&self, function: &str) -> Result<Vec<u32>> {
         let reports = self.logs(function, "REPORT").await?;
         let duration_ms = |report: &String| {
@@ -219,7 +227,8 @@ impl Engine {
         Ok(reports.iter().filter_map(duration_ms).collect())
     }
 
-    /// Creates an application in Managed Flink. It always has this status. The snapshots are oldest first.
+    /// Creates an application in the emulated Managed Flink. The application always has this status. The snapshots are
+    /// oldest first. If `deletes_per_second` is given, the emulator throttles deletions above that rate.
     pub fn create_application(
         &self,
         name: &str,
@@ -244,7 +253,7 @@ impl Engine {
     }
 
     fn logical_id(&self, function: &str) -> Result<&str> {
-        let mut functions = self.work.functions.iter();
+        let mut functions = self.spec.functions.iter();
         let found = functions.find(|(_, program)| program.name == function);
         let (id, _) = found.with_context(|| format!("the template has no {function}"))?;
         Ok(id)
@@ -262,8 +271,8 @@ impl Engine {
     }
 }
 
-/// Raises the limit of open files for this process and those that it starts. Each call that is in progress has several
-/// open, and macOS allows 256 by default.
+/// Raises the limit of open files for this process and the processes that it starts. A call in progress needs several
+/// open files, and macOS allows 256 by default.
 fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let highest = limit.maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES);
@@ -272,13 +281,13 @@ fn raise_open_files() {
             current: Some(highest),
             ..limit
         };
-        // The lower limit is enough for a few executions at a time.
+        // If it cannot be raised, the engine still works for a few executions at a time.
         let _ = setrlimit(Resource::Nofile, raised);
     }
 }
 
-fn set_roles(permissions: &Permissions, work: &Work, deployed: &Deployed) -> Result<()> {
-    for (id, program) in &work.functions {
+fn set_roles(permissions: &Permissions, spec: &DeploymentSpec, deployed: &Deployed) -> Result<()> {
+    for (id, program) in &spec.functions {
         let role = deployed.roles.get(id).cloned();
         let role = role.with_context(|| format!("{id} has no role"))?;
         permissions.set(&program.name, role)?;
@@ -286,15 +295,19 @@ fn set_roles(permissions: &Permissions, work: &Work, deployed: &Deployed) -> Res
     Ok(())
 }
 
-fn work(stack: &Stack, settings: &EngineSettings, bound: &Bound) -> Result<Work> {
+fn deployment_spec(
+    stack: &Stack,
+    settings: &EngineSettings,
+    listener: &BoundListener,
+) -> Result<DeploymentSpec> {
     let template = stack.template();
     let mut functions = BTreeMap::new();
     for id in template.of_type("AWS::Serverless::Function")? {
         let name = template.name_of(id)?;
-        let binary = settings.built.get(&name);
+        let binary = settings.binaries.get(&name);
         let binary = binary.with_context(|| format!("the template's {name} was not built"))?;
         let program = Program {
-            endpoint: bound.endpoint_of(&name),
+            endpoint: listener.endpoint_of(&name),
             binary: binary.clone(),
             name,
         };
@@ -306,7 +319,7 @@ fn work(stack: &Stack, settings: &EngineSettings, bound: &Bound) -> Result<Work>
     } else {
         "x86_64"
     };
-    Ok(Work {
+    Ok(DeploymentSpec {
         stack: STACK.to_owned(),
         template: local_template(template),
         parameters: [

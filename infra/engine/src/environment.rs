@@ -1,6 +1,7 @@
-//! What a child process inherits of the person's environment. Every child of the commands is made here.
+//! The environment variables that child processes inherit from the person who runs a command. The commands create every
+//! child process with the functions of this module.
 //!
-//! Clients in this process inherit nothing: they call 127.0.0.1 alone, without a proxy and without TLS.
+//! Clients in this process inherit no settings: they call only 127.0.0.1, without a proxy and without TLS.
 
 use std::ffi::OsStr;
 use std::process::Stdio;
@@ -9,34 +10,35 @@ use tokio::process::Command;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Child {
-    /// cargo and rustup. They download, and start compilers that a person may have set up by any variable. The person's
-    /// own cargo has run in this environment already.
+    /// cargo and rustup. They download, and they start compilers, which any variable may configure. They inherit
+    /// everything, because the person has run cargo in this environment already.
     Cargo,
     /// `sam build`, which starts cargo.
     SamBuild,
-    /// What looks for a Python, makes its environment and installs packages, which downloads.
+    /// Programs that look for a Python, make a virtual environment, and install packages. They download.
     Pip,
-    /// A linter of what is deployed, or of the dependencies.
+    /// A linter of the template, the definition or the dependencies, or another tool that needs no network.
     Tool,
-    /// MiniStack, the functions, which MiniStack starts, and what deploys them. They call 127.0.0.1 alone.
+    /// MiniStack, the functions that MiniStack starts, and the scripts that deploy them. They call only 127.0.0.1.
     Engine,
 }
 
 use Child::{Cargo, Engine, Pip, SamBuild, Tool};
 
-/// Who inherits a variable. The first pattern that matches its name decides; `*` stands for any text, and case does not
-/// matter, because proxies are written in both.
+/// Which kinds of children inherit a variable. The first pattern that matches the name of the variable decides. `*`
+/// stands for any text. Case does not matter, because the variables of proxies are written in both cases.
 const INHERITED: &[(&str, &[Child])] = &[
-    // By these, programs and shared libraries are found.
+    // Programs and shared libraries are found with these.
     ("PATH", &[Cargo, SamBuild, Pip, Tool, Engine]),
     ("LD_LIBRARY_PATH", &[Cargo, SamBuild, Pip, Tool, Engine]),
     ("DYLD_*", &[Cargo, SamBuild, Pip, Tool, Engine]),
-    // The way to the network, for those who download.
+    // Access to the network, for the children that download.
     ("*_PROXY", &[Cargo, SamBuild, Pip]),
     ("SSL_CERT_*", &[Cargo, SamBuild, Pip]),
     ("REQUESTS_CA_BUNDLE", &[Cargo, SamBuild, Pip]),
     ("CURL_CA_BUNDLE", &[Cargo, SamBuild, Pip]),
-    // Where pip finds packages. Its other variables can say where it installs, and what.
+    // Where pip finds packages. The other variables of pip are not inherited, because they can change what pip
+    // installs, and where.
     ("PIP_*INDEX*", &[Cargo, Pip]),
     ("PIP_*CERT", &[Cargo, Pip]),
     ("PIP_*TIMEOUT", &[Cargo, Pip]),
@@ -47,15 +49,15 @@ const INHERITED: &[(&str, &[Child])] = &[
     ("PIP_RETRIES", &[Cargo, Pip]),
     ("PIP_TRUSTED_HOST", &[Cargo, Pip]),
     ("PIP_*", &[Cargo]),
-    // Another Python's.
+    // Settings for another Python installation.
     ("PYTHON*", &[Cargo]),
     ("VIRTUAL_ENV*", &[Cargo]),
     ("__PYVENV_LAUNCHER__", &[Cargo]),
-    // Settings of the AWS-LC library, then those of AWS. Nothing that is built or linted needs an account.
+    // Settings of the AWS-LC library, and below them those of AWS. No build and no linter needs an AWS account.
     ("AWS_LC_*", &[Cargo, SamBuild]),
     ("AWS_*", &[Cargo]),
     ("SAM_*", &[Cargo]),
-    // Homes and temporary files.
+    // Home directories and temporary files.
     ("HOME", &[Cargo, SamBuild, Pip, Tool]),
     ("TMPDIR", &[Cargo, SamBuild, Pip, Tool]),
     ("XDG_*", &[Cargo, SamBuild, Pip, Tool]),
@@ -64,7 +66,7 @@ const INHERITED: &[(&str, &[Child])] = &[
     ("*", &[Cargo, SamBuild]),
 ];
 
-/// The hosts of [`Child::Engine`], which need no proxy.
+/// The hosts that [`Child::Engine`] calls. No call to them may go through a proxy.
 const LOOPBACK: &str = "127.0.0.1,localhost";
 
 fn inherits(child: Child, name: &OsStr) -> bool {
@@ -85,8 +87,8 @@ fn matches(pattern: &str, name: &str) -> bool {
     ends.any(|end| matches(rest, end))
 }
 
-/// A command that inherits its part of the environment. It reads no AWS profile unless it is [`Child::Cargo`]. Its
-/// standard input is empty.
+/// A command for this kind of child, with only the variables that this kind inherits. It reads no AWS profile, except
+/// for [`Child::Cargo`]. Its standard input is empty.
 #[must_use]
 pub fn command(child: Child, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -99,12 +101,13 @@ pub fn command(child: Child, program: impl AsRef<OsStr>) -> Command {
             .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
     }
     if child == Engine {
-        // Without any variable of a proxy, Python asks macOS for one.
+        // If no proxy variable is set, Python uses the proxy of the system settings on macOS.
         command.env("NO_PROXY", LOOPBACK).env("no_proxy", LOOPBACK);
     }
     command
 }
 
+/// A command that inherits no variable at all. Its standard input is empty.
 #[must_use]
 pub fn bare(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -112,16 +115,16 @@ pub fn bare(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The cargo that runs us, or else the one in `PATH`.
+/// The cargo that started this process, or the one in `PATH` if another program started it.
 #[must_use]
 pub fn cargo() -> Command {
     let program = std::env::var_os("CARGO");
     command(Cargo, program.unwrap_or_else(|| "cargo".into()))
 }
 
-/// Shell commands that undo what would keep the aws CLI, or another client of AWS, from the engine: all of a person's
-/// variables and profiles of AWS, and proxies.
-pub const CLIENT: &str = r#"unset AWS_PROFILE $(env | grep -o '^AWS_[A-Z0-9_]*')
+/// Shell commands that remove every setting that would keep the aws CLI, or another client of AWS, from calling the
+/// engine: variables and profiles of AWS, and proxies.
+pub const CLEAN_CLIENT_ENVIRONMENT: &str = r#"unset AWS_PROFILE $(env | grep -o '^AWS_[A-Z0-9_]*')
 export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
 export NO_PROXY="127.0.0.1,localhost,${no_proxy:-${NO_PROXY:-}}"
 export no_proxy="$NO_PROXY""#;
@@ -131,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_system_wide_proxy_comes_between_the_parts_of_the_engine() {
+    fn calls_between_the_parts_of_the_engine_do_not_use_a_system_wide_proxy() {
         for (child, expected) in [(Engine, Some("127.0.0.1,localhost")), (Pip, None)] {
             for name in ["NO_PROXY", "no_proxy"] {
                 let command = command(child, "x");

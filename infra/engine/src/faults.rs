@@ -1,4 +1,4 @@
-//! Faults for tests: what the proxy does instead of answering a call, or in addition to it.
+//! Faults that tests inject: what the proxy does instead of passing a call on, or in addition to it.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -8,88 +8,94 @@ use percent_encoding::percent_decode;
 use crate::lock;
 use crate::msf::ServiceError;
 
-/// A fault and the calls that it hits. If several live faults match a call, the oldest acts.
+/// A fault, and the calls to which it applies. If several active faults match a call, the one that was injected first
+/// applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The function that makes the call.
     pub function: String,
     /// The operation as AWS names it, for example `CreateApplicationSnapshot` or `Publish`.
     pub operation: String,
-    /// Only calls whose body has this application's name, as a whole token of `[a-zA-Z0-9_.-]`.
+    /// If given, the fault applies only to calls whose body contains this application name, as a whole token of
+    /// `[a-zA-Z0-9_.-]`.
     pub application: Option<String>,
     pub times: Times,
     pub kind: FaultKind,
 }
 
+/// To how many calls a fault applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
     Count(u32),
-    /// Until the fault is cleared.
+    /// To every call, until the fault is cleared.
     Always,
 }
 
-/// What happens to a call. "The effect" is what the service does when it gets the call.
+/// What happens to a call. "The service" is the one that the call is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// No effect; this error, as the called service writes it.
+    /// The call does not reach the service. The response is this error, in the protocol of the service.
     Error(ServiceError),
+    /// The call reaches the service after this time.
     Delay(Duration),
-    /// No effect; the connection closes without an answer.
+    /// The call does not reach the service. The connection closes without a response.
     DropBefore,
-    /// The effect happens; the connection closes without an answer.
+    /// The service carries out the call. The connection closes without a response.
     DropAfter,
-    /// No effect; HTTP 200 with a page of HTML, as an HTTP proxy may answer.
+    /// The call does not reach the service. The response is an HTML page with status 200, as an HTTP proxy may send it.
     NotJson,
-    /// No effect; the calling process is killed.
+    /// The call does not reach the service. The calling process is killed.
     KillBefore,
-    /// The effect happens, then the calling process is killed.
+    /// The service carries out the call. Then the calling process is killed.
     KillAfter,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FaultId(usize);
 
+/// All faults that were injected.
 #[derive(Debug, Default)]
 pub struct Faults(Mutex<Vec<Injected>>);
 
 #[derive(Debug)]
 struct Injected {
     fault: Fault,
-    live: bool,
+    is_active: bool,
     hits: u32,
 }
 
 impl Faults {
-    /// Adds a fault, which acts from the next call on.
+    /// Adds a fault. It applies from the next call on.
     pub fn inject(&self, fault: Fault) -> FaultId {
         let mut all = self.lock();
         all.push(Injected {
             fault,
-            live: true,
+            is_active: true,
             hits: 0,
         });
         FaultId(all.len() - 1)
     }
 
-    /// Ends a fault. Its hits stay readable.
+    /// Ends a fault. [`Self::hits`] still returns its count.
     pub fn clear(&self, id: FaultId) {
         if let Some(injected) = self.lock().get_mut(id.0) {
-            injected.live = false;
+            injected.is_active = false;
         }
     }
 
+    /// To how many calls a fault has applied so far.
     pub fn hits(&self, id: FaultId) -> u32 {
         self.lock().get(id.0).map_or(0, |injected| injected.hits)
     }
 
-    /// Returns the fault that hits this call, if any, and counts the hit.
+    /// Returns the fault that applies to this call, if there is one, and counts the call.
     pub fn take(&self, function: &str, operation: &str, body: &[u8]) -> Option<FaultKind> {
         let mut all = self.lock();
-        let hit = all
-            .iter_mut()
-            .find(|injected| injected.live && injected.fault.matches(function, operation, body))?;
+        let hit = all.iter_mut().find(|injected| {
+            injected.is_active && injected.fault.matches(function, operation, body)
+        })?;
         hit.hits += 1;
-        hit.live = match hit.fault.times {
+        hit.is_active = match hit.fault.times {
             Times::Always => true,
             Times::Count(times) => hit.hits < times,
         };
@@ -102,7 +108,7 @@ impl Faults {
 }
 
 impl Fault {
-    /// Whether the fault is meant for a call. `Count(0)` is meant for none.
+    /// Whether the fault applies to a call. A fault with `Count(0)` applies to none.
     fn matches(&self, function: &str, operation: &str, body: &[u8]) -> bool {
         let application = self.application.as_deref();
         self.times != Times::Count(0)
@@ -112,16 +118,17 @@ impl Fault {
     }
 }
 
-/// Whether a JSON or form-encoded body has a name as a whole token.
+/// Whether a JSON or form-encoded body contains a name as a whole token.
 fn has_token(body: &[u8], name: &str) -> bool {
-    // A `+` stays: names have no blanks, and a `+` ends a token as well.
+    // A `+`, which encodes a space, is not decoded: names have no spaces, and a `+` ends a token as well.
     let text = percent_decode(body).decode_utf8_lossy();
     without_escapes(&text)
         .split(|c: char| !(c.is_ascii_alphanumeric() || "_.-".contains(c)))
         .any(|token| token == name)
 }
 
-/// Blanks JSON's escapes, at every depth of JSON in strings: else the `n` of a line break would join the name after it.
+/// Replaces JSON's escape sequences by spaces, also those of JSON within strings. Otherwise, the `n` of a line break
+/// would become a part of the name that follows it.
 fn without_escapes(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut escaped = false;
@@ -172,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn function_operation_and_application_all_have_to_match() {
+    fn a_fault_applies_only_if_function_operation_and_application_match() {
         let one = fault(Some("orders"), Times::Always);
         for (function, operation, body, expected) in [
             ("record", "Publish", "orders", true),
@@ -187,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_live_fault_acts_until_it_is_spent_or_cleared_and_keeps_its_count() {
+    fn the_oldest_active_fault_applies_until_it_is_used_up_or_cleared_and_keeps_its_count() {
         let faults = Faults::default();
         let counted = faults.inject(fault(None, Times::Count(2)));
         faults.inject(fault(None, Times::Count(0)));

@@ -1,4 +1,4 @@
-//! The binaries of the four functions.
+//! Builds the binaries of the four Lambda functions.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +10,8 @@ use cargo_metadata::{Message, MetadataCommand};
 use crate::environment::cargo;
 use crate::group::Group;
 
-/// The functions, each named as its crate. The state of the same name calls it.
+/// The names of the functions. Each is the name of the function's crate, and, in another spelling, of the Task state
+/// that invokes the function.
 pub const FUNCTIONS: [&str; 4] = [
     "create-snapshot",
     "describe-snapshot",
@@ -33,13 +34,14 @@ pub fn target_folder() -> Result<PathBuf> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// For the engine: with the profile of the command `local` and the features that the whole workspace asks for, so that
-    /// shared dependencies are compiled once.
+    /// For the engine. The functions get the same Cargo profile and the same features of dependencies as the command
+    /// `cargo local`, so that shared dependencies are compiled once.
     Dev,
     Release,
 }
 
-/// Builds the functions, and returns their binaries by name. Cargo shows its own progress on stderr.
+/// Builds the functions. Returns the path of each binary, by the function's name. Cargo shows its own progress on
+/// stderr.
 pub async fn build(profile: Profile) -> Result<BTreeMap<String, PathBuf>> {
     let mut command = cargo();
     command.args(["build", "--locked", "--manifest-path", WORKSPACE]);
@@ -55,16 +57,19 @@ pub async fn build(profile: Profile) -> Result<BTreeMap<String, PathBuf>> {
     let output = building.output().await?;
     ensure!(
         output.status.success(),
-        "the functions could not be built; cargo has said why above"
+        "the functions could not be built; the output of cargo above says why"
     );
-    let built: BTreeMap<String, PathBuf> = Message::parse_stream(output.stdout.as_slice())
+    let binaries: BTreeMap<String, PathBuf> = Message::parse_stream(output.stdout.as_slice())
         .filter_map(|message| match message.ok()? {
             Message::CompilerArtifact(it) => Some((it.target.name, it.executable?.into())),
             _ => None,
         })
         .filter(|(name, _)| FUNCTIONS.contains(&name.as_str()))
         .collect();
-    let is_complete = built.len() == FUNCTIONS.len();
-    ensure!(is_complete, "cargo built {built:?}, not the four functions");
-    Ok(built)
+    let is_complete = binaries.len() == FUNCTIONS.len();
+    ensure!(
+        is_complete,
+        "cargo built {binaries:?}, not the four functions"
+    );
+    Ok(binaries)
 }

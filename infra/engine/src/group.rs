@@ -1,4 +1,4 @@
-//! Child processes that end together with what they have started.
+//! Child processes that end together with the processes that they have started.
 
 use std::io;
 use std::process::{ExitStatus, Output};
@@ -13,21 +13,22 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long the end of killed processes may take. Orphans are counted until the system's first process has reaped them,
-/// which in a container may be never.
+/// How long to wait until killed processes have ended. An orphan counts as running until the system's first process has
+/// reaped it, which in some containers never happens.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
-/// A child process and the processes that it starts, as one process group. When the child ends, the others are killed.
-/// Dropping the group kills them all, and waits until they have ended.
+/// A child process (the leader) and the processes that it starts, as one process group. When the leader ends,
+/// [`Group::ended`] kills the others. Dropping the group kills all of them, and waits until they have ended.
 #[derive(Debug)]
 pub struct Group {
-    /// Only [`Group::ended`] and the end of the group wait for it: until then, its id is the group's and nobody else's.
+    /// Only [`Group::ended`] and `drop` wait for the leader. Until one of them does, the system gives the id of the
+    /// group to no other process.
     leader: Child,
     id: Option<Pid>,
 }
 
 impl Group {
-    /// Starts the command.
+    /// Starts the command as the leader of a new group.
     pub fn start(command: &mut Command) -> Result<Self> {
         let started = command.process_group(0).kill_on_drop(true).spawn();
         let leader = started.with_context(|| {
@@ -39,12 +40,12 @@ impl Group {
         Ok(Self { leader, id })
     }
 
-    /// The process that was started. To wait for it, use [`Group::ended`].
+    /// The leader. To wait for its end, use [`Group::ended`].
     pub fn leader(&mut self) -> &mut Child {
         &mut self.leader
     }
 
-    /// Waits for the end of the process, and kills what it has left behind.
+    /// Waits until the leader ends, and kills the processes that it has left behind.
     pub async fn ended(&mut self) -> Result<ExitStatus> {
         let mut changes = signal(SignalKind::child())?;
         while self.leader.id().is_some() && !self.has_ended()? {
@@ -54,27 +55,28 @@ impl Group {
         Ok(self.leader.wait().await?)
     }
 
-    /// Whether the process has ended. It keeps its id.
+    /// Whether the leader has ended. The call does not reap it, so its id stays reserved.
     fn has_ended(&self) -> io::Result<bool> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let ended = self.id.map(|id| waitid(WaitId::Pid(id), options));
         Ok(ended.transpose()?.flatten().is_some())
     }
 
-    /// Kills all processes of the group, unless the leader has been waited for: then another group may have the id.
+    /// Kills all processes of the group. Once the leader has been reaped, it does nothing, because the id may belong to
+    /// another group by then.
     fn kill(&self) {
         if let Some(id) = self.id.filter(|_| self.leader.id().is_some()) {
-            // An error means that they have ended already.
+            // An error means that the processes have ended already.
             let _ = kill_process_group(id, Signal::KILL);
         }
     }
 
-    /// Waits for the end of the process.
+    /// Waits until the leader ends.
     pub async fn status(mut self) -> Result<ExitStatus> {
         self.ended().await
     }
 
-    /// Waits for the end of the process and returns what it has printed to pipes.
+    /// Waits until the leader ends, and returns what it has printed to pipes.
     pub async fn output(mut self) -> Result<Output> {
         let (stdout, stderr) = (self.leader.stdout.take(), self.leader.stderr.take());
         let (stdout, stderr, status) = tokio::try_join!(read(stdout), read(stderr), self.ended())?;
@@ -123,21 +125,21 @@ mod tests {
     use crate::environment;
 
     #[tokio::test]
-    async fn a_dropped_group_has_ended_with_what_it_has_started() {
+    async fn dropping_a_group_ends_the_processes_that_its_leader_started() {
         let mut shell = environment::bare("/bin/sh");
         shell.args(["-c", "/bin/sleep 1000 & echo started; wait"]);
         let mut group = Group::start(shell.stdout(Stdio::piped())).unwrap();
         let mut lines = BufReader::new(group.leader().stdout.take().unwrap()).lines();
         assert_eq!(lines.next_line().await.unwrap().unwrap(), "started");
         drop(group);
-        // The pipe ends when no process has it open any more.
+        // The pipe ends when no process has it open.
         let end = timeout(Duration::from_secs(10), lines.next_line()).await;
         assert_eq!(end.unwrap().unwrap(), None);
     }
 
     #[tokio::test]
-    async fn what_a_process_leaves_behind_ends_with_it() {
-        // The sleep has the pipe, too, which ends with it.
+    async fn when_the_leader_ends_the_processes_that_it_leaves_behind_are_killed() {
+        // `sleep` has the pipe open as well. The pipe ends when `sleep` is killed.
         let start = || {
             let mut shell = environment::bare("/bin/sh");
             shell.args(["-c", "/bin/sleep 1000 & echo out; exit 3"]);

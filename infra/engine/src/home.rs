@@ -1,7 +1,7 @@
-//! The folder of an engine, `<target>/local/engine-<port>`: its log, its temporary files, and the address that it has
-//! announced.
+//! The folder of an engine, `<target>/local/engine-<port>`. It has the log, the temporary files, and the endpoint, if
+//! the engine has published it for other commands.
 //!
-//! The folder stays when the engine ends, so that its log can be read, until another engine starts.
+//! When an engine ends, its folder stays, so that the log can be read. The next engine that starts removes it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 const PREFIX: &str = "engine-";
-/// The file that a running engine has locked. The lock ends with the process, however that one ends.
+/// The file that a running engine keeps locked. The system releases the lock when the process ends, even if it is
+/// killed.
 const LOCK: &str = "lock";
 const ENDPOINT: &str = "endpoint";
 
@@ -20,11 +21,12 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Makes the folder for the engine on this port. Removes the folders of engines that have ended.
+    /// Creates the folder for the engine on this port. Removes the folders of engines that have ended.
     pub(crate) fn new(target: &Path, port: u16) -> Result<Self> {
         let all = target.join("local");
         fs::create_dir_all(&all).with_context(|| all.display().to_string())?;
-        // Engines that start at the same time take turns: a new folder is not locked yet.
+        // Engines that start at the same time take turns. Otherwise, one could remove the folder that another has
+        // created and not locked yet.
         let turn = all.join("engines.lock");
         let turn = File::create(&turn).and_then(|file| file.lock().map(|()| file));
         let _turn = turn.with_context(|| all.display().to_string())?;
@@ -46,7 +48,7 @@ impl Home {
         &self.folder
     }
 
-    /// Leaves the endpoint for [`announced`], until this engine ends.
+    /// Writes the endpoint to a file, which [`announced`] reads. The file is removed when this engine ends.
     pub(crate) fn announce(&self, endpoint: &str) -> Result<()> {
         let file = self.folder.join(ENDPOINT);
         fs::write(&file, endpoint).with_context(|| file.display().to_string())
@@ -55,12 +57,13 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        // Most engines have announced nothing.
+        // Most engines have no such file.
         let _ = fs::remove_file(self.folder.join(ENDPOINT));
     }
 }
 
-/// The endpoints that engines have announced, each with the file that it is from. An engine that was killed is among them.
+/// The endpoints that engines have written with `announce`, each with its file. The list may include an engine that was
+/// killed, because its file stays.
 pub fn announced(target: &Path) -> Vec<(String, PathBuf)> {
     let files = folders(target)
         .into_iter()
@@ -83,7 +86,7 @@ fn folders(target: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// Whether nobody holds the folder's lock. A folder without a lock file belongs to an engine that ended early.
+/// Whether no process holds the folder's lock. If there is no lock file, the engine ended before it created one.
 fn has_ended(folder: &Path) -> bool {
     File::open(folder.join(LOCK)).map_or(true, |lock| lock.try_lock().is_ok())
 }
@@ -93,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_outlives_its_engine_until_another_one_starts_and_its_endpoint_does_not() {
+    fn a_folder_stays_until_another_engine_starts_but_the_endpoint_goes_when_its_engine_ends() {
         let target = tempfile::tempdir().unwrap();
         let start = |port| Home::new(target.path(), port).unwrap();
         let endpoints = || -> Vec<String> {

@@ -1,4 +1,4 @@
-//! MiniStack, an emulator of AWS: its process, calls to it, and the deployment of a stack on it.
+//! The process of MiniStack, an emulator of AWS: starting it, calling it, and deploying a stack to it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,14 +19,17 @@ use stack::{ACCOUNT, REGION, Role};
 use crate::environment::{Child, command};
 use crate::group::Group;
 
-/// MiniStack starts in a second or two, but the first import compiles, and the machine may be busy.
+/// How long MiniStack may take to start. It usually takes a second or two. The first start also compiles its Python
+/// modules, and the machine may be busy.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
+/// How many lines of MiniStack's log an error shows.
 const SHOWN_LINES: usize = 15;
 
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
 
-/// Headers of the connection, not of the message (RFC 9110, section 7.6.1), and the length, which the HTTP client sets.
+/// Headers that the proxy does not pass on: those that belong to one connection (RFC 9110, section 7.6.1), and the
+/// length, which the HTTP client sets.
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -40,61 +43,68 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 
 #[derive(Clone, Debug)]
 pub struct MiniStackSettings {
+    /// The Python interpreter that has the packages of MiniStack.
     pub python: PathBuf,
     /// An existing folder for `ministack.log` and temporary files.
     pub folder: PathBuf,
-    /// The port on 127.0.0.1 that clients know.
+    /// The port of the proxy on 127.0.0.1. MiniStack puts it into the URLs of queues.
     pub proxy_port: u16,
+    /// How many real seconds a second of a Wait state, of a Retry or of a timeout in the state machine lasts.
     pub wait_scale: f64,
-    /// The wait before the first retry of an event, in seconds. The wait before the second is twice as long.
+    /// The wait before Lambda's first retry of an asynchronous invocation, in seconds. The wait before the second retry
+    /// is twice as long.
     pub event_retry_seconds: f64,
 }
 
-/// A MiniStack process and the functions that it has started. They end when this is dropped, and when this process dies.
+/// A MiniStack process and the function processes that it has started. They end when this value is dropped, and when
+/// this process ends.
 #[derive(Debug)]
 pub struct MiniStack {
     process: Group,
-    /// MiniStack ends when this is closed.
+    /// MiniStack ends when its standard input is closed.
     _input: Option<ChildStdin>,
     upstream: Upstream,
     python: PathBuf,
     log: PathBuf,
-    /// Has the functions' code, among others. Dropping it removes the folder.
+    /// A folder for temporary files, such as the functions' code. Dropping it removes the folder.
     _temporary: TempDir,
 }
 
-/// What to deploy, as `deploy.py` reads it.
+/// What to deploy. `deploy.py` reads it as JSON.
 #[derive(Clone, Debug, Serialize)]
-pub struct Work {
+pub struct DeploymentSpec {
     pub stack: String,
     pub template: Value,
     pub parameters: BTreeMap<String, String>,
-    /// By logical id.
+    /// The functions, by logical id.
     pub functions: BTreeMap<String, Program>,
+    /// The definitions of the state machines, by logical id.
     pub definitions: BTreeMap<String, String>,
 }
 
+/// A function to deploy.
 #[derive(Clone, Debug, Serialize)]
 pub struct Program {
     /// One of [`crate::functions::FUNCTIONS`].
     pub name: String,
     pub binary: PathBuf,
-    /// The `AWS_ENDPOINT_URL` of this function alone.
+    /// The beginning of the function's `AWS_ENDPOINT_URL`. Each process of the function appends its own id.
     pub endpoint: String,
 }
 
-/// The result of a deployment, as `deploy.py` prints it.
+/// The result of a deployment. `deploy.py` prints it as JSON.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Deployed {
+    /// The values of the stack's outputs, by the outputs' names.
     pub outputs: BTreeMap<String, String>,
     /// The physical ids of the stack's resources, by logical id.
     pub resources: BTreeMap<String, String>,
-    /// The roles of functions and state machines, by the logical ids of these.
+    /// The roles of the functions and the state machines, by the logical id of the function or state machine.
     pub roles: BTreeMap<String, Role>,
 }
 
 impl MiniStack {
-    /// Starts MiniStack. Until it answers, calls wait.
+    /// Starts MiniStack. Returns as soon as MiniStack listens. Calls then wait until its modules are loaded.
     pub async fn start(settings: &MiniStackSettings) -> Result<Self> {
         let folder = || settings.folder.display().to_string();
         let log = settings.folder.join("ministack.log");
@@ -117,7 +127,7 @@ impl MiniStack {
                 settings.event_retry_seconds.to_string(),
             )
             .env("LOG_LEVEL", "WARNING")
-            // They would listen on all interfaces.
+            // These services would listen on all interfaces.
             .env("IOT_MTLS_ENABLED", "0")
             .env("SFTP_ENABLED", "0")
             .stdin(Stdio::piped())
@@ -127,7 +137,7 @@ impl MiniStack {
 
         let started = tokio::time::timeout(START_LIMIT, read_address(&mut process)).await;
         let Ok(Some(address)) = started else {
-            return Err(with_log("MiniStack does not start", &log));
+            return Err(with_log("MiniStack did not start", &log));
         };
         Ok(Self {
             _input: process.leader().stdin.take(),
@@ -143,7 +153,8 @@ impl MiniStack {
         &self.upstream
     }
 
-    pub async fn deploy(&mut self, work: &Work) -> Result<Deployed> {
+    /// Creates or updates a stack. Returns when CloudFormation has finished.
+    pub async fn deploy(&mut self, spec: &DeploymentSpec) -> Result<Deployed> {
         let mut deploy = python(&self.python);
         deploy
             .arg(format!("{PYTHON}/deploy.py"))
@@ -155,26 +166,26 @@ impl MiniStack {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut deploying = Group::start(&mut deploy)?;
-        let input = serde_json::to_vec(work)?;
+        let input = serde_json::to_vec(spec)?;
         if let Some(mut stdin) = deploying.leader().stdin.take() {
-            // If it has failed already, its output says why.
+            // If `deploy.py` has failed already, its output says why.
             let _ = stdin.write_all(&input).await;
         }
         let output = tokio::select! {
             output = deploying.output() => output?,
-            // The deployment would only fail to connect.
-            error = self.failure() => return Err(error),
+            // The deployment would only report that it cannot connect.
+            error = self.wait_for_failure() => return Err(error),
         };
         if output.status.success() {
             return Ok(serde_json::from_slice(&output.stdout)?);
         }
         let why = String::from_utf8_lossy(&output.stderr);
-        let fact = format!("the stack {} is not deployed: {}", work.stack, why.trim());
+        let fact = format!("the stack {} is not deployed: {}", spec.stack, why.trim());
         Err(with_log(&fact, &self.log))
     }
 
-    /// Waits until it ends by itself. The error says how, with the end of its log.
-    pub async fn failure(&mut self) -> Error {
+    /// Waits until MiniStack ends by itself. The error says how it ended, and shows the end of its log.
+    pub async fn wait_for_failure(&mut self) -> Error {
         match self.process.ended().await {
             Ok(status) => with_log(&format!("MiniStack has ended ({status})"), &self.log),
             Err(error) => error.context("MiniStack"),
@@ -186,11 +197,12 @@ fn python(interpreter: &Path) -> Command {
     command(Child::Engine, interpreter)
 }
 
-/// Port and secret path that the process serves, or `None` if it ended before it printed them.
+/// The port and the secret path at which MiniStack listens, as `<port>/<path>`. `None` if the process ended before it
+/// printed them.
 async fn read_address(process: &mut Group) -> Option<String> {
     let mut lines = BufReader::new(process.leader().stdout.take()?).lines();
     let address = lines.next_line().await.ok()??;
-    // A full pipe would block the process.
+    // The rest of the output is read and dropped: a full pipe would block the process.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     Some(address)
 }
@@ -206,7 +218,7 @@ fn with_log(fact: &str, log: &Path) -> Error {
     )
 }
 
-/// Calls to MiniStack. Cheap to clone.
+/// A client for calls to MiniStack. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     client: reqwest::Client,
@@ -214,7 +226,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Of port and secret path, as `serve.py` prints them.
+    /// `address` is `<port>/<secret path>`, as `serve.py` prints it.
     fn new(address: &str) -> Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -224,11 +236,12 @@ impl Upstream {
         Ok(Self { client, base })
     }
 
-    /// The `AWS_ENDPOINT_URL` of a client that needs no proxy.
+    /// The `AWS_ENDPOINT_URL` for a client that calls MiniStack without the proxy.
     pub fn endpoint(&self) -> &str {
         &self.base
     }
 
+    /// Passes a request on to MiniStack, and returns the response without the headers that permit CORS.
     pub(crate) async fn forward(
         &self,
         method: Method,
@@ -254,14 +267,14 @@ impl Upstream {
         Ok(answer)
     }
 
-    /// The inline policies of each role now, by the role's ARN.
+    /// The current inline policies of each role, by the role's ARN.
     pub(crate) async fn policies(&self) -> Result<BTreeMap<String, Vec<Value>>> {
         let answer = self.client.get(format!("{}/_policies", self.base));
         let answer = answer.send().await?.error_for_status()?;
         Ok(serde_json::from_slice(&answer.bytes().await?)?)
     }
 
-    /// The lines in a log group that contain a text, each invocation's in order.
+    /// The lines in a log group that contain a text. The lines of one invocation are in order.
     pub async fn log_lines(&self, group: &str, containing: &str) -> Result<Vec<String>> {
         let pattern = json!(containing).to_string();
         let input = json!({ "logGroupName": group, "filterPattern": pattern });
@@ -288,7 +301,7 @@ fn without_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes what would let pages of other origins read an answer. MiniStack lets all of them.
+/// Removes the headers that let web pages of other origins read a response. MiniStack allows that to every origin.
 fn without_cors(headers: &mut HeaderMap) {
     let names: Vec<HeaderName> = headers.keys().cloned().collect();
     for name in names {

@@ -1,51 +1,51 @@
-//! Amazon Managed Service for Apache Flink on one machine: the applications and snapshots of `kinesisanalyticsv2`, in
-//! memory.
+//! An emulator of Amazon Managed Service for Apache Flink: the applications and snapshots of the API
+//! `kinesisanalyticsv2`, in memory.
 //!
-//! An [`Emulator`] depends only on the calls to it and on the times given with them: it has no clock, no randomness and no
-//! I/O. Work of the service (a start, a snapshot, a deletion) ends at the first call, of any kind, whose time is late
-//! enough. A later call with an earlier time does not undo it.
+//! The state of an [`Emulator`] depends only on the calls and on the times that the callers pass with them: it has no
+//! clock, no randomness and no I/O. A background operation of the service (a start, a snapshot, a deletion) has
+//! finished once any call has a time late enough. It stays finished, even if a later call has an earlier time.
 //!
-//! The shapes, patterns, lengths and errors are those of the service's model, `2018-05-23`. This table has the choices
-//! where neither the model nor the documentation says what the service does:
+//! The shapes, patterns, lengths and errors are those of the service's model, `2018-05-23`. Where neither the model nor
+//! the documentation says what the service does, this table lists what the emulator does, and why:
 //!
 //! | Behaviour | Choice | Why |
 //! |---|---|---|
-//! | Order of `ListApplicationSnapshots` | newest first, in the order of creation | `ListSnapshots` is documented so; nothing may rely on it here |
-//! | `NextToken` | continues after the last snapshot shown; bound to the application | a deletion between two pages hides no other snapshot, a new snapshot appears on no later page; [`Behaviour::tokens_are_positions`] gives the opposite |
-//! | Age of a listing | zero | nothing is documented; [`Behaviour::listing_lag`] gives another |
+//! | Order of `ListApplicationSnapshots` | newest first, by the order of creation | the documentation says so of `ListSnapshots`; no code here may rely on it |
+//! | `NextToken` | continues after the last snapshot of the page; valid for one application | a deletion between two pages hides no other snapshot, and a new snapshot appears on no later page; with [`Behaviour::tokens_are_positions`], both happen |
+//! | Age of the state that a listing shows | zero | the documentation does not mention a lag; [`Behaviour::listing_lag`] sets one |
 //! | `ListApplicationSnapshots` of an unknown application | `InvalidArgumentException`, "does not exist" | the model has no `ResourceNotFoundException` for it |
-//! | Invalid `Limit` or `NextToken` of `ListApplications` | `InvalidRequestException` | the only error in the model |
-//! | Describe or delete an unknown snapshot | `ResourceNotFoundException`, "does not exist" | clients expect this or `InvalidArgumentException`; [`Behaviour::deletes_refused`] gives the other |
-//! | Snapshot of a stopped application (READY) | `InvalidRequestException` | AWS's own sample handles it on create |
-//! | Snapshot in another status than RUNNING | `ResourceInUseException` | "not available for this operation" |
-//! | Snapshot of an application with a customer managed key | the caller needs the rights on the key that the guide lists for callers of the API; otherwise the proxy answers `AccessDeniedException` | "the operator must have permissions for all CMKs involved" in `CreateApplicationSnapshot` |
+//! | Invalid `Limit` or `NextToken` of `ListApplications` | `InvalidRequestException` | the only error that the model has for this operation |
+//! | Describe or delete an unknown snapshot | `ResourceNotFoundException`, "does not exist" | clients handle this and `InvalidArgumentException`; [`Behaviour::deletes_refused`] can return the latter |
+//! | Snapshot of a stopped application (READY) | `InvalidRequestException` | AWS's own sample handles this error when it creates a snapshot |
+//! | Snapshot of an application that is neither RUNNING nor READY | `ResourceInUseException` | "not available for this operation" |
+//! | Snapshot of an application with a customer managed key | the caller needs the permissions for the key that the guide lists for callers of the API; without them, the proxy returns `AccessDeniedException` | "the operator must have permissions for all CMKs involved" in `CreateApplicationSnapshot` |
 //! | Snapshot with `SnapshotsEnabled` false | `InvalidRequestException` | the request does not fit the configuration |
-//! | Name taken, even by a FAILED or DELETING snapshot | `ResourceInUseException` | enhanced snapshots are documented so |
+//! | Name taken, even by a FAILED or DELETING snapshot | `ResourceInUseException` | documented for enhanced snapshots |
 //! | Another snapshot is CREATING | `ResourceInUseException` | one at a time is documented for enhanced snapshots |
-//! | Several reasons to refuse a snapshot | the first of: status, configuration, downtime, name, other snapshot, quota | permanent reasons of the application first, then the snapshot's |
-//! | Quota | counts every listed snapshot, whatever its status | snapshots of the service are known to count |
-//! | Name of a snapshot of the service | `service_stop_` or `service_update_` and a number | different from a person's names and from `custom_…` |
-//! | Stop or update that takes a snapshot | STOPPING or UPDATING lasts as long as the snapshot and the stop or update together, also if the snapshot ends FAILED; the snapshot has the version before the update | a snapshot that fails must not block the service |
+//! | Several reasons to refuse a snapshot | the first of: status, configuration, downtime, name, other snapshot, quota | reasons about the application come before reasons about the snapshot |
+//! | Quota | every listed snapshot counts, whatever its status | snapshots that the service takes are known to count |
+//! | Name of a snapshot that the service takes | `service_stop_` or `service_update_` and a number | differs from names that people choose and from `custom_…` |
+//! | Stop or update that takes a snapshot | the application is STOPPING or UPDATING for the time of the snapshot plus the time of the stop or update, even if the snapshot ends FAILED; the snapshot has the version before the update | a snapshot that fails must not block the stop or update |
 //! | Stop without `Force`, or update, while a snapshot is CREATING | `ResourceInUseException` | one snapshot at a time |
-//! | Forced stop while a snapshot is CREATING | the snapshot becomes FAILED | its job has ended |
-//! | Forced stop | from STARTING, RUNNING, UPDATING, AUTOSCALING and STOPPING | "only in the running status, unless you set Force" |
+//! | Forced stop while a snapshot is CREATING | the snapshot becomes FAILED, even one that the test created with the status CREATING | a forced stop ends the Flink job |
+//! | Status in which a forced stop is possible | STARTING, RUNNING, UPDATING, AUTOSCALING and STOPPING | "only in the running status, unless you set Force" |
 //! | Operation in the wrong application status | `ResourceInUseException` | "not available for this operation" |
-//! | Delete of a snapshot CREATING or DELETING | `ResourceInUseException` | documented for enhanced snapshots |
-//! | Wrong `SnapshotCreationTimestamp` | `InvalidArgumentException`; compared in whole seconds | Terraform deletes with whole seconds; "not found" would read as deleted |
-//! | Delete of a snapshot listed without a timestamp | `InvalidArgumentException` | no value is valid |
-//! | `DeleteApplication` | from RUNNING and READY; `CreateTimestamp` as above; its snapshots are deleted with it | the documentation says that it stops the application |
-//! | Update with the wrong version or token | `ConcurrentModificationException`; with neither: `InvalidArgumentException` | its documented meaning |
+//! | Deletion of a snapshot that is CREATING or DELETING | `ResourceInUseException` | documented for enhanced snapshots |
+//! | Wrong `SnapshotCreationTimestamp` | `InvalidArgumentException`; times are compared in whole seconds | Terraform deletes with whole seconds; clients would take "not found" for deleted |
+//! | Deletion of a snapshot that is listed without a timestamp | `InvalidArgumentException` | no value of the timestamp would be right |
+//! | `DeleteApplication` | possible if the application is RUNNING or READY; `CreateTimestamp` is compared in whole seconds; the snapshots are deleted too | the documentation says that this operation stops the application |
+//! | Update with the wrong version or token | `ConcurrentModificationException`; with neither: `InvalidArgumentException` | the documented meaning of this error |
 //! | Update that changes nothing | a new version, as after any update | "updates the ApplicationVersionId each time" |
-//! | Restore type of a start without one | the last one; the first time, and after an update of SKIP, RESTORE_FROM_LATEST_SNAPSHOT | users of Terraform see the latter |
+//! | Restore type of a start without one | that of the last start; RESTORE_FROM_LATEST_SNAPSHOT at the first start, and after an update if the last type was SKIP_RESTORE_FROM_SNAPSHOT | users of Terraform see the latter |
 //! | Restore from an unknown snapshot, or one that is not READY | `ResourceNotFoundException`, `InvalidRequestException` | the model has both for start and update |
-//! | Legacy snapshot operations on an application in `ENHANCED_SNAPSHOTS` mode or without Flink runtime | `UnsupportedOperationException` | "not valid for this operation" |
+//! | Legacy snapshot operations on an application in `ENHANCED_SNAPSHOTS` mode, or with a runtime that is not Flink | `UnsupportedOperationException` | "not valid for this operation" |
 //! | `ListTagsForResource` without tags | no `Tags` member | the model requires one entry or more |
-//! | Restore by `SnapshotArn` | `UnsupportedOperationException` | it names enhanced snapshots, which are not emulated |
+//! | Restore by `SnapshotArn` | `UnsupportedOperationException` | the ARN is for enhanced snapshots, which are not emulated |
 //! | `ENHANCED_SNAPSHOTS` below Flink 1.20, or back from it | `UnsupportedOperationException` | the documentation excludes both |
 //! | Applications per account | 100, then `LimitExceededException` | the default quota |
-//! | Malformed JSON, wrong JSON type | `SerializationException` | as other JSON services of AWS; not in the model |
-//! | Operation that is not emulated | `UnknownOperationException` | as for an operation that the service does not know |
-//! | `VpcConfigurations`, SQL and Zeppelin parts of a configuration | accepted, not shown | nothing here uses them |
+//! | Malformed JSON, wrong JSON type | `SerializationException` | other JSON services of AWS return it; it is not in the model |
+//! | Operation that is not emulated | `UnknownOperationException` | AWS returns it for an operation that a service does not know |
+//! | `VpcConfigurations`, SQL and Zeppelin parts of a configuration | accepted, but not part of a description | nothing here uses them |
 
 mod applications;
 mod behaviour;
@@ -69,16 +69,17 @@ pub use behaviour::{Behaviour, Lifecycle};
 use input::Input;
 pub use snapshots::{SeededSnapshot, SnapshotStatus};
 
+/// An error that a service returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceError {
     /// The exception's name, such as `ResourceInUseException`.
     pub code: String,
     pub message: String,
-    /// 400 for all errors of the emulator itself.
+    /// The emulator itself returns only 400.
     pub http_status: u16,
 }
 
-/// The body of an error answer: `__type`, and the message under the key that the model has for it.
+/// The body of an error response: `__type`, and the message. The model decides the key of the message.
 pub fn error_body(code: &str, message: &str) -> Value {
     let key = match code {
         "TooManyTagsException" => "message",
@@ -120,9 +121,10 @@ pub struct Emulator {
     lifecycle: Lifecycle,
     applications: BTreeMap<String, Application>,
     behaviours: BTreeMap<String, Behaviour>,
-    /// How many deletions each application may have at once, and since when.
-    allowances: BTreeMap<String, (f64, Timestamp)>,
-    /// For applications that do not exist yet.
+    /// A token bucket for each application, which limits the rate of deletions: the number of deletions that are left,
+    /// and the time of the last call that used the bucket.
+    deletion_buckets: BTreeMap<String, (f64, Timestamp)>,
+    /// The seeded snapshots of applications that do not exist yet, by application.
     seeds: BTreeMap<String, Vec<SeededSnapshot>>,
     last_number: u64,
 }
@@ -135,14 +137,14 @@ impl Emulator {
             lifecycle,
             applications: BTreeMap::new(),
             behaviours: BTreeMap::new(),
-            allowances: BTreeMap::new(),
+            deletion_buckets: BTreeMap::new(),
             seeds: BTreeMap::new(),
             last_number: 0,
         }
     }
 
-    /// Answers a call. `operation` is what follows `KinesisAnalytics_20180523.` in the header `X-Amz-Target`, `body` is
-    /// the JSON of the request, `now` is the time of the call.
+    /// Carries out a call. `operation` is the part of the header `X-Amz-Target` after `KinesisAnalytics_20180523.`,
+    /// `body` is the JSON of the request, and `now` is the time of the call.
     pub fn call(&mut self, operation: &str, body: &[u8], now: Timestamp) -> Result<Value> {
         self.advance(now);
         let answer: fn(&mut Self, &Input, Timestamp) -> Answer = match operation {
@@ -176,7 +178,7 @@ impl Emulator {
             .retain(|_, application| application.advance(now));
     }
 
-    /// A new number. It orders listings and makes ids unique.
+    /// A new number, greater than all before it. Numbers order listings and make ids unique.
     fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
@@ -189,7 +191,7 @@ impl Emulator {
         })
     }
 
-    /// The ARN of the customer managed key of an application, if it has one.
+    /// The ARN of an application's customer managed key. `None` if the application does not exist or has no such key.
     pub fn key_of(&self, application_arn: &str) -> Option<String> {
         let mut applications = self.applications.values();
         let found = applications.find(|application| application.arn == application_arn);
@@ -207,7 +209,7 @@ impl Emulator {
     }
 }
 
-/// A timestamp as the service writes it: epoch seconds with at most three decimals.
+/// A timestamp in the format of the service: epoch seconds with at most three decimals.
 fn epoch_seconds(timestamp: Timestamp) -> Value {
     #[allow(
         clippy::cast_precision_loss,
@@ -217,7 +219,7 @@ fn epoch_seconds(timestamp: Timestamp) -> Value {
     json!(milliseconds / 1000.0)
 }
 
-/// Removes the members that are null, which are absent on the wire.
+/// Removes the members that are null. The service leaves such members out.
 fn without_nulls(mut structure: Value) -> Value {
     if let Value::Object(members) = &mut structure {
         members.retain(|_, value| !value.is_null());

@@ -1,8 +1,11 @@
-//! Who may do what: the policies of the deployed roles, applied to every call of a function.
+//! Checks each call of a function against the policies of the function's deployed role.
 //!
-//! A call without an allowing statement for its action and resource is denied, as AWS denies it. Not checked: calls of
-//! people and other clients; what the state machine, Lambda, `EventBridge` and the schedule do; the use of keys by SNS and
-//! `DynamoDB`; the delivery of logs and traces; who may assume a role.
+//! A call is denied, as on AWS, if no statement allows its action on its resource. These are not checked:
+//! - calls of people and other clients
+//! - calls of the state machine, of Lambda, of `EventBridge` and of the schedule
+//! - the use of keys by SNS and `DynamoDB`
+//! - the delivery of logs and traces
+//! - who may assume a role
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -17,6 +20,7 @@ use stack::Role;
 
 use crate::lock;
 
+/// The roles of the functions, by the functions' names.
 #[derive(Debug, Default)]
 pub struct Permissions(Mutex<BTreeMap<String, Caller>>);
 
@@ -26,18 +30,21 @@ struct Caller {
     parsed: Vec<IAMPolicy>,
 }
 
+/// A use of a resource that needs a permission.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     /// For example `sns:Publish`.
     pub action: String,
     pub resource: String,
-    /// The partition keys of the `DynamoDB` items, IAM's context key `dynamodb:LeadingKeys`.
+    /// The partition keys of the `DynamoDB` items that the call uses. In IAM, this is the context key
+    /// `dynamodb:LeadingKeys`.
     pub leading_keys: Vec<String>,
-    /// IAM's context keys that have one value.
+    /// The other context keys of IAM, each with its value.
     pub context: BTreeMap<String, String>,
 }
 
 impl Permissions {
+    /// Gives a function a role. The error says which policy cannot be parsed.
     pub fn set(&self, caller: &str, role: Role) -> Result<()> {
         let policies = role.policies.iter().cloned();
         let parsed: Result<Vec<IAMPolicy>, _> = policies.map(serde_json::from_value).collect();
@@ -46,7 +53,8 @@ impl Permissions {
         Ok(())
     }
 
-    /// Gives each role the policies that it has now. Roles that `policies` does not name stay as they are.
+    /// Updates the policies of the roles. `policies` has the current policies of each role, by the role's ARN. A role
+    /// that is not in `policies` keeps what it has.
     pub(crate) fn update(&self, mut policies: BTreeMap<String, Vec<Value>>) -> Result<()> {
         let callers = lock(&self.0);
         let roles = callers.iter();
@@ -66,7 +74,7 @@ impl Permissions {
         callers.get(caller).map(|caller| caller.role.clone())
     }
 
-    /// Checks whether the caller's role allows an access. A denial is AWS's message.
+    /// Checks whether the caller's role allows an access. The error is a message like AWS's own.
     pub fn check(&self, caller: &str, access: &Access) -> Result<(), String> {
         let (action, resource) = (&access.action, &access.resource);
         let callers = lock(&self.0);

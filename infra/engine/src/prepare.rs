@@ -1,4 +1,4 @@
-//! What an engine needs before it starts: installed packages and compiled functions.
+//! Installs the packages and compiles the functions that an engine needs.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use crate::functions::{self, Profile};
 use crate::msf::Lifecycle;
 use crate::python::{self, Packages};
 
-/// Installs what is missing and builds the functions.
+/// Installs the packages that are missing, builds the functions, and returns the default settings of an engine.
 pub async fn prepare(profile: Profile) -> Result<EngineSettings> {
     let target = functions::target_folder()?;
     let python = install(&target, python::MINISTACK).await?;
-    let built = functions::build(profile).await?;
+    let binaries = functions::build(profile).await?;
     Ok(EngineSettings {
         port: None,
         python,
         target,
-        built,
+        binaries,
         application: EVERY_APPLICATION.to_owned(),
         lifecycle: Lifecycle::default(),
         wait_scale: 1.0,
@@ -30,14 +30,15 @@ pub async fn prepare(profile: Profile) -> Result<EngineSettings> {
     })
 }
 
-/// Installs packages and shows the progress on stderr. Returns the interpreter that has them.
+/// Installs the packages, if they are not installed already, and shows the progress on stderr. Returns the Python
+/// interpreter that has the packages.
 pub async fn install(target: &Path, packages: Packages) -> Result<PathBuf> {
     let style = ProgressStyle::with_template("{bar:30} {pos} of {len} {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::hidden().with_style(style);
-    let is_announced = Cell::new(false);
+    let has_noted = Cell::new(false);
     let python = python::install(target, packages, |progress| {
-        if !is_announced.replace(true) {
+        if !has_noted.replace(true) {
             let folder = target.join("local");
             note!("Installing {} into {}", packages.name, folder.display());
             bar.set_draw_target(ProgressDrawTarget::stderr());

@@ -1,8 +1,9 @@
-//! The one address of all services. The proxy knows which function calls, refuses what the function's role does not
-//! allow and what web pages send, applies faults, and passes the call on: to our Managed Flink, or to MiniStack.
+//! The single endpoint for all services. For each call, the proxy finds out which function makes it. It refuses calls
+//! that the function's role does not allow, and requests from web pages. It injects faults, and then passes the call on
+//! to the emulator of Managed Flink or to MiniStack.
 //!
-//! A function's own address is `<endpoint>/_caller/<function>/<process id>`. Every other caller is a client. Permissions
-//! and faults apply to functions alone.
+//! Each function process calls an address of its own, `<endpoint>/_caller/<function>/<process id>`. Every other caller
+//! is a client. Permissions and faults apply only to functions.
 
 mod answer;
 mod call;
@@ -25,29 +26,30 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use self::answer::{JSON_1_1, error_of, respond, with_request_id};
+use self::answer::{JSON_1_1, error_response, response_with, with_request_id};
 use self::call::{Call, Service, access, classify, may_change_roles, uses_of_key};
-pub use self::caller::CALLER;
-use self::caller::{caller, guard};
-use crate::Names;
+pub use self::caller::CALLER_PREFIX;
+use self::caller::{caller, refuse_web_page};
+use crate::Connection;
 use crate::faults::{FaultKind, Faults};
 use crate::lock;
 use crate::ministack::Upstream;
 use crate::msf::{Emulator, ServiceError};
 use crate::permissions::{Access, Permissions};
 
-/// Enough for a function's package. Other requests have at most the 6 MB of Lambda.
+/// The largest request body. It is enough for the upload of a function's package; the bodies of other requests are at
+/// most 6 MB, the limit of Lambda.
 const BODY_LIMIT: usize = 64 * 1024 * 1024;
-/// Where a client finds the names of what is deployed.
-pub(crate) const NAMES: &str = "/_names";
+/// The path at which the proxy serves the [`Connection`].
+pub(crate) const CONNECTION_PATH: &str = "/_names";
 
-/// A listener on 127.0.0.1 that does not serve yet.
-pub(crate) struct Bound {
+/// A port on 127.0.0.1 that is reserved for the proxy, before the proxy serves it.
+pub(crate) struct BoundListener {
     listener: TcpListener,
     port: u16,
 }
 
-/// A proxy, which serves until it is dropped.
+/// A running proxy. It serves until it is dropped.
 pub struct Proxy {
     services: Arc<Services>,
     server: JoinHandle<std::io::Result<()>>,
@@ -55,16 +57,17 @@ pub struct Proxy {
 
 struct Services {
     port: u16,
-    names: Names,
+    connection: Connection,
     emulator: Arc<Mutex<Emulator>>,
     faults: Faults,
     permissions: Permissions,
-    /// Whether a client has changed roles, or the stack. A stack changes for a while after the call, so this stays.
-    are_roles_changed: AtomicBool,
+    /// Whether a client has made a call that may change roles, directly or with a stack. It is never reset to false,
+    /// because CloudFormation goes on to change the stack after it has answered the call.
+    roles_may_have_changed: AtomicBool,
     ministack: Upstream,
 }
 
-impl Bound {
+impl BoundListener {
     pub(crate) async fn new(port: Option<u16>) -> Result<Self> {
         let wanted = port.unwrap_or(0);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).await;
@@ -84,29 +87,29 @@ impl Bound {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// `AWS_ENDPOINT_URL` for a process of the function, without the process id.
+    /// The beginning of `AWS_ENDPOINT_URL` for a process of the function. The process appends its id.
     pub(crate) fn endpoint_of(&self, function: &str) -> String {
-        format!("{}{CALLER}{function}", self.endpoint())
+        format!("{}{CALLER_PREFIX}{function}", self.endpoint())
     }
 
     pub(crate) fn serve(
         self,
-        names: Names,
+        connection: Connection,
         permissions: Permissions,
         emulator: Emulator,
         ministack: Upstream,
     ) -> Proxy {
         let services = Arc::new(Services {
             port: self.port,
-            names,
+            connection,
             emulator: Arc::new(Mutex::new(emulator)),
             faults: Faults::default(),
             permissions,
-            are_roles_changed: AtomicBool::new(false),
+            roles_may_have_changed: AtomicBool::new(false),
             ministack,
         });
         let app = Router::new().fallback(serve).with_state(services.clone());
-        // Otherwise small answers wait 40 ms for the client's acknowledgement.
+        // Without this, a small response waits 40 ms for the client's acknowledgement.
         let listener = self
             .listener
             .tap_io(|connection| drop(connection.set_nodelay(true)));
@@ -128,10 +131,10 @@ impl Proxy {
         &self.services.emulator
     }
 
-    /// Stops it and waits until the port is free.
+    /// Stops the proxy and waits until its port is free.
     pub(crate) async fn stop(mut self) {
         self.server.abort();
-        // The error is that it was aborted.
+        // The only error is that the task was aborted.
         let _ = (&mut self.server).await;
     }
 }
@@ -144,14 +147,14 @@ impl Drop for Proxy {
 
 async fn serve(State(services): State<Arc<Services>>, request: Request) -> Response<Body> {
     let (mut head, body) = request.into_parts();
-    if let Err(reason) = guard(services.port, &head.headers) {
-        return respond(StatusCode::FORBIDDEN, reason, "text/plain");
+    if let Err(reason) = refuse_web_page(services.port, &head.headers) {
+        return response_with(StatusCode::FORBIDDEN, reason, "text/plain");
     }
-    if head.uri.path() == NAMES {
-        return Json(&services.names).into_response();
+    if head.uri.path() == CONNECTION_PATH {
+        return Json(&services.connection).into_response();
     }
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
-        return respond(StatusCode::PAYLOAD_TOO_LARGE, Vec::new(), "text/plain");
+        return response_with(StatusCode::PAYLOAD_TOO_LARGE, Vec::new(), "text/plain");
     };
     let body = Vec::from(body);
     let caller = match caller(&head.uri) {
@@ -159,13 +162,15 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
             head.uri = rest;
             caller
         }),
-        Err(reason) => return respond(StatusCode::BAD_REQUEST, reason, "text/plain"),
+        Err(reason) => return response_with(StatusCode::BAD_REQUEST, reason, "text/plain"),
     };
     let call = classify(&head.headers, &body);
     let access = access(&call, &head.headers, &body);
     let Some(caller) = caller else {
         if may_change_roles(&access) {
-            services.are_roles_changed.store(true, Ordering::Relaxed);
+            services
+                .roles_may_have_changed
+                .store(true, Ordering::Relaxed);
         }
         return services.dispatch(&call, &head, body).await;
     };
@@ -181,25 +186,25 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
             _ => (400, "AccessDeniedException"),
         };
         let denied = ServiceError::new(code, status, message);
-        return error_of(call.service, &denied, &head.headers);
+        return error_response(call.service, &denied, &head.headers);
     }
     let faults = &services.faults;
     let fault = faults.take(&caller.function, &call.operation, &body);
-    let effect = |body| services.dispatch(&call, &head, body);
+    let call_service = |body| services.dispatch(&call, &head, body);
     match fault {
-        None => effect(body).await,
+        None => call_service(body).await,
         Some(FaultKind::Delay(delay)) => {
             tokio::time::sleep(delay).await;
-            effect(body).await
+            call_service(body).await
         }
-        Some(FaultKind::Error(error)) => error_of(call.service, &error, &head.headers),
+        Some(FaultKind::Error(error)) => error_response(call.service, &error, &head.headers),
         Some(FaultKind::NotJson) => {
             let page = "<html><body>A proxy was here.</body></html>";
-            respond(StatusCode::OK, page, "text/html")
+            response_with(StatusCode::OK, page, "text/html")
         }
         Some(FaultKind::DropBefore) => drop_connection(),
         Some(FaultKind::DropAfter) => {
-            effect(body).await;
+            call_service(body).await;
             drop_connection()
         }
         Some(FaultKind::KillBefore) => {
@@ -207,7 +212,7 @@ async fn serve(State(services): State<Arc<Services>>, request: Request) -> Respo
             drop_connection()
         }
         Some(FaultKind::KillAfter) => {
-            effect(body).await;
+            call_service(body).await;
             caller.kill();
             drop_connection()
         }
@@ -226,14 +231,15 @@ fn hint(cause: ErrorKind) -> &'static str {
     }
 }
 
-/// Closes the connection without an answer: the task that serves it unwinds and drops the socket. A panic would also
-/// print.
+/// Closes the connection without a response: unwinding ends the task that serves the connection, which drops the
+/// socket. It does not panic, because a panic would print a message.
 fn drop_connection() -> ! {
     std::panic::resume_unwind(Box::new("a fault dropped the connection"))
 }
 
 impl Services {
-    /// What a call does with the key of the application that is its resource.
+    /// The uses of the application's key that a call causes, if the call takes a snapshot of an application with a
+    /// customer managed key.
     fn key_uses(&self, call: &Call, application_arn: &str) -> Vec<Access> {
         if call.service != Service::Flink || call.operation != "CreateApplicationSnapshot" {
             return Vec::new();
@@ -242,9 +248,9 @@ impl Services {
         key_arn.map_or_else(Vec::new, |key| uses_of_key(&key, application_arn).into())
     }
 
-    /// Reads the roles' policies again if a client may have changed them.
+    /// Reads the policies of the roles again, if a client may have changed them.
     async fn update_roles(&self) -> Result<()> {
-        if self.are_roles_changed.load(Ordering::Relaxed) {
+        if self.roles_may_have_changed.load(Ordering::Relaxed) {
             self.permissions.update(self.ministack.policies().await?)?;
         }
         Ok(())
@@ -261,8 +267,10 @@ impl Services {
     fn flink(&self, operation: &str, head: &Parts, body: &[u8]) -> Response<Body> {
         let mut emulator = lock(&self.emulator);
         match emulator.call(operation, body, Timestamp::now()) {
-            Ok(output) => with_request_id(respond(StatusCode::OK, output.to_string(), JSON_1_1)),
-            Err(error) => error_of(Service::Flink, &error, &head.headers),
+            Ok(output) => {
+                with_request_id(response_with(StatusCode::OK, output.to_string(), JSON_1_1))
+            }
+            Err(error) => error_response(Service::Flink, &error, &head.headers),
         }
     }
 
@@ -276,10 +284,10 @@ impl Services {
     }
 }
 
-/// The answer if MiniStack does not answer.
+/// The response to a call if MiniStack does not answer.
 fn internal_failure(call: &Call, head: &Parts, error: &Error) -> Response<Body> {
     let failure = ServiceError::new("InternalFailure", 500, format!("MiniStack: {error:#}"));
-    error_of(call.service, &failure, &head.headers)
+    error_response(call.service, &failure, &head.headers)
 }
 
 #[cfg(test)]
@@ -287,14 +295,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_port_that_cannot_be_bound_comes_with_a_hint_for_the_cause_that_was_seen() {
-        let taken = Bound::new(None).await.unwrap();
-        let error = Bound::new(Some(taken.port())).await.err().unwrap();
+    async fn the_error_for_a_port_that_cannot_be_bound_has_a_hint_about_the_cause() {
+        let taken = BoundListener::new(None).await.unwrap();
+        let error = BoundListener::new(Some(taken.port())).await.err().unwrap();
         let message = format!("{error:#}");
         let fact = format!("port {} of 127.0.0.1 cannot be used", taken.port());
         assert!(message.starts_with(&fact), "{message}");
         assert!(message.contains("perhaps another engine"), "{message}");
-        // A test cannot know which ports are forbidden to its user.
+        // A test cannot know which ports its user may not use.
         assert!(hint(ErrorKind::PermissionDenied).contains("may not listen"));
         assert_eq!(hint(ErrorKind::AddrNotAvailable), "");
     }

@@ -9,7 +9,7 @@ use aws_sdk_kinesisanalyticsv2::types::SnapshotDetails;
 use contract::RunSummary;
 use engine::functions::FUNCTIONS;
 use engine::msf::{SeededSnapshot, SnapshotStatus};
-use engine::{Engine, Names};
+use engine::{Connection, Engine};
 use jiff::{SignedDuration, Timestamp, Unit};
 use output::{new_table, say};
 use serde_json::{Value, json};
@@ -21,10 +21,10 @@ use crate::start::start;
 
 const APPLICATION: &str = "orders";
 const KEEP_LAST: usize = 3;
-/// The number of READY snapshots that the application has from earlier nights.
+/// How many READY snapshots the application has from earlier nights.
 const NIGHTS: i64 = 5;
 
-/// Starts an engine, runs the demonstration on it and stops it. Returns whether the execution succeeded.
+/// Starts an engine, runs the demonstration on it, and stops the engine. Returns whether the execution succeeded.
 pub async fn demonstrate() -> Result<bool> {
     let engine = start(None, APPLICATION, 5).await?;
     let succeeded = run(&engine).await;
@@ -32,15 +32,15 @@ pub async fn demonstrate() -> Result<bool> {
     succeeded
 }
 
-/// Runs the demonstration on a fresh engine and prints its report to stdout. Returns whether the execution succeeded.
+/// Runs the demonstration on a new engine, and prints its report to stdout. Returns whether the execution succeeded.
 async fn run(engine: &Engine) -> Result<bool> {
-    let names = engine.names();
-    let config = names.sdk_config();
+    let connection = engine.connection();
+    let config = connection.sdk_config();
     let flink = Client::new(&config);
     let sfn = aws_sdk_sfn::Client::new(&config);
     let now = Timestamp::now();
     engine.create_application(APPLICATION, "RUNNING", None, older_snapshots(now))?;
-    let queue_url = subscribe(&config, names).await?;
+    let queue_url = subscribe(&config, connection).await?;
     let before = list(&flink).await?;
 
     let input = json!({
@@ -51,21 +51,22 @@ async fn run(engine: &Engine) -> Result<bool> {
     let count = before.len();
     say!("Application {APPLICATION} is RUNNING with {count} snapshots.")?;
     say!("Starting an execution with the input {input}\n")?;
-    let execution_arn = start_execution(&sfn, names, "demonstration", &input).await?;
+    let execution_arn = start_execution(&sfn, connection, "demonstration", &input).await?;
     let ended = follow(&sfn, &execution_arn, 0).await?;
 
     let after = list(&flink).await?;
     let table = snapshots(&before, &after, &ended, now);
     say!("\nSnapshots before and after\n{table}")?;
-    let record = record_table(&await_record(names, &ended).await?);
-    say!("\nAudit record in the table {}\n{record}", names.table)?;
+    let record = record_table(&await_record(connection, &ended).await?);
+    say!("\nAudit record in the table {}\n{record}", connection.table)?;
     say!("\nNotification, as a queue subscribed to the topic received it")?;
     say!("{}", receive(&config, &queue_url).await?)?;
     say!("\nWhat the run used\n{}", usage(engine, &ended).await?)?;
     Ok(ended.succeeded)
 }
 
-/// Oldest first: a snapshot that a person took, that of a night that failed, and those of the nights after it.
+/// The snapshots that exist before the run, oldest first: one that a person took, the failed one of a night, and those
+/// of the nights after it.
 fn older_snapshots(now: Timestamp) -> Vec<SeededSnapshot> {
     let days_ago = |days: i64| SeededSnapshot::managed(now - SignedDuration::from_hours(24 * days));
     let by_hand = SeededSnapshot {
@@ -86,13 +87,13 @@ async fn list(flink: &Client) -> Result<Vec<SnapshotDetails>> {
     Ok(listed.snapshot_summaries.unwrap_or_default())
 }
 
-async fn subscribe(config: &SdkConfig, names: &Names) -> Result<String> {
+async fn subscribe(config: &SdkConfig, connection: &Connection) -> Result<String> {
     let queue_name = "demonstration";
     let create = aws_sdk_sqs::Client::new(config).create_queue();
     let queue = create.queue_name(queue_name).send().await?;
     aws_sdk_sns::Client::new(config)
         .subscribe()
-        .topic_arn(&names.topic_arn)
+        .topic_arn(&connection.topic_arn)
         .protocol("sqs")
         .endpoint(format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{queue_name}"))
         .send()
@@ -111,7 +112,8 @@ async fn receive(config: &SdkConfig, queue_url: &str) -> Result<String> {
     Ok(format!(" Subject: {subject}\n Message: {message}"))
 }
 
-/// A row for each snapshot, the new ones first: its status before and after the run, and the reasons.
+/// A table with a row for each snapshot, new ones first: its status before and after the run, and the reasons for its
+/// verdict.
 fn snapshots(
     before: &[SnapshotDetails],
     after: &[SnapshotDetails],
@@ -156,7 +158,7 @@ fn age(age: SignedDuration) -> String {
     }
 }
 
-/// Action and reasons for each snapshot, from the input of the last state.
+/// The action and the reasons for each snapshot, by its name, from the input of the last state.
 fn reasons(ended: &Ended) -> HashMap<String, String> {
     let summary = ended.history.iter().rev().find_map(|event| {
         let entered = event.state_entered_event_details.as_ref()?;
@@ -175,7 +177,7 @@ fn reasons(ended: &Ended) -> HashMap<String, String> {
     verdicts.chain(deleted).collect()
 }
 
-/// The invocations of each function, and the transitions of the state machine.
+/// A table of the invocations of each function, and the number of state transitions.
 async fn usage(engine: &Engine, ended: &Ended) -> Result<String> {
     let mut table = new_table(["function", "invocations", "first", "each later, on average"]);
     for function in FUNCTIONS {

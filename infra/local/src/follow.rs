@@ -1,11 +1,11 @@
-//! Prints an execution while it runs: each state as it is entered, and the rest of each wait.
+//! Prints an execution while it runs: each state when it is entered, and the time left in each wait.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::types::{HistoryEvent, HistoryEventType as Type};
-use engine::Names;
+use engine::Connection;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use output::note;
@@ -13,29 +13,31 @@ use serde_json::Value;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
+/// An execution that has ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
     pub succeeded: bool,
-    /// The start of the execution in epoch milliseconds, truncated, which is the run id.
+    /// The run id: the start time of the execution in epoch milliseconds, truncated.
     pub run_id: i64,
     pub input: String,
     pub history: Vec<HistoryEvent>,
 }
 
+/// Starts an execution, and returns its ARN.
 pub async fn start_execution(
     sfn: &Client,
-    names: &Names,
+    connection: &Connection,
     name: &str,
     input: &Value,
 ) -> Result<String> {
     let start = sfn
         .start_execution()
-        .state_machine_arn(&names.state_machine_arn);
+        .state_machine_arn(&connection.state_machine_arn);
     let started = start.name(name).input(input.to_string()).send().await?;
     Ok(started.execution_arn)
 }
 
-/// Prints an execution to stderr until it ends, without the first `seen` events of its history.
+/// Prints the events of an execution to stderr until it ends. Leaves out the first `seen` events of its history.
 pub async fn follow(sfn: &Client, execution_arn: &str, seen: usize) -> Result<Ended> {
     let style = ProgressStyle::with_template("{spinner} {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -46,18 +48,19 @@ pub async fn follow(sfn: &Client, execution_arn: &str, seen: usize) -> Result<En
         for line in history
             .iter()
             .skip(shown)
-            .filter_map(|it| line(it, &history))
+            .filter_map(|it| line_of(it, &history))
         {
             bar.suspend(|| note!("{line}"));
         }
         shown = shown.max(history.len());
-        // A redrive that has not begun still has the last event of the end before it.
+        // If a redrive has not begun yet, the last event in the history is still the end before the redrive.
         let last = history.last().filter(|_| history.len() > seen);
         if let Some(succeeded) = last.and_then(|last| has_succeeded(&last.r#type)) {
             bar.finish_and_clear();
             let describe = sfn.describe_execution().execution_arn(execution_arn);
             let described = describe.send().await?;
-            // On the wire, the time is a binary fraction of seconds, which may be just below the microsecond.
+            // In the response, the time is a floating-point number of seconds, which may be slightly less than the
+            // exact microsecond. So it is rounded to microseconds first.
             let microseconds = (described.start_date.as_nanos() + 500).div_euclid(1_000);
             return Ok(Ended {
                 succeeded,
@@ -74,7 +77,7 @@ pub async fn follow(sfn: &Client, execution_arn: &str, seen: usize) -> Result<En
     }
 }
 
-/// The whole history, oldest event first.
+/// The whole history of an execution, oldest event first.
 pub async fn history(sfn: &Client, execution_arn: &str) -> Result<Vec<HistoryEvent>> {
     let get = sfn.get_execution_history().execution_arn(execution_arn);
     let mut pages = get.max_results(1_000).into_paginator().send();
@@ -85,7 +88,7 @@ pub async fn history(sfn: &Client, execution_arn: &str) -> Result<Vec<HistoryEve
     Ok(events)
 }
 
-/// The state transitions that are billed: each entry of a state, and each retry.
+/// How many state transitions are billed: one for each entry into a state, and one for each retry.
 pub fn transitions(history: &[HistoryEvent]) -> usize {
     let count = |kind: Type| history.iter().filter(|event| event.r#type == kind).count();
     let entered = history
@@ -95,7 +98,7 @@ pub fn transitions(history: &[HistoryEvent]) -> usize {
     entered + count(Type::TaskScheduled).saturating_sub(count(Type::TaskStateEntered))
 }
 
-/// Whether the execution succeeded, if this event ends it.
+/// Whether the execution succeeded, if an event of this type ends an execution.
 fn has_succeeded(kind: &Type) -> Option<bool> {
     match kind {
         Type::ExecutionSucceeded => Some(true),
@@ -104,14 +107,15 @@ fn has_succeeded(kind: &Type) -> Option<bool> {
     }
 }
 
-fn line(event: &HistoryEvent, history: &[HistoryEvent]) -> Option<String> {
+/// The line to print for an event, if any.
+fn line_of(event: &HistoryEvent, history: &[HistoryEvent]) -> Option<String> {
     let text = if let Some(entered) = &event.state_entered_event_details {
         let wait = wait_seconds(event).map_or(String::new(), |wait| format!(" ({wait} s)"));
         format!("{}{wait}", entered.name)
     } else if let Some(failed) = &event.task_failed_event_details {
         let error = failed.error.as_deref().unwrap_or("an error without a name");
         let cause = failed.cause.as_deref().unwrap_or_default();
-        // The cause of a function's error is JSON, that of a service's error is text.
+        // If a function returned the error, the cause is JSON. If a service did, it is text.
         let message: Value = serde_json::from_str(cause).unwrap_or_default();
         let message = message["errorMessage"].as_str().unwrap_or(cause);
         format!("  {error}: {message}")
@@ -140,7 +144,8 @@ fn wait_seconds(event: &HistoryEvent) -> Option<u64> {
     input["wait_seconds"].as_u64()
 }
 
-/// The state that this event enters, with the rest of its wait, or else with the time since then.
+/// The state that this event enters, and how long its wait still takes. If the state does not wait, how long it has
+/// been running.
 fn current_state(event: &HistoryEvent) -> Option<String> {
     let state = &event.state_entered_event_details.as_ref()?.name;
     let elapsed = seconds(Timestamp::now().as_nanosecond() - event.timestamp.as_nanos());

@@ -1,9 +1,9 @@
-//! The command `cargo local`: the snapshot manager on one machine, without an AWS account.
+//! The command `cargo local`: runs the snapshot manager on one machine, without an AWS account.
 //!
-//! - [`demo`]: the demonstration, which is the command without arguments.
-//! - [`up`], [`run`] and [`redrive`]: the commands of these names.
-//! - [`start`]: starts an engine of the command's own.
-//! - [`running`]: the engines that run already.
+//! - [`demo`]: the demonstration, which the command runs if it has no arguments.
+//! - [`up`], [`run`] and [`redrive`]: the subcommands with these names.
+//! - [`start`]: starts an engine.
+//! - [`running`]: finds an engine that is running already.
 //! - [`follow`]: prints an execution while it runs.
 //! - [`report`]: reads and prints the audit record.
 

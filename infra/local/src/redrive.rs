@@ -18,17 +18,17 @@ pub struct Redrive {
 
 /// Redrives an execution, follows it and prints its record. Returns whether the execution succeeded.
 pub async fn redrive(options: Redrive) -> Result<bool> {
-    let names = running::names().await?;
-    let sfn = aws_sdk_sfn::Client::new(&names.sdk_config());
+    let connection = running::connection().await?;
+    let sfn = aws_sdk_sfn::Client::new(&connection.sdk_config());
     let execution_arn = if options.execution.starts_with("arn:") {
         options.execution
     } else {
-        names.execution_arn(&options.execution)
+        connection.execution_arn(&options.execution)
     };
     let seen = history(&sfn, &execution_arn).await?.len();
     let redrive = sfn.redrive_execution().execution_arn(&execution_arn);
     redrive.send().await?;
     let ended = follow(&sfn, &execution_arn, seen).await?;
-    print_record(&names, &ended, options.json).await?;
+    print_record(&connection, &ended, options.json).await?;
     Ok(ended.succeeded)
 }

@@ -31,16 +31,16 @@ pub struct Run {
 /// Starts an execution, follows it and prints its record. Returns whether the execution succeeded.
 pub async fn run(options: Run) -> Result<bool> {
     let input = run_input(&options)?;
-    let names = running::names().await?;
-    let sfn = aws_sdk_sfn::Client::new(&names.sdk_config());
+    let connection = running::connection().await?;
+    let sfn = aws_sdk_sfn::Client::new(&connection.sdk_config());
     let milliseconds = Timestamp::now().as_millisecond();
     let name = format!("{}-{milliseconds}", options.application);
     let excess = name.chars().count().saturating_sub(NAME_LIMIT);
     let name: String = name.chars().skip(excess).collect();
-    let execution_arn = start_execution(&sfn, &names, &name, &input).await?;
+    let execution_arn = start_execution(&sfn, &connection, &name, &input).await?;
     note!("{execution_arn}");
     let ended = follow(&sfn, &execution_arn, 0).await?;
-    print_record(&names, &ended, options.json).await?;
+    print_record(&connection, &ended, options.json).await?;
     Ok(ended.succeeded)
 }
 

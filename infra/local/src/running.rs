@@ -1,53 +1,54 @@
-//! The engines that run: which one a command uses, and what a client needs to use one.
+//! Finds the running engine that a command uses, and prints what a client needs to use it.
 
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use engine::Names;
+use engine::Connection;
 use engine::functions;
 use engine::home::announced;
 use shlex::try_quote;
 
-/// The names of the engine that this command uses, by its environment.
-pub async fn names() -> Result<Names> {
+/// Connects to the engine that this command uses, according to its environment. See [`find`].
+pub async fn connection() -> Result<Connection> {
     let endpoint = std::env::var("AWS_ENDPOINT_URL").ok();
     find(endpoint, &functions::target_folder()?).await
 }
 
-/// The names of the engine that a command uses: that of `AWS_ENDPOINT_URL`, or else the only one that `up` keeps running
-/// in this checkout.
+/// Finds the engine that a command uses. If `AWS_ENDPOINT_URL` is set, it is the engine at that address. Otherwise it
+/// is the only engine that `cargo local up` keeps running in this checkout.
 ///
 /// # Errors
-/// Returns an error if no engine runs there, with each address that was tried, or if several run, with the command that
-/// chooses each.
-pub async fn find(aws_endpoint_url: Option<String>, target: &Path) -> Result<Names> {
+/// Returns an error if no engine answers; the message has each address that was tried. Returns an error if
+/// `AWS_ENDPOINT_URL` is not set and several engines are running; the message has the command that chooses each of
+/// them.
+pub async fn find(aws_endpoint_url: Option<String>, target: &Path) -> Result<Connection> {
     let given = aws_endpoint_url.filter(|endpoint| !endpoint.is_empty());
     let mut tried = Vec::new();
     if let Some(endpoint) = &given {
-        match Names::at(endpoint).await {
-            Ok(names) => return Ok(names),
+        match Connection::fetch(endpoint).await {
+            Ok(connection) => return Ok(connection),
             Err(error) => tried.push(format!("{endpoint}, from AWS_ENDPOINT_URL: {error:#}")),
         }
     }
-    let mut living = Vec::new();
+    let mut running = Vec::new();
     for (endpoint, file) in announced(target) {
-        match Names::at(&endpoint).await {
-            Ok(names) => living.push(names),
+        match Connection::fetch(&endpoint).await {
+            Ok(connection) => running.push(connection),
             Err(error) => tried.push(format!("{endpoint}, from {}: {error:#}", file.display())),
         }
     }
-    if let (None, [only]) = (&given, living.as_slice()) {
+    if let (None, [only]) = (&given, running.as_slice()) {
         return Ok(only.clone());
     }
-    let choices = living
+    let choices = running
         .iter()
-        .map(|names| export("AWS_ENDPOINT_URL", &names.endpoint));
+        .map(|connection| export("AWS_ENDPOINT_URL", &connection.endpoint));
     let choices = choices.collect::<Result<Vec<_>>>()?.join("\n  ");
     match given {
-        None if !living.is_empty() => {
+        None if !running.is_empty() => {
             bail!("several engines of this checkout are running; choose one:\n  {choices}")
         }
-        Some(endpoint) if !living.is_empty() => {
+        Some(endpoint) if !running.is_empty() => {
             let tried = tried.join("\n  ");
             bail!(
                 "no engine is running at {endpoint}; choose one of this checkout:\n  {choices}\nTried:\n  {tried}"
@@ -69,23 +70,23 @@ pub async fn find(aws_endpoint_url: Option<String>, target: &Path) -> Result<Nam
     }
 }
 
-/// The commands for a shell whose clients are to use the engine, a line each.
+/// The `export` commands for a shell in which clients will use the engine, one on each line.
 ///
 /// # Errors
-/// Returns an error if a name cannot be an argument.
-pub fn exports(names: &Names) -> Result<String> {
+/// Returns an error if a value cannot be quoted for a shell.
+pub fn exports(connection: &Connection) -> Result<String> {
     let mut lines = Vec::new();
     for (name, value) in [
-        ("AWS_ENDPOINT_URL", names.endpoint.as_str()),
-        ("AWS_REGION", names.region.as_str()),
-        ("AWS_DEFAULT_REGION", names.region.as_str()),
+        ("AWS_ENDPOINT_URL", connection.endpoint.as_str()),
+        ("AWS_REGION", connection.region.as_str()),
+        ("AWS_DEFAULT_REGION", connection.region.as_str()),
         ("AWS_ACCESS_KEY_ID", "local"),
         ("AWS_SECRET_ACCESS_KEY", "local"),
-        ("STATE_MACHINE_ARN", names.state_machine_arn.as_str()),
-        ("TABLE_NAME", names.table.as_str()),
-        ("TOPIC_ARN", names.topic_arn.as_str()),
-        ("FAILURE_QUEUE_URL", names.failure_queue_url.as_str()),
-        ("FUNCTION_NAME", names.function_name.as_str()),
+        ("STATE_MACHINE_ARN", connection.state_machine_arn.as_str()),
+        ("TABLE_NAME", connection.table.as_str()),
+        ("TOPIC_ARN", connection.topic_arn.as_str()),
+        ("FAILURE_QUEUE_URL", connection.failure_queue_url.as_str()),
+        ("FUNCTION_NAME", connection.function_name.as_str()),
     ] {
         lines.push(export(name, value)?);
     }
@@ -103,9 +104,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shell_gets_every_name_as_it_is() {
+    fn a_shell_sets_every_variable_to_its_exact_value() {
         let odd = |name: &str| format!("{name}: Ünï Päth & it's (1) $HOME `id` \"x\" !");
-        let names = Names {
+        let connection = Connection {
             endpoint: odd("endpoint"),
             region: odd("region"),
             state_machine_arn: odd("machine"),
@@ -115,7 +116,10 @@ mod tests {
             function_name: odd("function"),
         };
         let variables = r#""$AWS_ENDPOINT_URL" "$AWS_REGION" "$AWS_DEFAULT_REGION" "$STATE_MACHINE_ARN" "$TABLE_NAME" "$TOPIC_ARN" "$FAILURE_QUEUE_URL" "$FUNCTION_NAME""#;
-        let script = format!("{}\nprintf '%s\\n' {variables}", exports(&names).unwrap());
+        let script = format!(
+            "{}\nprintf '%s\\n' {variables}",
+            exports(&connection).unwrap()
+        );
         let output = bare("/bin/sh").args(["-c", &script]).as_std_mut().output();
         let output = output.unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();

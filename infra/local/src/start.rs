@@ -1,4 +1,4 @@
-//! Starts an engine of the command's own.
+//! Starts an engine that belongs to the command.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use engine::prepare::prepare;
 use engine::{Engine, EngineSettings};
 use output::note;
 
-/// Starts an engine for an application, and says how its deployment differs from one to AWS.
+/// Starts an engine for an application, and prints how the local deployment differs from a deployment to AWS.
 pub async fn start(port: Option<u16>, application: &str, snapshot_seconds: u64) -> Result<Engine> {
     let settings = prepare(Profile::Dev).await?;
     note!("Deploying infra/template.yaml to MiniStack. It differs from a deployment to AWS in:");

@@ -38,12 +38,12 @@ pub async fn up(options: Up) -> Result<ExitCode> {
          {}\n\
          {}\n\
          # Ctrl-C stops the engine.",
-        environment::CLIENT,
-        exports(engine.names())?
+        environment::CLEAN_CLIENT_ENVIRONMENT,
+        exports(engine.connection())?
     );
     let ended = match printed {
         Ok(()) => tokio::select! {
-            error = engine.failure() => Err(error),
+            error = engine.wait_for_failure() => Err(error),
             () = interrupted => Ok(ExitCode::SUCCESS),
         },
         Err(error) => Err(error),

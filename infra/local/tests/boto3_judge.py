@@ -1,16 +1,16 @@
-"""Judges the local MSF emulator by boto3: every operation, every error that can be reached.
+"""Checks the emulator of Managed Flink with boto3: every operation, and every error that can occur.
 
-Each answer, parsed by botocore with its parameter validation on, is compared with botocore's own
-model of it: required members, no unknown ones, types, legal enum values, patterns and lengths.
+botocore parses each response, with parameter validation on. Then the response is compared with botocore's model:
+required members, no unknown members, types, enum values, patterns and lengths.
 
 Environment: AWS_ENDPOINT_URL, AWS_REGION or AWS_DEFAULT_REGION, any credentials.
-Preparation by the engine, before the run:
-  - life cycles of at most a second or so, but long enough that CREATING shows in the next three calls;
-  - `judge-full` seeded with 1,000 READY snapshots that have creation timestamps;
-  - `judge-downtime` with downtime, `judge-failing` with snapshots that fail.
-There may be other applications; those whose names begin with `judge-` must not exist yet, and stay.
+The engine must be prepared before the run:
+  - operations in the background take at most about a second, but a snapshot is CREATING for at least three calls
+  - `judge-full` has 1,000 READY snapshots with creation timestamps
+  - `judge-downtime` has downtime, and the snapshots of `judge-failing` fail
+Other applications may exist. Those whose names begin with `judge-` must not exist before the run, and remain after it.
 
-Exit code 0 if all is well, 1 with the reason otherwise.
+Exit code: 0 if all checks pass; otherwise 1, with the reason.
 """
 
 import datetime
@@ -40,7 +40,7 @@ POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 60
 
 REGION = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
-# One attempt: botocore retries LimitExceededException as throttling.
+# Only one attempt, because botocore would retry LimitExceededException as throttling.
 CLIENT = boto3.client(
     "kinesisanalyticsv2",
     region_name=REGION,
@@ -50,7 +50,7 @@ MODEL = CLIENT.meta.service_model
 
 
 class Judgement(Exception):
-    """What the emulator did wrong."""
+    """A check has failed."""
 
 
 def demand(condition, message):
@@ -59,12 +59,12 @@ def demand(condition, message):
 
 
 def check_shape(value, shape, path):
-    """Holds a parsed value against botocore's shape for it: required members, types and minimums."""
+    """Checks a parsed value against botocore's shape: required members, types and minimums."""
     report = ParamValidator().validate(value, shape)
     demand(not report.has_errors(), f"{path}: {report.generate_report()}")
 
 
-# The parser drops what the model does not know, so the answer as it came is looked at too.
+# The parser drops members that the model does not have, so the raw response is checked too.
 RAW = {}
 CLIENT.meta.events.register(
     f"before-parse.{MODEL.service_id.hyphenize()}",
@@ -73,9 +73,9 @@ CLIENT.meta.events.register(
 
 
 def check_members(raw, shape, path):
-    """No member on the wire that the model, and so the parser, does not know; enum values, patterns and maximums."""
+    """Checks a raw value: no member that the model does not have; enum values, patterns and maximums."""
     limits = shape.metadata
-    # To the validator, a boolean is an integer.
+    # The validator accepts a boolean as an integer.
     demand(isinstance(raw, bool) == (shape.type_name == "boolean"), f"{path}: {raw!r} is not {shape.type_name}")
     if shape.type_name == "structure":
         for member, inner in raw.items():
@@ -102,7 +102,7 @@ RAISED = set()
 
 
 def call(operation, **members):
-    """Calls, checks the answer's shape, and returns it without its metadata."""
+    """Calls an operation and checks the shape of the response. Returns the response without its metadata."""
     answer = dict(getattr(CLIENT, xform_name(operation))(**members))
     metadata = answer.pop("ResponseMetadata")
     demand(metadata["HTTPStatusCode"] == 200, f"{operation}: {metadata}")
@@ -119,7 +119,7 @@ def check_answer(operation, answer):
 
 
 def refused(operation, code, contains="", **members):
-    """Expects the modelled exception that is named so, with `Exception` after it."""
+    """Expects the modelled exception with this name, to which `Exception` is appended."""
     code += "Exception"
     modelled = {shape.name for shape in MODEL.operation_model(operation).error_shapes}
     demand(code in modelled, f"{operation} has no {code} in the model")
@@ -186,7 +186,7 @@ def is_gone(operation, **members):
 
 
 def request(name, **members):
-    """A request of CreateApplication."""
+    """Returns a request of CreateApplication."""
     return {"ApplicationName": name, "RuntimeEnvironment": RUNTIME, "ServiceExecutionRole": ROLE} | members
 
 
@@ -198,7 +198,7 @@ def run(name, **members):
 
 
 def restore(**members):
-    """A run configuration, or the update of one."""
+    """Returns a run configuration, or an update of one."""
     kind = {"ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT"}
     return {"ApplicationRestoreConfiguration": kind | members}
 
@@ -264,7 +264,7 @@ def judge_tags():
 
 
 def judge_malformed():
-    """What boto3 would not send: operation, body, code, beginning of the message."""
+    """Sends requests that boto3 would not send: operation, body, expected code, beginning of the message."""
     setting = "ApplicationSnapshotConfiguration"
     snapshot = ORDERS | {"SnapshotName": "custom_1"}
     not_boolean = {"ApplicationConfiguration": {setting: {"SnapshotsEnabled": "no"}}}

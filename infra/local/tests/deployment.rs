@@ -1,5 +1,5 @@
-//! Deployments of the stack by `CloudFormation`: differences from AWS, an update from the last release, an existing table, a
-//! refusal, and a deletion.
+//! Deployments of the stack with `CloudFormation`: differences from the template, an update from the last release, an
+//! existing table, a refused deployment, and a deletion.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_sfn::types::ExecutionStatus;
 use engine::Engine;
 use engine::differences::{DIFFERENCES, Difference, local_template};
-use engine::ministack::Work;
+use engine::ministack::DeploymentSpec;
 use serde_json::{Value, json};
 use stack::template::{Deployment, Template};
 use stack::{ACCOUNT, EVERY_APPLICATION, REGION, Stack};
@@ -20,9 +20,9 @@ const TEMPLATE_0_1_0: &str = include_str!("../../../resources/releases/0.1.0/tem
 const DEFINITION_0_1_0: &str =
     include_str!("../../../resources/releases/0.1.0/snapshot-manager.asl.json");
 
-/// The same deployment of another stack, with another value of one parameter.
-fn with(work: &Work, stack: &str, parameter: &str, value: &str) -> Work {
-    let mut work = work.clone();
+/// The deployment of another stack, with another value of one parameter.
+fn with(spec: &DeploymentSpec, stack: &str, parameter: &str, value: &str) -> DeploymentSpec {
+    let mut work = spec.clone();
     stack.clone_into(&mut work.stack);
     let (parameter, value) = (parameter.to_owned(), value.to_owned());
     work.parameters.insert(parameter, value);
@@ -32,7 +32,7 @@ fn with(work: &Work, stack: &str, parameter: &str, value: &str) -> Work {
 #[test]
 fn the_local_deployment_differs_from_the_template_only_as_listed() {
     run(async {
-        // The list must not grow. An entry goes when MiniStack supports the feature.
+        // The list must not grow. Remove an entry when MiniStack supports the feature.
         assert_eq!(
             DIFFERENCES,
             [
@@ -44,7 +44,7 @@ fn the_local_deployment_differs_from_the_template_only_as_listed() {
         );
         let stack = Stack::of(EVERY_APPLICATION).unwrap();
         let template = stack.template();
-        let deployed = &engine().await.work().template;
+        let deployed = &engine().await.deployment_spec().template;
         assert_eq!(
             &without_differences(deployed, template),
             template.document()
@@ -66,7 +66,7 @@ fn the_local_deployment_differs_from_the_template_only_as_listed() {
     });
 }
 
-/// A local template with each difference from the template undone.
+/// Undoes each of the listed differences in a local template.
 fn without_differences(local: &Value, template: &Template) -> Value {
     let (mut local, document) = (local.clone(), template.document());
     // deploy.py gives each function the location of its own code.
@@ -106,7 +106,12 @@ fn an_update_from_the_last_release_keeps_the_rows_and_a_run_in_progress() {
     run(async {
         let mut engine = new_engine().await;
         let name = "released";
-        let current = with(engine.work(), name, "TableName", "of_the_last_release");
+        let current = with(
+            engine.deployment_spec(),
+            name,
+            "TableName",
+            "of_the_last_release",
+        );
         let deployment = Deployment {
             stack: name.to_owned(),
             region: REGION.to_owned(),
@@ -115,16 +120,16 @@ fn an_update_from_the_last_release_keeps_the_rows_and_a_run_in_progress() {
         };
         let template = Template::read(TEMPLATE_0_1_0, deployment).unwrap();
         let mut parameters = current.parameters.clone();
-        // It took an empty address for none.
+        // The last release takes an empty address to mean no address.
         parameters.retain(|_, value| value != "none");
-        let released = Work {
+        let released = DeploymentSpec {
             template: local_template(&template),
             parameters,
             definitions: [("StateMachine".to_owned(), DEFINITION_0_1_0.to_owned())].into(),
             ..current.clone()
         };
         engine.deploy(released).await.unwrap();
-        let machine = engine.names().state_machine_arn.clone();
+        let machine = engine.connection().state_machine_arn.clone();
         let scenario = Scenario::on(&engine, "updated").await;
         let (done, old_row) = scenario.succeed("SUCCEEDED", json!({})).await;
         let input = json!({ "poll_interval_seconds": 100 });
@@ -132,10 +137,10 @@ fn an_update_from_the_last_release_keeps_the_rows_and_a_run_in_progress() {
         scenario.until_state(&in_progress, "WaitForSnapshot").await;
 
         drop(scenario);
-        // CloudFormation refuses an update without a change, so one parameter changes in any case.
+        // CloudFormation refuses an update that changes nothing, so one parameter always changes.
         let update = with(&current, name, "LogRetentionDays", "30");
         engine.deploy(update).await.unwrap();
-        assert_eq!(engine.names().state_machine_arn, machine);
+        assert_eq!(engine.connection().state_machine_arn, machine);
         let scenario = Scenario::without_application(&engine, "updated").await;
         let row = scenario.row("updated", done.run_id).await;
         assert_eq!(row, Some(old_row), "the table is the same");
@@ -152,10 +157,13 @@ fn a_rule_of_the_template_refuses_a_deployment_with_its_description() {
     run(async {
         const KEY: &str = "arn:aws:kms:eu-central-2:123456789012:key/1234abcd";
         const TOPIC: &str = "arn:aws:sns:eu-central-2:123456789012:ours";
-        /// A Rule, which of its assertions, and parameters that break it.
+        /// A Rule, the number of its assertion, and parameters that break the assertion.
         type Case = (&'static str, usize, &'static [(&'static str, &'static str)]);
         let mut engine = new_engine().await;
-        let rules = engine.work().template["Rules"].as_object().unwrap().clone();
+        let rules = engine.deployment_spec().template["Rules"]
+            .as_object()
+            .unwrap()
+            .clone();
         let cases: [Case; 10] = [
             ("RetentionKeepsSomething", 0, &[("KeepLast", "null")]),
             (
@@ -191,7 +199,7 @@ fn a_rule_of_the_template_refuses_a_deployment_with_its_description() {
         let covered: BTreeSet<&str> = cases.iter().map(|(rule, ..)| *rule).collect();
         assert_eq!(covered, rules.keys().map(String::as_str).collect());
         for (rule, assertion, parameters) in cases {
-            let mut refused = engine.work().clone();
+            let mut refused = engine.deployment_spec().clone();
             "refused".clone_into(&mut refused.stack);
             for (name, value) in parameters {
                 let value = (*value).to_owned();
@@ -210,16 +218,16 @@ fn a_rule_of_the_template_refuses_a_deployment_with_its_description() {
 fn a_second_stack_writes_into_an_existing_table_and_announces_to_an_existing_topic() {
     run(async {
         let mut engine = new_engine().await;
-        let sns = aws_sdk_sns::Client::new(&engine.names().sdk_config());
+        let sns = aws_sdk_sns::Client::new(&engine.connection().sdk_config());
         let topic = sns.create_topic().name("ours").send().await.unwrap();
         let topic = topic.topic_arn.unwrap();
-        let existing = with(engine.work(), "announced", "RunTopicArn", &topic);
+        let existing = with(engine.deployment_spec(), "announced", "RunTopicArn", &topic);
         let existing = with(&existing, "announced", "CreateTable", "false");
         engine.deploy(existing).await.unwrap();
         for existing in ["StatusTable", "RunTopic"] {
             assert!(!engine.deployed().resources.contains_key(existing));
         }
-        assert_eq!(engine.names().topic_arn, topic);
+        assert_eq!(engine.connection().topic_arn, topic);
         let scenario = Scenario::on(&engine, "announced").await;
         scenario.succeed("SUCCEEDED", json!({})).await;
         let (subject, _) = scenario.notification().await;
@@ -236,8 +244,8 @@ fn a_deletion_keeps_the_table_and_its_rows() {
         let (done, row) = scenario.succeed("SUCCEEDED", json!({})).await;
         delete_stack(&engine).await;
         assert_eq!(scenario.row("deleted", done.run_id).await, Some(row));
-        let machine = &engine.names().state_machine_arn;
-        let sfn = aws_sdk_sfn::Client::new(&engine.names().sdk_config());
+        let machine = &engine.connection().state_machine_arn;
+        let sfn = aws_sdk_sfn::Client::new(&engine.connection().sdk_config());
         let described = sfn.describe_state_machine().state_machine_arn(machine);
         assert!(described.send().await.is_err(), "the machine is gone");
         engine.stop().await;
@@ -245,7 +253,7 @@ fn a_deletion_keeps_the_table_and_its_rows() {
 }
 
 #[test]
-fn a_client_that_updates_the_stack_gives_the_functions_the_rights_of_the_update() {
+fn after_a_client_updates_the_stack_the_functions_have_the_permissions_of_the_update() {
     run(async {
         let engine = new_engine().await;
         let scenario = Scenario::on(&engine, "encrypted").await;
@@ -256,7 +264,7 @@ fn a_client_that_updates_the_stack_gives_the_functions_the_rights_of_the_update(
         assert_eq!(refused.error().0, "AccessDenied");
 
         let kept = engine
-            .work()
+            .deployment_spec()
             .parameters
             .keys()
             .enumerate()
@@ -286,12 +294,12 @@ fn a_client_that_updates_the_stack_gives_the_functions_the_rights_of_the_update(
 async fn cloudformation(engine: &Engine, action: &str) -> reqwest::Response {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client
-        .post(&engine.names().endpoint)
+        .post(&engine.connection().endpoint)
         .header("content-type", "application/x-www-form-urlencoded")
         .header("authorization", format!("AWS4-HMAC-SHA256 Credential=local/20260101/{REGION}/cloudformation/aws4_request, SignedHeaders=host, Signature=none"))
         .body(format!(
             "Action={action}&Version=2010-05-15&StackName={}",
-            engine.work().stack
+            engine.deployment_spec().stack
         ));
     request.send().await.unwrap()
 }

@@ -1,5 +1,5 @@
-//! botocore judges the engine: boto3 makes every call, its validation checks each request, and its parsers and shapes check
-//! each answer.
+//! botocore checks the engine: boto3 makes every call, botocore's validation checks each request, and its parsers and
+//! shapes check each response.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -18,7 +18,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
 use support::{Scenario, engine, new_engine, run};
 
-/// Runs a judge, a program beside this file, which must succeed. Returns its output.
+/// Runs a judge: a Python program beside this file, which must succeed. Returns its output.
 async fn judge(packages: Packages, file: &str, environment: &[(&str, &str)]) -> String {
     let target = functions::target_folder().unwrap();
     let python = python::install(&target, packages, |_| ()).await.unwrap();
@@ -39,7 +39,7 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
         let engine = engine().await;
         {
             let mut emulator = engine.proxy().emulator().lock().unwrap();
-            // The judge makes several calls while the application or its snapshot changes.
+            // The judge makes several calls while an application or a snapshot changes.
             let step = Duration::from_millis(700);
             emulator.behaviour("judge-orders").lifecycle = Some(Lifecycle {
                 starting: step,
@@ -55,7 +55,7 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
             let quota = hours.map(|age| SeededSnapshot::managed(now - age));
             emulator.seed("judge-full", quota);
         }
-        let names = engine.names();
+        let names = engine.connection();
         let environment = [
             ("AWS_ENDPOINT_URL", names.endpoint.as_str()),
             ("AWS_DEFAULT_REGION", names.region.as_str()),
@@ -71,7 +71,7 @@ fn every_operation_and_every_error_passes_botocores_parsers_and_shapes() {
 #[test]
 fn calls_to_other_hosts_are_refused_on_every_route() {
     run(async {
-        let endpoint = &engine().await.names().endpoint;
+        let endpoint = &engine().await.connection().endpoint;
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let port = endpoint.rsplit(':').next().unwrap();
         for (name, allowed) in [("127.0.0.1", true), ("example.com", false)] {
@@ -80,7 +80,7 @@ fn calls_to_other_hosts_are_refused_on_every_route() {
             let request = request.header("x-amz-target", "DynamoDB_20120810.ListTables");
             let answer = request.body("{}").send().await.unwrap();
             assert_eq!(answer.status().is_success(), allowed, "{host}");
-            assert_is_not_shared(&answer);
+            assert_permits_no_other_origin(&answer);
             let names = client.get(format!("{endpoint}/_names"));
             let names = names.header("host", &host).send().await.unwrap();
             assert_eq!(names.status().is_success(), allowed, "{host}");
@@ -88,13 +88,13 @@ fn calls_to_other_hosts_are_refused_on_every_route() {
     });
 }
 
-fn assert_is_not_shared(answer: &Response) {
+fn assert_permits_no_other_origin(answer: &Response) {
     let mut headers = answer.headers().keys();
     let open = headers.find(|name| name.as_str().starts_with("access-control-"));
     assert_eq!(open, None);
 }
 
-/// What a browser asks before a page of another origin may call an operation of AWS.
+/// Sends the preflight request that a browser sends before it lets a page of another origin call an operation of AWS.
 async fn preflight(url: &str) -> Response {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client.request(Method::OPTIONS, url);
@@ -115,11 +115,11 @@ async fn preflight(url: &str) -> Response {
 #[test]
 fn a_preflight_is_refused_on_every_route() {
     run(async {
-        let endpoint = &engine().await.names().endpoint;
+        let endpoint = &engine().await.connection().endpoint;
         for path in ["", "/_names", "/bucket/key", "/_caller/create-snapshot/7/"] {
             let answer = preflight(&format!("{endpoint}{path}")).await;
             assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{path}");
-            assert_is_not_shared(&answer);
+            assert_permits_no_other_origin(&answer);
         }
     });
 }
@@ -145,13 +145,14 @@ fn ministack_answers_only_below_its_secret_path() {
 }
 
 #[test]
-fn whatever_listens_is_on_the_loopback_interface_and_refuses_web_pages() {
+fn every_listener_is_on_the_loopback_interface_and_refuses_web_pages() {
     run(async {
-        // A function has a Runtime API once it has run.
+        // After a function has run, MiniStack serves a Runtime API for it.
         let scenario = Scenario::new("listens").await;
         scenario.execute(json!({})).await;
         let ministack = child_with("serve.py");
-        // MiniStack listens on all interfaces with these, if packages are installed that are not pinned.
+        // With these services, MiniStack would listen on all interfaces, if packages are installed that are not among
+        // the pinned ones.
         let environment = fs::read_to_string(format!("/proc/{ministack}/environ")).unwrap();
         for off in ["IOT_MTLS_ENABLED=0", "SFTP_ENABLED=0"] {
             assert!(environment.split('\0').any(|it| it == off), "{off}");
@@ -178,7 +179,7 @@ fn whatever_listens_is_on_the_loopback_interface_and_refuses_web_pages() {
     });
 }
 
-/// The processes, each with its parent and its process group.
+/// All processes, each with its parent and its process group.
 fn processes() -> impl Iterator<Item = (u32, u32, u32)> {
     let entries = fs::read_dir("/proc").unwrap();
     entries.filter_map(|entry| {
@@ -190,7 +191,7 @@ fn processes() -> impl Iterator<Item = (u32, u32, u32)> {
     })
 }
 
-/// The child of this process that has this in its command line.
+/// The child of this process whose command line contains this text.
 fn child_with(argument: &str) -> u32 {
     let mut children = processes().filter(|(_, parent, _)| *parent == std::process::id());
     let child = children.find(|(pid, ..)| {
@@ -200,7 +201,7 @@ fn child_with(argument: &str) -> u32 {
     child.unwrap().0
 }
 
-/// Address and port of each socket on which this process, or one of that group, listens.
+/// The address and port of each socket on which this process, or a process of that group, listens.
 fn listening(group: u32) -> Vec<(String, u16)> {
     let own = std::process::id();
     let listeners = processes().filter(|(pid, _, its)| *its == group || *pid == own);
@@ -222,7 +223,7 @@ fn listening(group: u32) -> Vec<(String, u16)> {
     let mut listening = Vec::new();
     for line in tables.iter().flatten().flat_map(|table| table.lines()) {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        // 0A is LISTEN. The tenth field is the number of the socket.
+        // 0A stands for LISTEN. The tenth field is the inode of the socket.
         if fields[3] == "0A" && sockets.contains(&format!("socket:[{}]", fields[9])) {
             let (address, port) = fields[1].rsplit_once(':').unwrap();
             let port = u16::from_str_radix(port, 16).unwrap();
@@ -236,7 +237,7 @@ fn listening(group: u32) -> Vec<(String, u16)> {
 fn other_services_answer_through_the_proxy_as_they_do_directly() {
     run(async {
         let engine = new_engine().await;
-        let names = engine.names();
+        let names = engine.connection();
         let environment = [
             ("AWS_ENDPOINT_URL", names.endpoint.as_str()),
             ("MINISTACK_URL", engine.ministack_address()),

@@ -1,4 +1,4 @@
-//! The roles of the template: each allows what its caller does, and nothing else.
+//! The roles of the template. Each allows the actions of its caller, and no others.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -18,7 +18,7 @@ use simulation::lambda::actions_of;
 use stack::{EVERY_APPLICATION, Role, Stack};
 use support::{Scenario, message_about, new_engine, new_engine_for, run};
 
-/// The allowed actions that the proxy never sees: callers, actions, reason.
+/// The allowed actions that the proxy does not see: the callers, the actions, and the reason.
 const NOT_SEEN: [(&[&str], &[&str], &str); 7] = [
     (
         &FUNCTIONS,
@@ -144,7 +144,7 @@ fn roles() -> BTreeMap<String, Role> {
 }
 
 #[test]
-fn an_action_that_the_proxy_never_sees_is_allowed_and_has_its_reason() {
+fn every_action_in_the_list_of_unseen_ones_is_allowed_by_the_role() {
     let roles = roles();
     for (callers, actions, reason) in NOT_SEEN {
         for caller in callers {
@@ -171,7 +171,7 @@ fn each_function_is_allowed_exactly_the_actions_that_its_code_calls() {
     }
 }
 
-/// The only wildcards: the resource of actions that have no narrower one.
+/// The permitted wildcard in the resource of an action, if the action has no narrower resource.
 fn wildcard(stack: &Stack, role: &str, action: &str) -> Option<String> {
     let template = stack.template();
     match (role, action) {
@@ -180,7 +180,7 @@ fn wildcard(stack: &Stack, role: &str, action: &str) -> Option<String> {
         ("StateMachineRole", action) if action.starts_with("logs:") => {
             Some("arn:aws:logs:eu-central-2:123456789012:log-group:*".to_owned())
         }
-        // A log group's own streams, and a machine's own executions.
+        // The streams of the stack's own log group, and the executions of its own state machine.
         (role, action) if action.starts_with("logs:") => {
             let group = role.replace("Role", "LogGroup");
             Some(template.arn_of(&group).unwrap())
@@ -194,7 +194,7 @@ fn wildcard(stack: &Stack, role: &str, action: &str) -> Option<String> {
 }
 
 #[test]
-fn no_action_has_a_wildcard_and_a_resource_only_if_there_is_nothing_narrower() {
+fn no_action_has_a_wildcard_and_no_resource_that_could_be_narrower() {
     let stack = Stack::of("orders").unwrap();
     for role in stack.template().of_type("AWS::IAM::Role").unwrap() {
         for (role, action, resource) in permissions_of(role, &stack.role(role).unwrap()) {
@@ -210,19 +210,19 @@ fn no_action_has_a_wildcard_and_a_resource_only_if_there_is_nothing_narrower() {
     }
 }
 
-/// Starts an execution that needs the permission, and returns the error of the refusal.
+/// Runs an execution that needs the permission, and returns the error with which it fails.
 async fn refusal(engine: &Engine, permission: &Permission, number: usize) -> String {
     let (caller, action, _) = permission;
     let application = format!("removed-{number}");
     let policy = json!({ "retention": { "keep_last": 2 } });
     match (caller.as_str(), action.as_str()) {
-        // Called only if a snapshot is refused.
+        // This operation is called only if a snapshot is refused.
         ("create-snapshot", "kinesisanalytics:ListApplicationSnapshots") => {
             let scenario = Scenario::on(engine, &application).await;
             scenario.behave(|behaviour| behaviour.downtime = true);
             error_of(&scenario, policy).await
         }
-        // Called only if the snapshot is gone.
+        // This operation is called only if the snapshot is gone.
         ("describe-snapshot", "kinesisanalytics:DescribeApplication") => {
             let scenario = Scenario::on(engine, &application).await;
             let missing = error("ResourceNotFoundException", 400, "no such snapshot");
@@ -230,7 +230,7 @@ async fn refusal(engine: &Engine, permission: &Permission, number: usize) -> Str
             scenario.inject(caller, operation, Times::Always, missing);
             error_of(&scenario, policy).await
         }
-        // Called only if a deletion is refused.
+        // This operation is called only if a deletion is refused.
         ("prune-snapshots", "kinesisanalytics:DescribeApplicationSnapshot") => {
             let scenario = Scenario::on(engine, &application).await;
             let old = scenario.seed(3);
@@ -240,11 +240,11 @@ async fn refusal(engine: &Engine, permission: &Permission, number: usize) -> Str
             });
             error_of(&scenario, policy).await
         }
-        // Called only for a failed execution.
+        // This operation is called only for a failed execution.
         ("record-and-notify", "states:GetExecutionHistory") => {
             let scenario = Scenario::without_application(engine, &application).await;
             let ended = scenario.execute(json!({})).await;
-            let queue_url = &engine.names().failure_queue_url;
+            let queue_url = &engine.connection().failure_queue_url;
             let failed = message_about(engine, queue_url, &ended.arn).await;
             let payload = &failed["responsePayload"];
             format!("{}: {}", payload["errorType"], payload["errorMessage"])
@@ -267,7 +267,7 @@ async fn error_of(scenario: &Scenario<'_>, input: Value) -> String {
 }
 
 #[test]
-fn without_any_one_permission_a_run_fails_with_access_denied_and_names_the_action() {
+fn if_any_permission_is_missing_the_run_fails_with_access_denied_and_names_the_action() {
     run(async {
         let engine = new_engine().await;
         let permissions = engine.proxy().permissions();
@@ -297,7 +297,7 @@ fn without_any_one_permission_a_run_fails_with_access_denied_and_names_the_actio
 }
 
 #[test]
-fn a_snapshot_of_an_encrypted_application_needs_each_right_on_its_key() {
+fn a_snapshot_of_an_encrypted_application_needs_each_permission_for_its_key() {
     const CREATE: &str = "create-snapshot";
     const KEY: &str =
         "arn:aws:kms:eu-central-2:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -309,7 +309,7 @@ fn a_snapshot_of_an_encrypted_application_needs_each_right_on_its_key() {
         assert!(unknown.starts_with("AccessDenied: "), "{unknown}");
         drop(scenario);
 
-        let mut work = engine.work().clone();
+        let mut work = engine.deployment_spec().clone();
         let key = ("ApplicationKeyArn".to_owned(), KEY.to_owned());
         work.parameters.extend([key]);
         engine.deploy(work).await.unwrap();
@@ -329,7 +329,7 @@ fn a_snapshot_of_an_encrypted_application_needs_each_right_on_its_key() {
                 "{error}"
             );
         }
-        // The key of another application, the key used by another service, and a grant of another kind.
+        // Use of another application's key, use of the key by another service, and another kind of grant.
         for (from, to) in [
             (
                 "analytics:arn\":\"arn:aws:",
@@ -357,7 +357,7 @@ fn a_snapshot_of_an_encrypted_application_needs_each_right_on_its_key() {
     });
 }
 
-/// The proxy does not see invocations, so this compares the template with the definition.
+/// The proxy does not see invocations. So this test compares the template with the definition.
 #[test]
 fn the_state_machine_may_invoke_exactly_the_functions_of_its_tasks() {
     let stack = Stack::of("orders").unwrap();
@@ -378,7 +378,7 @@ fn the_state_machine_may_invoke_exactly_the_functions_of_its_tasks() {
 }
 
 #[test]
-fn a_stack_may_touch_only_its_own_application() {
+fn a_stack_has_access_only_to_its_own_application() {
     run(async {
         let engine = new_engine_for("mine").await;
         let mine = Scenario::on(&engine, "mine").await;
@@ -393,7 +393,7 @@ fn a_stack_may_touch_only_its_own_application() {
         assert!(message.contains("application/theirs"), "{message}");
         assert!(theirs.names().is_empty());
 
-        // It writes no row of the other application. The error says which one it was.
+        // The stack may not write a row of the other application. The error names the other application.
         let record = theirs.record_under("(unknown)", &failed).await;
         assert_eq!(record["outcome"], "FAILED");
         let message = record["error_message"].as_str().unwrap();

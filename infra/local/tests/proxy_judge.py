@@ -1,8 +1,8 @@
-"""Judges the proxy by boto3: what MiniStack has is answered through the proxy as MiniStack answers it directly.
+"""Checks the proxy with boto3: a call through the proxy has the same response as a call to MiniStack itself.
 
 Environment: AWS_ENDPOINT_URL of the proxy, MINISTACK_URL, AWS_DEFAULT_REGION, credentials, and the names of a deployment:
 STATE_MACHINE_ARN, TABLE_NAME, TOPIC_ARN, FAILURE_QUEUE_URL, FUNCTION_NAME.
-Exit code 0 if all is well, 1 with the reason otherwise.
+Exit code: 0 if all checks pass; otherwise 1, with the reason.
 """
 
 import os
@@ -17,7 +17,7 @@ MACHINE, TABLE, TOPIC, QUEUE, FUNCTION = map(
 )
 KEY = {"app_name": {"S": "judge"}, "snapshot_manager_run_id": {"N": "1"}}
 
-# In this order: a service, an operation, and its members.
+# Calls, in order: the service, the operation, and the members of the request.
 CALLS = [
     ("lambda", "list_functions", {}),
     ("lambda", "get_function", {"FunctionName": FUNCTION}),
@@ -52,13 +52,13 @@ CALLS = [
 
 
 def client(service, endpoint):
-    # One attempt: each answer is judged.
+    # Only one attempt, because every response is checked.
     config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
     return boto3.client(service, endpoint_url=endpoint, config=config)
 
 
 def members(value):
-    """What an answer has, without values that differ from call to call, such as ids and times."""
+    """Returns a response without the values that differ from call to call, such as ids and times."""
     if hasattr(value, "read"):
         return value.read()
     if isinstance(value, dict):

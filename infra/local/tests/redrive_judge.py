@@ -1,7 +1,8 @@
-"""Judges redrive.py by boto3: this process serves MiniStack with it, and botocore's model judges each answer.
+"""Checks redrive.py with boto3: this process serves MiniStack with redrive.py, and each response is compared with
+botocore's model.
 
-Tasks put questions into a queue and wait for replies, so that each check decides what a Task answers, and when.
-Needs the packages of ministack.txt. Exit code 0 if all is well, 1 with the reason otherwise.
+Each Task sends a question to a queue and waits for a reply. So a check decides what a Task returns, and when.
+The packages of ministack.txt must be installed. Exit code: 0 if all checks pass; otherwise 1, with the reason.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ MODULE = ROOT / "infra/engine/python/redrive.py"
 PACKAGES = MODULE.with_name("ministack.txt").resolve(strict=True)
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/machine"
-# A second of a wait, or of a machine's timeout, lasts 10 ms.
+# A second of a wait, or of the timeout of a state machine, lasts 10 ms.
 SCALE = 0.01
 LISTENER = socket.create_server(("127.0.0.1", 0), backlog=1024)
 PORT = str(LISTENER.getsockname()[1])
@@ -44,7 +45,7 @@ from ministack.app import app  # noqa: E402
 SESSION = boto3.Session(region_name=REGION, aws_access_key_id=ACCOUNT, aws_secret_access_key="local")
 OPTIONS = {"endpoint_url": f"http://127.0.0.1:{PORT}", "config": Config(retries={"total_max_attempts": 1})}
 STATES, SQS, EVENTS = (SESSION.client(service, **OPTIONS) for service in ("stepfunctions", "sqs", "events"))
-# The parser drops what the model does not know, so the answer as it came is looked at too.
+# The parser drops members that the model does not have, so the raw response is checked too.
 RAW = {}
 STATES.meta.events.register("before-parse.sfn", lambda response_dict, **_: RAW.update(response_dict))
 
@@ -59,13 +60,13 @@ def equal(found, expected, what="found"):
 
 
 def has(found, **expected):
-    """Expects these members, where None is a member that is not there; returns all of them."""
+    """Expects these members, where None means that the member is absent. Returns all members."""
     equal({name: found.get(name) for name in expected}, expected)
     return found
 
 
 def call(operation, **members):
-    """Calls, checks the answer's shape, and returns it without its metadata."""
+    """Calls an operation and checks the shape of the response. Returns the response without its metadata."""
     answer = dict(getattr(STATES, xform_name(operation))(**members))
     equal(answer.pop("ResponseMetadata")["HTTPStatusCode"], 200, operation)
     shape = STATES.meta.service_model.operation_model(operation).output_shape
@@ -78,7 +79,7 @@ def call(operation, **members):
 
 
 def refused(operation, code, contains, **members):
-    """Expects the modelled exception of that name, with a message."""
+    """Expects the modelled exception with this name and with a message."""
     try:
         getattr(STATES, xform_name(operation))(**members)
     except getattr(STATES.exceptions, code) as error:
@@ -93,7 +94,7 @@ def passing(**fields):
 
 
 def asking(**fields):
-    """A Task that asks, with what it sees, and waits for the reply."""
+    """Returns a Task that sends a question with its input, and waits for the reply."""
     seen = {"token.$": "$$.Task.Token", "input.$": "$", "execution.$": "$$.Execution", "state.$": "$$.State"}
     resource = "arn:aws:states:::sqs:sendMessage.waitForTaskToken"
     parameters = {"QueueUrl": QUESTIONS, "MessageBody": seen}
@@ -123,7 +124,7 @@ def start(of, data=None, **members):
 
 
 def describe(arn):
-    """A description, whose part on redrives fits its status."""
+    """Returns the description of an execution, and checks that its members about redrives fit its status."""
     found = call("DescribeExecution", executionArn=arn)
     status = found["status"]
     reason = f"Execution is {status} and cannot be redriven" if status in ("RUNNING", "SUCCEEDED") else None
@@ -134,7 +135,7 @@ def describe(arn):
 
 
 def end(arn, status, **members):
-    """The description of an execution once it has ended so."""
+    """Waits until an execution has ended with this status. Returns its description."""
     wait_for(f"end of {arn}", lambda: describe(arn)["status"] != "RUNNING")
     found = describe(arn)
     equal(found["status"], status, f"{found.get('error')} {found.get('cause')}")
@@ -146,7 +147,7 @@ def output(arn):
 
 
 def history(arn):
-    """The events of an execution, in order and with nothing missing."""
+    """Returns the events of an execution, and checks that they are in order and that none is missing."""
     events = call("GetExecutionHistory", executionArn=arn, maxResults=1000)["events"]
     equal([event["id"] for event in events], list(range(1, len(events) + 1)), "ids of the events")
     equal([event["previousEventId"] for event in events[1:]], list(range(1, len(events))))
@@ -156,7 +157,7 @@ def history(arn):
 
 
 def story(arn):
-    """The types of the events, with the names of states."""
+    """Returns the types of the events, with the names of states."""
     events = history(arn)
     states = [event.get("stateEnteredEventDetails", event.get("stateExitedEventDetails")) for event in events]
     names = [f":{state['name']}" if state else "" for state in states]
@@ -173,7 +174,7 @@ def stop(arn):
 
 
 def received(count, queue=QUESTIONS):
-    """The next messages of a queue, and no more than `count`."""
+    """Returns the next messages of a queue. There must be `count` of them, and no more."""
     found, options = [], {"QueueUrl": queue, "MaxNumberOfMessages": 10, "WaitTimeSeconds": min(count, 1)}
 
     def look():
@@ -200,7 +201,7 @@ def fail(question, cause="by hand"):
 
 
 def reply(*replies):
-    """Receives a question with each of these inputs, and gives it a value, `fail`s it, or leaves it open for None."""
+    """Receives a question with each of these inputs. Replies with a value or with `fail`; None sends no reply."""
     questions = sorted(received(len(replies)), key=lambda question: question["input"])
     equal([question["input"] for question in questions], [given for given, _ in replies])
     for question, (_, value) in zip(questions, replies, strict=True):
@@ -223,7 +224,7 @@ def test_a_redrive_resumes_at_the_task_that_failed_with_its_input():
     told = datetime.datetime.fromisoformat(second["execution"].pop("RedriveTime").replace("Z", "+00:00"))
     demand(abs(told - date) < datetime.timedelta(milliseconds=1), f"RedriveTime {told} instead of {date}")
     equal(second["execution"], first["execution"] | {"RedriveCount": 1})
-    # The state is not entered anew.
+    # The state is not entered again.
     has(second, input={"a": 1}, state=first["state"])
     answer(second, 7)
     equal(output(arn), {"a": 1, "answer": 7})
@@ -305,7 +306,7 @@ def test_a_client_token_redrives_once():
     demand(redriven(arn, clientToken="second") > date, "another token redrives again")
     answer(asked())
     end(arn, "SUCCEEDED", output="null", redriveCount=2)
-    # The last 10 tokens are known.
+    # The last 10 tokens are remembered.
     arn, dates = start(machine({"Stop": FAIL})), []
     for number in range(12):
         end(arn, "FAILED")
@@ -327,7 +328,7 @@ def test_a_stop_ends_a_task_at_once_and_late_answers_change_nothing():
         demand(told.endswith("TaskStarted ExecutionAborted"), told)
         if rest:
             redriven(arn)
-        # The stopped attempt's thread wakes up while another attempt, or another execution, is under way.
+        # The thread of the stopped attempt wakes up while another attempt, or another execution, is running.
         other = arn if rest else start(of)
         new = asked()
         late(old, "late")
@@ -387,7 +388,7 @@ def test_the_timeout_of_a_machine_ends_each_attempt_in_time_whatever_it_does():
             equal(story(arn), expected)
             late, told = questions, expected
     equal([(describe(arn), story(arn)) for arn in (in_time, stopped)], over)
-    # The timer of the attempt before the redrive would end it earlier.
+    # The timer of the attempt before the redrive would end the execution earlier.
     took = (end(resumed, "TIMED_OUT")["stopDate"] - resumed_at).total_seconds()
     demand(took >= 200 * SCALE, f"{took} s instead of {200 * SCALE} s")
 
@@ -524,21 +525,21 @@ def test_another_version_of_ministack_is_refused():
 
 
 CHECKS = {name: check for name, check in globals().items() if name.startswith("test_")}
-GOING_ON = redrive.going_on
+ATTEMPT_LOCK = redrive.attempt_lock
 
 
 def held():
-    """Keeps an execution named `held-` and a type of event where it is after that event, until a client stops it."""
+    """Pauses an execution named `held-` and a type of event after that event, until a client stops the execution."""
     execution, redrives = redrive.ATTEMPT.get()
     events = execution["events"]
     if execution["name"] == f"held-{events[-1]['type']}" and not redrives:
         wait_for("a stop", lambda: any(event["type"] == "ExecutionAborted" for event in events))
-    return GOING_ON()
+    return ATTEMPT_LOCK()
 
 
 def serve():
     """Serves MiniStack until this process ends."""
-    redrive.going_on = held
+    redrive.attempt_lock = held
     config = hypercorn.Config()
     config.bind, config.errorlog, config.keep_alive_timeout = [f"fd://{LISTENER.fileno()}"], None, 75
     asyncio.run(hypercorn.asyncio.serve(app, config, shutdown_trigger=asyncio.Event().wait))
@@ -560,5 +561,5 @@ if __name__ == "__main__":
     except Exception:
         traceback.print_exc()
         os._exit(1)
-    # sys.exit would wait for the iterations of Maps that nobody answers any more.
+    # sys.exit would wait for iterations of Maps that get no reply any more.
     os._exit(0)

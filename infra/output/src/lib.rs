@@ -1,9 +1,9 @@
-//! What commands print, and the exit code with which they end.
+//! Prints the output of all commands, and decides their exit codes.
 //!
-//! - [`say!`] is for results, on stdout, and [`note!`] for progress and errors, on stderr. They replace the macros of the
-//!   standard library, which panic if the reader has gone or the disk is full.
-//! - [`new_table`]: the style of every table.
-//! - [`arguments`] and [`exit_code`]: how a command begins and ends.
+//! - [`say!`] prints results to stdout, and [`note!`] prints progress and errors to stderr. They replace the macros of
+//!   the standard library, which panic if the reader has closed the pipe or the disk is full.
+//! - [`new_table`]: the style of all tables.
+//! - [`arguments`] and [`exit_code`]: the beginning and the end of every command.
 
 mod table;
 
@@ -17,10 +17,11 @@ use clap::Parser;
 
 pub use table::new_table;
 
-/// The exit code of a command whose reader has gone: what a shell reports for a program that SIGPIPE has ended.
+/// The exit code of a command when the reader of its stdout has closed the pipe. A shell reports the same code for a
+/// program that SIGPIPE has ended.
 const READER_GONE: u8 = 128 + 13;
 
-/// The reader of stdout has closed it, as `head` does after its last line.
+/// The error that the reader of stdout has closed the pipe, as `head` does after its last line.
 #[derive(Debug)]
 struct ReaderGone;
 
@@ -32,62 +33,62 @@ impl Display for ReaderGone {
 
 impl Error for ReaderGone {}
 
-/// Prints a line to stdout; takes the arguments of `println!`.
+/// Prints a line to stdout. Takes the same arguments as `println!`.
 ///
 /// # Errors
 ///
-/// Returns an error if stdout cannot be written. [`exit_code`] ends the command quietly if its reader has gone.
+/// Returns an error if stdout cannot be written. If the reader has closed the pipe, [`exit_code`] ends the command
+/// without a message.
 #[macro_export]
 macro_rules! say {
     ($($argument:tt)*) => { $crate::print(::std::format_args!($($argument)*)) };
 }
 
-/// Prints a line to stderr; takes the arguments of `eprintln!`. If stderr cannot be written, the command goes on
-/// without the line.
+/// Prints a line to stderr. Takes the same arguments as `eprintln!`. If stderr cannot be written, the line is dropped.
 #[macro_export]
 macro_rules! note {
     ($($argument:tt)*) => { $crate::report(::std::format_args!($($argument)*)) };
 }
 
-/// What [`say!`] does.
+/// The function behind [`say!`].
 ///
 /// # Errors
 ///
 /// Returns an error if stdout cannot be written.
 pub fn print(line: Arguments<'_>) -> Result<()> {
-    printed(writeln!(stdout().lock(), "{line}"))
+    stdout_result(writeln!(stdout().lock(), "{line}"))
 }
 
-fn printed(result: io::Result<()>) -> Result<()> {
+fn stdout_result(result: io::Result<()>) -> Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),
         result => result.context("stdout cannot be written"),
     }
 }
 
-/// The arguments of the command. Prints help, or what is wrong with the arguments.
+/// Parses the arguments of the command. If they ask for help, or are wrong, prints the help or the error.
 ///
 /// # Errors
 ///
-/// Returns the exit code if the command ends here.
+/// Returns the exit code if the command must end at once.
 pub fn arguments<C: Parser>() -> Result<C, ExitCode> {
     C::try_parse().map_err(|error| {
         let result = error.print();
         if error.use_stderr() {
             ExitCode::from(2)
         } else {
-            exit_code(printed(result).map(|()| ExitCode::SUCCESS))
+            exit_code(stdout_result(result).map(|()| ExitCode::SUCCESS))
         }
     })
 }
 
-/// What [`note!`] does.
+/// The function behind [`note!`].
 pub fn report(line: Arguments<'_>) {
     let _ = writeln!(stderr().lock(), "{line}");
 }
 
-/// The exit code of a command. An error is printed with its causes, and its exit code is 2. If the reader of stdout has
-/// gone, nothing is printed, and the exit code is 141.
+/// The exit code of a command. An error is printed with its causes, and the exit code is 2. If the reader of stdout has
+/// closed the pipe, nothing is printed, and the exit code is 141.
 #[must_use]
 pub fn exit_code(result: Result<ExitCode>) -> ExitCode {
     match result {

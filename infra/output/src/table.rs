@@ -1,11 +1,11 @@
-//! The style of every table that a command prints.
+//! The style of all tables that the commands print.
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-/// The width of a table that does not go to a terminal, in characters.
+/// The width of a table, in characters, if stdout is not a terminal.
 const WIDTH: u16 = 110;
 
-/// An empty table.
+/// A table with a header and no rows.
 #[must_use]
 pub fn new_table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();

@@ -1,4 +1,5 @@
-//! Reads JSON that a person or another program wrote into a file, so that nothing in it is overlooked.
+//! Reads JSON from a file that a person or another program wrote. It is strict, so that no part of the file is ignored
+//! without an error.
 
 use std::fmt;
 use std::fs;
@@ -20,10 +21,10 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Parses JSON in UTF-8, or in UTF-16 with a byte order mark, which `PowerShell` writes. An object that has a key twice
-/// is refused, because only one of the two values could be used.
+/// Parses JSON in UTF-8, or in UTF-16 with a byte order mark, as `PowerShell` writes it. An object in which a key
+/// occurs twice is an error, because one of the two values would be ignored.
 pub fn parse(bytes: &[u8]) -> Result<Value> {
-    // A byte order mark decides the encoding.
+    // If there is a byte order mark, it decides the encoding.
     let (text, _, is_malformed) = UTF_8.decode(bytes);
     ensure!(
         !is_malformed,
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_json_document_is_refused() {
+    fn a_file_that_is_not_exactly_one_json_document_is_refused() {
         let rows: [(&[u8], &str); 10] = [
             (b"", "empty"),
             (b" \r\n", "empty"),

@@ -1,14 +1,14 @@
 //! The command `cargo plan`: tries a policy on a listing of snapshots, without AWS.
 //!
 //! - [`plan`]: the command's options, and what it prints.
-//! - [`preview`]: what a run would do, why it would delete nothing, and notes on the policy.
-//! - [`listing`]: the listing, as the aws CLI prints it.
-//! - [`json`]: JSON from a file. `cargo local run` reads its input with it too.
+//! - [`preview`]: what a run would delete, why it would delete nothing, and notes about the policy.
+//! - [`listing`]: reads the listing, as the aws CLI prints it.
+//! - [`json`]: reads JSON from a file, strictly. `cargo local run` uses it for its input too.
 //! - [`picture`]: draws the plan as SVG.
 //!
 //! Invariants:
-//! - The crate `retention` makes the plan, as it does in the function, on the state that a run would see.
-//! - A part of a listing is never taken for the whole.
+//! - The crate `retention` makes the plan, as it does for a run, from the snapshots that the run would see.
+//! - If only a part of a listing is given, the command refuses it.
 //! - Nothing here needs an AWS client, the engine or TLS.
 
 #![allow(

@@ -1,4 +1,4 @@
-//! The listing of snapshots, as the aws CLI prints it.
+//! Reads a listing of snapshots, as the aws CLI prints it.
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use contract::parse;
@@ -7,6 +7,7 @@ use retention::{Snapshot, Status, merge};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+/// A snapshot in the listing.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Listed {
@@ -17,7 +18,7 @@ struct Listed {
     runtime_environment: Option<String>,
 }
 
-/// The aws CLI prints ISO 8601 or epoch seconds, depending on its configuration.
+/// A creation time. Depending on its configuration, the aws CLI prints it in ISO 8601 or in epoch seconds.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Time {
@@ -34,7 +35,7 @@ impl Time {
             }
             Self::EpochSeconds(seconds) => {
                 let whole = seconds.floor();
-                // As the SDK in the function reads it, so that both compare the same times.
+                // The SDK in the function converts seconds in the same way, so both compare the same times.
                 #[allow(
                     clippy::cast_possible_truncation,
                     reason = "a value out of range saturates, and is refused next"
@@ -47,10 +48,11 @@ impl Time {
     }
 }
 
-/// All snapshots of a listing, each once. The listing is an object with `SnapshotSummaries`, or that array alone.
+/// All snapshots of a listing, each of them once. The listing is an object with the field `SnapshotSummaries`, or only
+/// the array in that field.
 pub fn snapshots(listing: &Value) -> Result<Vec<Snapshot>> {
     let summaries = match listing {
-        Value::Object(fields) => whole(fields)?,
+        Value::Object(fields) => complete(fields)?,
         Value::Array(summaries) => summaries,
         _ => bail!("neither an object nor an array"),
     };
@@ -60,8 +62,9 @@ pub fn snapshots(listing: &Value) -> Result<Vec<Snapshot>> {
     merge(snapshots.collect::<Result<_>>()?).map_err(Error::msg)
 }
 
-/// The summaries of a listing that is not cut. What is missing could protect snapshots, or be deleted itself.
-fn whole(fields: &Map<String, Value>) -> Result<&Vec<Value>> {
+/// The summaries of a complete listing. A part of a listing is an error: a missing snapshot might protect others, or
+/// might itself be deleted.
+fn complete(fields: &Map<String, Value>) -> Result<&Vec<Value>> {
     let is_token = |token: &Value| !token.is_null() && token != "";
     ensure!(
         !fields.get("NextToken").is_some_and(is_token),
@@ -76,7 +79,7 @@ fn whole(fields: &Map<String, Value>) -> Result<&Vec<Value>> {
 }
 
 fn snapshot(summary: &Value) -> Result<Snapshot> {
-    // serde would also take an array of the fields' values.
+    // serde would also accept an array of the fields' values.
     ensure!(summary.is_object(), "not an object");
     let listed: Listed = parse(summary).map_err(Error::msg)?;
     let created_at = listed.snapshot_creation_timestamp;

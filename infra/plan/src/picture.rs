@@ -1,4 +1,5 @@
-//! Draws a plan: the snapshots on a time line, a row for each rule that keeps some, and a row for those deleted.
+//! Draws a plan: the snapshots on a time axis, with a row for each rule that keeps a snapshot, and a row for the
+//! deleted ones.
 
 use std::fmt::Write;
 
@@ -8,7 +9,8 @@ use retention::Snapshot;
 use svg::Document;
 use svg::node::element::{Circle, Line, Path, Rectangle, Text};
 
-/// The rows: the beginning of a reason, and a colour. The last row has the deleted snapshots.
+/// The rows of the picture: the beginning of the reasons that belong to the row, and the colour. The last row has the
+/// deleted snapshots.
 const ROWS: [(&str, &str); 9] = [
     ("protected", "#6a51a3"),
     ("last", "#08519c"),
@@ -21,7 +23,7 @@ const ROWS: [(&str, &str); 9] = [
     ("deleted", "#cb181d"),
 ];
 
-/// The labels of the axis, with their ages in hours.
+/// The labels of the time axis: an age in hours, and its text.
 const TICKS: [(f64, &str); 9] = [
     (1.0, "1 hour"),
     (6.0, "6 hours"),
@@ -40,8 +42,8 @@ const RIGHT: f64 = 20.0;
 const TOP: f64 = 20.0;
 const ROW: f64 = 26.0;
 
-/// An SVG document. Its axis of ages is logarithmic, with the newest on the right. It leaves out rows without snapshots,
-/// and ignored snapshots.
+/// An SVG document. Its time axis is logarithmic, with the newest snapshots on the right. Rows without snapshots, and
+/// ignored snapshots, are left out.
 #[must_use]
 pub fn draw(snapshots: &[Snapshot], verdicts: &[Verdict], now: Timestamp) -> String {
     let placed: Vec<(f64, &Verdict)> = verdicts
@@ -54,7 +56,7 @@ pub fn draw(snapshots: &[Snapshot], verdicts: &[Verdict], now: Timestamp) -> Str
         })
         .collect();
     let oldest = placed.iter().map(|(age, _)| *age).fold(24.0, f64::max);
-    // Half an hour is added, because age 0 has no logarithm.
+    // Half an hour is added to each age, because zero has no logarithm.
     let place = |age: f64| {
         let (least, most) = (0.5_f64.ln(), (oldest * 1.2 + 0.5).ln());
         let share = ((age + 0.5).ln() - least) / (most - least);

@@ -1,4 +1,4 @@
-//! What a run would do, by the code that the function runs.
+//! Previews what a run would do. The plan is made by the same code as in the function.
 
 use std::collections::HashSet;
 
@@ -10,20 +10,21 @@ use retention::{
     plan, unpinned, window_begin, with_own,
 };
 
-/// The run that is previewed.
+/// A run that is previewed: its policy, and everything else on which its plan depends.
 #[derive(Debug)]
 pub struct PreviewedRun<'a> {
     pub policy: &'a Retention,
     pub zone: &'a TimeZone,
-    /// Whether it takes a snapshot, as mode RUN does.
+    /// Whether the run takes a snapshot, as it does in mode RUN.
     pub takes_snapshot: bool,
-    /// The `snapshot_name` of its input.
+    /// The `snapshot_name` in the input of the run.
     pub snapshot_name: Option<&'a SnapshotName>,
-    /// The snapshot that the application restores from.
+    /// The snapshot from which the application is configured to restore.
     pub restore_point: Option<&'a str>,
-    /// The application's version. If it is not given, it is the highest one that is listed.
+    /// The `ApplicationVersionId` of the application. If it is `None`, the highest one in the listing is used.
     pub application_version: Option<i64>,
-    /// The application's `RuntimeEnvironment`. If it is not given, it is that of the newest listed snapshot.
+    /// The `RuntimeEnvironment` of the application. If it is `None`, that of the newest snapshot in the listing is
+    /// used.
     pub runtime: Option<&'a str>,
     /// When the run starts.
     pub now: Timestamp,
@@ -32,20 +33,20 @@ pub struct PreviewedRun<'a> {
 /// What the run would do.
 #[derive(Debug)]
 pub struct Preview {
-    /// What the run sees when it prunes: the listing, and its own snapshot.
+    /// The snapshots that the run sees when it prunes: the listing, and its own snapshot if it takes one.
     pub snapshots: Vec<Snapshot>,
     /// The verdict on the run's own snapshot, if it takes one.
     pub own: Option<Verdict>,
-    /// One for each listed snapshot, newest first.
+    /// The verdicts on the listed snapshots, newest first.
     pub verdicts: Vec<Verdict>,
-    /// Why the run would delete nothing, if that is so.
+    /// Why the run would delete nothing although its plan deletes snapshots. `None` if the run would delete them.
     pub held_back: Option<HeldBack>,
-    /// Notes about a policy that does not do what it seems to do.
+    /// Notes about parts of the policy that do not have the effect that they seem to have.
     pub notes: Vec<String>,
 }
 
 impl Preview {
-    /// The verdict on the run's own snapshot first.
+    /// All verdicts. The verdict on the run's own snapshot is the first.
     pub fn all_verdicts(&self) -> impl Iterator<Item = &Verdict> {
         self.own.iter().chain(&self.verdicts)
     }
@@ -80,7 +81,7 @@ impl PreviewedRun<'_> {
         }
     }
 
-    /// What the run sees when it prunes.
+    /// The snapshots that the run sees when it prunes.
     fn snapshots(&self, listing: &[Snapshot]) -> Vec<Snapshot> {
         if !self.takes_snapshot {
             return listing.to_vec();
@@ -101,7 +102,7 @@ impl PreviewedRun<'_> {
         with_own(listing, own)
     }
 
-    /// What the brake compares.
+    /// The counts of READY snapshots that the limit `max_deletions_per_run` is applied to.
     fn ready_snapshots(&self, snapshots: &[Snapshot], doomed: &HashSet<&str>) -> ReadySnapshots {
         let scope = self.policy.scope;
         let ready = snapshots
@@ -116,7 +117,7 @@ impl PreviewedRun<'_> {
         }
     }
 
-    /// The run id is the time at which the run starts.
+    /// The name of the snapshot that the run takes. Its run id is the time at which it starts.
     fn own_name(&self) -> String {
         match self.snapshot_name {
             Some(name) => name.as_str().to_owned(),
@@ -133,7 +134,7 @@ impl PreviewedRun<'_> {
         plan(snapshots, self.policy, self.zone, protected, self.now)
     }
 
-    /// The newest snapshot that the rules see, in words.
+    /// What the newest snapshot that the rules apply to is called in a note.
     fn newest(&self) -> &'static str {
         let scope = self.policy.scope;
         if self.takes_snapshot && is_in_scope(&self.own_name(), scope) {
@@ -146,7 +147,7 @@ impl PreviewedRun<'_> {
     }
 
     fn notes(&self, listing: &[Snapshot], snapshots: &[Snapshot]) -> Vec<String> {
-        let mut notes = lost(snapshots, self.policy, self.restore_point);
+        let mut notes = notes_on_unrestorable(snapshots, self.policy, self.restore_point);
         notes.extend(
             self.snapshot_name
                 .and_then(|name| unpinned(name.as_str(), self.policy)),
@@ -165,19 +166,20 @@ impl PreviewedRun<'_> {
             };
             if doomed(&newer, &newer.snapshots(listing)) != doomed_now {
                 notes.push(format!(
-                    "The plan is for version {version} of the application, the highest that is listed. \
-                     For a higher one, other snapshots would be protected: give --application-version."
+                    "The plan assumes version {version} of the application, the highest in the listing. With a higher \
+                     version, other snapshots would be protected. If the application has one, give it with \
+                     --application-version."
                 ));
             }
         }
         if let Some(within) = &self.policy.keep_within {
             notes.push(match window_begin(snapshots, self.policy, self.zone, self.now) {
                 Some(begin) => format!(
-                    "keep_within keeps what was taken after {begin:.0}, which is {within} before the \
+                    "keep_within keeps the snapshots taken after {begin:.0}, which is {within} before the \
                      {}.",
                     self.newest()
                 ),
-                None => "keep_within keeps every snapshot that the rules see.".to_owned(),
+                None => "keep_within keeps every snapshot to which the rules apply.".to_owned(),
             });
         }
         for (rule, remove) in RULES {
@@ -189,8 +191,8 @@ impl PreviewedRun<'_> {
             };
             if without != *self.policy && doomed(&run, snapshots) == doomed_now {
                 notes.push(format!(
-                    "Without {rule}, the run would delete the same snapshots: whatever it keeps is \
-                     kept anyway."
+                    "Without {rule}, the run would delete the same snapshots, because every snapshot that \
+                     {rule} keeps is also kept for another reason."
                 ));
             }
         }
@@ -198,12 +200,12 @@ impl PreviewedRun<'_> {
     }
 }
 
-/// A version of an application only grows, so the application has this one or a higher one.
+/// The highest version in the listing. Versions only increase, so the application has this version or a higher one.
 fn highest_version(listing: &[Snapshot]) -> Option<i64> {
     listing.iter().map(|it| it.application_version_id).max()
 }
 
-/// The runtime of the newest listed snapshot that has one.
+/// The runtime of the newest listed snapshot that has a runtime.
 fn last_runtime(listing: &[Snapshot]) -> Option<&str> {
     let with_runtime = listing.iter().filter(|it| it.runtime.is_some());
     let newest = with_runtime.max_by_key(|it| (it.created_at, &it.name))?;
@@ -214,8 +216,12 @@ fn to_count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// The names that somebody relies on and that nobody can restore from.
-fn lost(snapshots: &[Snapshot], policy: &Retention, restore_point: Option<&str>) -> Vec<String> {
+/// A note for each name in `keep_names`, and for the restore point, if no application can restore from the snapshot.
+fn notes_on_unrestorable(
+    snapshots: &[Snapshot],
+    policy: &Retention,
+    restore_point: Option<&str>,
+) -> Vec<String> {
     let keep_names = policy.keep_names.as_slice().iter();
     let keep_names = keep_names.map(|name| ("keep_names", name.as_str()));
     let restore_point = restore_point.map(|name| ("--restore-point", name));
@@ -230,7 +236,7 @@ fn lost(snapshots: &[Snapshot], policy: &Retention, restore_point: Option<&str>)
         .collect()
 }
 
-/// A rule of the policy, and what removes it.
+/// The name of a rule, and a function that removes the rule from a policy.
 type Rule = (&'static str, fn(&mut Retention));
 
 const RULES: [Rule; 7] = [

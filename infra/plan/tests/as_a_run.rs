@@ -1,4 +1,5 @@
-//! `cargo plan` says what a run does: the same listing, policy and time, through the command and through the function.
+//! `cargo plan` predicts what a run does: with the same listing, policy and time, the command and the function must
+//! decide the same.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -17,21 +18,21 @@ use testkit::fixtures::{RUN_ID, SNAPSHOT, application, own_snapshot, run, snapsh
 use testkit::invoke;
 use testkit::replay::{Answer, Service};
 
-/// What a run depends on.
+/// Everything on which the decisions of a run depend.
 #[derive(Clone, Debug)]
 struct Case {
     mode: &'static str,
     policy: Value,
-    /// As the service lists them, without the run's own.
+    /// The snapshots that the service lists, without the run's own.
     listing: Vec<Value>,
     application_version: i64,
     runtime: String,
     restore_point: Option<String>,
-    /// The name of the run's own snapshot, if its input has one.
+    /// The name of the run's own snapshot, if the input has one.
     snapshot_name: Option<SnapshotName>,
 }
 
-/// The names that are deleted, and why they are not.
+/// The names of the snapshots that the plan deletes, and why the run deletes none of them, if it does not.
 type Decided = (BTreeSet<String>, Option<HeldBack>);
 
 fn preview(case: &Case) -> Preview {
@@ -56,7 +57,7 @@ fn by_the_command(case: &Case) -> Decided {
     (doomed.collect(), preview.held_back)
 }
 
-/// The first pass of `PruneSnapshots`, when the run's own snapshot is READY.
+/// Invokes the function as the first pass of `PruneSnapshots` does, with the run's own snapshot READY.
 fn by_the_function(case: &Case) -> Decided {
     let mut payload = json!({
         "run": run(json!({ "mode": case.mode, "retention": case.policy }))
@@ -103,8 +104,9 @@ fn assert_agreed(case: &Case) {
     assert_eq!(held_back, held_back_by_run, "{case:?}");
 }
 
-/// A listed snapshot of one of a few names, so that some are listed twice, and then often differ. None is younger or
-/// older than the run by a whole minute, because the function's clock goes on.
+/// A random listed snapshot. There are only a few names, so some snapshots are listed twice, and then often with
+/// different data. No creation time is a whole number of minutes before or after the start of the run, because the
+/// function's clock moves on.
 fn summaries() -> impl Strategy<Value = Value> {
     let name = prop_oneof![
         12 => (1_i64..30).prop_map(|number| format!("custom_{}", RUN_ID - number)),
@@ -191,7 +193,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn the_command_marks_as_deleted_what_a_run_deletes_and_is_held_back_as_a_run_is(case in cases()) {
+    fn the_command_deletes_the_same_snapshots_as_a_run_and_is_stopped_for_the_same_reason(case in cases()) {
         assert_agreed(&case);
     }
 }
@@ -200,7 +202,7 @@ fn snapshot_name(name: &str) -> SnapshotName {
     name.to_owned().try_into().unwrap()
 }
 
-/// The listing of the page about retention, with times as the service sends them.
+/// The listing on the retention page, with times in the format of the service.
 fn listing_of_the_page() -> Vec<Value> {
     let text = include_str!("../../../resources/docs/list-application-snapshots.json");
     let mut page: Value = serde_json::from_str(text).unwrap();
@@ -213,7 +215,7 @@ fn listing_of_the_page() -> Vec<Value> {
 }
 
 #[test]
-fn the_examples_of_the_pages_and_the_first_of_november_agree_with_a_run() {
+fn the_examples_on_the_pages_and_one_from_the_first_of_november_agree_with_a_run() {
     let november_1 = 1_793_505_600;
     let two_of_november_1: Vec<Value> = [0, 3_600]
         .map(|later| {
@@ -225,7 +227,7 @@ fn the_examples_of_the_pages_and_the_first_of_november_agree_with_a_run() {
     let page = listing_of_the_page();
     let weekly = json!({ "keep_last": 2, "keep_weekly": 2 });
     for (listing, policy, deletes, keeps_by_prune) in [
-        // The run's own snapshot is the newest, and the window begins a day before it.
+        // The window begins a day before the newest snapshot, which is the run's own.
         (two_of_november_1, window, 2, 2),
         (page.clone(), weekly, 4, 4),
         (page, json!({ "keep_last": 30 }), 1, 6),
@@ -249,7 +251,7 @@ fn the_examples_of_the_pages_and_the_first_of_november_agree_with_a_run() {
     }
 }
 
-/// Snapshots of the listing that are deleted, by the command and by the function.
+/// The names of the snapshots that the command and the function delete.
 fn deleted_by(listing: &[Value], policy: Value) -> BTreeSet<String> {
     let case = Case {
         mode: "PRUNE",
@@ -265,8 +267,8 @@ fn deleted_by(listing: &[Value], policy: Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn of_two_policies_on_one_application_each_deletes_what_the_other_keeps() {
-    // Five of the last five hours, and one of each of the last five days before.
+fn with_two_policies_on_one_application_each_deletes_what_the_other_keeps() {
+    // One snapshot from each of the last five hours, and one from each of the five days before.
     let hours = [1, 2, 3, 4, 5, 24, 48, 72, 96, 120];
     let taken = |hours: i64| {
         let run_id = RUN_ID - hours * 3_600_000;
@@ -278,7 +280,7 @@ fn of_two_policies_on_one_application_each_deletes_what_the_other_keeps() {
 
     let daily = json!({ "keep_daily": 30, "max_deletions_per_run": 30 });
     let last = json!({ "keep_last": 3, "max_deletions_per_run": 30 });
-    // The last three are kept by one rule, the days by the other.
+    // One rule keeps the last three snapshots, and the other rule keeps one of each day.
     let both = json!({ "keep_daily": 30, "keep_last": 3, "max_deletions_per_run": 30 });
     assert_eq!(deleted_by(&listing, both), names(&[4, 5]));
 
@@ -294,10 +296,10 @@ fn of_two_policies_on_one_application_each_deletes_what_the_other_keeps() {
 }
 
 #[test]
-fn a_plan_is_left_to_a_later_run_as_a_run_that_starts_now_is() {
+fn the_command_leaves_the_deletions_to_a_later_run_as_a_run_that_starts_now_does() {
     let start = RUN_ID / 1_000;
     let old = snapshot("custom_1795000000000", "READY", 1, 1_795_000_000);
-    // Of a run that starts after this one, and by a clock that is ahead.
+    // The name of a run that starts after this one. Its creation time may be by a clock that is ahead.
     let later_name = format!("custom_{}", RUN_ID + 60_000);
     for (mode, name, created, is_later) in [
         ("RUN", later_name.as_str(), start + 30, true),

@@ -1,4 +1,4 @@
-//! The command `cargo plan`, in its own process.
+//! Tests of the command `cargo plan`, which runs in its own process.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use contract::{HeldBack, HeldBackCause};
 use serde_json::{Value, json};
 
-/// What must change nothing: settings of AWS, of time zones, of colours and of Rust.
+/// Variables that must not change the output: settings of AWS, of time zones, of colours and of Rust.
 const HOSTILE: [(&str, &str); 9] = [
     ("AWS_PROFILE", "nowhere"),
     ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
@@ -21,7 +21,7 @@ const HOSTILE: [(&str, &str); 9] = [
     ("HOME", "/nowhere"),
 ];
 
-/// Runs the command in a hostile environment. It ends with this exit code. Returns what it printed to stdout and to stderr.
+/// Runs the command with these variables, and asserts its exit code. Returns its stdout and its stderr.
 fn plan(arguments: &[&str], stdin: &str, code: i32) -> (String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_plan"))
         .args(arguments)
@@ -31,7 +31,7 @@ fn plan(arguments: &[&str], stdin: &str, code: i32) -> (String, String) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A command that does not read its input may have ended.
+    // If the command does not read its input, it may have ended already.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
     let output = child.wait_with_output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
@@ -41,7 +41,7 @@ fn plan(arguments: &[&str], stdin: &str, code: i32) -> (String, String) {
     (stdout, stderr)
 }
 
-/// The output of the aws CLI for six daily snapshots, the oldest with a time in epoch seconds.
+/// The output of the aws CLI for six daily snapshots. The oldest one has a time in epoch seconds.
 fn listing() -> Value {
     let summary = |day: u32| {
         let time = match day {
@@ -57,7 +57,7 @@ fn listing() -> Value {
     json!({ "SnapshotSummaries": summaries })
 }
 
-/// The lines of a table and what follows it, with single spaces.
+/// The lines of the output, with runs of spaces reduced to one space.
 fn lines(stdout: &str) -> Vec<String> {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     stdout.lines().map(words).collect()
@@ -102,7 +102,7 @@ fn a_policy_is_tried_on_a_listing_without_an_engine() {
 }
 
 #[test]
-fn a_plan_that_is_held_back_says_so_as_the_record_does() {
+fn if_a_run_would_delete_nothing_the_command_gives_the_same_reason_as_the_record() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("listing");
     std::fs::write(&file, listing().to_string()).unwrap();
@@ -167,14 +167,15 @@ fn the_runs_own_snapshot_counts_unless_the_mode_is_prune() {
         let expected =
             format!("Of the 2 snapshots listed before the run, the run {counts} and ignores 0.\n");
         assert!(stdout.contains(&expected), "{stdout}");
-        let note =
-            format!("Note: keep_within keeps what was taken after {begin}, which is P1D before");
+        let note = format!(
+            "Note: keep_within keeps the snapshots taken after {begin}, which is P1D before"
+        );
         assert!(stdout.contains(&note), "{stdout}");
     }
 }
 
 #[test]
-fn notes_name_what_a_policy_looks_like_and_is_not() {
+fn notes_explain_parts_of_a_policy_that_have_another_effect_than_they_seem_to_have() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("listing");
     let mut listing = listing();
@@ -188,10 +189,11 @@ fn notes_name_what_a_policy_looks_like_and_is_not() {
         let (stdout, _) = plan(&[&arguments[..], more].concat(), &policy.to_string(), 0);
         serde_json::from_str::<Value>(&stdout).unwrap()["notes"].take()
     };
-    let version = "The plan is for version 3 of the application, the highest that is listed. For a higher one, other \
-                   snapshots would be protected: give --application-version.";
-    let redundant = "Without keep_last, the run would delete the same snapshots: whatever it keeps is kept anyway.";
-    let window = "keep_within keeps what was taken after 2026-11-19T05:30:00Z, which is P1D before the newest \
+    let version = "The plan assumes version 3 of the application, the highest in the listing. With a higher version, other \
+                   snapshots would be protected. If the application has one, give it with --application-version.";
+    let redundant = "Without keep_last, the run would delete the same snapshots, because every snapshot that keep_last \
+                     keeps is also kept for another reason.";
+    let window = "keep_within keeps the snapshots taken after 2026-11-19T05:30:00Z, which is P1D before the newest \
                   snapshot, the run's own.";
     let unknown: &[&str] = &[];
     let known: &[&str] = &["--application-version", "3"];
@@ -229,7 +231,7 @@ fn notes_name_what_a_policy_looks_like_and_is_not() {
 }
 
 #[test]
-fn a_snapshot_that_is_relied_on_and_is_deleting_or_failed_is_no_way_back() {
+fn a_note_warns_if_the_restore_point_or_a_pinned_snapshot_is_deleting_or_failed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("listing");
     let mut listing = listing();
@@ -265,7 +267,7 @@ fn a_snapshot_that_is_relied_on_and_is_deleting_or_failed_is_no_way_back() {
 }
 
 #[test]
-fn the_own_snapshot_may_have_a_name_which_no_policy_of_scope_managed_sees() {
+fn rules_with_scope_managed_ignore_a_snapshot_with_a_name_from_the_input() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("listing");
     std::fs::write(&file, listing().to_string()).unwrap();
@@ -290,7 +292,7 @@ fn the_own_snapshot_may_have_a_name_which_no_policy_of_scope_managed_sees() {
             4,
             "2026-11-18T03:00:00Z, which is P2D before the newest managed snapshot.",
         ),
-        // There it counts as one of the last two.
+        // With scope ALL, it counts as one of the last two.
         (
             "ALL",
             5,
@@ -308,13 +310,13 @@ fn the_own_snapshot_may_have_a_name_which_no_policy_of_scope_managed_sees() {
         let stdout = named(&json!({ "keep_within": "P2D", "scope": scope }));
         assert!(stdout.contains(newest), "{stdout}");
     }
-    // It is listed once the run has taken it.
+    // There is no note that it is not listed, because it is listed after the run has taken it.
     let stdout = named(&json!({ "keep_last": 6, "keep_names": ["before-upgrade"] }));
     assert!(!stdout.contains("Note: "), "{stdout}");
 }
 
 #[test]
-fn a_name_with_which_a_run_fails_is_refused() {
+fn a_snapshot_name_that_would_make_the_run_fail_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("listing");
     let mut listing = listing();
@@ -353,7 +355,7 @@ fn a_name_with_which_a_run_fails_is_refused() {
         assert!(stderr.contains(complaint), "{stderr}");
         assert_eq!(stdout, "");
     }
-    // A run that started before the snapshot has taken it.
+    // If the run started before the snapshot was created, the snapshot is the run's own.
     let earlier = [
         "--now",
         "2026-11-14T00:00:00Z",
@@ -367,7 +369,7 @@ fn a_name_with_which_a_run_fails_is_refused() {
     );
 }
 
-/// What aws-cli 1.45.11 prints for `list-application-snapshots --max-items 4` if there are more.
+/// The output of aws-cli 1.45.11 for `list-application-snapshots --max-items 4`, if there are more snapshots.
 const CUT: &str = r#"{
     "SnapshotSummaries": [
         {
@@ -404,7 +406,7 @@ const CUT: &str = r#"{
 "#;
 
 #[test]
-fn a_part_of_a_listing_is_refused_and_the_whole_is_read_in_every_form_that_the_aws_cli_prints() {
+fn a_part_of_a_listing_is_refused_and_a_complete_one_is_read_in_every_format_of_the_aws_cli() {
     let folder = tempfile::tempdir().unwrap();
     let policy = folder.path().join("policy");
     std::fs::write(&policy, r#"{"keep_last":2}"#).unwrap();
@@ -432,7 +434,7 @@ fn a_part_of_a_listing_is_refused_and_the_whole_is_read_in_every_form_that_the_a
             "Of the 4 snapshots listed before the run, the run keeps 1, deletes 3 and ignores 0.";
         assert!(stdout.contains(expected), "{stdout}");
     }
-    // PowerShell redirects to UTF-16.
+    // PowerShell redirects output to a file in UTF-16.
     let file = folder.path().join("listing");
     let text = format!("\u{feff}{whole}\r\n");
     let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -446,7 +448,7 @@ fn a_part_of_a_listing_is_refused_and_the_whole_is_read_in_every_form_that_the_a
 }
 
 #[test]
-fn a_snapshot_that_is_listed_in_two_ways_is_ignored_as_a_run_ignores_it() {
+fn a_snapshot_that_is_listed_twice_with_different_data_is_ignored_as_in_a_run() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("listing");
     let mut listing = listing();
@@ -492,7 +494,7 @@ fn the_newest_snapshot_of_an_earlier_runtime_is_kept() {
     assert_eq!(kept["reasons"], reasons);
 }
 
-/// A pair of files, one of them standard input, is refused with a text that has the complaint.
+/// Asserts that a pair of files, one of them standard input, is refused with an error that contains the complaint.
 fn assert_refused(snapshots: &str, policy: &str, stdin: &str, complaint: &str) {
     let arguments = ["--snapshots", snapshots, "--policy", policy];
     let (stdout, stderr) = plan(&arguments, stdin, 2);
@@ -501,7 +503,7 @@ fn assert_refused(snapshots: &str, policy: &str, stdin: &str, complaint: &str) {
 }
 
 #[test]
-fn an_invalid_listing_is_refused_with_the_place_and_the_remedy() {
+fn the_error_for_an_invalid_listing_has_the_place_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("policy");
     std::fs::write(&path, r#"{"keep_last":3}"#).unwrap();
@@ -583,7 +585,7 @@ fn an_invalid_listing_is_refused_with_the_place_and_the_remedy() {
 }
 
 #[test]
-fn an_invalid_policy_is_refused_with_the_place_and_the_remedy() {
+fn the_error_for_an_invalid_policy_has_the_place_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("listing");
     std::fs::write(&path, listing().to_string()).unwrap();

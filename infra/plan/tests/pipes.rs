@@ -1,4 +1,4 @@
-//! `cargo plan` where nobody reads what it prints, or where it cannot be written.
+//! `cargo plan` when its output cannot be written, or when nobody reads it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -6,12 +6,12 @@ use std::fs::File;
 use std::io::{PipeWriter, pipe};
 use std::process::{Command, Output, Stdio};
 
-/// A pipe whose reader has closed it, as `head` does.
+/// The writing end of a pipe whose reader has closed it, as `head` does.
 fn closed() -> PipeWriter {
     pipe().unwrap().1
 }
 
-/// Runs the command on the example of the documentation.
+/// Runs the command on the example in the documentation.
 fn plan(policy: &str, stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Output {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let policy = format!("echo '{policy}' | \"$0\" --policy - --snapshots \"$1\"");

@@ -1,4 +1,4 @@
-//! What stands behind the functions: the services, the executions, and what is known about them.
+//! The backend of a course: the services, the executions, and what the checks know about them.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
@@ -19,14 +19,15 @@ pub struct Backend {
     pub clock: Clock,
     pub services: Mutex<Services>,
     pub fault_plan: Mutex<FaultPlan>,
-    /// By ARN.
+    /// All executions, by ARN.
     pub executions: Mutex<BTreeMap<String, Execution>>,
-    /// Failure events on which all three attempts have failed.
+    /// The events of failed executions for which all three attempts of record-and-notify failed.
     pub undelivered: Mutex<Vec<Value>>,
     pub invariants: Mutex<Invariants>,
-    /// The lines of metrics that record-and-notify has printed.
+    /// The lines with metrics that record-and-notify has printed.
     pub metrics: Mutex<Vec<Value>>,
-    /// The invocation that began last. A server takes it for the caller, which a socket does not name.
+    /// The invocation that began last. A server that is called over a socket takes it for the caller, because a socket
+    /// does not tell which invocation uses it.
     pub last_invocation: Mutex<Option<Arc<Invocation>>>,
 }
 
@@ -36,7 +37,7 @@ impl Debug for Backend {
     }
 }
 
-/// Locks, unless a thread has panicked with the lock: a panic ends the course.
+/// Locks a mutex. Panics if a thread has panicked while it held the lock, because the course has ended then.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
 }
@@ -74,7 +75,7 @@ impl Backend {
         self.cover(&variant[..end.unwrap_or(variant.len())]);
     }
 
-    /// A call to Managed Flink about the application, made by anybody but a function.
+    /// A call to Managed Flink about the application, by anybody except the functions.
     pub fn call(&self, operation: &str, mut request: Value) -> Result<Value, String> {
         request["ApplicationName"] = APPLICATION.into();
         let (status, answer) = lock(&self.services).answer(operation, &request, self.now());
@@ -84,7 +85,7 @@ impl Backend {
         }
     }
 
-    /// All snapshots of the application as they are now, the newest first.
+    /// All snapshots of the application as they are now, newest first.
     pub fn snapshots(&self) -> Vec<Value> {
         lock(&self.services)
             .flink

@@ -1,4 +1,5 @@
-//! The promise of the brake: a run deletes at most as many READY snapshots as its policy allows.
+//! The promise of the brake, the limit `max_deletions_per_run` of a policy: a run deletes at most this number of READY
+//! snapshots.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use crate::invariants::is_in_scope;
 use crate::services::name;
 use crate::transport::Invocation;
 
-/// The brake of a policy that does not set it, if `ready` READY snapshots are in scope.
+/// The limit if the policy does not set one and `ready` READY snapshots are in scope.
 fn default_brake(ready: usize) -> usize {
     match ready {
         0..12 => 5,
@@ -16,8 +17,10 @@ fn default_brake(ready: usize) -> usize {
     }
 }
 
-/// The violation if an execution has deleted more READY snapshots than its brake allows.
-pub(crate) fn broken(
+/// The violation, if an execution has deleted more READY snapshots than its policy allows. `deleted` has the snapshots
+/// that the execution has deleted, by name. The flag says whether the deletion was late, that is, took effect after the
+/// function had stopped waiting for the response. Late deletions do not count.
+pub(crate) fn violation(
     invocation: &Invocation,
     deleted: &BTreeMap<String, (Arc<Invocation>, bool)>,
 ) -> Option<String> {
@@ -42,5 +45,7 @@ pub(crate) fn broken(
     let most = brake.map_or(default_brake(all.len()), |brake| {
         usize::try_from(brake).unwrap()
     });
-    (count > most).then(|| format!("the brake {brake:?} holds: {count} deletions, not {most}"))
+    (count > most).then(|| {
+        format!("a run deletes no more than its limit {brake:?}: {count} deletions, not {most}")
+    })
 }

@@ -6,18 +6,18 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// A clock that begins at a given time. A sleep either waits for the runtime's clock or moves this clock forward at
-/// once.
+/// A clock that starts at a given time. A sleep either waits for the timers of the Tokio runtime, or moves this clock
+/// forward at once.
 #[derive(Debug)]
 pub struct Clock {
     start: Timestamp,
     created: Instant,
-    /// The milliseconds of all sleeps so far; `None` if sleeps wait for the runtime's clock.
+    /// The sum of all sleeps so far, in milliseconds. `None` if sleeps wait for the runtime.
     skipped: Option<AtomicU64>,
 }
 
 impl Clock {
-    /// Follows the runtime's clock, for use with [`in_virtual_time`].
+    /// A clock that follows the runtime's clock, for use with [`in_virtual_time`].
     pub fn of_runtime(start: Timestamp) -> Self {
         Self {
             start,
@@ -26,7 +26,7 @@ impl Clock {
         }
     }
 
-    /// Follows the real clock, but no sleep takes time.
+    /// A clock that follows the real time, but a sleep takes no time.
     pub fn skipping(start: Timestamp) -> Self {
         Self {
             skipped: Some(AtomicU64::new(0)),
@@ -53,7 +53,7 @@ impl Clock {
     }
 }
 
-/// Runs a future on a paused runtime: when every task waits, the clock jumps to the next timer.
+/// Runs a future on a runtime whose time is paused: when all tasks wait, the clock jumps to the next timer.
 pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_time()

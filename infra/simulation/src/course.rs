@@ -1,11 +1,11 @@
-//! A course in virtual time, from its seed to its violations:
+//! Plays a course in virtual time: a random sequence of runs, faults and changes of the application.
 //!
 //! 1. The seed decides the application, the runs and the faults ([`Scenario::of`]).
-//! 2. The runs are executed. Meanwhile people and the service change the application.
+//! 2. The runs are executed. Meanwhile, people and the service change the application.
 //! 3. The faults end, and the application is repaired.
-//! 4. A day later, the runs are judged. Then each failed run is cured as its message says, and the events that could not
-//!    be handled are replayed.
-//! 5. Another day later, everything is judged.
+//! 4. A day later, the runs are judged. Then each failed run is cured in the way that its error message says, and the
+//!    events that could not be handled are replayed.
+//! 5. Another day later, everything is judged again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,16 +23,19 @@ use crate::seed::{Run, Scenario, between, one_of};
 use crate::services::{APPLICATION, names};
 use crate::world::World;
 
+/// The result of a course.
 pub struct Course {
+    /// The promises that were broken, in words.
     pub violations: Vec<String>,
-    /// What happened in it, by name.
+    /// The names of the situations that have occurred.
     pub coverage: BTreeSet<String>,
-    /// Everything that happened, in order.
+    /// A log of everything that happened, a line for each event.
     pub trace: String,
 }
 
+/// Plays the course of a seed.
 pub fn run(seed: u64) -> Course {
-    // For the jitter of the SDK.
+    // The SDK draws its jitter from this generator.
     fastrand::seed(seed);
     in_virtual_time(play(Scenario::of(seed)))
 }
@@ -51,15 +54,15 @@ async fn play(scenario: Scenario) -> Course {
         runs.push(tokio::spawn(execute(world.clone(), number, run)));
     }
     let changes = tokio::spawn(change_application(world.clone(), scenario.rng));
-    // Runs that are still in progress then see the end of the faults.
-    tokio::time::sleep(scenario.trouble).await;
+    // Runs that are still in progress at this time go on without faults.
+    tokio::time::sleep(scenario.faults_last).await;
     changes.abort();
     lock(&backend.fault_plan).end_faults();
     repair_application(&backend).await;
     for run in runs {
         run.await.unwrap();
     }
-    // Late events and late effects arrive.
+    // Events and effects of calls that are late arrive in this time.
     tokio::time::sleep(Duration::from_hours(24)).await;
     let mut violations = judge_runs(&world);
     violations.extend(cure(&world).await);
@@ -76,22 +79,22 @@ async fn play(scenario: Scenario) -> Course {
 async fn execute(world: World, number: usize, run: Run) {
     tokio::time::sleep(run.begins_after).await;
     let arn = arn(&format!("run-{number}"));
-    world.begin(&arn, &run.input);
+    world.create_execution(&arn, &run.input);
     if let Some((after, status)) = run.stops_after {
         world.stop_after(&arn, after, status);
     }
-    world.go(&arn).await;
+    world.run_to_end(&arn).await;
     for after in run.redrives_after {
         tokio::time::sleep(after).await;
         if matches!(world.status(&arn), Status::Succeeded(_)) {
             return;
         }
         world.redrive(&arn);
-        world.go(&arn).await;
+        world.run_to_end(&arn).await;
     }
 }
 
-/// What people and the service do to the application until the faults end.
+/// Changes the application at random, as people and the service do, until the faults end.
 async fn change_application(world: World, mut rng: Rng) {
     let (backend, rng) = (&world.backend, &mut rng);
     let longest = *one_of(rng, &[100_000.0, 10_000.0, 600.0]);
@@ -151,7 +154,7 @@ async fn change_application(world: World, mut rng: Rng) {
     }
 }
 
-/// Updates the application, so that it can take snapshots or not.
+/// Updates the application to enable or disable its snapshots.
 pub fn enable_snapshots(backend: &Backend, enabled: bool) -> Result<Value, String> {
     let answer = backend.call("DescribeApplication", json!({}))?;
     let update = json!({
@@ -163,7 +166,7 @@ pub fn enable_snapshots(backend: &Backend, enabled: bool) -> Result<Value, Strin
     backend.call("UpdateApplication", update)
 }
 
-/// Does what the messages tell an operator to do, until the application runs and can take snapshots.
+/// Does what the error messages tell an operator to do, until the application is RUNNING and can take snapshots.
 async fn repair_application(backend: &Backend) {
     {
         let mut services = lock(&backend.services);
@@ -187,11 +190,12 @@ async fn repair_application(backend: &Backend) {
         }
         tokio::time::sleep(Duration::from_mins(1)).await;
     }
-    panic!("the application never runs");
+    panic!("the application does not become RUNNING");
 }
 
-/// Cures each failed run as its message says: with a redrive, or with the execution that the message's command starts.
-/// Then replays the events that could not be handled. Returns the violation if a run cannot be cured.
+/// Cures each failed run in the way that its error message says: redrives it, or starts the execution that the
+/// message's command starts. Then replays the events that could not be handled. Returns a violation if a run cannot be
+/// cured.
 async fn cure(world: &World) -> Option<String> {
     let mut arns: Vec<String> = lock(&world.backend.executions).keys().cloned().collect();
     let mut started = 0;
@@ -204,17 +208,17 @@ async fn cure(world: &World) -> Option<String> {
             if attempt >= 4 {
                 return Some(format!("{arn} cannot be cured: {status:?}"));
             }
-            // Some messages say to wait for a snapshot. None takes as long as this.
+            // Some messages say to wait for a snapshot. No snapshot takes longer than this.
             tokio::time::sleep(Duration::from_hours(3)).await;
             let Some(input) = input_of_command(&status) else {
                 world.redrive(&arn);
-                world.go(&arn).await;
+                world.run_to_end(&arn).await;
                 continue;
             };
             started += 1;
             let new = format!("{arn}-cure-{started}");
-            world.begin(&new, &input);
-            world.go(&new).await;
+            world.create_execution(&new, &input);
+            world.run_to_end(&new).await;
             arns.push(new);
             break;
         }
@@ -225,12 +229,12 @@ async fn cure(world: &World) -> Option<String> {
     let undelivered = std::mem::take(&mut *lock(&world.backend.undelivered));
     for event in undelivered {
         let arn = event["detail"]["executionArn"].as_str().unwrap();
-        world.deliver(arn, &event).await;
+        world.deliver_event(arn, &event).await;
     }
     None
 }
 
-/// The input of the execution that the message's command starts, if it starts one.
+/// The input of the execution that the command in the error message starts. `None` if the message has no such command.
 fn input_of_command(status: &Status) -> Option<Value> {
     let Status::Failed(_, cause) = status else {
         return None;
@@ -239,7 +243,7 @@ fn input_of_command(status: &Status) -> Option<Value> {
     let message = cause["errorMessage"].as_str()?;
     let (_, command) = message.rsplit_once("start-execution --state-machine-arn ")?;
     let input = command.split_once(" --input '")?.1.strip_suffix('\'')?;
-    // If the command leaves it to the operator to correct the input, this is what the operator writes.
+    // If the operator has to correct the input in the command, this is what the operator writes.
     let corrected = json!({ "application_name": APPLICATION });
     Some(serde_json::from_str(input).unwrap_or(corrected))
 }

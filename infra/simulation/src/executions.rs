@@ -1,4 +1,4 @@
-//! An execution, its status, and how it has ended.
+//! Executions: their statuses, and how each of their attempts ended.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ pub fn arn(name: &str) -> String {
 pub enum Status {
     Running,
     Succeeded(Value),
-    /// With error and cause.
+    /// The error and the cause.
     Failed(String, String),
     TimedOut,
     Aborted,
 }
 
 impl Status {
-    /// The name of the status in an event, if it is a failure.
+    /// The name of a failed status, as an event has it. `None` if the status is not a failure.
     pub fn failure(&self) -> Option<&'static str> {
         match self {
             Self::Running | Self::Succeeded(_) => None,
@@ -36,17 +36,20 @@ impl Status {
     }
 }
 
-/// One end of an execution. An execution has as many ends as it was started and redriven.
+/// How an attempt of an execution ended. An execution has one attempt for its start, and one for each redrive.
 #[derive(Clone, Debug)]
 pub struct End {
-    /// How often the execution had been redriven before.
+    /// How often the execution had been redriven before this end.
     pub redrives: u64,
     pub status: Status,
     pub at: Timestamp,
+    /// Whether the execution was in the state `RecordAndNotify`.
     pub in_last_state: bool,
-    pub without_count: bool,
+    /// Whether the event of this end has no `redriveCount`.
+    pub without_redrive_count: bool,
+    /// When record-and-notify first handled the event of this end.
     pub handled: Option<Timestamp>,
-    /// When the execution was redriven from it.
+    /// When the execution was redriven after this end.
     pub redriven: Option<Timestamp>,
 }
 
@@ -55,14 +58,15 @@ impl End {
         matches!(self.status, Status::Succeeded(_))
     }
 
-    /// Whether record-and-notify knows of it.
+    /// Whether record-and-notify has learned of this end: in the last state, if the run succeeded, or from the event.
     pub fn is_reported(&self) -> bool {
         self.is_success() || self.handled.is_some()
     }
 
-    /// Whether the place of this end among the others has to be guessed from times.
-    pub fn has_uncertain_place(&self) -> bool {
-        self.without_count && self.redrives > 0
+    /// Whether record-and-notify has to compare times to order this end and others, because the event has no redrive
+    /// count.
+    pub fn has_uncertain_order(&self) -> bool {
+        self.without_redrive_count && self.redrives > 0
     }
 }
 
@@ -73,11 +77,11 @@ pub struct Execution {
     pub follower: Follower,
     pub status: Status,
     pub ends: Vec<End>,
-    /// The listing from which the current state's input was planned.
+    /// The listing from which the batch in the input of the current state was planned.
     pub planned_from: Option<Arc<Listing>>,
     pub redrives: u64,
     pub redriven: Option<Timestamp>,
-    /// The status that it gets when [`Self::stop`] is notified.
+    /// The status that the execution gets when [`Self::stop`] is notified.
     pub stop_status: Status,
     pub stop: Arc<Notify>,
 }
@@ -98,14 +102,14 @@ impl Execution {
         }
     }
 
-    /// The event of its last end, unless that was a success.
+    /// The event of the last end. `None` if the execution has not ended, or has succeeded.
     pub fn failure_event(&self, arn: &str) -> Option<Value> {
         let end = self.ends.last()?;
         let mut detail = json!({
             "executionArn": arn, "status": end.status.failure()?, "input": self.input.to_string(),
             "startDate": self.started.as_millisecond(), "stopDate": end.at.as_millisecond(),
         });
-        if !end.without_count {
+        if !end.without_redrive_count {
             detail["redriveCount"] = self.redrives.into();
             detail["redriveDate"] = self.redriven.map(Timestamp::as_millisecond).into();
         }
@@ -120,6 +124,7 @@ impl Execution {
         }))
     }
 
+    /// Notes that record-and-notify has handled an event.
     pub fn was_handled(&mut self, event: &Value, now: Timestamp) {
         for end in &mut self.ends {
             if event["detail"]["stopDate"] == end.at.as_millisecond() {

@@ -1,20 +1,21 @@
-//! Interprets the definition as Step Functions does, without a clock and without calls: the caller waits and invokes,
-//! and tells the follower the results. It interprets what the definition uses, and panics at anything else. The
-//! end-to-end tests compare it with MiniStack.
+//! Interprets the state machine's definition as Step Functions does. It has no clock and makes no calls: the caller
+//! waits and invokes functions, and passes the results to the follower. It supports the parts of the language that the
+//! definition uses, and panics at others. The end-to-end tests compare it with MiniStack.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-/// An execution at one of the definition's states.
+/// An execution that is at one of the states of the definition.
 #[derive(Clone, Debug)]
 pub struct Follower {
     definition: Value,
     context: Value,
     pub state: String,
     pub data: Value,
-    /// How often each of the state's retriers was used.
+    /// How often each retrier of the state was used.
     retried: Vec<u64>,
+    /// The states that were entered and left, in order, for the history.
     pub passed: Vec<Passed>,
 }
 
@@ -25,22 +26,26 @@ pub enum Passed {
     Left(String, Value),
 }
 
+/// What the caller has to do next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// Invoke the function of this ARN. The result goes to [`Follower::answered`] or [`Follower::failed`].
+    /// Invoke the function with this ARN. The result goes to [`Follower::answered`] or [`Follower::failed`].
     Invoke {
         function: String,
         payload: Value,
         within: Duration,
     },
+    /// Wait, then call [`Follower::waited`].
     Wait(Duration),
-    On,
+    /// Call [`Follower::enter`] to enter the next state.
+    Enter,
+    /// Nothing: the execution has succeeded with this output.
     End(Value),
 }
 
 impl Follower {
-    /// An execution at the first state. The definition has no `${}` left, the context object no redrive count and no
-    /// input yet.
+    /// An execution that is at the first state. All `${}` in the definition must have been substituted. The context
+    /// object needs no redrive count and no input.
     pub fn new(definition: Value, mut context: Value, input: Value) -> Self {
         context["Execution"]["RedriveCount"] = 0.into();
         context["Execution"]["Input"] = input.clone();
@@ -55,11 +60,13 @@ impl Follower {
         }
     }
 
+    /// Counts a redrive of the execution.
     pub fn redriven(&mut self) {
         let count = &mut self.context["Execution"]["RedriveCount"];
         *count = (count.as_u64().unwrap() + 1).into();
     }
 
+    /// Enters the current state.
     pub fn enter(&mut self) -> Next {
         self.passed
             .push(Passed::Entered(self.state.clone(), self.data.clone()));
@@ -84,13 +91,13 @@ impl Follower {
         }
     }
 
-    /// The invocation of the Task, the first one or a retry.
+    /// The invocation for the current Task. It is the same for the first attempt and for a retry.
     pub fn task(&self) -> Next {
         let state = self.current();
         assert_eq!(state["Resource"], "arn:aws:states:::lambda:invoke");
         Next::Invoke {
             function: text(&state["Parameters"]["FunctionName"]).to_owned(),
-            payload: match self.filled(&state["Parameters"]) {
+            payload: match self.fill(&state["Parameters"]) {
                 Value::Object(mut parameters) => parameters.remove("Payload").unwrap(),
                 other => panic!("{other}"),
             },
@@ -98,16 +105,19 @@ impl Follower {
         }
     }
 
+    /// The wait of the current Wait state is over.
     pub fn waited(&mut self) -> Next {
-        self.go_on(self.data.clone())
+        self.continue_with(self.data.clone())
     }
 
+    /// The function of the current Task has returned this output.
     pub fn answered(&mut self, payload: Value) -> Next {
         assert_eq!(self.current()["OutputPath"], "$.Payload");
-        self.go_on(payload)
+        self.continue_with(payload)
     }
 
-    /// The Task has failed. Returns the longest wait before its retry, or `None` if the execution fails.
+    /// The current Task has failed with this error. Returns the wait before its retry, without jitter, or `None` if the
+    /// execution fails.
     pub fn failed(&mut self, error: &str) -> Option<Duration> {
         let retriers = self.retriers().to_vec();
         let place = retriers.iter().position(|retrier| {
@@ -139,7 +149,7 @@ impl Follower {
             .map_or(&[], Vec::as_slice)
     }
 
-    fn go_on(&mut self, output: Value) -> Next {
+    fn continue_with(&mut self, output: Value) -> Next {
         let state = self.current();
         if state["End"] == true {
             self.passed
@@ -154,17 +164,17 @@ impl Follower {
         let left = std::mem::replace(&mut self.state, next);
         self.data = output.clone();
         self.passed.push(Passed::Left(left, output));
-        Next::On
+        Next::Enter
     }
 
-    /// A template of parameters with the values at its paths.
-    fn filled(&self, template: &Value) -> Value {
+    /// The parameters of a Task, with values in the place of paths.
+    fn fill(&self, template: &Value) -> Value {
         let Value::Object(fields) = template else {
             return template.clone();
         };
         let filled = fields.iter().map(|(name, value)| {
             let Some(plain) = name.strip_suffix(".$") else {
-                return (name.clone(), self.filled(value));
+                return (name.clone(), self.fill(value));
             };
             let path = text(value);
             let picked = match path.strip_prefix('$') {

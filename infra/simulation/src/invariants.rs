@@ -1,15 +1,18 @@
-//! The promises that hold at every call. They use no code of the functions but `is_managed`, and judge by what the
-//! services and the executions show.
+//! The promises that are checked at every call of a function. The checks use no code of the functions, except for
+//! `is_managed`. They judge by the state of the services and of the executions.
 //!
-//! - A run creates only its own snapshots, and another one only if the ones before it are FAILED or gone.
-//! - A deletion is planned at most a minute before. The listing of the plan and the last look at the application allow
-//!   it: `promise_broken_by_plan` lists what they must not show.
-//! - A deletion does not do what was wrong in every state since its plan: `promise_broken_in_truth`.
-//! - The brake holds over the whole run.
-//! - No run waits for an application that is `ROLLED_BACK`. For a busy one, a run waits until its timeout, neither
-//!   shorter nor longer.
+//! - A run creates only its own snapshots. It creates another one only if each snapshot that it created before is
+//!   FAILED or gone.
+//! - When the function that deletes a batch is invoked, the plan of the batch is at most a minute old. Both the listing
+//!   of the plan and the application, as the function last described it, allow the deletion: see
+//!   `promise_broken_by_plan`.
+//! - A listing can lag behind. So a deletion is also checked against the true states since its plan. It breaks a
+//!   promise if it was wrong in all of these states: see `promise_broken_in_every_state`.
+//! - A run deletes no more snapshots than its limit `max_deletions_per_run` allows: see the module `brake`.
+//! - No run waits for an application that is `ROLLED_BACK`. A run waits for a busy application until its timeout, not
+//!   shorter and not longer.
 //!
-//! [`judge`](crate::judge) has the promises that hold when the runs have ended.
+//! [`judge`](crate::judge) has the promises that are checked after the runs have ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -22,38 +25,53 @@ use serde_json::Value;
 
 use crate::backend::lock;
 use crate::brake;
+use crate::busy_waits::busy_wait_violation;
 use crate::lambda::Failure;
-use crate::patience::{attempts, broken_patience};
-use crate::services::{APPLICATION, Services, managed_name_in, name, own_name_in};
+use crate::services::{
+    APPLICATION, Services, managed_name_in, name, own_name_in, possible_own_names,
+};
 use crate::transport::{Invocation, Listing};
 
-/// The most that the clocks of two invocations differ by.
+/// The largest difference between the clocks of two invocations.
 const MAX_CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_secs(2);
 
-/// How long a plan is valid: a minute by the functions' clocks.
+/// How long a plan is valid by the true time: a minute by the functions' clocks, which may differ by two seconds.
 const PLAN_VALIDITY: SignedDuration = SignedDuration::from_secs(62);
 
+/// How old the state may be that a listing shows.
 pub const MAX_LAG: SignedDuration = SignedDuration::from_secs(2);
 
+/// What the checks need to remember, and what they have found.
 #[derive(Debug, Default)]
 pub struct Invariants {
+    /// The promises that were broken, in words.
     pub violations: Vec<String>,
-    /// What happened in this course, by name.
+    /// The names of the situations that have occurred in this course.
     pub coverage: BTreeSet<String>,
-    /// Everything that happened, in order.
+    /// A log of everything that happened, a line for each event.
     pub trace: String,
-    /// By snapshot: how often the service has accepted its creation.
+    /// How often the service has accepted the creation of a snapshot, by its name.
     pub creations: BTreeMap<String, usize>,
-    /// By snapshot: how often the service has accepted its deletion.
+    /// How often the service has accepted the deletion of a snapshot, by its name.
     pub deletions: BTreeMap<String, usize>,
-    /// By execution: the snapshots that were in its batches.
+    /// The snapshots that were in the batches of an execution, by its ARN.
     pub planned: BTreeMap<String, BTreeSet<String>>,
-    /// By execution and snapshot: the invocation that has deleted it, and whether the deletion took effect when the
-    /// invocation no longer waited for it.
+    /// The snapshots that an execution has deleted, by its ARN and by their names: the invocation that deleted a
+    /// snapshot, and whether the deletion took effect after the function had stopped waiting for the response.
     pub deleted: BTreeMap<String, BTreeMap<String, (Arc<Invocation>, bool)>>,
-    recordings: Vec<Arc<Invocation>>,
-    /// By execution: how many of them are in progress.
-    in_progress: BTreeMap<String, u32>,
+    /// All invocations of record-and-notify.
+    record_invocations: Vec<Arc<Invocation>>,
+    /// How many invocations of record-and-notify are in progress for an execution, by its ARN.
+    records_in_progress: BTreeMap<String, u32>,
+}
+
+/// How the effect of a call relates to its caller in time.
+#[derive(Clone, Copy, Debug)]
+pub struct CallTiming {
+    /// Whether the execution had ended before.
+    pub execution_has_ended: bool,
+    /// Whether the function had stopped waiting for the response before.
+    pub is_late: bool,
 }
 
 impl Invariants {
@@ -65,10 +83,10 @@ impl Invariants {
         self.coverage.insert(what.to_owned());
     }
 
-    /// How often an invocation of record-and-notify for this execution has lost an answer, its mark or its process, or
-    /// has run beside another one.
+    /// How often something disturbed an invocation of record-and-notify for this execution: it lost a response, its
+    /// write of the mark or its process, or it ran at the same time as another one.
     pub fn disturbances(&self, execution: &str) -> usize {
-        let all = self.recordings.iter();
+        let all = self.record_invocations.iter();
         all.filter(|invocation| invocation.execution == execution)
             .map(|invocation| invocation.disturbances.load(Ordering::SeqCst))
             .sum()
@@ -77,16 +95,19 @@ impl Invariants {
     pub fn invocation_began(&mut self, invocation: &Arc<Invocation>) {
         let execution = &invocation.execution;
         if invocation.function == "record-and-notify" {
-            self.recordings.push(invocation.clone());
-            let in_progress = self.in_progress.entry(execution.clone()).or_default();
+            self.record_invocations.push(invocation.clone());
+            let in_progress = self
+                .records_in_progress
+                .entry(execution.clone())
+                .or_default();
             if *in_progress > 0 {
                 invocation.disturb();
             }
             *in_progress += 1;
         }
         let batch = invocation.state_input["batch"].as_array();
-        if batch.is_some_and(|batch| !batch.is_empty()) && is_plan_too_old(invocation) {
-            self.cover("a batch of an old plan");
+        if batch.is_some_and(|batch| !batch.is_empty()) && is_plan_expired(invocation) {
+            self.cover("a batch whose plan has expired");
         }
         for snapshot in batch.into_iter().flatten() {
             let planned = self.planned.entry(execution.clone()).or_default();
@@ -96,31 +117,33 @@ impl Invariants {
 
     pub fn call_sent(&mut self, invocation: &Invocation, operation: &str, body: &Value) {
         if operation == "CreateApplicationSnapshot" {
-            if !attempts(&invocation.payload).any(|own| own == name(body)) {
+            if !possible_own_names(&invocation.payload).any(|own| own == name(body)) {
                 let violation = format!("a run creates only its own snapshots: {body}");
                 self.violations.push(violation);
             }
         } else if operation == "DeleteApplicationSnapshot" {
             let application = lock(&invocation.learned).application.clone();
             let broken = match (&invocation.planned_from, application) {
-                _ if is_plan_too_old(invocation) => Some("no plan is older than a minute"),
+                _ if is_plan_expired(invocation) => {
+                    Some("no deletion is by a plan that is older than a minute")
+                }
                 (Some(listing), Some(application)) => {
                     promise_broken_by_plan(body, &invocation.state_input, listing, &application)
                 }
-                _ => Some("a function plans, and looks at the application, before it deletes"),
+                _ => Some("a function plans, and describes the application, before it deletes"),
             };
-            self.deletion_breaks(broken, body);
+            self.report_broken_promise(broken, body);
         }
     }
 
-    /// The service is asked for a snapshot while these exist.
+    /// Checks a request for a snapshot. `existing` has the snapshots that exist at this time.
     pub fn snapshot_requested(&mut self, payload: &Value, requested: &str, existing: &[Value]) {
         let alive = existing.iter().filter(|snapshot| {
             let status = &snapshot["SnapshotStatus"];
             status == "CREATING" || status == "READY"
         });
         let alive: Vec<&str> = alive.map(name).collect();
-        for own in attempts(payload).take_while(|own| own != requested) {
+        for own in possible_own_names(payload).take_while(|own| own != requested) {
             if alive.contains(&own.as_str()) {
                 let violation = format!("{own} has not failed, but {requested} is requested");
                 self.violations.push(violation);
@@ -128,15 +151,14 @@ impl Invariants {
         }
     }
 
-    /// A call of a function has succeeded, in the given states since its plan. `timing` says whether its execution had
-    /// ended before, and whether the function no longer waited for the answer.
+    /// Checks and counts a call that has succeeded. `states` has the true states since the plan of the deletion.
     pub fn call_took_effect(
         &mut self,
         invocation: &Arc<Invocation>,
         operation: &str,
         body: &Value,
         states: &[Vec<Value>],
-        (has_ended, is_late): (bool, bool),
+        timing: CallTiming,
     ) {
         let snapshot = || name(body).to_owned();
         if operation == "CreateApplicationSnapshot" {
@@ -146,21 +168,23 @@ impl Invariants {
             }
         } else if operation == "DeleteApplicationSnapshot" {
             *self.deletions.entry(snapshot()).or_default() += 1;
-            // No run can count what is deleted after its end.
-            if !has_ended {
+            // A run cannot count a snapshot that is deleted after the end of the run.
+            if !timing.execution_has_ended {
                 let deleted = self.deleted.entry(invocation.execution.clone());
                 let deleted = deleted.or_default();
-                deleted.insert(snapshot(), (invocation.clone(), is_late));
-                self.violations.extend(brake::broken(invocation, deleted));
+                deleted.insert(snapshot(), (invocation.clone(), timing.is_late));
+                self.violations
+                    .extend(brake::violation(invocation, deleted));
             }
             let listing = invocation.planned_from.as_deref();
             let state_input = &invocation.state_input;
-            let broken = promise_broken_in_truth(name(body), state_input, states, listing);
-            self.deletion_breaks(broken, body);
+            let broken = promise_broken_in_every_state(name(body), state_input, states, listing);
+            self.report_broken_promise(broken, body);
         }
     }
 
-    fn deletion_breaks(&mut self, promise: Option<&str>, body: &Value) {
+    /// Adds a violation if a deletion has broken a promise.
+    fn report_broken_promise(&mut self, promise: Option<&str>, body: &Value) {
         let name = name(body);
         let violation = promise.map(|promise| format!("{promise}: {name} is deleted"));
         self.violations.extend(violation);
@@ -168,7 +192,10 @@ impl Invariants {
 
     pub fn invocation_ended(&mut self, invocation: &Invocation, ended: &Result<Value, Failure>) {
         if invocation.function == "record-and-notify" {
-            *self.in_progress.get_mut(&invocation.execution).unwrap() -= 1;
+            *self
+                .records_in_progress
+                .get_mut(&invocation.execution)
+                .unwrap() -= 1;
         }
         match ended {
             Ok(output) => {
@@ -181,11 +208,11 @@ impl Invariants {
                 let since = &output["progress"]["application_busy_since"];
                 let busy_later = since.as_str().map(|_| "busy before pruning");
                 let next = output["snapshot_status"] == "FAILED";
-                let next = next.then_some("another attempt");
+                let next = next.then_some("another snapshot attempt");
                 let held_back = output["held_back"]["cause"].as_str();
                 let mut batch = output["batch"].as_array().into_iter().flatten();
                 let is_unanswered = batch.any(|snapshot| snapshot["tried"] == true);
-                let unanswered = is_unanswered.then_some("no answer to a deletion");
+                let unanswered = is_unanswered.then_some("a deletion without a response");
                 let recorded = output["recorded"].as_str();
                 let seen = [
                     waits, busy, busy_later, next, held_back, recorded, unanswered,
@@ -196,7 +223,7 @@ impl Invariants {
             Err((error, _)) => self.cover(error),
         }
         let application = lock(&invocation.learned).application.clone();
-        let broken = broken_patience(invocation, ended, application.as_ref());
+        let broken = busy_wait_violation(invocation, ended, application.as_ref());
         self.violations.extend(broken.map(str::to_owned));
         let is_rolled_back = application.is_some_and(|it| it["ApplicationStatus"] == "ROLLED_BACK");
         if invocation.function == "create-snapshot" && is_rolled_back {
@@ -213,18 +240,20 @@ impl Invariants {
     }
 }
 
-/// Whether a policy sees snapshots of this name.
+/// Whether snapshots of this name are in the scope of a policy.
 pub fn is_in_scope(name: &str, policy: &Value) -> bool {
     policy["scope"] == "ALL" || is_managed(name)
 }
 
-/// Whether the batch of an invocation was planned too long ago when the invocation began.
-fn is_plan_too_old(invocation: &Invocation) -> bool {
+/// Whether the plan of an invocation's batch was no longer valid when the invocation began.
+fn is_plan_expired(invocation: &Invocation) -> bool {
     let listing = invocation.planned_from.as_ref();
     listing.is_some_and(|it| invocation.began.duration_since(it.received) > PLAN_VALIDITY)
 }
 
-/// All snapshots in every state from the plan of a deletion to now. The plan need not know of later changes.
+/// The true states from the plan of a deletion until now: all snapshots, as they were at the time of the plan and after
+/// each change since. A deletion may be wrong in a later state, because the plan cannot know of later changes. It may
+/// not be wrong in all of them.
 pub fn states_since_plan(
     invocation: &Invocation,
     operation: &str,
@@ -240,14 +269,14 @@ pub fn states_since_plan(
     services.flink.snapshots_since(APPLICATION, since, now)
 }
 
-/// A snapshot's timestamp in milliseconds, if it has one, and name. This is the order of snapshots.
+/// The key by which snapshots are ordered: the timestamp in milliseconds, and the name. `None` without a timestamp.
 fn key(snapshot: &Value) -> Option<(i64, &str)> {
     #[allow(clippy::cast_possible_truncation, reason = "milliseconds")]
     let at = (snapshot["SnapshotCreationTimestamp"].as_f64()? * 1_000.0).round() as i64;
     Some((at, name(snapshot)))
 }
 
-/// The READY snapshots with a timestamp, the newest first.
+/// The READY snapshots that have a timestamp, newest first.
 fn ready(snapshots: &[Value]) -> Vec<&Value> {
     let ready = snapshots.iter().filter(|s| s["SnapshotStatus"] == "READY");
     let mut ready: Vec<&Value> = ready.filter(|snapshot| key(snapshot).is_some()).collect();
@@ -255,8 +284,8 @@ fn ready(snapshots: &[Value]) -> Vec<&Value> {
     ready
 }
 
-/// The first promise that a deletion breaks, as far as the listing of its plan and the function's last look at the
-/// application show.
+/// The first promise that a deletion breaks according to the listing of its plan, and to the application as the
+/// function last described it.
 fn promise_broken_by_plan(
     request: &Value,
     state_input: &Value,
@@ -272,10 +301,10 @@ fn promise_broken_by_plan(
     let mut pinned = policy["keep_names"].as_array().unwrap().iter();
     let is_deleted = |other: &&Value| name(other) == deleted;
     let Some(snapshot) = listing.snapshots.iter().find(is_deleted) else {
-        return Some("only what is listed is deleted");
+        return Some("only a listed snapshot is deleted");
     };
     let Some((created_at, _)) = key(snapshot) else {
-        return Some("what has no timestamp is kept");
+        return Some("a snapshot without a timestamp is kept");
     };
     let is_failed = snapshot["SnapshotStatus"] == "FAILED";
     let age = listing.received.as_millisecond() - created_at;
@@ -322,7 +351,7 @@ fn promise_broken_by_plan(
     } else if is_failed && !is_managed(deleted) {
         "a FAILED snapshot that is not managed is kept"
     } else if is_failed && age <= 24 * 3_600_000 - 2_000 {
-        // The clock may be ahead.
+        // The clock of the function may be ahead.
         "a FAILED snapshot is kept for a day"
     } else if is_failed {
         return None;
@@ -344,8 +373,8 @@ fn promise_broken_by_plan(
     })
 }
 
-/// The first promise that a deletion breaks in every state since its plan.
-fn promise_broken_in_truth(
+/// The first promise that a deletion breaks in each of the true states since its plan.
+fn promise_broken_in_every_state(
     deleted: &str,
     state_input: &Value,
     states: &[Vec<Value>],
@@ -354,8 +383,8 @@ fn promise_broken_in_truth(
     let input = &state_input["run"]["input"];
     let own = own_name_in(state_input);
     let is_run = input["mode"] == "RUN";
-    let spares_others = is_run || input["retention"]["scope"] != "ALL";
-    let always = |holds: &dyn Fn(&[&Value]) -> bool| {
+    let must_keep_newest_managed = is_run || input["retention"]["scope"] != "ALL";
+    let in_every_state = |holds: &dyn Fn(&[&Value]) -> bool| {
         !states.is_empty() && states.iter().all(|all| holds(&ready(all)))
     };
     let is_deleted = |newest: Option<&&Value>| newest.is_some_and(|it| name(it) == deleted);
@@ -363,26 +392,27 @@ fn promise_broken_in_truth(
         listing.is_none_or(|listing| listing.snapshots.iter().any(|it| name(it) == later))
     };
     let latest = listing.map_or(Timestamp::MAX, |it| it.began - MAX_CLOCK_DIFFERENCE);
-    Some(if always(&|ready| is_deleted(ready.first())) {
+    Some(if in_every_state(&|ready| is_deleted(ready.first())) {
         "the newest READY snapshot is kept"
-    } else if spares_others
-        && always(&|ready| is_deleted(ready.iter().find(|it| is_managed(name(it)))))
+    } else if must_keep_newest_managed
+        && in_every_state(&|ready| is_deleted(ready.iter().find(|it| is_managed(name(it)))))
     {
         "the newest READY managed snapshot is kept"
-    } else if is_run && always(&|ready| ready.iter().all(|it| name(it) != own)) {
+    } else if is_run && in_every_state(&|ready| ready.iter().all(|it| name(it) != own)) {
         "a RUN deletes nothing unless its own snapshot is READY"
     } else if is_run
-        && always(&|ready| later_run(state_input, ready, latest).is_some_and(is_listed))
+        && in_every_state(&|ready| later_run(state_input, ready, latest).is_some_and(is_listed))
     {
-        // A page that has shifted may have hidden an unlisted one from the plan.
+        // If the positions of pages have shifted, a later run's snapshot may be missing from the listing of the plan.
+        // Then the plan cannot know of it.
         "a RUN deletes nothing if a later run's snapshot is READY"
     } else {
         return None;
     })
 }
 
-/// The snapshot of a run that began later than this one, if it was created after this run's own and not after
-/// `latest`.
+/// The name of a READY snapshot of a run that started later than this one. It must have been created after this run's
+/// own snapshot, and not after `latest`.
 fn later_run<'a>(state_input: &Value, ready: &[&'a Value], latest: Timestamp) -> Option<&'a str> {
     let own = own_name_in(state_input);
     let managed = managed_name_in(state_input);

@@ -1,18 +1,23 @@
-//! The promises that hold when the runs have ended.
+//! The promises that are checked after the runs have ended.
 //!
-//! Of each run:
+//! An execution ends once after its start and once after each redrive. Each of these is "an end" here.
+//!
+//! For each run:
 //! - Its execution ends.
-//! - It has exactly one record, under its own run id, unless it failed and its event was lost.
-//! - A failure has a documented error, or one of AWS's that the state retries.
-//! - The record says how the execution ended last: the outcome, or state, error and time of the failure.
-//! - The record counts each deletion of the run once, and nothing that the run did not plan or that still exists.
+//! - It has exactly one record, under its own run id. If it failed and its event was lost, it may have none.
+//! - If it failed, its error is documented, or is an error of AWS that the state retries.
+//! - The record shows how the execution ended last: the outcome, or the state, error and time of the failure.
+//! - The record counts each deletion of the run once. It counts no snapshot that the run did not plan to delete or that
+//!   still exists.
 //! - A run whose snapshot was lost does not succeed.
-//! - Each end that is reported is announced and has a line of metrics, unless a later end was recorded before.
-//! - A success that `PROBLEMS` does not announce is announced all the same if it has warnings, or if its run's failure was
-//!   announced.
-//! - Nothing is announced or measured more often than it ended and was disturbed.
+//! - For each end that record-and-notify learns of, there is a notification and a line of metrics, unless a later end was
+//!   recorded before.
+//! - With `notify_on` PROBLEMS, there is a notification of a success if it has warnings, or if there was a notification of
+//!   a failure of the run before. There is none of any other success.
+//! - A run has at most one notification and one line of metrics for each end and for each disturbance of
+//!   record-and-notify.
 //!
-//! Of the course, when each failed run has been cured:
+//! For the course, after each failed run was cured:
 //! - Every event was handled.
 //! - No snapshot was created twice, unless it was deleted in between.
 //! - No run has failed with an error that a redrive cures.
@@ -26,7 +31,7 @@ use serde_json::{Map, Value};
 use crate::backend::lock;
 use crate::executions::{End, Execution, Status};
 use crate::invariants::Invariants;
-use crate::lambda::documented;
+use crate::lambda::documented_error;
 use crate::services::{Services, managed_name_in, name, names, own_name_in};
 use crate::state_machine::aws_errors;
 use crate::transport::Listing;
@@ -38,17 +43,17 @@ pub fn judge(world: &World) -> Vec<String> {
     let invariants = lock(&backend.invariants);
     violations.extend(invariants.violations.clone());
     if !lock(&backend.undelivered).is_empty() {
-        violations.push("not even the replay of an event is handled".to_owned());
+        violations.push("an event was not handled, even when it was replayed".to_owned());
     }
     for (name, times) in &invariants.creations {
-        // A redrive of the first state creates the snapshot again if another run has deleted it.
+        // If another run has deleted the snapshot, a redrive of the first state creates it again.
         if *times > 1 + invariants.deletions.get(name).copied().unwrap_or(0) {
             violations.push(format!("{name} was created {times} times"));
         }
     }
     for (arn, execution) in lock(&backend.executions).iter() {
         if let Status::Failed(error, _) = &execution.status
-            && documented(error).is_some_and(|error| error.remedy() == Remedy::Redrive)
+            && documented_error(error).is_some_and(|error| error.remedy() == Remedy::Redrive)
         {
             violations.push(format!("{arn} failed with {error} after the faults ended"));
         }
@@ -56,7 +61,7 @@ pub fn judge(world: &World) -> Vec<String> {
     violations
 }
 
-/// The violations of the runs, except those that have an event that could not be handled.
+/// The violations of the runs. Runs with an event that could not be handled are left out.
 pub fn judge_runs(world: &World) -> Vec<String> {
     let backend = &world.backend;
     let mut existing = backend.snapshots();
@@ -105,17 +110,18 @@ impl Judge<'_> {
             wrong.push("has a record with another run id".to_owned());
         }
         if let Status::Failed(error, _) = &last.status
-            && documented(error).is_none()
+            && documented_error(error).is_none()
             && !aws_errors(&execution.follower.state).contains(error)
         {
             wrong.push(format!("failed with {error}, which is not documented"));
         }
-        // Without a redrive count, clocks decide which end is later.
-        let is_uncertain = execution.ends.iter().any(End::has_uncertain_place);
+        // Without a redrive count, record-and-notify has to compare times to find out which end is later.
+        let is_uncertain = execution.ends.iter().any(End::has_uncertain_order);
         if !last.is_reported() || is_uncertain && !last.is_success() {
-            self.invariants.cover("an end that nobody hears of");
+            self.invariants
+                .cover("an end whose event is not handled, or whose order is uncertain");
         } else {
-            let (outcome, is_silent) = match last.status.failure() {
+            let (outcome, suppressed_by_setting) = match last.status.failure() {
                 Some(outcome) => {
                     compare_failure(execution, last, row, &mut wrong);
                     (outcome, false)
@@ -127,14 +133,19 @@ impl Judge<'_> {
                 let recorded = &row["outcome"];
                 wrong.push(format!("ended {outcome}, recorded is {recorded}"));
             }
-            self.compare_announcements(arn, execution, (outcome, is_silent), &mut wrong);
+            self.compare_notifications(
+                arn,
+                execution,
+                (outcome, suppressed_by_setting),
+                &mut wrong,
+            );
         }
-        self.count_announcements(arn, execution, &mut wrong);
+        self.count_notifications(arn, execution, &mut wrong);
         wrong
     }
 
-    /// Compares the record with the input of the last state. Returns the outcome, and whether it is not to be
-    /// announced.
+    /// Compares the record with the input of the last state. Returns the outcome, and whether `notify_on` suppresses
+    /// the notification. It does so only if there was no notification of a failure of the run before.
     fn compare_success(
         &self,
         arn: &str,
@@ -169,25 +180,25 @@ impl Judge<'_> {
         (outcome, announces_problems && !is_problem)
     }
 
-    /// The announcements of an execution, in order.
-    fn announced(&self, arn: &str) -> Vec<&Value> {
+    /// The records in the notifications about an execution, oldest first.
+    fn notified_records(&self, arn: &str) -> Vec<&Value> {
         let all = self.services.published.iter().map(|it| &it.record);
         all.filter(|record| record["execution_arn"] == arn)
             .collect()
     }
 
-    fn compare_announcements(
+    fn compare_notifications(
         &mut self,
         arn: &str,
         execution: &Execution,
-        (outcome, is_silent): (&str, bool),
+        (outcome, suppressed_by_setting): (&str, bool),
         wrong: &mut Vec<String>,
     ) {
-        let records = self.announced(arn);
+        let records = self.notified_records(arn);
         let outcomes: Vec<&Value> = records.iter().map(|record| &record["outcome"]).collect();
-        // A disturbed announcement comes in any order.
+        // If record-and-notify was disturbed, notifications may come in any order.
         let is_orderly = self.invariants.disturbances(arn) == 0;
-        let is_announced = if is_orderly {
+        let is_notified = if is_orderly {
             outcomes.last().is_some_and(|last| **last == outcome)
         } else {
             outcomes.iter().any(|other| **other == outcome)
@@ -196,38 +207,44 @@ impl Judge<'_> {
         let has_failure = outcomes
             .iter()
             .any(|other| failures.iter().any(|failure| *other == failure));
-        // Of a success, an earlier end is a failure.
-        let is_over = is_silent && execution.ends.iter().any(is_heard_in_time);
-        let is_wrong = if is_over {
-            is_orderly && !is_announced
-        } else if is_silent {
-            is_announced && is_orderly && !has_failure
+        // The last end is a success, so every earlier end is a failure.
+        let ends_announced_failure =
+            suppressed_by_setting && execution.ends.iter().any(is_handled_before_redrive);
+        let is_wrong = if ends_announced_failure {
+            is_orderly && !is_notified
+        } else if suppressed_by_setting {
+            is_notified && is_orderly && !has_failure
         } else {
-            !is_announced
+            !is_notified
         };
         if is_wrong {
-            wrong.push(format!("ended {outcome}, announced is {outcomes:?}"));
+            wrong.push(format!(
+                "ended {outcome}, but its notifications are {outcomes:?}"
+            ));
         }
         for (place, end) in execution.ends.iter().enumerate() {
             let at = end.at.as_millisecond();
-            if is_heard_in_time(end) && records.iter().all(|it| it["finished_at"] != at) {
-                wrong.push(format!("did not announce end {place}, but {outcomes:?}"));
+            if is_handled_before_redrive(end) && records.iter().all(|it| it["finished_at"] != at) {
+                wrong.push(format!(
+                    "has no notification of end {place}, but {outcomes:?}"
+                ));
             }
         }
         let is_success_after_failure =
-            has_failure && is_announced && !is_silent && !failures.contains(&outcome);
-        self.cover_announcements(execution, is_over, is_success_after_failure);
+            has_failure && is_notified && !suppressed_by_setting && !failures.contains(&outcome);
+        self.cover_notifications(execution, ends_announced_failure, is_success_after_failure);
     }
 
-    /// Counts which rare announcements the courses have had.
-    fn cover_announcements(
+    /// Adds the rare kinds of notifications that have occurred to the coverage.
+    fn cover_notifications(
         &mut self,
         execution: &Execution,
-        is_over: bool,
+        ends_announced_failure: bool,
         is_success_after_failure: bool,
     ) {
-        if is_over {
-            self.invariants.cover("the end of an announced failure");
+        if ends_announced_failure {
+            self.invariants
+                .cover("the success after a notified failure");
         }
         let is_late = |end: &End| end.handled > end.redriven && end.redriven.is_some();
         if execution.ends.iter().any(is_late) {
@@ -235,22 +252,22 @@ impl Judge<'_> {
             self.invariants.cover(covered);
         }
         if is_success_after_failure {
-            let covered = "a last announcement of a redrive's success";
+            let covered = "a last notification of a redrive's success";
             self.invariants.cover(covered);
         }
     }
 
-    fn count_announcements(&self, arn: &str, execution: &Execution, wrong: &mut Vec<String>) {
+    fn count_notifications(&self, arn: &str, execution: &Execution, wrong: &mut Vec<String>) {
         let ends = execution.ends.len();
         let cut_off = execution.ends.iter();
         let cut_off = cut_off.filter(|end| end.in_last_state && !end.is_success());
         let disturbances = self.invariants.disturbances(arn) + cut_off.count();
-        let announced = self.announced(arn).len();
+        let notified = self.notified_records(arn).len();
         let lines = self.metrics.iter();
         let measured = lines.filter(|line| line["ExecutionArn"] == arn).count();
-        if announced.max(measured) > ends + disturbances {
+        if notified.max(measured) > ends + disturbances {
             wrong.push(format!(
-                "has {ends} ends and {disturbances} disturbances, but is announced {announced} times, measured {measured} times"
+                "has {ends} ends and {disturbances} disturbances, but {notified} notifications and {measured} lines of metrics"
             ));
         }
         if measured == 0 && execution.ends.iter().any(End::is_reported) {
@@ -258,8 +275,8 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether the record counts anything but what this run has deleted: each deletion of its calls once, and nothing
-    /// that it did not plan or that still exists.
+    /// Describes how the record's count of deletions is wrong, if it is. The record must count each deletion of the run
+    /// once, and no snapshot that the run did not plan to delete or that still exists.
     fn miscounted(&self, arn: &str, input: &Value, row: &Map<String, Value>) -> Option<String> {
         if input["run"]["input"]["mode"] == "PLAN" || input["progress"].is_null() {
             return None;
@@ -279,7 +296,7 @@ impl Judge<'_> {
         let planned = self.invariants.planned.get(arn).unwrap_or(&none);
         let own = self.invariants.deleted.get(arn).into_iter().flatten();
         let missing = own.filter(|(name, (invocation, is_late))| {
-            // Nobody knows of the late effect of a call whose invocation was lost.
+            // If an invocation was lost, nobody learns of a deletion that took effect late.
             let is_known = !is_late || invocation.is_used.load(Ordering::SeqCst);
             is_known && !deleted.contains(name.as_str()) && !failed.contains(name.as_str())
         });
@@ -287,7 +304,7 @@ impl Judge<'_> {
         let creations = |name: &str| self.invariants.creations.get(name).copied().unwrap_or(0);
         let foreign = deleted.iter().filter(|&&name| {
             let exists = self.existing.iter().any(|existing| existing == name);
-            // A run may give its snapshot the name of one that existed from the beginning and was deleted.
+            // A run may give its snapshot the name of a snapshot that existed at the start and was deleted.
             let before = usize::from(is_managed(name));
             !planned.contains(name) || exists && creations(name) <= before
         });
@@ -301,13 +318,14 @@ impl Judge<'_> {
     }
 }
 
-/// Whether the event of this end was handled before the execution was redriven, and no time decided its place.
-fn is_heard_in_time(end: &End) -> bool {
+/// Whether record-and-notify handled the event of this end before the execution was redriven, and did not have to
+/// compare times.
+fn is_handled_before_redrive(end: &End) -> bool {
     let is_before = |handled| end.redriven.is_none_or(|redriven| handled < redriven);
-    end.handled.is_some_and(is_before) && !end.has_uncertain_place()
+    end.handled.is_some_and(is_before) && !end.has_uncertain_order()
 }
 
-/// Compares the record with the failure that the execution ended with.
+/// Compares the record with the failure with which the execution ended.
 fn compare_failure(
     execution: &Execution,
     last: &End,
@@ -330,7 +348,8 @@ fn compare_failure(
     }
 }
 
-/// Whether a run's own snapshot is gone, both in the last listing and in truth, and no later run's is listed.
+/// Whether a run's own snapshot is gone, both from the last listing and in truth, and the listing has no snapshot of a
+/// later run.
 fn is_lost(state_input: &Value, listing: &Listing) -> bool {
     let own = own_name_in(state_input);
     let managed = managed_name_in(state_input);

@@ -1,4 +1,4 @@
-//! Lambda: runs the real handlers, for the state machine and for events.
+//! Lambda: runs the real handlers for Tasks of the state machine and for events.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -16,13 +16,13 @@ use crate::fault_plan::Delivery;
 use crate::transport::{INVOCATION, Invocation};
 use crate::world::World;
 
-/// The most bytes that a state passes on (256 KiB), a quota of Step Functions.
+/// The most bytes that a state can pass on (256 KiB), a quota of Step Functions.
 const MAX_STATE_DATA: usize = 262_144;
 
 static FUNCTIONS: LazyLock<BTreeMap<String, FunctionSettings>> =
     LazyLock::new(|| Stack::of(EVERY_APPLICATION).unwrap().functions().unwrap());
 
-/// The environment that the template gives record-and-notify.
+/// The configuration of record-and-notify, from the environment variables that the template sets.
 pub static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     let environment = &FUNCTIONS["record-and-notify"].environment;
     let variable = |name: &str| {
@@ -32,11 +32,13 @@ pub static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     Config::from_vars(variable).unwrap()
 });
 
-/// Error and cause, as a state machine has them.
+/// The error and the cause of a failure, as Step Functions reports them.
 pub type Failure = (String, String);
 
+/// An invocation and its output.
 type Answered = (Arc<Invocation>, Value);
 
+/// The errors that a function documents.
 pub fn errors_of(function: &str) -> &'static [ErrorName] {
     match function {
         "create-snapshot" => &create_snapshot::ERRORS,
@@ -58,14 +60,14 @@ pub fn actions_of(function: &str) -> &'static [&'static str] {
     }
 }
 
-/// The error of that name, if any function documents it.
-pub fn documented(error: &str) -> Option<ErrorName> {
+/// The error of this name, if any function documents it.
+pub fn documented_error(error: &str) -> Option<ErrorName> {
     let mut all = ErrorName::ALL.into_iter();
     all.find(|name| name.as_str() == error)
 }
 
 impl World {
-    /// Runs a function once, for at most `limit` or the function's own timeout.
+    /// Runs a function once. It is cut off after `limit`, or after the function's own timeout if that is shorter.
     async fn run_function(
         &self,
         function: &str,
@@ -83,7 +85,7 @@ impl World {
         });
         let (function, execution) = (function.to_owned(), execution.to_owned());
         let (world, payload) = (self.clone(), payload.clone());
-        // A task of its own: it continues when nobody waits for the invocation any more.
+        // The handler runs in a task of its own, so that it goes on when nobody waits for the invocation any more.
         let ended = tokio::spawn(async move {
             if !start.takes.is_zero() {
                 tokio::time::sleep(start.takes).await;
@@ -104,7 +106,9 @@ impl World {
             });
             let ends_now = world.with(&invocation.execution, |execution| execution.ends.len());
             if !is_event && ends_now > ends {
-                world.backend.cover("a start after the end");
+                world
+                    .backend
+                    .cover("an invocation that starts after the end of its execution");
             }
             lock(&world.backend.invariants).invocation_began(&invocation);
             *lock(&world.backend.last_invocation) = Some(invocation.clone());
@@ -180,6 +184,7 @@ impl World {
         }
     }
 
+    /// Invokes a function for a Task, as often and in the way that the fault plan says. `within` is the Task's timeout.
     pub(crate) async fn invoke(
         &self,
         function: &str,
@@ -188,7 +193,7 @@ impl World {
         within: Duration,
     ) -> Result<Answered, Failure> {
         let run = || self.run_function(function, execution, payload, Duration::MAX);
-        let error = |name: &str| Err((name.to_owned(), "Lambda says so".to_owned()));
+        let error = |name: &str| Err((name.to_owned(), "an error of Lambda".to_owned()));
         let delivery = (lock(&self.backend.fault_plan).delivery)(function);
         if delivery != Delivery::Once {
             self.backend.cover_variant(&delivery);
@@ -232,9 +237,9 @@ impl World {
             .unwrap_or_else(|_| error("States.Timeout"))
     }
 
-    /// Delivers an event to record-and-notify, which has three attempts. The failure destination then keeps the event.
-    /// Returns the last failure in that case.
-    pub async fn deliver(&self, arn: &str, event: &Value) -> Option<Failure> {
+    /// Delivers an event to record-and-notify. If all three attempts to handle the event fail, the failure destination
+    /// keeps the event, and the failure of the last attempt is returned.
+    pub async fn deliver_event(&self, arn: &str, event: &Value) -> Option<Failure> {
         let mut delays = AWS_RETRY_DELAYS.into_iter();
         loop {
             let answer = self

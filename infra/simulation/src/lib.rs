@@ -1,26 +1,32 @@
-//! The functions in virtual time: the real handlers and the real SDK in one process, with AWS around them in memory.
+//! A simulation of whole runs in virtual time: the real handlers and the real SDK in one process, with AWS around them
+//! in memory.
 //!
-//! How a course is made of a seed:
+//! A course is one random sequence of runs, faults and changes of the application. A seed, which is a number, decides
+//! all of it.
+//!
+//! How a seed becomes a course:
 //! - [`seed`]: what a seed decides.
-//! - [`course`]: a course from its seed to its violations.
+//! - [`course`]: plays a course, and returns the promises that were broken in it, its violations.
 //!
 //! What is injected:
 //! - [`fault_plan`]: everything that can go wrong.
 //! - [`releases`]: payloads as older and newer releases write them.
 //!
 //! What must hold:
-//! - [`invariants`]: the promises that hold at every call, among them that of the `brake` and that of [`patience`].
-//! - [`judge`]: the promises that hold when the runs have ended.
+//! - [`invariants`]: the promises that are checked at every call. The modules `brake` and `busy_waits` have two of
+//!   them.
+//! - [`judge`]: the promises that are checked after the runs have ended.
 //!
-//! What it happens in:
+//! The simulated environment:
 //! - [`world`]: the functions' clients and settings. It stands on [`backend`], which has everything else, and
 //!   [`clock`], its time.
-//! - [`state_machine`]: Step Functions and EventBridge, with [`executions`] and their histories, and the [`follower`] of
-//!   the definition.
+//! - [`state_machine`]: Step Functions and EventBridge, with [`executions`] and their histories, and the [`follower`],
+//!   which interprets the definition.
 //! - [`lambda`]: Lambda, with the real handlers.
-//! - [`transport`]: the calls on their way to the [`services`], which are DynamoDB, SNS and Managed Flink.
+//! - [`transport`]: carries calls to the [`services`], which are DynamoDB, SNS, Managed Flink and the history of Step
+//!   Functions.
 //!
-//! Invariant: a course depends on its seed alone.
+//! Invariant: a course depends only on its seed.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,6 +40,7 @@
 
 pub mod backend;
 mod brake;
+mod busy_waits;
 pub mod clock;
 pub mod course;
 pub mod executions;
@@ -42,7 +49,6 @@ pub mod follower;
 pub mod invariants;
 pub mod judge;
 pub mod lambda;
-pub mod patience;
 pub mod releases;
 pub mod seed;
 pub mod services;

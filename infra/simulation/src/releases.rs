@@ -1,4 +1,5 @@
-//! Payloads of other releases: a stack can be rolled back, and forward again, in the middle of a run.
+//! Payloads of other releases. A stack can be rolled back to an older release, and updated again, in the middle of a
+//! run.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -7,14 +8,14 @@ use serde_json::{Map, Value, json};
 
 use crate::state_machine::DEFINITION;
 
-/// The fields that the first release knew: those of its payloads.
+/// The paths of the fields that the first release knows, from its sample payloads.
 static FIRST_RELEASE: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let payloads = payloads("0.1.0");
     let fields = payloads.iter().flat_map(|payload| fields(payload, ""));
     fields.collect()
 });
 
-/// The definition of the first release, with the functions of today's.
+/// The definition of the first release. Its Tasks invoke the functions of the current release.
 pub static FIRST_DEFINITION: LazyLock<Value> = LazyLock::new(|| {
     let text = include_str!("../../../resources/releases/0.1.0/snapshot-manager.asl.json");
     let mut definition: Value = serde_json::from_str(text).unwrap();
@@ -27,7 +28,7 @@ pub static FIRST_DEFINITION: LazyLock<Value> = LazyLock::new(|| {
     definition
 });
 
-/// What a release passed from one state to another.
+/// The sample payloads that a release passes from one state to another.
 fn payloads(release: &str) -> Vec<Value> {
     let events = concat!(env!("CARGO_MANIFEST_DIR"), "/../../resources/events");
     let files = std::fs::read_dir(format!("{events}/{release}")).unwrap();
@@ -39,7 +40,7 @@ fn payloads(release: &str) -> Vec<Value> {
     files
         .map(|file| {
             let mut payload: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-            // The definition wraps the input of the last state into this field.
+            // The definition puts the input of the last state into this field.
             if let Some(done) = payload.get_mut("done") {
                 payload = done.take();
             }
@@ -48,7 +49,7 @@ fn payloads(release: &str) -> Vec<Value> {
         .collect()
 }
 
-/// The places of all fields in the value at `place`, without the indices of arrays.
+/// The paths of all fields in a value that is at `place`. Indices of arrays are left out.
 fn fields(value: &Value, place: &str) -> Vec<String> {
     match value {
         Value::Object(known) => known
@@ -65,7 +66,7 @@ fn fields(value: &Value, place: &str) -> Vec<String> {
     }
 }
 
-/// The payload with one more field in each object, which today's code does not know.
+/// The payload with one more field in each object. The current code does not know the field.
 pub fn newer(payload: &Value) -> Value {
     let mut fields = 0;
     with_unknown_fields(payload, &mut fields)
@@ -92,7 +93,7 @@ fn with_unknown_fields(value: &Value, fields: &mut usize) -> Value {
     }
 }
 
-/// The payload without the fields that the first release did not know.
+/// The payload without the fields that the first release does not know.
 pub fn older(payload: &Value) -> Value {
     with_known_fields(payload, "")
 }
@@ -120,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_release_knows_all_of_its_own_payloads_and_nothing_of_a_newer_one() {
+    fn the_first_release_knows_every_field_of_its_own_payloads_and_no_field_of_a_newer_release() {
         let payloads = payloads("0.1.0");
         for payload in &payloads {
             assert_eq!(older(payload), *payload);

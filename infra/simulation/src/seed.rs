@@ -1,7 +1,7 @@
 //! What a seed decides: the application and its snapshots, the runs, and what goes wrong.
 //!
-//! Only two things are drawn while the course is played, each from a generator of its own that the seed decides: what
-//! happens to the application, and the answers of the fault plan.
+//! Two things are decided only while the course is played: the changes of the application, and the answers of the fault
+//! plan. Each has a random number generator of its own, which the seed decides.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,23 +20,28 @@ use crate::invariants::MAX_LAG;
 use crate::releases;
 use crate::services::{APPLICATION, application, names};
 
+/// Everything that is known of a course before it is played.
 pub struct Scenario {
     pub start: Timestamp,
     pub flink: Emulator,
-    /// The application and its snapshots, for the trace.
+    /// A description of the application and its snapshots, for the trace.
     pub description: String,
     pub fault_plan: FaultPlan,
     pub runs: Vec<Run>,
+    /// Decides the changes of the application.
     pub rng: Rng,
-    pub trouble: Duration,
+    /// How long after the start the faults end.
+    pub faults_last: Duration,
 }
 
+/// One run, and what people do to its execution.
 pub struct Run {
+    /// How long after the start of the course the run starts.
     pub begins_after: Duration,
     pub input: Value,
-    /// The execution is aborted, or times out, this long after its start.
+    /// How long after its start the execution is aborted or times out, and with which status. `None` if it is not.
     pub stops_after: Option<(Duration, Status)>,
-    /// If the execution has failed, it is redriven this long after each of its ends.
+    /// How long after each of its ends the execution is redriven, if it has failed.
     pub redrives_after: Vec<Duration>,
 }
 
@@ -47,9 +52,9 @@ impl Scenario {
         let start = year + SignedDuration::from_millis(rng.i64(0..365 * 86_400_000));
         let (mut flink, description) = seeded_application(&mut rng, start);
         let has_late_redrive = rng.u8(0..12) == 0;
-        let denied = (has_late_redrive || rng.u8(0..10) == 0)
+        let denied_until = (has_late_redrive || rng.u8(0..10) == 0)
             .then(|| start + between(&mut rng, 600.0, 300_000.0));
-        let fault_plan = fault_plan(&mut rng, denied);
+        let fault_plan = fault_plan(&mut rng, denied_until);
         let names = names(&flink.snapshots(APPLICATION, start));
         let mut begins_after = Duration::ZERO;
         let count = if has_late_redrive { 4 } else { rng.u32(1..=4) };
@@ -71,22 +76,23 @@ impl Scenario {
             fault_plan,
             runs,
             rng: rng.fork(),
-            trouble: between(&mut rng, 60.0, 400_000.0),
+            faults_last: between(&mut rng, 60.0, 400_000.0),
         }
     }
 }
 
-/// A duration of `least` to `most` seconds, log-uniform.
+/// A random duration of `least` to `most` seconds, with a log-uniform distribution.
 pub fn between(rng: &mut Rng, least: f64, most: f64) -> Duration {
     let exponent = least.ln() + rng.f64() * (most.ln() - least.ln());
     Duration::from_secs_f64(exponent.exp())
 }
 
+/// A random element.
 pub fn one_of<'a, T>(rng: &mut Rng, all: &'a [T]) -> &'a T {
     &all[rng.usize(0..all.len())]
 }
 
-/// The runtimes of the snapshots that exist from the beginning. The application's is the last.
+/// The runtimes of the snapshots that exist at the start. The application has the last one.
 const RUNTIMES: [Option<&str>; 5] = [
     None,
     Some("FLINK-1_15"),
@@ -112,7 +118,7 @@ fn seeded_application(rng: &mut Rng, now: Timestamp) -> (Emulator, String) {
     let mut age = SignedDuration::ZERO;
     let mut snapshots = Vec::new();
     for number in 0..rng.u32(0..=most) {
-        // Some have the same time, some are of one calendar hour, some are weeks apart.
+        // Some snapshots have the same time, some are of the same hour, and some are weeks apart.
         if rng.u8(0..8) > 0 {
             age += SignedDuration::try_from(between(rng, 1.0, 900_000.0)).unwrap();
         }
@@ -121,7 +127,7 @@ fn seeded_application(rng: &mut Rng, now: Timestamp) -> (Emulator, String) {
             0 => format!("by-hand-{number}"),
             1 => format!("service_update_{number}"),
             2 => format!("custom_{number}"),
-            // Older than the runs of this course.
+            // The name of a run that is older than those of this course.
             _ => format!(
                 "custom_{:013}",
                 created_at.as_millisecond() - 1 - i64::from(number)
@@ -144,7 +150,7 @@ fn seeded_application(rng: &mut Rng, now: Timestamp) -> (Emulator, String) {
     (application(now, behaviour, true, snapshots), description)
 }
 
-/// Any run. The input of one in fifteen is invalid, or names another application.
+/// A random run. In one of fifteen runs, the input is invalid or names an application that does not exist.
 fn any_run(rng: &mut Rng, names: &[String]) -> Run {
     Run {
         begins_after: Duration::ZERO,
@@ -160,8 +166,8 @@ fn any_run(rng: &mut Rng, names: &[String]) -> Run {
     }
 }
 
-/// Run 0 plans to delete all but one snapshot, is denied the deletions, and is redriven days later. Meanwhile the
-/// other runs keep more.
+/// A run of a course with a late redrive. Run 0 plans to delete all snapshots except one. Its deletions are denied, so
+/// it fails, and it is redriven days later. Meanwhile, the other runs keep more snapshots.
 fn run_beside_late_redrive(rng: &mut Rng, number: u32) -> Run {
     let keep_last = match number {
         0 => 1,
@@ -234,9 +240,9 @@ fn stop(rng: &mut Rng) -> Status {
     one_of(rng, &[Status::Aborted, Status::TimedOut]).clone()
 }
 
-/// How often calls, invocations and events meet a fault in this course, and how slow things are. Until `denied`, all
-/// deletions are denied.
-fn fault_plan(rng: &mut Rng, denied: Option<Timestamp>) -> FaultPlan {
+/// The fault plan of a course: how often calls, invocations and events meet a fault, and how slow everything is. If
+/// `denied_until` is given, all deletions before that time are denied.
+fn fault_plan(rng: &mut Rng, denied_until: Option<Timestamp>) -> FaultPlan {
     let calls = *one_of(rng, &[0.0, 0.02, 0.1, 0.4]);
     let deliveries = *one_of(rng, &[0.0, 0.05, 0.3]);
     let slowest = *one_of(rng, &[0.05, 0.5, 4.0]);
@@ -244,7 +250,7 @@ fn fault_plan(rng: &mut Rng, denied: Option<Timestamp>) -> FaultPlan {
     let clock_error = *one_of(rng, &[0, 50, MAX_CLOCK_ERROR]);
     let max_lag = *one_of(rng, &[0, 0, 200, MAX_LAG.as_millis()]);
     let lost = *one_of(rng, &[0.0, 0.0, 0.0, 0.0, 0.0, 0.3]);
-    let without_count = *one_of(rng, &[0.0, 0.0, 0.0, 0.5]);
+    let without_redrive_count = *one_of(rng, &[0.0, 0.0, 0.0, 0.5]);
     let (mut for_calls, mut for_deliveries) = (rng.fork(), rng.fork());
     let (mut for_starts, mut for_lags) = (rng.fork(), rng.fork());
     let (mut for_events, mut for_counts, mut for_jitter) = (rng.fork(), rng.fork(), rng.fork());
@@ -253,7 +259,7 @@ fn fault_plan(rng: &mut Rng, denied: Option<Timestamp>) -> FaultPlan {
             let rng = &mut for_calls;
             let latency = between(rng, 0.001, slowest);
             let is_denied = operation == "DeleteApplicationSnapshot"
-                && denied.is_some_and(|until| invocation.began < until);
+                && denied_until.is_some_and(|until| invocation.began < until);
             let fault = if is_denied {
                 Some(refusal("AccessDeniedException", 400))
             } else {
@@ -289,17 +295,17 @@ fn fault_plan(rng: &mut Rng, denied: Option<Timestamp>) -> FaultPlan {
             let times = *one_of(rng, &[1, 1, 1, 2, 3]);
             (0..times).map(|_| between(rng, 0.1, 40_000.0)).collect()
         }),
-        event_without_count: Box::new(move || for_counts.f64() < without_count),
+        event_without_redrive_count: Box::new(move || for_counts.f64() < without_redrive_count),
         interference: interference(rng),
         other_release: other_release(rng),
         jitter: Box::new(move || for_jitter.f64()),
     }
 }
 
-/// The most that a function's clock is off, in milliseconds.
+/// The largest error of a function's clock, in milliseconds.
 const MAX_CLOCK_ERROR: i64 = 1_000;
 
-/// In one course of five, people delete the own snapshots of runs that are about to prune. In one of five, they stop
+/// In one of five courses, people delete the own snapshots of runs that are about to prune. In one of five, they stop
 /// runs in the last state.
 fn interference(rng: &mut Rng) -> Interferences {
     let deletes = *one_of(rng, &[0.0, 0.0, 0.0, 0.0, 0.5]);
@@ -317,8 +323,8 @@ fn interference(rng: &mut Rng) -> Interferences {
     })
 }
 
-/// In one course of four, another release continues most of the runs from some state on: a newer one for a few states
-/// or to the end, or an older one for a few states.
+/// In one of four courses, another release continues most of the runs from some state on: a newer release for a few
+/// states or until the end, or an older one for a few states.
 fn other_release(rng: &mut Rng) -> OtherRelease {
     let part = *one_of(rng, &[0.0, 0.0, 0.0, 0.7]);
     let mut rng = rng.fork();
@@ -354,7 +360,7 @@ fn refusal(code: &str, status: u16) -> FaultKind {
     error(code, status, "not now")
 }
 
-/// Any fault of a call. No error says anything false about what exists.
+/// A random fault of a call. No error makes a false statement about what exists.
 fn call_fault(rng: &mut Rng, operation: &str) -> FaultKind {
     match rng.u8(0..13) {
         0 => refusal("ThrottlingException", 400),
@@ -373,7 +379,7 @@ fn call_fault(rng: &mut Rng, operation: &str) -> FaultKind {
     }
 }
 
-/// Any fault of an invocation.
+/// A random fault of an invocation.
 fn delivery_fault(rng: &mut Rng) -> Delivery {
     let refused = ["TooManyRequests", "Service", "SdkClient"];
     match rng.u8(0..6) {

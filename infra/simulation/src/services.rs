@@ -1,5 +1,5 @@
-//! The services in memory: Managed Flink, and what the functions call of DynamoDB, SNS and Step Functions. An answer
-//! depends on the calls so far and on the time that is passed with this one.
+//! The services in memory: Managed Flink, and the operations of DynamoDB, SNS and Step Functions that the functions
+//! call. A response depends only on the calls so far, and on the time of the call.
 
 use contract::is_managed;
 use std::collections::BTreeMap;
@@ -13,22 +13,23 @@ pub const APPLICATION: &str = "orders";
 
 pub struct Services {
     pub flink: Emulator,
-    /// The rows of the table as DynamoDB writes them, by application and run id.
+    /// The rows of the table in the format of DynamoDB, by application and run id.
     pub table: BTreeMap<(String, i64), Map<String, Value>>,
-    /// The messages that the topic has accepted, in order.
+    /// The messages that the topic has accepted, oldest first.
     pub published: Vec<Published>,
-    /// The history of each execution, by its ARN.
+    /// The history of each execution, by the ARN of the execution.
     pub histories: BTreeMap<String, Vec<Value>>,
 }
 
+/// A message that was published to the topic.
 #[derive(Clone, Debug)]
 pub struct Published {
     pub subject: String,
-    /// The `default` text, which is the record.
+    /// The record, which is the `default` text of the message.
     pub record: Value,
 }
 
-/// Managed Flink with one application, which was started an hour before `now` and has these snapshots, the oldest
+/// Managed Flink with one application, which was started an hour before `now` and has these snapshots. They are oldest
 /// first.
 pub fn application(
     now: Timestamp,
@@ -56,12 +57,12 @@ pub fn application(
     flink
 }
 
-/// The name of a run's own snapshot, unless its input has a name for it.
+/// The name of the snapshot that a run takes, if the run's input does not name it.
 pub fn own_name(run_id: &Value) -> String {
     format!("custom_{run_id}")
 }
 
-/// The name of a run's own snapshot, from the input of a state.
+/// The name of the run's own snapshot, from the input of a state.
 pub fn own_name_in(state_input: &Value) -> String {
     let run = &state_input["run"];
     let mut names = [
@@ -73,7 +74,8 @@ pub fn own_name_in(state_input: &Value) -> String {
     name.map_or_else(|| own_name(&run["run_id"]), str::to_owned)
 }
 
-/// The managed name that the names of later runs' snapshots are greater than, from the input of a state.
+/// The managed name that belongs to the run id, from the input of a state. The names of later runs' snapshots are
+/// greater.
 pub fn managed_name_in(state_input: &Value) -> String {
     let own = own_name_in(state_input);
     if is_managed(&own) {
@@ -81,6 +83,24 @@ pub fn managed_name_in(state_input: &Value) -> String {
     } else {
         own_name(&state_input["run"]["run_id"])
     }
+}
+
+/// The names of all snapshots that the run may take, from the payload of its first state. If the run's input names the
+/// snapshot, that is the only name. Otherwise, there is a name for each attempt.
+pub(crate) fn possible_own_names(payload: &Value) -> impl Iterator<Item = String> {
+    let started = payload["execution_started_at"].as_str().unwrap();
+    let started: Timestamp = started.parse().unwrap();
+    let attempts = match payload["definition"].as_u64() {
+        Some(3..) => payload["input"]["snapshot_attempts"].as_i64().unwrap_or(2),
+        _ => 1,
+    };
+    let first = started.as_millisecond();
+    let given = payload["input"]["snapshot_name"]
+        .as_str()
+        .map(str::to_owned);
+    let attempts = if given.is_some() { 0 } else { attempts };
+    let managed = (first..first + attempts).map(|id| own_name(&id.into()));
+    given.into_iter().chain(managed)
 }
 
 pub fn name(snapshot: &Value) -> &str {
@@ -91,12 +111,12 @@ pub fn names(snapshots: &[Value]) -> Vec<String> {
     snapshots.iter().map(|s| name(s).to_owned()).collect()
 }
 
-/// Whether a call of `UpdateItem` only marks a record as announced.
+/// Whether a call of `UpdateItem` only marks a record as notified.
 pub fn is_mark(body: &Value) -> bool {
     body["ExpressionAttributeValues"][":outcome"].is_null()
 }
 
-/// An HTTP answer: status and body.
+/// An HTTP response: status and body.
 pub type Answer = (u16, String);
 
 impl Services {
@@ -109,14 +129,14 @@ impl Services {
         }
     }
 
-    /// The rows of an execution, as plain JSON.
+    /// The rows that an execution has written, as plain JSON.
     pub fn rows(&self, execution: &str) -> Vec<Map<String, Value>> {
         let rows = self.table.values().map(plain);
         rows.filter(|row| row["execution_arn"] == execution)
             .collect()
     }
 
-    /// Carries out a call. `body` is as [`testkit::replay::read`] returns it.
+    /// Carries out a call. `body` has the form that [`testkit::replay::read`] returns.
     pub fn answer(&mut self, operation: &str, body: &Value, now: Timestamp) -> Answer {
         match operation {
             "UpdateItem" => self.update_item(body),
@@ -192,7 +212,7 @@ impl Services {
     }
 }
 
-/// An error in the format of the operation's service.
+/// An error response in the format of the operation's service.
 pub fn error(operation: &str, error: &ServiceError) -> Answer {
     let (status, code, message) = (error.http_status, &error.code, &error.message);
     if operation != "Publish" {
@@ -203,8 +223,8 @@ pub fn error(operation: &str, error: &ServiceError) -> Answer {
     (status, error)
 }
 
-/// A condition of DynamoDB, as far as the functions use them: `=`, `<`, `<=`, `IN` and `attribute_not_exists`, with NOT,
-/// AND, OR and parentheses.
+/// A condition expression of DynamoDB, with the operators that the functions use: `=`, `<`, `<=`, `IN`,
+/// `attribute_not_exists`, NOT, AND, OR and parentheses.
 struct Expression<'a> {
     tokens: Vec<String>,
     at: usize,
@@ -277,7 +297,7 @@ impl<'a> Expression<'a> {
             assert!(self.is_next(")"));
             return left.is_some() && among.contains(&left);
         }
-        // A missing attribute equals nothing, and is not less than anything.
+        // If an attribute is missing, no comparison with it is true.
         let (Some(left), Some(right)) = (left, self.operand()) else {
             return false;
         };
@@ -289,7 +309,7 @@ impl<'a> Expression<'a> {
         }
     }
 
-    /// A value of the request, or of the row.
+    /// The value of a placeholder in the request, or of an attribute in the row.
     fn operand(&mut self) -> Option<Value> {
         let token = self.take();
         if !token.starts_with(':') {
@@ -316,7 +336,7 @@ fn number(value: &Value) -> i64 {
     value["N"].as_str().unwrap().parse().unwrap()
 }
 
-/// The name of an attribute, which the expression may have a placeholder for.
+/// The name of an attribute. The expression may have a placeholder for it.
 fn attribute(request: &Value, name: &str) -> String {
     let named = request["ExpressionAttributeNames"][name].as_str();
     assert!(named.is_some() || !name.starts_with('#'), "no name {name}");
@@ -348,7 +368,7 @@ fn plain(row: &Map<String, Value>) -> Map<String, Value> {
 }
 
 #[test]
-fn a_condition_holds_as_in_dynamodb() {
+fn a_condition_is_true_when_it_is_in_dynamodb() {
     let request = json!({
         "ExpressionAttributeValues": {
             ":one": { "N": "1" }, ":two": { "N": "2" }, ":ten": { "N": "10" },

@@ -1,5 +1,5 @@
-//! Step Functions and EventBridge: executions are started, stopped and redriven, have histories, and raise an event
-//! when they fail.
+//! Step Functions and EventBridge: starts, stops and redrives executions, keeps their histories, and delivers an event
+//! when an execution fails.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -14,12 +14,12 @@ use crate::backend::lock;
 use crate::executions::{End, Execution, Status};
 use crate::fault_plan::{Interference, Release};
 use crate::follower::{Follower, Next, Passed};
-use crate::lambda::documented;
+use crate::lambda::documented_error;
 use crate::services::own_name_in;
 use crate::transport::Invocation;
 use crate::world::World;
 
-/// The most events in the history of an execution, a quota of Step Functions.
+/// The most events that the history of an execution can have, a quota of Step Functions.
 const MAX_EVENTS: usize = 25_000;
 
 /// The definition of the template's state machine.
@@ -28,25 +28,26 @@ pub static DEFINITION: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(&stack.definition().unwrap()).unwrap()
 });
 
-/// The errors that the Task retries and no function raises: those of Lambda and Step Functions.
+/// The errors of Lambda and Step Functions that a Task retries. No function returns them.
 pub fn aws_errors(state: &str) -> BTreeSet<String> {
     let retriers = DEFINITION["States"][state]["Retry"].as_array().unwrap();
     retriers
         .iter()
         .flat_map(|retrier| retrier["ErrorEquals"].as_array().unwrap())
         .map(|name| name.as_str().unwrap().to_owned())
-        .filter(|name| documented(name).is_none())
+        .filter(|name| documented_error(name).is_none())
         .collect()
 }
 
 impl World {
-    /// Starts an execution. [`Self::go`] brings it to its end.
-    pub fn begin(&self, arn: &str, input: &Value) {
-        self.begin_by(&DEFINITION, arn, input);
+    /// Creates an execution at its first state. [`Self::run_to_end`] then runs it.
+    pub fn create_execution(&self, arn: &str, input: &Value) {
+        self.create_execution_with_definition(&DEFINITION, arn, input);
     }
 
-    /// The same by another definition, of which each state is also in today's.
-    pub fn begin_by(&self, definition: &Value, arn: &str, input: &Value) {
+    /// As [`Self::create_execution`], with another definition. Each of its states must also be in the current
+    /// definition.
+    pub fn create_execution_with_definition(&self, definition: &Value, arn: &str, input: &Value) {
         let started = self.backend.now().as_millisecond();
         let started = Timestamp::from_millisecond(started).unwrap();
         let context = json!({ "Execution": { "Id": arn, "StartTime": format!("{started:.3}") } });
@@ -57,7 +58,7 @@ impl World {
         self.record(arn, "ExecutionStarted", &details);
     }
 
-    /// Redrives an execution that has failed. [`Self::go`] brings it to its end.
+    /// Makes a failed execution ready to run again from the state that failed. [`Self::run_to_end`] then runs it.
     pub fn redrive(&self, arn: &str) {
         let now = self.backend.now();
         let count = self.with(arn, |execution| {
@@ -73,7 +74,7 @@ impl World {
         self.record(arn, "ExecutionRedriven", &details);
     }
 
-    /// Ends a running execution with this status.
+    /// Ends a running execution with a status.
     pub fn stop(&self, arn: &str, status: Status) {
         self.with(arn, |execution| {
             execution.stop_status = status;
@@ -81,7 +82,7 @@ impl World {
         });
     }
 
-    /// The same after some time, if the execution is still running then.
+    /// Ends an execution with a status after some time, if it is still running then.
     pub fn stop_after(&self, arn: &str, after: Duration, status: Status) {
         let (world, arn) = (self.clone(), arn.to_owned());
         tokio::spawn(async move {
@@ -92,9 +93,9 @@ impl World {
         });
     }
 
-    /// Executes from the current state to the end of the execution. Returns the event of a failure, which is also
-    /// delivered when the fault plan says.
-    pub async fn go(&self, arn: &str) -> Option<Value> {
+    /// Runs an execution from its current state until it ends. If it fails, returns the event of the failure. The event
+    /// is also delivered to record-and-notify, at the times that the fault plan says.
+    pub async fn run_to_end(&self, arn: &str) -> Option<Value> {
         let limit = Duration::from_secs(DEFINITION["TimeoutSeconds"].as_u64().unwrap());
         let stop = self.with(arn, |execution| execution.stop.clone());
         let status = tokio::select! {
@@ -115,11 +116,11 @@ impl World {
             }
             Status::TimedOut => ("ExecutionTimedOut", json!({})),
             Status::Aborted => ("ExecutionAborted", json!({})),
-            Status::Running => unreachable!("it has ended"),
+            Status::Running => unreachable!("the execution has ended"),
         };
         self.backend.cover(kind);
         let at = self.record(arn, kind, &details);
-        let without_count = (lock(&self.backend.fault_plan).event_without_count)();
+        let without_redrive_count = (lock(&self.backend.fault_plan).event_without_redrive_count)();
         let (event, in_last_state) = self.with(arn, |execution| {
             execution.status = status.clone();
             let in_last_state = execution.follower.state == "RecordAndNotify";
@@ -128,7 +129,7 @@ impl World {
                 status: status.clone(),
                 at,
                 in_last_state,
-                without_count,
+                without_redrive_count,
                 handled: None,
                 redriven: None,
             });
@@ -136,9 +137,10 @@ impl World {
         });
         let event = event?;
         if in_last_state && matches!(status, Status::Aborted | Status::TimedOut) {
-            self.backend.cover("a last state that was cut off");
+            self.backend
+                .cover("an execution that is stopped or times out in its last state");
         }
-        if without_count {
+        if without_redrive_count {
             self.backend.cover("an event without redriveCount");
         }
         let deliveries = (lock(&self.backend.fault_plan).events)();
@@ -149,14 +151,14 @@ impl World {
             let (world, event, arn) = (self.clone(), event.clone(), arn.to_owned());
             tokio::spawn(async move {
                 world.backend.clock.sleep(after).await;
-                world.deliver(&arn, &event).await;
+                world.deliver_event(&arn, &event).await;
             });
         }
         Some(event)
     }
 
     async fn follow(&self, arn: &str) -> Status {
-        let mut next = Next::On;
+        let mut next = Next::Enter;
         loop {
             self.record_states(arn);
             if lock(&self.backend.services).histories[arn].len() >= MAX_EVENTS {
@@ -165,11 +167,11 @@ impl World {
             }
             next = match next {
                 Next::End(output) => return Status::Succeeded(output),
-                Next::On => {
-                    let halt = lock(&self.halt).clone();
+                Next::Enter => {
+                    let ends_before = lock(&self.ends_before).clone();
                     let state = self.with(arn, |execution| execution.follower.state.clone());
-                    match halt {
-                        Some((halted, status)) if halted == state => return status,
+                    match ends_before {
+                        Some((ending_state, status)) if ending_state == state => return status,
                         _ => {
                             self.interfere(arn, &state);
                             self.with(arn, |execution| execution.follower.enter())
@@ -205,7 +207,8 @@ impl World {
         }
     }
 
-    /// Continues the execution with the answer of an invocation, or with what another release would have passed on.
+    /// Continues the execution with the output of an invocation, or with the payload that another release would have
+    /// passed on.
     fn answer(&self, arn: &str, invocation: &Invocation, output: Value) -> Next {
         invocation.is_used.store(true, Ordering::SeqCst);
         let other_release = (lock(&self.backend.fault_plan).other_release)(arn, &output);
@@ -229,7 +232,7 @@ impl World {
         })
     }
 
-    /// Does what the fault plan says when the execution is about to enter a state.
+    /// Carries out what a person does, according to the fault plan, when the execution is about to enter a state.
     fn interfere(&self, arn: &str, state: &str) {
         let interference = (lock(&self.backend.fault_plan).interference)(state);
         match interference {
@@ -252,7 +255,7 @@ impl World {
                 {
                     self.backend.log(&format!("somebody deletes {name}"));
                     self.backend
-                        .cover("a snapshot of one's own that is deleted by hand");
+                        .cover("a run's own snapshot that a person deletes");
                     let mut invariants = lock(&self.backend.invariants);
                     *invariants.deletions.entry(name).or_default() += 1;
                 }
@@ -260,7 +263,7 @@ impl World {
         }
     }
 
-    /// Adds the states that were entered and left to the history.
+    /// Adds the states that were entered or left since the last call to the history.
     fn record_states(&self, arn: &str) {
         let passed = self.with(arn, |execution| {
             std::mem::take(&mut execution.follower.passed)
@@ -276,7 +279,7 @@ impl World {
         }
     }
 
-    /// Adds an event to the history. Returns its time, in whole milliseconds.
+    /// Adds an event to the history. Returns its time, truncated to milliseconds.
     fn record(&self, arn: &str, kind: &str, details: &Value) -> Timestamp {
         let now = self.backend.now();
         self.backend

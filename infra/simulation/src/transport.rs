@@ -1,4 +1,5 @@
-//! Calls on their way from a function to the services and back, and what each invocation has learned from them.
+//! Carries calls from a function to the services and back, and records what each invocation has learned from the
+//! responses.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,28 +18,31 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::backend::{Backend, lock};
 use crate::executions::Status;
-use crate::invariants::states_since_plan;
+use crate::invariants::{CallTiming, states_since_plan};
 use crate::services::{APPLICATION, Answer, error, is_mark, name};
 
-/// The functions do not wait longer than this for an answer.
-const PATIENCE: Duration = Duration::from_secs(9);
+/// How long the functions wait for a response.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
 
+/// One invocation of a function.
 #[derive(Debug)]
 pub struct Invocation {
     pub function: String,
     pub execution: String,
     pub payload: Value,
-    /// The input of the state; `null` for an event.
+    /// The input of the state. It is `null` if the payload is an event.
     pub state_input: Value,
-    /// The listing from which the state's input was planned, if it was.
+    /// The listing from which the batch in the state's input was planned, if it has a batch.
     pub planned_from: Option<Arc<Listing>>,
+    /// When the handler began, by the true time.
     pub began: Timestamp,
-    /// The same by the function's own clock.
+    /// When the handler began, by the function's own clock.
     pub clock: Timestamp,
-    /// How often an answer or the process was lost. Each may lead to one more announcement.
+    /// How often a response or the process was lost. Each time may lead to one more notification.
     pub disturbances: AtomicUsize,
-    /// Whether the execution continued with its answer.
+    /// Whether the execution continued with the output of this invocation.
     pub is_used: AtomicBool,
+    /// Notified when a fault kills the process.
     pub kill: Notify,
     pub learned: Mutex<Learned>,
 }
@@ -49,30 +53,33 @@ impl Invocation {
     }
 }
 
-/// The last answers that an invocation has received.
+/// The last responses that an invocation has received.
 #[derive(Clone, Debug, Default)]
 pub struct Learned {
     pub application: Option<Value>,
     pub listing: Listing,
 }
 
-/// A listing as far as its pages were received.
+/// The pages of a listing that were received.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
-    /// When the handler began that requested it.
+    /// When the handler that requested the listing began.
     pub began: Timestamp,
+    /// When the first page was requested.
     pub requested: Timestamp,
+    /// When the last page was received.
     pub received: Timestamp,
     pub snapshots: Vec<Value>,
-    /// All snapshots as they were when the first page was received.
+    /// All snapshots as they really were when the first page was received.
     pub truth: Vec<Value>,
 }
 
 tokio::task_local! {
+    /// The invocation in whose task a call is made.
     pub static INVOCATION: Arc<Invocation>;
 }
 
-/// The SDK's connection to the services, without sockets.
+/// The HTTP client of the SDK, which calls the services without sockets.
 #[derive(Clone, Debug)]
 pub struct Transport(pub Arc<Backend>);
 
@@ -87,7 +94,7 @@ impl HttpConnector for Transport {
         if let Some(fault) = &fault {
             backend.cover_variant(fault);
             backend.log(&format!("{operation} meets {fault:?}"));
-            // A repeat cannot know of an announcement without its mark.
+            // If the mark is lost, a repeated invocation cannot know that the notification was sent.
             if operation == "UpdateItem" && is_mark(&body) {
                 invocation.disturb();
             }
@@ -101,7 +108,7 @@ impl HttpConnector for Transport {
 }
 
 impl Backend {
-    /// A call on its way to the service and back, each of which takes `latency`.
+    /// Carries a call to the service and the response back. Each way takes `latency`.
     pub async fn travel(
         self: Arc<Self>,
         invocation: Arc<Invocation>,
@@ -136,7 +143,7 @@ impl Backend {
                 error(&operation, refused)
             }
             _ => {
-                // A task of its own: what was sent arrives, even if the function has ended.
+                // A task of its own: the call reaches the service even if the function has ended.
                 let (reply, answer) = oneshot::channel();
                 let (backend, invocation) = (self.clone(), invocation.clone());
                 let operation = operation.clone();
@@ -145,7 +152,7 @@ impl Backend {
                 }
                 tokio::spawn(async move {
                     tokio::time::sleep(latency + delay).await;
-                    let is_late = delay > PATIENCE;
+                    let is_late = delay > ANSWER_TIMEOUT;
                     drop(reply.send(backend.carry_out(&invocation, &operation, &body, is_late)));
                 });
                 answer.await.unwrap()
@@ -174,7 +181,8 @@ impl Backend {
         }
     }
 
-    /// The effect of a function's call, and its answer. `is_late`: the function no longer waits for it.
+    /// Carries out the call of a function, and returns the response. `is_late` says whether the function no longer
+    /// waits for it.
     fn carry_out(
         &self,
         invocation: &Arc<Invocation>,
@@ -183,7 +191,7 @@ impl Backend {
         is_late: bool,
     ) -> Answer {
         let now = self.now();
-        let has_ended = lock(&self.executions)
+        let execution_has_ended = lock(&self.executions)
             .get(&invocation.execution)
             .is_some_and(|execution| execution.status != Status::Running);
         let mut services = lock(&self.services);
@@ -200,7 +208,10 @@ impl Backend {
         }
         let answer = services.answer(operation, body, now);
         if answer.0 == 200 {
-            let timing = (has_ended, is_late);
+            let timing = CallTiming {
+                execution_has_ended,
+                is_late,
+            };
             lock(&self.invariants).call_took_effect(invocation, operation, body, &states, timing);
         }
         drop(services);
@@ -212,7 +223,7 @@ impl Backend {
         answer
     }
 
-    /// The function has received the answer to a request that it sent at `sent`.
+    /// Records what a function learns from the response to a request that it sent at `sent`.
     fn learn(
         &self,
         invocation: &Invocation,
@@ -253,14 +264,14 @@ impl Backend {
 }
 
 impl Listing {
-    /// How a complete listing differs from what exists, if it does.
+    /// How a complete listing differs from what really existed, if it does.
     fn difference_from_truth(&self) -> Option<&'static str> {
         let listed: BTreeSet<&str> = self.snapshots.iter().map(name).collect();
         let existing: BTreeSet<&str> = self.truth.iter().map(name).collect();
         let mut all_but_newest = self.truth.iter().skip(1);
         let is_hidden = all_but_newest.any(|snapshot| !listed.contains(name(snapshot)));
         if listed.len() < self.snapshots.len() || is_hidden {
-            Some("a snapshot that is never shown, or twice")
+            Some("a listing that leaves out a snapshot, or has it twice")
         } else if listed != existing || self.snapshots != self.truth {
             Some("a listing that lags")
         } else {
@@ -269,6 +280,7 @@ impl Listing {
     }
 }
 
+/// The clock of the SDK.
 #[derive(Debug)]
 pub struct Time(pub Arc<Backend>);
 

@@ -1,4 +1,4 @@
-//! The world of a course: the functions' clients and settings, and what stands behind them.
+//! The world of a course: the clients and settings of the functions, and the backend behind them.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,20 +13,20 @@ use crate::executions::{Execution, Status};
 use crate::lambda::CONFIG;
 use crate::transport::{Time, Transport};
 
-/// [`state_machine`](crate::state_machine) executes the state machine in it, [`lambda`](crate::lambda) runs the
-/// functions.
+/// [`state_machine`](crate::state_machine) has the methods that run executions, and [`lambda`](crate::lambda) those
+/// that run functions.
 #[derive(Clone, Debug)]
 pub struct World {
     pub backend: Arc<Backend>,
     pub(crate) flink: aws_sdk_kinesisanalyticsv2::Client,
     pub(crate) clients: Arc<Clients>,
     pub config: Arc<Mutex<Result<Config, String>>>,
-    /// An execution that is about to enter this state ends with this status instead.
-    pub halt: Arc<Mutex<Option<(String, Status)>>>,
+    /// If set, an execution that is about to enter this state ends with this status instead.
+    pub ends_before: Arc<Mutex<Option<(String, Status)>>>,
 }
 
 impl World {
-    /// A world in which calls pass through [`Transport`].
+    /// A world whose clients call the services through [`Transport`], without sockets.
     pub fn without_sockets(backend: Arc<Backend>) -> Self {
         let connector = SharedHttpConnector::new(Transport(backend.clone()));
         let config = testkit::replay::config_of(http_client_fn(move |_, _| connector.clone()))
@@ -34,14 +34,14 @@ impl World {
             .timeout_config(step::timeouts())
             .retry_config(RetryConfig::standard())
             .time_source(Time(backend.clone()))
-            // It counts the bytes on a socket.
+            // This protection counts the bytes on a socket, and there is none.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
         Self::new(backend, &config)
     }
 
-    /// A world whose clients have this configuration, and retry budgets of their own: the SDK's budget is shared by the
-    /// whole process, and would make one course depend on another.
+    /// A world whose clients have this configuration. Each client gets a retry budget of its own. The SDK's default
+    /// budget is shared by the whole process, so one course would influence another.
     pub fn new(backend: Arc<Backend>, config: &aws_config::SdkConfig) -> Self {
         let budget = || RetryPartition::custom("one world").build();
         let flink =
@@ -58,7 +58,7 @@ impl World {
                 sns: aws_sdk_sns::Client::from_conf(sns.build()),
             }),
             config: Arc::new(Mutex::new(Ok(CONFIG.clone()))),
-            halt: Arc::default(),
+            ends_before: Arc::default(),
         }
     }
 
@@ -66,7 +66,8 @@ impl World {
         self.with(arn, |execution| execution.status.clone())
     }
 
-    pub fn with<T>(&self, arn: &str, look: impl FnOnce(&mut Execution) -> T) -> T {
-        look(lock(&self.backend.executions).get_mut(arn).unwrap())
+    /// Calls a function with an execution.
+    pub fn with<T>(&self, arn: &str, use_execution: impl FnOnce(&mut Execution) -> T) -> T {
+        use_execution(lock(&self.backend.executions).get_mut(arn).unwrap())
     }
 }

@@ -1,14 +1,14 @@
-//! The state machine's definition: with its substitutions, and as a diagram.
+//! The definition of the state machine: with its substitutions, and as a diagram.
 
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// The definition as it is written, with `${Name}` where a deployment substitutes a value.
+/// The text of the definition. It contains `${Name}` wherever a deployment substitutes a value.
 pub const DEFINITION: &str = include_str!("../../../statemachine/snapshot-manager.asl.json");
 
-/// Replaces every `${Name}` by the value of the name.
+/// Replaces every `${Name}` in a text by the value that `value` returns for the name.
 pub fn fill_in(text: &str, value: impl Fn(&str) -> Result<String>) -> Result<String> {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
@@ -21,11 +21,11 @@ pub fn fill_in(text: &str, value: impl Fn(&str) -> Result<String>) -> Result<Str
     Ok(filled + rest)
 }
 
-/// Draws a definition as a Mermaid diagram, its states in the order in which a run reaches them.
+/// Draws a definition as a Mermaid diagram. The states are in the order in which a run can reach them.
 pub fn mermaid(definition: &str) -> Result<String> {
     let definition: Value = serde_json::from_str(definition)?;
     let mut diagram = "stateDiagram-v2\n".to_owned();
-    // Mermaid wants a choice declared before its first use.
+    // Mermaid requires that a choice is declared before its first use.
     for (name, state) in definition["States"].as_object().into_iter().flatten() {
         if state["Type"] == "Choice" {
             writeln!(diagram, "    state {name} <<choice>>")?;

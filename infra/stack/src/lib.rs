@@ -1,7 +1,8 @@
-//! What `infra/template.yaml` and the state machine's definition contain, for everything that is derived from them.
+//! Reads `infra/template.yaml` and the state machine's definition, for the tables, policies, pictures and tests that
+//! are derived from them.
 //!
-//! - [`template`]: the template with its parameters, conditions and intrinsic functions resolved.
-//! - [`definition`]: the definition with its substitutions, and as a diagram.
+//! - [`template`]: the template, with its parameters, conditions and intrinsic functions resolved.
+//! - [`definition`]: the definition, with its substitutions, and as a diagram.
 //! - [`stack`]: the functions, roles and definition of a deployment.
 //!
 //! Invariant: nothing here starts a process or opens a connection.

@@ -1,5 +1,5 @@
-//! What the template deploys, as the engine and the tests need it: functions, roles and definition. All of it is read from
-//! the template.
+//! The parts of a deployment that the engine and the tests need: functions, roles and definition. All of them are read
+//! from the template.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,22 +11,25 @@ use serde_json::Value;
 use crate::definition::{DEFINITION, fill_in};
 use crate::template::{Deployment, TEMPLATE, Template};
 
-/// The only Region. It is one in which SQS has no legacy endpoint: version 1 of the aws CLI prefers a legacy endpoint to
-/// `AWS_ENDPOINT_URL`.
+/// The Region of local deployments. In this Region, SQS has no legacy endpoint. In others, version 1 of the aws CLI
+/// would call the legacy endpoint and ignore `AWS_ENDPOINT_URL`.
 pub const REGION: &str = "eu-central-2";
+/// The account of local deployments.
 pub const ACCOUNT: &str = "123456789012";
 
-/// As an application's name: every application. On AWS a stack serves one application.
+/// The name that stands for every application. Only a local stack can have it: on AWS, a stack serves one application.
 pub const EVERY_APPLICATION: &str = "*";
 
+/// The name of the local stack.
 pub const STACK: &str = "snapshot-manager";
 
-/// The waits before Lambda's first and second retry of an event.
+/// The waits of AWS Lambda before its first and its second retry of an asynchronous invocation.
 pub const AWS_RETRY_DELAYS: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
 
+/// The settings of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionSettings {
-    /// Without the variables that Lambda itself sets.
+    /// The environment variables that the template sets.
     pub environment: Vec<(String, String)>,
     pub timeout: Duration,
 }
@@ -40,7 +43,7 @@ impl FunctionSettings {
             environment: environment
                 .map(|(name, value)| Ok((name.clone(), scalar(value)?)))
                 .collect::<Result<_>>()?,
-            timeout: Duration::from_secs(timeout.context("it has no timeout")?),
+            timeout: Duration::from_secs(timeout.context("the function has no timeout")?),
         })
     }
 }
@@ -48,10 +51,11 @@ impl FunctionSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Role {
     pub arn: String,
-    /// The documents of its policies.
+    /// The documents of the policies that the role has.
     pub policies: Vec<Value>,
 }
 
+/// A stack that is deployed from the template.
 #[derive(Clone, Debug)]
 pub struct Stack(Template);
 
@@ -62,7 +66,7 @@ impl From<Template> for Stack {
 }
 
 impl Stack {
-    /// The stack of an application, or of [`EVERY_APPLICATION`].
+    /// The local stack for an application, or for [`EVERY_APPLICATION`].
     pub fn of(application: &str) -> Result<Self> {
         let deployment = Deployment {
             stack: STACK.to_owned(),
@@ -77,11 +81,13 @@ impl Stack {
         &self.0
     }
 
-    /// The logical id of the only resource of a type.
+    /// The logical id of the only resource of a type. Returns an error if there is none, or if there are several.
     pub fn only(&self, kind: &str) -> Result<&str> {
         match self.0.of_type(kind)?.as_slice() {
             [id] => Ok(id),
-            found => bail!("the template has {found:?} of the type {kind}, not one"),
+            found => {
+                bail!("the template must have one resource of the type {kind}, but has {found:?}")
+            }
         }
     }
 
@@ -102,7 +108,7 @@ impl Stack {
         roles.collect()
     }
 
-    /// The role of a function or state machine, by its logical id.
+    /// The role of a function or state machine, which is given by its logical id.
     pub fn role_of(&self, id: &str) -> Result<Role> {
         let properties = self.0.properties(id)?;
         let arn = properties["Role"].as_str().unwrap_or_default();
@@ -114,7 +120,7 @@ impl Stack {
         bail!("{id} has the role {arn}, which is not in the template")
     }
 
-    /// A role by its logical id, with the policies that other resources attach to it.
+    /// A role, which is given by its logical id. Its policies include those that other resources attach to it.
     pub fn role(&self, id: &str) -> Result<Role> {
         let name = self.0.name_of(id)?;
         let properties = self.0.properties(id)?;
@@ -130,7 +136,7 @@ impl Stack {
         Ok(Role { arn, policies })
     }
 
-    /// The definition with the template's substitutions.
+    /// The definition, with the values that the template substitutes.
     pub fn definition(&self) -> Result<String> {
         let machine = self.only("AWS::Serverless::StateMachine")?;
         let machine = self.0.properties(machine)?;
@@ -142,7 +148,7 @@ impl Stack {
     }
 }
 
-/// A string, or a number or boolean where the template wants a string.
+/// The text of a string, a number or a boolean.
 pub(crate) fn scalar(value: &Value) -> Result<String> {
     match value {
         Value::String(string) => Ok(string.clone()),

@@ -1,8 +1,7 @@
-//! `infra/template.yaml` as CloudFormation reads it, with parameters, conditions and intrinsic functions resolved.
+//! `infra/template.yaml` as CloudFormation evaluates it, with parameters, conditions and intrinsic functions resolved.
 //!
-//! The reader supports the intrinsic functions and the types of resources that the template uses, and refuses others.
-//! It chooses the names that a deployment would generate: `<stack>-<logical id>`, and for a function the name of its
-//! crate.
+//! Only the intrinsic functions and the resource types that the template uses are supported; others are errors. Where a
+//! deployment would generate a name, this module uses `<stack>-<logical id>`, and for a function the name of its crate.
 
 mod intrinsics;
 #[cfg(test)]
@@ -18,18 +17,19 @@ use crate::{ACCOUNT, REGION, STACK};
 
 pub const TEMPLATE: &str = include_str!("../../template.yaml");
 
-/// Where and how a stack is deployed.
+/// Where a stack is deployed, and with which parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deployment {
     pub stack: String,
     pub region: String,
     pub account: String,
-    /// The parameters without those that keep their defaults. Their patterns are not checked.
+    /// The values of parameters. A parameter that is not here has its default. The values are not checked against the
+    /// patterns of the parameters.
     pub parameters: BTreeMap<String, String>,
 }
 
 impl Deployment {
-    /// The local stack for the application `orders`, with these parameters, names and values.
+    /// The local deployment for the application `orders`, with these parameters.
     pub fn with(parameters: &[(&str, &str)]) -> Self {
         let application = [("ApplicationName", "orders")];
         let parameters = application.iter().chain(parameters);
@@ -44,14 +44,15 @@ impl Deployment {
     }
 }
 
+/// The template, for a deployment.
 #[derive(Clone, Debug)]
 pub struct Template {
     document: Value,
     deployment: Deployment,
 }
 
-/// The beginning of a Region's name, its partition, and the domain of the partition's services. All other Regions are in
-/// the partition `aws`.
+/// By the beginning of a Region's name: its partition, and the domain of the services in the partition. All other
+/// Regions are in the partition `aws`.
 const PARTITIONS: [(&str, &str, &str); 3] = [
     ("cn-", "aws-cn", "amazonaws.com.cn"),
     ("us-gov-", "aws-us-gov", "amazonaws.com"),
@@ -82,11 +83,12 @@ impl Template {
         Ok(template)
     }
 
-    /// Refuses what this reader would misread. `CloudFormation` refuses the rest.
+    /// Returns an error for everything that this module would evaluate in another way than `CloudFormation`.
     fn check(&self) -> Result<()> {
         for (id, resource) in self.section("Resources") {
             self.kind_of(id)?;
-            // SAM merges such a property with the one in Globals. Here one of them would be lost.
+            // SAM merges a property of a function with the same property in Globals. This module would lose one of the
+            // two.
             for (field, _) in self.globals(resource) {
                 let is_both = resource["Properties"].get(field).is_some();
                 ensure!(!is_both, "{id} and Globals both have {field}");
@@ -111,12 +113,12 @@ impl Template {
         globals.filter(|_| is_function).into_iter().flatten()
     }
 
-    /// The template as it is written, with intrinsic functions in their long form.
+    /// The template as it is written, except that intrinsic functions have their long form.
     pub fn document(&self) -> &Value {
         &self.document
     }
 
-    /// The logical ids of the resources of a type whose conditions are true.
+    /// The logical ids of the resources of a type. Resources whose condition is false are left out.
     pub fn of_type(&self, kind: &str) -> Result<Vec<&str>> {
         let mut found = Vec::new();
         for (id, resource) in self.section("Resources") {
@@ -131,7 +133,7 @@ impl Template {
         Ok(found)
     }
 
-    /// A resource's properties, resolved, with the `Globals` of its type.
+    /// The resolved properties of a resource, including the `Globals` of its type.
     pub fn properties(&self, id: &str) -> Result<Value> {
         let resource = self.resource(id)?;
         let own = resource["Properties"].as_object().into_iter().flatten();
@@ -142,8 +144,8 @@ impl Template {
         self.resolve(&properties.into()).context(id.to_owned())
     }
 
-    /// The description of the first assertion of the `Rules` that the parameters break, for which `CloudFormation` refuses
-    /// them.
+    /// Checks the parameters against the `Rules` of the template. Returns the description of the first assertion that
+    /// they break. `CloudFormation` refuses such a deployment with this description.
     pub fn broken_rule(&self) -> Result<Option<&str>> {
         for (_, rule) in self.section("Rules") {
             let condition = &rule["RuleCondition"];
@@ -167,6 +169,7 @@ impl Template {
         }
     }
 
+    /// The name of a resource, which is given by its logical id.
     pub fn name_of(&self, id: &str) -> Result<String> {
         let resource = self.resource(id)?;
         if let Some(binary) = resource["Metadata"]["BuildProperties"]["Binary"].as_str() {
@@ -178,6 +181,7 @@ impl Template {
         }
     }
 
+    /// The ARN of a resource, which is given by its logical id.
     pub fn arn_of(&self, id: &str) -> Result<String> {
         let (_, arn) = self.kind_of(id)?;
         ensure!(!arn.is_empty(), "{id} has no ARN");
@@ -189,7 +193,7 @@ impl Template {
         Ok(format!("arn:{partition}:{arn}"))
     }
 
-    /// The partition of the Region, and the domain of its services.
+    /// The partition of the Region, and the domain of the partition's services.
     fn partition(&self) -> (&'static str, &'static str) {
         let region = &self.deployment.region;
         let mut rows = PARTITIONS.iter();
@@ -204,7 +208,7 @@ impl Template {
         resource.with_context(|| format!("the template has no resource {id}"))
     }
 
-    /// What `Ref` returns for a resource, and its ARN after the partition, which is empty if it has none.
+    /// What `Ref` returns for a resource, and its ARN without the partition. The ARN is empty if the resource has none.
     fn kind_of(&self, id: &str) -> Result<(Reference, &'static str)> {
         use Reference::{Arn, Name, Url};
         let kind = self.resource(id)?["Type"].as_str().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The state machine's definition, checked against the code.
+//! Checks the state machine's definition against the code.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -54,7 +54,7 @@ fn keys(value: &Value) -> Vec<&str> {
     fields.keys().map(String::as_str).collect()
 }
 
-/// The field behind `$.`.
+/// The name of the field in a path like `$.field`.
 fn field(path: &Value) -> &str {
     str_of(path).strip_prefix("$.").unwrap()
 }
@@ -76,7 +76,7 @@ fn successors(state: &Value) -> Vec<&str> {
     choices.chain(state["Next"].as_str()).collect()
 }
 
-/// The last Task before a state, on every way to it.
+/// The last Task before a state, on each path that leads to the state.
 fn tasks_before(state: &str) -> BTreeSet<&'static str> {
     let mut tasks = BTreeSet::new();
     let mut visited = BTreeSet::new();
@@ -105,7 +105,8 @@ fn output_schema(task: &str) -> Schema {
     }
 }
 
-/// The schemas that the Tasks before a state have for a field. None of them may leave it out.
+/// The schemas of a field in the outputs of the Tasks before a state. Asserts that the field is required in each of
+/// them.
 fn schemas_before(state: &str, field: &str) -> Vec<Value> {
     let tasks = tasks_before(state).into_iter();
     let schemas = tasks.map(|task| {
@@ -135,7 +136,7 @@ fn every_task_is_a_function_and_every_function_a_task() {
 }
 
 #[test]
-fn every_substitution_is_made_and_used() {
+fn the_template_substitutes_every_name_in_the_definition_and_no_other() {
     assert!(!STACK.definition().unwrap().contains("${"));
     let machine = STACK.only("AWS::Serverless::StateMachine").unwrap();
     let machine = STACK.template().properties(machine).unwrap();
@@ -166,7 +167,7 @@ fn there_is_no_catch_no_fail_no_default_and_no_intrinsic() {
 }
 
 #[test]
-fn every_state_exists_is_reached_and_comes_to_an_end() {
+fn every_state_that_is_named_exists_can_be_reached_and_leads_to_the_end() {
     let mut reached = BTreeSet::new();
     let mut pending = vec![str_of(&PARSED["StartAt"])];
     while let Some(name) = pending.pop() {
@@ -205,15 +206,16 @@ fn every_retried_error_exists_and_no_final_one_is_retried() {
     }
 }
 
-/// The maximum of a field of the run input.
-fn most(field: &str) -> u64 {
+/// The maximum value of a field of the run input.
+fn maximum_of(field: &str) -> u64 {
     let schema = schema_for!(RunInput);
     let property = &schema.get("properties").unwrap()[field];
     property["maximum"].as_u64().unwrap()
 }
 
-/// The longest that a Task takes, in seconds: each attempt until its timeout, and each wait before the next one.
-fn longest(task: &Value) -> u64 {
+/// The longest time that a Task can take, in seconds: each attempt until its timeout, and each wait before the next
+/// attempt.
+fn longest_time(task: &Value) -> u64 {
     let number = |retrier: &Value, field: &str| retrier[field].as_f64().unwrap();
     let mut attempts = 1.0;
     let mut seconds = 0.0;
@@ -235,28 +237,29 @@ fn longest(task: &Value) -> u64 {
     seconds
 }
 
-/// The most passes of a run that deletes all snapshots of the service's quota in batches of 250. Each batch is throttled
-/// five times, deleted, checked, deleted again and checked again. One more pass makes the first plan, and two wait for
-/// the listing.
+/// The largest number of passes through `PruneSnapshots` in a run. It is reached if the run deletes all snapshots of a
+/// full quota, in batches of 250, and each batch is throttled five times, deleted, checked, deleted again and checked
+/// again. One more pass makes the first plan, and two wait for the listing.
 const MOST_PASSES: u64 = 1_000 / 250 * 9 + 3;
 
 #[test]
 fn the_machine_allows_more_time_than_a_run_takes_with_every_setting_at_its_maximum() {
     let task = of_type("Task")
-        .map(|(_, task)| longest(task))
+        .map(|(_, task)| longest_time(task))
         .max()
         .unwrap();
     let wait = u64::from(wait_seconds(u64::MAX, 1));
-    // A deadline is compared with the time at which an invocation began.
+    // A function compares a deadline with the time at which its invocation began.
     let answer = PARSED["States"]["DescribeSnapshot"]["TimeoutSeconds"]
         .as_u64()
         .unwrap();
-    // The last wait for the application ends at its deadline.
-    let application = most("application_timeout_seconds") + answer + task;
-    // The last wait for a snapshot begins before its deadline. After it has FAILED, one wait comes before the next one.
-    let snapshot = most("ready_timeout_seconds") + answer + wait + task + wait + task;
+    // The last wait for the application ends at the deadline.
+    let application = maximum_of("application_timeout_seconds") + answer + task;
+    // The last wait for a snapshot begins before the deadline. After a FAILED snapshot, there is one wait before the
+    // next snapshot is taken.
+    let snapshot = maximum_of("ready_timeout_seconds") + answer + wait + task + wait + task;
     let pruning = application + MOST_PASSES * (wait + task);
-    let longest = application + most("snapshot_attempts") * snapshot + pruning + task;
+    let longest = application + maximum_of("snapshot_attempts") * snapshot + pruning + task;
     let timeout = PARSED["TimeoutSeconds"].as_u64().unwrap();
     assert_eq!(timeout, 800_000, "the alarm and the pages say so");
     assert!(timeout > longest, "{timeout}, but a run can take {longest}");
@@ -272,9 +275,10 @@ fn a_run_with_every_setting_at_its_maximum_stays_within_the_events_of_a_history(
         }
         looks
     };
-    let application = looks(most("application_timeout_seconds"));
-    let snapshots = most("snapshot_attempts") * (looks(most("ready_timeout_seconds")) + 1);
-    // Five events of a Task, two of the Choice after it, and two of the Wait.
+    let application = looks(maximum_of("application_timeout_seconds"));
+    let snapshots =
+        maximum_of("snapshot_attempts") * (looks(maximum_of("ready_timeout_seconds")) + 1);
+    // A pass has five events of the Task, two of the Choice after it, and two of the Wait.
     let events = 9 * (2 * application + snapshots + MOST_PASSES + 1);
     assert!(events < 25_000, "{events}");
 }
@@ -290,7 +294,7 @@ fn every_task_times_out_only_after_its_function() {
 }
 
 #[test]
-fn every_choice_reads_an_enum_that_is_always_there_and_knows_each_of_its_values() {
+fn every_choice_reads_a_required_enum_and_has_a_rule_for_each_of_its_values() {
     for (name, choice) in of_type("Choice") {
         let rules = || items(&choice["Choices"]);
         let variable = &choice["Choices"][0]["Variable"];
@@ -309,7 +313,7 @@ fn every_choice_reads_an_enum_that_is_always_there_and_knows_each_of_its_values(
 }
 
 #[test]
-fn every_wait_reads_seconds_that_are_always_there() {
+fn every_wait_reads_a_required_number_of_seconds() {
     for (name, wait) in of_type("Wait") {
         for schema in schemas_before(name, field(&wait["SecondsPath"])) {
             assert_eq!(schema["type"], "integer", "{name}");
@@ -317,7 +321,7 @@ fn every_wait_reads_seconds_that_are_always_there() {
     }
 }
 
-/// The type of a field, without what says whether it may be left out.
+/// The type of a field, whether the field is optional or not.
 fn type_of(schema: &Value) -> Value {
     let mut alternatives = items(&schema["anyOf"]).filter(|it| it["type"] != "null");
     let mut kind = alternatives.next().unwrap_or(schema).clone();
@@ -330,7 +334,7 @@ fn type_of(schema: &Value) -> Value {
     kind
 }
 
-/// The fields that a Task gets from the output before it.
+/// The schema of the fields that a Task gets from the output before it.
 fn input_schema(task: &str) -> Option<Schema> {
     match task {
         "CreateSnapshot" => None,
@@ -345,7 +349,7 @@ fn run_input() -> Value {
     json!({ "application_name": "orders" })
 }
 
-/// What the context object has in every execution.
+/// A value of the context object, as it is in every execution.
 fn context(path: &str) -> Value {
     match path {
         "$$.Execution.Input" => run_input(),
@@ -356,7 +360,7 @@ fn context(path: &str) -> Value {
     }
 }
 
-/// A Task's payload for an input of the state.
+/// The payload of a Task, if the state has this input.
 fn payload(task: &Value, input: &Value) -> Value {
     let parameters = &task["Parameters"];
     if parameters["Payload.$"] == "$" {
@@ -373,9 +377,9 @@ fn payload(task: &Value, input: &Value) -> Value {
     filled.collect()
 }
 
-/// The simulation passes the outputs of ten thousand courses on.
+/// This test compares types. The simulation passes on the real outputs of ten thousand courses.
 #[test]
-fn every_field_of_an_input_has_the_same_type_in_the_outputs_before_it() {
+fn every_field_of_an_input_has_the_same_type_in_the_outputs_from_which_it_can_come() {
     for (name, _) in of_type("Task") {
         let Some(input) = input_schema(name) else {
             continue;
@@ -393,7 +397,7 @@ fn every_field_of_an_input_has_the_same_type_in_the_outputs_before_it() {
             assert!(is_same && !given.is_empty(), "{name}: {field}: {given:?}");
         }
         for field in items(input.get("required").unwrap()) {
-            // The Choice leads there only if a snapshot was started.
+            // The Choice leads to this state only if a snapshot was started.
             let is_chosen = (name, str_of(field)) == ("DescribeSnapshot", "snapshot");
             let mut outputs = before.iter().map(|output| output.get("required").unwrap());
             let is_there = outputs.all(|required| items(required).any(|it| it == field));
@@ -403,7 +407,7 @@ fn every_field_of_an_input_has_the_same_type_in_the_outputs_before_it() {
 }
 
 #[test]
-fn a_task_gets_the_states_input_constants_and_values_of_the_context_object_alone() {
+fn a_task_gets_only_the_states_input_constants_and_values_of_the_context_object() {
     let output = json!({ "output": "of the state before" });
     for (name, task) in of_type("Task") {
         let given = payload(task, &output);
@@ -421,7 +425,7 @@ fn a_task_gets_the_states_input_constants_and_values_of_the_context_object_alone
         if name == "CreateSnapshot" {
             let first: CreateSnapshotInput = serde_json::from_value(given).unwrap();
             assert_eq!(first.input, run_input(), "also when it is entered again");
-            // The answers that only this definition knows depend on it.
+            // Functions return some values only to a definition with this number or a later one.
             assert_eq!(first.definition, 3);
         }
         if name == "RecordAndNotify" {

@@ -1,4 +1,5 @@
-//! The policy of whoever deploys the template: it covers every resource, and allows no more than these need.
+//! The policy for the person or pipeline that deploys the template. It covers every resource, and allows nothing that
+//! the resources do not need.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -10,21 +11,22 @@ use serde_json::{Value, json};
 use stack::STACK;
 use stack::template::{Deployment, TEMPLATE, Template};
 
-/// What the deployer does with the resources of a type, through CloudFormation.
+/// The actions of the deployer on resources of a type. CloudFormation calls them in the name of the deployer.
 struct Row {
     kind: &'static str,
     service: &'static str,
-    /// Of the service, without its prefix.
+    /// The actions, without the prefix of the service.
     actions: &'static str,
-    /// Their ARNs after the partition. `STACK` is the beginning of the names that CloudFormation generates. Empty for actions
-    /// that take no resource.
+    /// The ARNs of the resources, without the partition. `STACK` stands for the beginning of the names that
+    /// CloudFormation generates. Empty if the actions take no resource.
     resources: &'static [&'static str],
 }
 
-/// The actions are those of CloudFormation's schemas of the types (`handlers` and `tagging`), without those for properties that the
-/// template does not set.
+/// The actions come from CloudFormation's schemas of the types (`handlers` and `tagging`). Actions for properties that
+/// the template does not set are left out.
 ///
-/// CloudFormation begins the generated names of state machines and dashboards with the logical id, not with the stack's name.
+/// The names that CloudFormation generates for state machines and dashboards begin with the logical id. All others
+/// begin with the name of the stack.
 #[rustfmt::skip]
 const ROWS: [Row; 19] = [
     Row { kind: "AWS::CloudWatch::Alarm", service: "cloudwatch",
@@ -78,7 +80,7 @@ const ROWS: [Row; 19] = [
     Row { kind: "AWS::StepFunctions::StateMachine", service: "states",
         actions: "CreateStateMachine DeleteStateMachine DescribeStateMachine ListTagsForResource TagResource UntagResource UpdateStateMachine",
         resources: &["states:REGION:ACCOUNT:stateMachine:STACK-*", "states:REGION:ACCOUNT:stateMachine:StateMachine-*"] },
-    // Not of a resource: the stack itself, SAM's transform, and the artifacts.
+    // These do not belong to a resource of the template: the stack itself, SAM's transform, and the artifacts.
     Row { kind: "Stack", service: "cloudformation",
         actions: "CreateChangeSet DeleteChangeSet DeleteStack DescribeChangeSet DescribeStackEvents DescribeStacks ExecuteChangeSet GetTemplate GetTemplateSummary ListStackResources TagResource",
         resources: &["cloudformation:REGION:ACCOUNT:stack/STACK/*", "cloudformation:REGION:aws:transform/Serverless-2016-10-31"] },
@@ -87,7 +89,7 @@ const ROWS: [Row; 19] = [
         resources: &["s3:::<BUCKET>/*"] },
 ];
 
-/// Actions that CloudFormation needs and that take no resource.
+/// Actions that CloudFormation needs, and that take no resource.
 const OF_NO_RESOURCE: [&str; 9] = [
     "ec2:DescribeSecurityGroups",
     "ec2:DescribeSubnets",
@@ -100,14 +102,14 @@ const OF_NO_RESOURCE: [&str; 9] = [
     "sns:Unsubscribe",
 ];
 
-/// The services that get a role of the stack.
+/// The services to which the deployer passes a role of the stack.
 const PASSED_TO: [&str; 3] = [
     "lambda.amazonaws.com",
     "scheduler.amazonaws.com",
     "states.amazonaws.com",
 ];
 
-/// The most characters that a managed policy can have, white space not counted.
+/// The character limit of a managed policy. White space does not count.
 const POLICY_LIMIT: usize = 6_144;
 
 #[derive(Serialize)]
@@ -149,7 +151,7 @@ fn statement(sid: &str, action: Vec<String>, resources: &[&str]) -> Statement {
     }
 }
 
-/// A statement for each service. Its Sid has the types of the resources.
+/// A policy with a statement for each service. The Sid of the statement names the types of the resources.
 fn policy() -> Policy {
     let mut statements: Vec<Statement> = Vec::new();
     for row in &ROWS {
@@ -158,7 +160,7 @@ fn policy() -> Policy {
         let actions = actions.map(|action| format!("{}:{action}", row.service));
         let mut statement = statement(kind, actions.collect(), row.resources);
         if row.kind == "AWS::KMS::Key" {
-            // A key has no name to narrow by.
+            // The ARN of a key has no name that could restrict it.
             let through = json!({ "aws:CalledVia": "cloudformation.amazonaws.com" });
             statement.condition = json!({ "ForAnyValue:StringEquals": through });
         }
@@ -187,8 +189,8 @@ fn policy() -> Policy {
     }
 }
 
-/// The types of the template's resources, as SAM translates them. `cargo xtask check` compares the policy with SAM's own
-/// translation.
+/// The types of the template's resources after SAM's translation. `cargo xtask check` compares the policy with SAM's
+/// own translation.
 fn types() -> BTreeSet<String> {
     let template = Template::read(TEMPLATE, Deployment::default()).unwrap();
     let mut types = BTreeSet::new();
@@ -249,7 +251,7 @@ fn the_deployers_policy_is_narrow_and_fits_into_a_managed_policy() {
             statement.sid
         );
     }
-    // The longest name of a Region.
+    // The Region with the longest name.
     let compact = serde_json::to_string(&policy).unwrap();
     let compact = compact.replace("<REGION>", "ap-southeast-1");
     let length = compact.chars().filter(|c| !c.is_whitespace()).count();

@@ -1,4 +1,4 @@
-//! What the parameters of the template do, and that the template runs in every partition.
+//! The effect of the template's parameters, and whether the template works in every partition.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -34,7 +34,7 @@ const FUNCTIONS: [&str; 4] = [
 const KEY: &str = "arn:aws:kms:eu-central-2:123456789012:key/1234abcd";
 const TOPIC: &str = "arn:aws:sns:eu-central-2:123456789012:ours";
 
-/// The statements of a role that name an action that begins so.
+/// The statements of a role that have an action that begins with this text.
 fn statements(template: &Template, role: &str, action: &str) -> Vec<Value> {
     let policies = Stack::from(template.clone()).role(role).unwrap().policies;
     let all = policies
@@ -54,7 +54,7 @@ fn strings(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Every string of the resources, the outputs and the definition.
+/// All strings in the resources, the outputs and the definition.
 fn all_strings(template: &Template) -> Vec<String> {
     let mut found = Vec::new();
     let section = |name: &str| template.document()[name].as_object().unwrap().keys();
@@ -67,7 +67,7 @@ fn all_strings(template: &Template) -> Vec<String> {
     found
 }
 
-/// What follows each occurrence of `begin` in the text, up to a character that is not part of a domain or partition.
+/// What follows each occurrence of `begin` in a text, up to a character that cannot be part of a domain or a partition.
 fn each_after<'a>(text: &'a str, begin: &'a str) -> impl Iterator<Item = &'a str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
     text.split(begin).skip(1).map(move |rest| {
@@ -77,7 +77,7 @@ fn each_after<'a>(text: &'a str, begin: &'a str) -> impl Iterator<Item = &'a str
 }
 
 #[test]
-fn in_each_partition_every_arn_and_every_domain_is_of_that_partition() {
+fn in_each_partition_every_arn_and_every_domain_belongs_to_the_partition() {
     for (region, partition, domain, console) in [
         (REGION, "aws", "amazonaws.com", "console.aws.amazon.com"),
         (
@@ -123,7 +123,7 @@ fn in_each_partition_every_arn_and_every_domain_is_of_that_partition() {
                 for found in each_after(&text, "arn:") {
                     assert_eq!(found, partition, "{text}");
                 }
-                // The name of a service is the same in every partition.
+                // The name of a service principal is the same in all partitions.
                 let service = text.strip_suffix(".amazonaws.com").unwrap_or(".");
                 if service.contains('.') {
                     for found in each_after(&text, "amazonaws") {
@@ -153,7 +153,7 @@ fn template_takes(template: &Template, name: &str, value: &str) -> bool {
     }
 }
 
-/// Whether the functions take what a stack with the value gives them.
+/// Whether the functions accept the value that they get from a stack with this parameter value.
 fn functions_take(name: &str, value: &str) -> bool {
     let template = deployed(&[(name, value)]);
     let machine = template.properties("StateMachine").unwrap();
@@ -172,7 +172,7 @@ fn functions_take(name: &str, value: &str) -> bool {
     input.is_ok_and(is_valid) && config.is_ok()
 }
 
-/// The parameters that the schedule's input has, as it is written in the template.
+/// The parameters that occur in the schedule's input, as the template has it.
 fn parameters_of_the_input(template: &Template) -> BTreeSet<String> {
     let machine = &template.document()["Resources"]["StateMachine"]["Properties"];
     let mut written = Vec::new();
@@ -191,7 +191,7 @@ fn parameters_of_the_input(template: &Template) -> BTreeSet<String> {
 
 #[test]
 #[allow(clippy::too_many_lines, reason = "it is a table")]
-fn a_parameter_takes_what_the_functions_take_and_refuses_what_they_refuse() {
+fn a_parameter_accepts_exactly_the_values_that_the_functions_accept() {
     let template = deployed(&[]);
     let long = |length: usize| "n".repeat(length);
     let names = |count: usize| vec!["name"; count].join(",");
@@ -296,7 +296,7 @@ fn a_parameter_takes_what_the_functions_take_and_refuses_what_they_refuse() {
     }
 }
 
-/// A pattern cannot tell whether a time zone exists. The first run does.
+/// A pattern cannot check whether a time zone exists. The first run does.
 #[test]
 fn a_time_zone_that_does_not_exist_is_a_known_limit_of_the_pattern() {
     let template = deployed(&[]);
@@ -307,7 +307,7 @@ fn a_time_zone_that_does_not_exist_is_a_known_limit_of_the_pattern() {
 }
 
 #[test]
-fn what_the_functions_do_not_check_has_aws_form_and_breaks_out_of_no_json() {
+fn parameters_that_the_functions_do_not_check_have_the_format_of_aws_and_cannot_break_the_json() {
     let template = deployed(&[]);
     for (name, good, bad) in [
         (
@@ -387,7 +387,7 @@ fn what_the_functions_do_not_check_has_aws_form_and_breaks_out_of_no_json() {
 }
 
 #[test]
-fn the_time_zone_of_the_rules_is_that_of_the_schedule_unless_it_is_given() {
+fn the_retention_time_zone_defaults_to_that_of_the_schedule() {
     let zurich = ("ScheduleTimezone", "Europe/Zurich");
     for (parameters, expected) in [
         (&[][..], "UTC"),
@@ -405,7 +405,7 @@ fn the_time_zone_of_the_rules_is_that_of_the_schedule_unless_it_is_given() {
 }
 
 #[test]
-fn an_existing_topic_is_published_to_and_nothing_is_made_for_it() {
+fn an_existing_topic_is_used_and_no_resource_is_created_for_it() {
     let made = |parameters: Parameters| {
         let template = deployed(parameters);
         let kinds = ["AWS::SNS::Topic", "AWS::SNS::Subscription", "AWS::KMS::Key"];
@@ -441,7 +441,7 @@ fn an_existing_topic_is_published_to_and_nothing_is_made_for_it() {
 }
 
 #[test]
-fn a_key_gives_rights_to_the_role_that_needs_them_through_the_service_alone() {
+fn a_key_is_permitted_only_to_the_role_that_needs_it_and_only_through_the_service() {
     let via = |service: &str| format!("{service}.{REGION}.amazonaws.com");
     let template = deployed(&[("ApplicationKeyArn", KEY)]);
     let application = format!("arn:aws:kinesisanalytics:{REGION}:{ACCOUNT}:application/orders");
@@ -501,7 +501,7 @@ fn a_key_gives_rights_to_the_role_that_needs_them_through_the_service_alone() {
 }
 
 #[test]
-fn the_page_on_deployment_has_the_policy_that_the_applications_key_needs() {
+fn the_page_on_deployment_shows_the_policy_for_the_applications_key() {
     const PAGE: &str = include_str!("../../../resources/docs/deploy.md");
     let (_, policy) = PAGE.split_once("```json").unwrap();
     let (policy, _) = policy.split_once("```").unwrap();
@@ -528,7 +528,7 @@ fn assert_given(id: &str, property: &str, parameters: Parameters, expected: &Val
 }
 
 #[test]
-fn an_enterprises_parameters_reach_every_role_function_and_log_group() {
+fn the_parameters_for_enterprises_apply_to_every_role_function_and_log_group() {
     let template = deployed(&[]);
     let boundary = "arn:aws:iam::123456789012:policy/boundary";
     for role in template.of_type("AWS::IAM::Role").unwrap() {
@@ -567,7 +567,7 @@ fn the_default_schedule_does_not_depend_on_the_time_of_the_deployment() {
 }
 
 #[test]
-fn the_page_enables_the_time_to_live_that_the_template_gives_to_its_own_table() {
+fn the_page_enables_the_same_time_to_live_that_the_template_sets_on_its_own_table() {
     const PAGE: &str = include_str!("../../../resources/docs/deploy.md");
     let template = Template::read(TEMPLATE, Deployment::default()).unwrap();
     let table = &template.document()["Resources"]["StatusTable"]["Properties"];

@@ -1,4 +1,4 @@
-//! What the template promises, and what is generated from it.
+//! What the template guarantees, and the files that are generated from it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -27,7 +27,7 @@ fn string_of(value: &Value) -> String {
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Whether `CloudFormation` takes the value of a parameter with the pattern.
+/// Whether `CloudFormation` accepts a value for a parameter with this pattern.
 fn matches(pattern: &Value, value: &str) -> bool {
     jsonschema::is_valid(&json!({ "pattern": pattern }), &json!(value))
 }
@@ -40,7 +40,7 @@ fn names(value: &Value) -> impl Iterator<Item = &String> {
     value.as_object().unwrap().keys()
 }
 
-/// Asserts that a value has every field that is expected. It may have others.
+/// Asserts that a value has all expected fields. It may have others.
 #[track_caller]
 fn assert_has(what: &str, value: &Value, expected: &Value) {
     match expected {
@@ -53,7 +53,7 @@ fn assert_has(what: &str, value: &Value, expected: &Value) {
     }
 }
 
-/// As [`assert_has`], of a resource's properties.
+/// Asserts that the properties of a resource have all expected fields.
 #[track_caller]
 fn assert_resource_has(template: &Template, id: &str, expected: &Value) {
     assert_has(id, &template.properties(id).unwrap(), expected);
@@ -64,7 +64,7 @@ fn schedule(template: &Template) -> Value {
 }
 
 #[test]
-fn conditions_leave_out_what_is_not_wanted() {
+fn conditions_leave_out_the_resources_that_the_parameters_do_not_ask_for() {
     let count =
         |parameters: &[(&str, &str)], kind: &str| deployed(parameters).of_type(kind).unwrap().len();
     let table = "AWS::DynamoDB::Table";
@@ -187,7 +187,7 @@ fn the_schedules_input_is_a_run_input_and_the_start_command_has_the_same() {
             )
         );
     }
-    // Every field of the run input can be set, except for the name of one snapshot.
+    // Every field of the run input can be set with a parameter, except for the name of the snapshot.
     let text = schedule(&deployed(&every_rule))["Input"].clone();
     let fields: Value = serde_json::from_str(str_of(&text)).unwrap();
     for (set, schema) in [
@@ -201,14 +201,14 @@ fn the_schedules_input_is_a_run_input_and_the_start_command_has_the_same() {
 }
 
 #[test]
-fn the_schedule_starts_the_machine_and_keeps_what_it_could_not_start() {
+fn the_schedule_starts_the_machine_and_sends_failed_starts_to_a_dead_letter_queue() {
     let template = deployed(&[]);
     let queue = template.arn_of("ScheduleDeadLetterQueue").unwrap();
     assert_has(
         "Schedule",
         &schedule(&template),
         &json!({
-            // A name of its own for each stack.
+            // The name of the schedule differs from stack to stack.
             "OmitName": true,
             "FlexibleTimeWindow": { "Mode": "FLEXIBLE" },
             "DeadLetterConfig": { "Arn": queue },
@@ -218,7 +218,8 @@ fn the_schedule_starts_the_machine_and_keeps_what_it_could_not_start() {
 }
 
 #[test]
-fn every_function_is_small_traced_logged_and_nameless_and_takes_its_environment_by_reference() {
+fn every_function_is_small_traced_and_logged_has_no_fixed_name_and_gets_its_environment_by_reference()
+ {
     let template = deployed(&[]);
     for id in template.of_type("AWS::Serverless::Function").unwrap() {
         let function = template.properties(id).unwrap();
@@ -228,7 +229,7 @@ fn every_function_is_small_traced_logged_and_nameless_and_takes_its_environment_
             &json!({
                 "Runtime": "provided.al2023", "Architectures": ["arm64"], "MemorySize": 128,
                 "Tracing": "Active", "ReservedConcurrentExecutions": null,
-                // Above INFO, Lambda drops the lines of metrics.
+                // With a level above INFO, Lambda drops the lines with metrics.
                 "LoggingConfig": { "LogFormat": "JSON", "ApplicationLogLevel": "INFO" }
             }),
         );
@@ -246,8 +247,8 @@ fn every_function_is_small_traced_logged_and_nameless_and_takes_its_environment_
 }
 
 #[test]
-fn only_the_table_has_a_name_of_its_own() {
-    // By these, one resource refers to another, or they name a policy within its role.
+fn only_the_table_has_a_fixed_name() {
+    // These properties refer to another resource, or name a policy within its role.
     let references = [
         "RoleName",
         "PolicyName",
@@ -269,7 +270,7 @@ fn only_the_table_has_a_name_of_its_own() {
 }
 
 #[test]
-fn the_table_outlives_the_stack_and_is_keyed_by_the_records_attributes() {
+fn the_table_is_kept_when_the_stack_is_deleted_and_its_keys_are_attributes_of_the_record() {
     let template = deployed(&[]);
     let written = &template.document()["Resources"]["StatusTable"];
     for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
@@ -323,7 +324,7 @@ fn only_the_role_that_publishes_may_use_the_topics_key() {
     }
 }
 
-/// Namespace, name and dimensions of each metric that the value names, as alarms write them.
+/// Collects the namespace, the name and the dimensions of each metric in a value, in the format of an alarm.
 fn alarmed(value: &Value, found: &mut Vec<(String, String, Vec<String>)>) {
     if let (Some(namespace), Some(name)) =
         (value["Namespace"].as_str(), value["MetricName"].as_str())
@@ -338,7 +339,8 @@ fn alarmed(value: &Value, found: &mut Vec<(String, String, Vec<String>)>) {
     }
 }
 
-/// The metrics that exist: ours, and AWS's that the template uses, with their dimensions.
+/// Whether a metric exists: one of this project, or one of AWS that the template uses. The dimensions must be right
+/// too.
 fn exists(namespace: &str, name: &str, dimensions: &[String]) -> bool {
     let dimensions: Vec<&str> = dimensions.iter().map(String::as_str).collect();
     match (namespace, dimensions.as_slice()) {
@@ -375,8 +377,8 @@ fn every_alarm_is_on_a_metric_that_exists_says_what_to_do_and_tells_the_alarm_to
         }
         assert!(str_of(&alarm["AlarmDescription"]).len() > 80, "{id}");
         assert_eq!(alarm["AlarmActions"], topic, "{id}");
-        // The others return to OK though nobody has fixed anything: a count of events by itself, a queue when somebody
-        // receives its message.
+        // The other alarms return to OK although nobody has fixed the cause: an alarm that counts events returns by
+        // itself, and an alarm on a queue returns when somebody receives the message.
         let is_solved_when_ok = [
             "NoHealthyRunAlarm",
             "NoSnapshotAlarm",
@@ -415,13 +417,16 @@ fn the_dashboard_shows_metrics_that_exist_and_every_dead_letter_queue_has_an_ala
             shown.insert(name.clone());
         }
     }
-    // FILL has nothing to repeat before the first run, and EPOCH is the start of a period.
+    // Before the first run, FILL has no value to repeat. EPOCH is the start of a period.
     let is_age = |widget: &&Value| widget.to_string().contains("EPOCH(taken) - FILL(taken");
     let age = of_type("metric").find(is_age).unwrap();
     let title = str_of(&age["properties"]["title"]);
-    assert!(title.contains("(up to 1 hour too low; blank if "), "{title}");
+    assert!(
+        title.contains("(up to 1 hour too low; blank if "),
+        "{title}"
+    );
     for metric in METRICS.iter().chain([&RUNS]) {
-        // These are for alarms. The dashboard has the outcomes.
+        // These metrics are for alarms. The dashboard shows the outcomes instead.
         let for_alarms = ["HealthyRuns", "SnapshotTaken", "PruneIncomplete"];
         let for_alarms = for_alarms.contains(&metric.name);
         assert_ne!(shown.contains(metric.name), for_alarms, "{}", metric.name);
@@ -441,7 +446,7 @@ fn the_dashboard_shows_metrics_that_exist_and_every_dead_letter_queue_has_an_ala
 }
 
 #[test]
-fn the_failure_rule_matches_every_end_but_success_and_loses_no_event() {
+fn the_failure_rule_matches_every_status_of_failure_and_loses_no_event() {
     let template = deployed(&[]);
     let sample = include_str!("../../../resources/events/execution-status-change.json");
     let sample: Value = serde_json::from_str(sample).unwrap();
@@ -491,7 +496,7 @@ fn the_page_on_deployment_by_hand_says_what_the_template_says() {
         assert!(PAGE.contains(timeout));
         assert_eq!(function.timeout.as_secs(), seconds);
         for (variable, _) in function.environment {
-            // This one may be left out.
+            // This resource is optional.
             assert!(PAGE.contains(&format!("`{variable}`")) || variable == "RECORD_RETENTION_DAYS");
         }
     }
@@ -508,7 +513,7 @@ fn the_page_on_deployment_by_hand_says_what_the_template_says() {
     }
 }
 
-/// A policy, in the order in which people write one.
+/// A policy document, with its members in the usual order.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Policy {
@@ -540,7 +545,7 @@ fn the_policies_for_other_ways_of_deployment_are_those_of_the_template() {
     };
     let stack = Stack::from(Template::read(TEMPLATE, deployment).unwrap());
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../resources/policies");
-    // Of no role: the test `deployer` writes it.
+    // This policy belongs to no role. The test `deployer` writes it.
     let mut written = BTreeSet::from(["deployer.json".to_owned()]);
     for id in stack.template().of_type("AWS::IAM::Role").unwrap() {
         let properties = stack.template().properties(id).unwrap();

@@ -1,6 +1,6 @@
-"""Writes a zip, the first argument, with the files that follow, each as NAME=PATH. The same content gives the same bytes.
+"""Writes a zip. Arguments: the path of the zip, then NAME=PATH for each file, where NAME is the name in the zip.
 
-The file `bootstrap`, which Lambda starts, is executable.
+The same content results in the same bytes. The file `bootstrap`, which Lambda starts, is executable.
 """
 
 import sys
@@ -11,7 +11,7 @@ target, *files = sys.argv[1:]
 with zipfile.ZipFile(target, "w") as archive:
     for file in files:
         name, _, path = file.partition("=")
-        # Without a time of its own, an entry is of 1980.
+        # Without a time, the entry gets the first day of 1980.
         entry = zipfile.ZipInfo(name)
         entry.compress_type = zipfile.ZIP_DEFLATED
         entry.external_attr = (0o100755 if name == "bootstrap" else 0o100644) << 16

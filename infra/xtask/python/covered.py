@@ -1,6 +1,7 @@
-"""Checks that the deployer's policy, the second argument, covers each type in SAM's translation, the first.
+"""Checks that the deployer's policy covers every resource type in SAM's translation of the template.
 
-The Sid of a statement has its types: without `AWS` and colons, with `And` between two.
+Arguments: the translation, the policy. The Sid of each statement names the types that it covers, without `AWS` and
+colons, joined by `And`.
 """
 
 import json

@@ -1,6 +1,7 @@
-"""Checks the command for continuous integration in deploy.md, the second argument, against the template, the first.
+"""Checks the `sam deploy` command for continuous integration in deploy.md.
 
-SAM's own parser reads the parameters. Each is one of the template, with a value that its pattern allows.
+Arguments: the template, the page. SAM's own parser reads the command. Each parameter must exist in the template, and
+its value must be one that the template allows. A parameter without a default must have a value.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Writes SAM's translation of a template, the first argument, into a file, the second."""
+"""Writes SAM's translation of a template into a file. Arguments: the template, the file."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ from samcli.yamlhelper import yaml_parse
 
 
 class NoManagedPolicies:
-    """The template names none, and to ask AWS for them would need an account."""
+    """The template uses no managed policy. To load the list of managed policies from AWS would need an account."""
 
     def load(self):
         return {}

@@ -1,4 +1,7 @@
-"""Checks which types in SAM's translation, the argument, cannot have tags, by CloudFormation's schemas in cfn-lint."""
+"""Checks which resource types in SAM's translation of the template cannot have tags.
+
+Argument: the translation. CloudFormation's schemas, which are part of cfn-lint, say whether a type can have tags.
+"""
 
 import sys
 from pathlib import Path
@@ -6,7 +9,7 @@ from pathlib import Path
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from samcli.yamlhelper import yaml_parse
 
-# As the page on deployment says under "Required tags".
+# The section "Required tags" of the page on deployment lists the same types.
 UNTAGGED = {
     "AWS::IAM::RolePolicy",
     "AWS::Lambda::EventInvokeConfig",

@@ -1,7 +1,9 @@
-//! `cargo xtask bench`: measures what the functions cost. Each value that has a budget must be below it.
+//! `cargo xtask bench`: measures the size, start, memory and speed of the functions. A value that has a budget must be
+//! below it.
 //!
-//! `cold_start` runs the release binaries in fresh processes that call AWS over TLS, as they do on Lambda. It measures
-//! size, start, memory and CPU time. `deletions` times runs that delete most of a full quota.
+//! `cold_start` starts the release binaries in new processes, which call AWS over TLS, as on Lambda. It measures size,
+//! start time, memory and CPU time. `deletions` measures how long runs take that delete most of a full quota of
+//! snapshots.
 
 mod cold_start;
 mod deletions;
@@ -19,13 +21,13 @@ use output::{new_table, say};
 use cold_start::{CALLS, PROCESSES};
 use deletions::LATENCY_MS;
 
-/// What is measured of a function, or of a run. All rows of a table have the same columns.
+/// The measurements of a function, or of a run: a row of a table. All rows of a table have the same columns.
 struct Row {
     name: String,
     values: Vec<Measured>,
 }
 
-/// A value and its budget, if it has one, as they are printed.
+/// A value and its budget as they are printed. The budget is empty if the value has none.
 struct Measured {
     title: &'static str,
     value: String,
@@ -33,7 +35,7 @@ struct Measured {
     is_over: bool,
 }
 
-/// The value is `None` if this system does not tell it.
+/// A measurement. The value is `None` if this system does not measure it.
 fn measured(title: &'static str, unit: &str, value: Option<f64>, budget: Option<f64>) -> Measured {
     Measured {
         title,
@@ -43,7 +45,7 @@ fn measured(title: &'static str, unit: &str, value: Option<f64>, budget: Option<
     }
 }
 
-/// Measures everything and prints it to stdout. Returns whether every value is below its budget.
+/// Measures everything, and prints tables to stdout. Returns whether every value is below its budget.
 pub async fn run() -> Result<bool> {
     let engine = Engine::start(prepare(Profile::Release).await?).await?;
     let measured = measure(&engine).await;
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_is_kept_by_a_median_below_it_whatever_the_worst() {
+    fn the_median_must_be_below_the_budget_but_the_worst_value_need_not() {
         let kept = rows(5.9, [900.0, 14.9, 1.0], [14.9, 111.4, 29.9]);
         assert_eq!(over_budget(&kept), Vec::<String>::new());
         let broken = rows(6.0, [1.0, 15.5, 16.0], [14.9, 112.0, 30.0]);
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_measured_is_shown_as_a_dash() {
+    fn a_value_that_is_not_measured_is_shown_as_a_dash() {
         let rows = rows(5.9, [1.0, 2.0, 3.0], [0.0; 3]);
         let table = table("function", &rows[..1]);
         let row = table.lines().find(|line| line.trim().starts_with("f "));

@@ -27,7 +27,7 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// The value of the template's parameter.
+    /// The value of the template's parameter `Architecture`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Arm64 => "arm64",
@@ -35,6 +35,7 @@ impl Architecture {
         }
     }
 
+    /// The target triple of the Rust compiler.
     const fn target(self) -> &'static str {
         match self {
             Self::Arm64 => "aarch64-unknown-linux-gnu",
@@ -42,7 +43,7 @@ impl Architecture {
         }
     }
 
-    /// The number in an ELF header.
+    /// The machine number in the header of an ELF file.
     const fn machine(self) -> u16 {
         match self {
             Self::Arm64 => EM_AARCH64,
@@ -51,17 +52,15 @@ impl Architecture {
     }
 }
 
-/// Builds the functions into `infra/.aws-sam`, where `sam deploy` looks for them, and prints what each zip has to stdout.
-/// Returns whether Lambda can run all of them, and all are within the limit.
+/// Builds the functions into `infra/.aws-sam`, where `sam deploy` finds them, and prints a table of the zips to stdout.
+/// Returns whether Lambda can run all functions, and every zip is within the size limit.
 pub async fn run(architecture: Architecture) -> Result<bool> {
     let tools = [install(&functions::target_folder()?, SAM).await?];
     let (name, target) = (architecture.name(), architecture.target());
     let mut rustup = environment::command(Child::Cargo, "rustup");
     let added = run_command(rustup.args(["target", "add", target])).await;
     added.with_context(|| {
-        format!(
-            "{target} cannot be added to the compiler (rustup does that, see https://rustup.rs)"
-        )
+        format!("rustup cannot add the target {target} to the compiler (see https://rustup.rs)")
     })?;
     let mut sam = command(Child::SamBuild, &tools, "sam", "infra")?;
     let parameter = format!("Architecture={name}");
@@ -69,16 +68,18 @@ pub async fn run(architecture: Architecture) -> Result<bool> {
 
     let infra = Path::new(WORKSPACE).canonicalize()?.join("infra");
     let [python] = &tools;
-    let can_run = pack(&infra.join(".aws-sam/build"), python, architecture).await?;
-    if can_run {
+    let all_usable = finish_build(&infra.join(".aws-sam/build"), python, architecture).await?;
+    if all_usable {
         let deploy = deploy_command(&infra, &python.with_file_name("sam"))?;
         say!("Built for {name}. To deploy it, with {name} as Architecture:\n{deploy}")?;
     }
-    Ok(can_run)
+    Ok(all_usable)
 }
 
-/// Finishes what SAM has built into a folder, and prints what each zip has. Returns whether Lambda can run all of them.
-async fn pack(built: &Path, python: &Path, architecture: Architecture) -> Result<bool> {
+/// Finishes the build of SAM in the folder `built`: restricts the template to the architecture, sets the mode of each
+/// function's file, and prints a table of the zips. Returns whether Lambda can run all functions, and every zip is
+/// within the size limit.
+async fn finish_build(built: &Path, python: &Path, architecture: Architecture) -> Result<bool> {
     let template = built.join("template.yaml");
     let context = || template.display().to_string();
     let text = fs::read_to_string(&template).with_context(context)?;
@@ -116,16 +117,16 @@ async fn pack(built: &Path, python: &Path, architecture: Architecture) -> Result
     Ok(problems.is_empty())
 }
 
-/// The lines of a template that give the parameter `Architecture` this default, and refuse another value. What was built for
-/// one processor does not run on the other. A deployment need not name the parameter, but a stack, or SAM, may have saved
-/// another value.
-fn only(architecture: &str) -> String {
+/// The lines of a template that make an architecture the only permitted value of the parameter `Architecture`, and its
+/// default. They are needed because code that is built for one processor does not run on the other. A deployment may
+/// leave the parameter out, but the stack, or SAM's configuration, may have another value from before.
+fn only_value(architecture: &str) -> String {
     format!(
         "    Default: {architecture}\n    AllowedPattern: {architecture}\n    ConstraintDescription: the functions are built for {architecture}\n"
     )
 }
 
-/// The built template with [`only`] one architecture.
+/// The text of a template, in which `Architecture` can have only this value.
 pub(crate) fn with_only(template: &str, architecture: &str) -> Result<String> {
     let (parameter, default) = ("\n  Architecture:\n", "\n    Default: ");
     template
@@ -133,15 +134,20 @@ pub(crate) fn with_only(template: &str, architecture: &str) -> Result<String> {
         .and_then(|(before, rest)| {
             let (start, rest) = rest.split_once(default)?;
             let (_, rest) = rest.split_once('\n')?;
-            // Less indented lines are of another parameter.
+            // A line with less indentation belongs to another parameter.
             let is_same = start.lines().all(|line| line.starts_with("    "));
-            is_same.then(|| format!("{before}{parameter}{start}\n{}{rest}", only(architecture)))
+            is_same.then(|| {
+                format!(
+                    "{before}{parameter}{start}\n{}{rest}",
+                    only_value(architecture)
+                )
+            })
         })
         .context("the parameter Architecture has no default")
 }
 
-/// The command for a shell that deploys what was built, from any folder. It overrides no parameter: SAM would take that for
-/// the only saved answer.
+/// The shell command that deploys the build. It works in any folder. It sets no parameter, because SAM would then
+/// ignore the values that it has saved for the other parameters.
 fn deploy_command(infra: &Path, sam: &Path) -> Result<String> {
     let text = |path: &Path| {
         let text = path.to_str().map(str::to_owned);
@@ -169,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_template_takes_the_architecture_alone_and_has_no_other_change() {
+    fn the_built_template_permits_only_its_architecture_and_has_no_other_change() {
         let document = |text: &str| {
             let template = Template::read(text, Deployment::default()).unwrap();
             template.document().clone()
@@ -190,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deploy_command_is_one_for_a_shell_in_any_folder() {
+    fn the_deploy_command_works_in_a_shell_in_any_folder() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
         let infra = folder.join("Ünï Päth & it's (1)/infra");

@@ -1,4 +1,4 @@
-//! `cargo xtask check`: lints what is deployed, and the dependencies.
+//! `cargo xtask check`: lints the template, the definition and the dependencies.
 
 use anyhow::Result;
 use engine::environment::{Child, cargo};
@@ -8,12 +8,13 @@ use output::say;
 
 use crate::tools::{CHECKOV, SAM, cargo_tool, command, output, run as run_command};
 
-/// In the arguments: the file with SAM's translation of the template.
+/// A placeholder in the arguments below. It stands for the file with SAM's translation of the template.
 const TRANSLATION: &str = "TRANSLATION";
 
-/// The linters: what is checked, the program, its arguments, and the folder of the workspace in which it runs.
+/// The linters: a description, the program, its arguments, and the folder of the workspace in which it runs.
 ///
-/// `--hide-inclusion-graph`: the graph of a finding fills a page, and `cargo tree --invert` prints the same.
+/// cargo-deny has the option `--hide-inclusion-graph`, because the graph of a finding fills a page; `cargo tree
+/// --invert` prints the same graph.
 #[rustfmt::skip]
 const LINTERS: [[&str; 4]; 11] = [
     ["SAM's translation of the template", "python", "xtask/python/translate.py template.yaml TRANSLATION", "infra"],
@@ -21,7 +22,7 @@ const LINTERS: [[&str; 4]; 11] = [
     ["cfn-lint of the template", "cfn-lint", "template.yaml", "infra"],
     ["cfn-lint of SAM's translation", "cfn-lint", "TRANSLATION", "infra"],
     ["the deployer's policy against SAM's translation", "python", "xtask/python/covered.py TRANSLATION ../resources/policies/deployer.json", "infra"],
-    ["what cannot have tags in SAM's translation", "python", "xtask/python/untagged.py TRANSLATION", "infra"],
+    ["resource types without tags in SAM's translation", "python", "xtask/python/untagged.py TRANSLATION", "infra"],
     ["SAM's parser on the documented deployment", "python", "xtask/python/documented.py template.yaml ../resources/docs/deploy.md", "infra"],
     ["statelint of the definition", "statelint", "snapshot-manager.asl.json", "statemachine"],
     ["checkov of the template", "checkov", "--config-file .checkov.yaml --skip-download --quiet --compact --file template.yaml", "infra"],
@@ -29,8 +30,8 @@ const LINTERS: [[&str; 4]; 11] = [
     ["cargo machete: dependencies that no code uses", "cargo-machete", "functions infra", "."],
 ];
 
-/// Runs the linters. Prints a line for each one to stdout, and below it the output of a linter that fails. Returns whether
-/// all have passed.
+/// Runs the linters. Prints a line for each linter to stdout, followed by the linter's output if it fails. Returns
+/// whether all linters have passed.
 pub async fn run() -> Result<bool> {
     let target = functions::target_folder()?;
     let tools = [
@@ -39,7 +40,7 @@ pub async fn run() -> Result<bool> {
         cargo_tool(&target, "cargo-deny", "0.20.2").await?,
         cargo_tool(&target, "cargo-machete", "0.9.2").await?,
     ];
-    // cargo-deny reads the dependencies of every platform. A build fetches only those of this one.
+    // cargo-deny needs the dependencies for every platform, but a build fetches only those for this platform.
     run_command(cargo().args(["fetch", "--locked", "--manifest-path", MANIFEST])).await?;
     let temporary = tempfile::tempdir()?;
     let translation = temporary.path().join("translation.yaml");

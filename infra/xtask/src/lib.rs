@@ -1,11 +1,11 @@
-//! The command `cargo xtask`, for those who build or change the project.
+//! The command `cargo xtask`, for people who build or change the project.
 //!
-//! - [`check`]: lints what is deployed, and the dependencies.
+//! - [`check`]: lints the template, the definition and the dependencies.
 //! - [`build`]: builds the functions for a deployment.
-//! - [`package`]: makes a zip that deploys with the aws CLI alone.
-//! - [`bench`]: measures size, start, memory and speed of the release binaries.
-//! - [`mutants`]: tests the tests.
-//! - [`tools`]: pinned tools, and how they run.
+//! - [`package`]: makes a zip that can be deployed with the aws CLI alone.
+//! - [`bench`]: measures the size, start, memory and speed of the release binaries.
+//! - [`mutants`]: checks that a test fails when the functions' code is changed.
+//! - [`tools`]: installs pinned tools, and runs them.
 
 #![allow(
     missing_docs,

@@ -1,9 +1,9 @@
-//! `cargo xtask mutants`: tests the tests. cargo-mutants changes the functions' code, one place at a time, and the tests
-//! must fail.
+//! `cargo xtask mutants`: checks the tests. The tool cargo-mutants changes the functions' code in one place at a time.
+//! A changed version is a mutant. For each mutant, at least one test must fail.
 //!
-//! There are two passes. The tests of a mutant's own package are compiled in seconds, and notice most. What survives them is
-//! tried by the tests of all functions. `.cargo/mutants.toml` says what is changed. `resources/docs/mutants.md` lists each
-//! mutant that may survive, with the reason.
+//! There are two passes. The first runs the tests of the mutant's own package, which compile in seconds and catch most
+//! mutants. The second tries the survivors again, with the tests of all functions. `.cargo/mutants.toml` configures
+//! which code is changed. `resources/docs/mutants.md` lists each mutant that may survive, with the reason.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,11 +19,12 @@ use crate::tools::{WORKSPACE, cargo_tool};
 
 const PAGE: &str = "resources/docs/mutants.md";
 
-/// Whose tests are tried in the second pass. The simulation and the end-to-end tests would take days.
-const TESTED: &str = "contract,create-snapshot,describe-snapshot,flink,prune-snapshots,record-and-notify,retention,step";
+/// The packages whose tests run in the second pass. With the simulation and the end-to-end tests, the pass would take
+/// days.
+const TESTED_PACKAGES: &str = "contract,create-snapshot,describe-snapshot,flink,prune-snapshots,record-and-notify,retention,step";
 
-/// Runs cargo-mutants and compares the survivors with the page. Returns whether they are the same. `shard` is a part of the
-/// mutants, such as `1/8`; `None` for all.
+/// Runs cargo-mutants and compares the survivors with the page. Returns whether they are the same. `shard` selects a
+/// part of the mutants, for example `1/8`; `None` selects all.
 pub async fn run(shard: Option<&str>) -> Result<bool> {
     let target = functions::target_folder()?;
     let binary = cargo_tool(&target, "cargo-mutants", "27.1.0").await?;
@@ -38,8 +39,9 @@ pub async fn run(shard: Option<&str>) -> Result<bool> {
     let tried = [list("caught.txt")?, list("timeout.txt")?, missed.clone()].concat();
     if !missed.is_empty() {
         let survivors: Vec<String> = missed.lines().map(expression).collect();
-        // 27.1.0 applies no expression to a deleted field. `--iterate` leaves out those that were caught.
-        let mut again = vec!["--iterate", "--test-package", TESTED];
+        // `--re` selects the survivors. But 27.1.0 does not apply it to a mutant that deletes a field, and would try
+        // all of these again. `--iterate` leaves out those that the first pass has caught.
+        let mut again = vec!["--iterate", "--test-package", TESTED_PACKAGES];
         again.extend(survivors.iter().flat_map(|mutant| ["--re", mutant]));
         try_mutants(&binary, &target, &again).await?;
         missed = list("missed.txt")?;
@@ -55,7 +57,7 @@ pub async fn run(shard: Option<&str>) -> Result<bool> {
     Ok(unexpected.is_empty() && killed.is_empty())
 }
 
-/// One pass of cargo-mutants, which writes its lists to `<target>/mutants.out`.
+/// Runs one pass of cargo-mutants. It writes its lists to `<target>/mutants.out`.
 async fn try_mutants(binary: &Path, target: &Path, arguments: &[&str]) -> Result<()> {
     let mut mutants = environment::command(Child::Cargo, binary);
     mutants
@@ -64,7 +66,7 @@ async fn try_mutants(binary: &Path, target: &Path, arguments: &[&str]) -> Result
         .args(arguments)
         .current_dir(WORKSPACE);
     let status = Group::start(&mut mutants)?.status().await?;
-    // 2 and 3: mutants survived, or tests did not end.
+    // Code 2: mutants survived. Code 3: tests did not end in time.
     ensure!(
         matches!(status.code(), Some(0 | 2 | 3)),
         "cargo mutants failed ({status})"
@@ -72,12 +74,13 @@ async fn try_mutants(binary: &Path, target: &Path, arguments: &[&str]) -> Result
     Ok(())
 }
 
-/// The regular expression for this mutant alone.
+/// A regular expression that matches this mutant alone.
 fn expression(mutant: &str) -> String {
     format!("^{}$", regex_syntax::escape(mutant))
 }
 
-/// The survivors that the page does not list, and the listed mutants that were tried and did not survive.
+/// Returns the survivors that the page does not list, and the mutants that it lists and that were tried, but did not
+/// survive.
 fn differences(page: &str, missed: &str, tried: &str) -> (Vec<String>, Vec<String>) {
     let listed: BTreeSet<String> = page.lines().filter_map(listed).collect();
     let missed: BTreeSet<String> = missed.lines().map(without_line).collect();
@@ -88,13 +91,13 @@ fn differences(page: &str, missed: &str, tried: &str) -> (Vec<String>, Vec<Strin
     (unexpected, killed.cloned().collect())
 }
 
-/// The mutant in a row of the page: the code in its first cell.
+/// The mutant in a row of the page's table: the code in the first cell.
 fn listed(row: &str) -> Option<String> {
     let (mutant, _) = row.strip_prefix("| `")?.split_once("` |")?;
     Some(mutant.replace("\\|", "|"))
 }
 
-/// `file:line:column: what` without line and column, which change with the code above.
+/// The mutant `file:line:column: what` without line and column, because these change when the code above it changes.
 fn without_line(mutant: &str) -> String {
     let mut parts = mutant.splitn(4, ':');
     match (parts.next(), parts.nth(2)) {
@@ -108,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn survivors_are_compared_with_the_page_without_their_lines() {
+    fn survivors_are_compared_with_the_page_without_line_numbers() {
         let page = "| mutant | reason |\n|---|---|\n\
                     | `a.rs: replace f -> u32 with 0` | because |\n\
                     | `a.rs: replace \\|\\| with && in g` | because |\n\

@@ -1,4 +1,4 @@
-//! `cargo xtask package`: makes a zip that somebody can deploy with the aws CLI alone.
+//! `cargo xtask package`: makes a zip that can be deployed with the aws CLI alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,33 +18,34 @@ use tokio::process::Command;
 use crate::build::{self, Architecture};
 use crate::tools::{AWS_CLI, SAM, WORKSPACE, command, output, run as run_command};
 
-/// The package's README, with `VERSION` and `ARCHITECTURE` in the place of their values.
+/// The README of the package, with the placeholders `VERSION` and `ARCHITECTURE`.
 pub const README: &str = include_str!("../package/README.md");
 
-const DEFINITION: [&str; 2] = [
-    "../statemachine/snapshot-manager.asl.json",
-    "snapshot-manager.asl.json",
-];
+/// The path of the state machine's definition, relative to the template of the workspace.
+const WORKSPACE_DEFINITION: &str = "../statemachine/snapshot-manager.asl.json";
 
-/// The port in URLs of queues, which nobody calls here.
+/// The path of the state machine's definition, relative to the template of the package.
+const PACKAGE_DEFINITION: &str = "snapshot-manager.asl.json";
+
+/// The port in the URLs of queues. Nothing calls a queue here, so any number will do.
 const QUEUE_PORT: u16 = 4566;
 
-/// Builds the functions, and writes the package into the folder `dist` of the target folder. With `is_tried`, also
-/// deploys it to MiniStack. Returns whether Lambda can run the functions.
-pub async fn run(architecture: Architecture, is_tried: bool) -> Result<bool> {
+/// Builds the functions, and writes the package into the folder `dist` of the target folder. If `check` is true, also
+/// deploys the package to MiniStack. Returns whether Lambda can run the functions.
+pub async fn run(architecture: Architecture, check: bool) -> Result<bool> {
     if !build::run(architecture).await? {
         return Ok(false);
     }
     let package = make(architecture).await?;
     say!("Packaged: {}", package.display())?;
-    if is_tried {
+    if check {
         deploy(&package).await?;
         say!("Deployed to MiniStack, with the commands of the package's README.")?;
     }
     Ok(true)
 }
 
-/// Packages what was built. The same content gives the same bytes.
+/// Makes the package of the functions that were built. The same content results in the same bytes.
 async fn make(architecture: Architecture) -> Result<PathBuf> {
     let architecture = architecture.name();
     let version = env!("CARGO_PKG_VERSION");
@@ -63,7 +64,7 @@ async fn make(architecture: Architecture) -> Result<PathBuf> {
     let mut files = vec![
         write("README.md", &readme.replace("ARCHITECTURE", architecture))?,
         write("template.yaml", &packaged(TEMPLATE, architecture)?)?,
-        write(DEFINITION[1], stack::definition::DEFINITION)?,
+        write(PACKAGE_DEFINITION, stack::definition::DEFINITION)?,
         ("LICENSE".to_owned(), workspace.join("LICENSE")),
     ];
     let stack = Stack::of(EVERY_APPLICATION)?;
@@ -84,7 +85,7 @@ async fn make(architecture: Architecture) -> Result<PathBuf> {
     Ok(package)
 }
 
-/// Zips files, each with its name in the zip.
+/// Makes a zip of files. Each file is given with its name in the zip.
 async fn zip(tools: &[PathBuf], zip: &Path, files: &[(String, PathBuf)]) -> Result<()> {
     let mut python = command(Child::Tool, tools, "python", "infra/xtask/python")?;
     python.arg("archive.py").arg(zip);
@@ -94,12 +95,15 @@ async fn zip(tools: &[PathBuf], zip: &Path, files: &[(String, PathBuf)]) -> Resu
     run_command(&mut python).await
 }
 
-/// The template of the package: the code of each function is the zip of its name, the definition is beside the template,
-/// and the parameter `Architecture` takes only what was built.
+/// Changes the template of the workspace into that of the package: the code of each function is the zip with the
+/// function's name, the definition is beside the template, and the parameter `Architecture` permits only the
+/// architecture that was built.
 ///
-/// It is a change of the text, so that comments and the order of the parameters stay.
+/// It edits the text, so that the comments and the order of the parameters stay as they are.
 pub fn packaged(template: &str, architecture: &str) -> Result<String> {
-    let [workspace, package] = DEFINITION.map(|path| format!("\n      DefinitionUri: {path}\n"));
+    let definition_uri = |path: &str| format!("\n      DefinitionUri: {path}\n");
+    let workspace = definition_uri(WORKSPACE_DEFINITION);
+    let package = definition_uri(PACKAGE_DEFINITION);
     let text = replaced(template, "\n    CodeUri: ..\n", "\n")?;
     let text = replaced(&text, &workspace, &package)?;
     let mut text = build::with_only(&text, architecture)?;
@@ -113,19 +117,23 @@ pub fn packaged(template: &str, architecture: &str) -> Result<String> {
 
 fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
     let count = text.matches(from).count();
-    ensure!(count == 1, "the template has {count} times: {from}");
+    ensure!(
+        count == 1,
+        "the template must contain this once, but contains it {count} times: {from}"
+    );
     Ok(text.replacen(from, to, 1))
 }
 
-pub fn commands(readme: &str) -> Result<&str> {
+/// The shell commands in the README of a package.
+pub fn readme_commands(readme: &str) -> Result<&str> {
     let block = readme.split_once("```sh\n");
     let block = block.and_then(|(_, rest)| rest.split_once("```"));
     let (commands, _) = block.context("the package's README has no commands")?;
     Ok(commands)
 }
 
-/// Unpacks a package and deploys it to MiniStack, with the commands of its README. The template differs from the package's
-/// by [`engine::differences::DIFFERENCES`].
+/// Unpacks a package and deploys it to MiniStack, with the commands of the package's README. The
+/// [`engine::differences::DIFFERENCES`] are applied to the template first.
 async fn deploy(package: &Path) -> Result<()> {
     let target = functions::target_folder()?;
     let ministack = install(&target, MINISTACK).await?;
@@ -154,8 +162,8 @@ async fn deploy(package: &Path) -> Result<()> {
     let readme = fs::read_to_string(unpacked.join("README.md"))?;
     let mut shell = client(&tools, "sh", &unpacked, endpoint)?;
     tokio::select! {
-        ran = run_command(shell.args(["-euc", commands(&readme)?])) => ran?,
-        error = ministack.failure() => return Err(error),
+        ran = run_command(shell.args(["-euc", readme_commands(&readme)?])) => ran?,
+        error = ministack.wait_for_failure() => return Err(error),
     }
     let query = "Stacks[0].StackStatus";
     let mut aws = client(&tools, "aws", &unpacked, endpoint)?;
@@ -168,7 +176,8 @@ async fn deploy(package: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A client of MiniStack. It inherits nothing by which it could reach an account of AWS.
+/// A command that runs a client of MiniStack. It inherits no setting with which it could reach an AWS account.
+/// MiniStack takes the access key for the id of the account.
 fn client(tools: &[PathBuf], program: &str, folder: &Path, endpoint: &str) -> Result<Command> {
     let mut client = command(Child::Engine, tools, program, ".")?;
     client

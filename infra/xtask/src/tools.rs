@@ -1,4 +1,4 @@
-//! Pinned tools, installed below the target folder, and how they run.
+//! Installs pinned tools below the target folder, and runs them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -12,37 +12,40 @@ use tokio::process::Command;
 
 pub const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// What lints the template and the definition, and builds for a deployment.
+/// Linters for the template and the definition, and the tools that build for a deployment.
 pub const SAM: Packages = Packages {
     name: "SAM, cargo-lambda, cfn-lint and statelint",
     requirements: include_str!("../python/sam.txt"),
     modules: "samcli.cli.main, cfnlint, statelint, ziglang",
 };
 
-/// The aws CLI, for the commands that a package documents.
+/// The aws CLI. It runs the commands in the README of a package.
 pub const AWS_CLI: Packages = Packages {
     name: "the aws CLI",
     requirements: include_str!("../python/aws.txt"),
     modules: "awscli.clidriver",
 };
 
-/// The linter for security. Its pins and SAM's exclude each other.
+/// The security linter. It cannot share a virtual environment with SAM, because both pin different versions of the same
+/// packages.
 pub const CHECKOV: Packages = Packages {
     name: "checkov",
     requirements: include_str!("../python/checkov.txt"),
     modules: "checkov.main",
 };
 
-/// Compiles a tool of cargo into `<target>/local/<name>-<version>`, unless it is there, and returns the binary.
+/// Returns the binary of a cargo tool, `<target>/local/<name>-<version>/bin/<name>`. Compiles the tool first if the
+/// binary does not exist.
 ///
-/// Cargo moves the binary into its place when it is complete, and lets a second process wait for the first.
+/// Cargo moves the binary to its place only when it is complete. If two processes compile the same tool, Cargo makes
+/// the second one wait.
 pub async fn cargo_tool(target: &Path, name: &str, version: &str) -> Result<PathBuf> {
     let home = target.join(format!("local/{name}-{version}"));
     let binary = home.join("bin").join(name);
     if !binary.exists() {
         let folder = home.display();
         note!("Compiling {name} {version} into {folder}, which takes a minute or two");
-        // Without optimisation, it compiles in half the time.
+        // A debug build takes half the time.
         let mut install = cargo();
         install.args(["install", name, "--debug", "--locked"]);
         install.args(["--version", &format!("={version}"), "--root"]);
@@ -51,8 +54,9 @@ pub async fn cargo_tool(target: &Path, name: &str, version: &str) -> Result<Path
     Ok(binary)
 }
 
-/// A command in a folder of the workspace. It finds its program, and the programs that this one starts, beside the tools
-/// first: interpreters of Python and binaries of cargo's tools.
+/// A command that runs in a folder of the workspace. It finds programs first in the folders of the given tools, then in
+/// `PATH`; so do the programs that it starts. `tools` has the paths of Python interpreters and of binaries of cargo
+/// tools.
 pub fn command(child: Child, tools: &[PathBuf], program: &str, folder: &str) -> Result<Command> {
     let beside = tools.iter().filter_map(|tool| tool.parent());
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -66,7 +70,7 @@ pub fn command(child: Child, tools: &[PathBuf], program: &str, folder: &str) -> 
     Ok(command)
 }
 
-/// Runs a command, which must succeed. Its output goes to stderr, because stdout is for results.
+/// Runs a command, and returns an error if it fails. Its output goes to stderr, because stdout is for results.
 pub async fn run(command: &mut Command) -> Result<()> {
     let program = command.as_std().get_program();
     let program = program.to_string_lossy().into_owned();
@@ -79,7 +83,7 @@ pub async fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command and returns what it printed, whether it succeeded or not.
+/// Runs a command and returns its output, whether it succeeds or not.
 pub async fn output(command: &mut Command) -> Result<Output> {
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Group::start(command)?.output().await

@@ -1,4 +1,4 @@
-//! What the programs that `cargo xtask` starts inherit. Stubs take the places of all of them.
+//! Which environment variables the programs that `cargo xtask` starts inherit. Stubs replace all of these programs.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use shlex::try_quote;
 
-/// What no program but cargo and rustup may inherit.
+/// Variables that only cargo and rustup may inherit.
 const HOSTILE: [&str; 15] = [
     "AWS_PROFILE",
     "AWS_CONFIG_FILE",
@@ -27,7 +27,7 @@ const HOSTILE: [&str; 15] = [
     "VIRTUAL_ENV",
 ];
 
-/// What no linter may inherit either.
+/// Variables that a linter must not inherit either.
 const NETWORK: [&str; 5] = [
     "HTTPS_PROXY",
     "http_proxy",
@@ -36,8 +36,8 @@ const NETWORK: [&str; 5] = [
     "REQUESTS_CA_BUNDLE",
 ];
 
-/// A program of any name. It fails where it has inherited what it must not. `sam build` fails in any case, because it
-/// would write into the workspace.
+/// A stub for any program. It fails if it inherits a variable that it must not inherit. As `sam build` it always fails,
+/// because the real one would write into the workspace.
 const STUB: &str = r#"#!/bin/sh
 call="${0##*/} $*"
 none() {
@@ -58,7 +58,7 @@ case "$call" in
 esac
 "#;
 
-/// Runs `cargo xtask` with stubs.
+/// Runs `cargo xtask` with stubs in the place of all programs.
 fn xtask(arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let cargo = folder.path().join("cargo");
@@ -81,7 +81,7 @@ fn xtask(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn a_linter_inherits_nothing_that_can_break_it() {
+fn a_linter_inherits_no_variable_that_can_break_it() {
     let checked = xtask(&["check"]);
     let stdout = String::from_utf8_lossy(&checked.stdout);
     let stderr = String::from_utf8_lossy(&checked.stderr);
@@ -91,7 +91,7 @@ fn a_linter_inherits_nothing_that_can_break_it() {
 }
 
 #[test]
-fn a_build_inherits_nothing_that_can_break_it() {
+fn a_build_inherits_no_variable_that_can_break_it() {
     let built = xtask(&["build"]);
     let stderr = String::from_utf8_lossy(&built.stderr);
     assert_eq!(built.status.code(), Some(2), "{stderr}");

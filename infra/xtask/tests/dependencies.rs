@@ -1,5 +1,5 @@
-//! The packages that are compiled into the functions and into `cargo plan`, and what no code may do: be unsafe, or start processes and print in
-//! its own way.
+//! Which packages may be compiled into the functions and into `cargo plan`. Also: no crate may have unsafe code, and
+//! processes are started and text is printed in one module each.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -10,7 +10,8 @@ use std::process::Command;
 use cargo_metadata::MetadataCommand;
 use engine::functions::FUNCTIONS;
 
-/// The packages of a workspace package without its tests and build scripts, by `cargo tree`.
+/// The dependencies of a package of the workspace, as `cargo tree` prints them, without those of tests and build
+/// scripts.
 fn tree(package: &str, more: &[&str]) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args("tree --locked --offline --edges=normal --prefix=none --package".split(' '))
@@ -26,7 +27,7 @@ fn tree(package: &str, more: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn no_function_has_a_second_http_or_tls_stack() {
+fn each_function_has_only_one_http_stack_and_one_tls_stack() {
     for function in FUNCTIONS {
         let is = |line: &str, package: &str| line.starts_with(&format!("{package} v"));
         let duplicates = tree(function, &["--duplicates", "--depth=0"]);
@@ -67,7 +68,8 @@ fn unsafe_code_is_forbidden_in_every_crate() {
         .other_options(["--offline".to_owned()])
         .exec()
         .unwrap();
-    // Cargo refuses a crate's own lints beside those of the workspace, and rustc never lifts a `forbid`.
+    // Cargo does not allow a crate to have lints of its own if it inherits those of the workspace, and in rustc,
+    // nothing can undo a `forbid`.
     let has = |manifest: &str, section: &str, entry: &str| {
         let mut text = fs::read_to_string(manifest).unwrap();
         text.insert(0, '\n');
@@ -95,7 +97,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_commands_start_processes_and_print_in_one_place() {
+fn the_commands_start_processes_in_one_module_and_print_in_one_crate() {
     let infra = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let crates = ["engine", "local", "output", "plan", "stack", "xtask"];
     for path in crates

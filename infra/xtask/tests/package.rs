@@ -1,4 +1,4 @@
-//! The package for the aws CLI. `cargo xtask package --check` deploys it.
+//! Tests of the package that is deployed with the aws CLI. `cargo xtask package --check` deploys it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -10,7 +10,7 @@ use engine::environment::{Child, bare, command};
 use engine::functions::FUNCTIONS;
 use serde_json::Value;
 use stack::template::{Deployment, TEMPLATE, Template};
-use xtask::package::{README, commands, packaged};
+use xtask::package::{README, packaged, readme_commands};
 
 fn document(text: &str) -> Value {
     let template = Template::read(text, Deployment::default()).unwrap();
@@ -18,7 +18,7 @@ fn document(text: &str) -> Value {
 }
 
 #[test]
-fn the_packaged_template_differs_only_where_it_points_to_the_package() {
+fn the_packages_template_differs_only_in_paths_and_the_architecture() {
     for architecture in ["arm64", "x86_64"] {
         let mut packaged = document(&packaged(TEMPLATE, architecture).unwrap());
         let mut template = document(TEMPLATE);
@@ -49,16 +49,16 @@ fn the_packaged_template_differs_only_where_it_points_to_the_package() {
 }
 
 #[test]
-fn a_template_that_would_be_packaged_by_half_is_refused() {
+fn a_template_that_does_not_have_the_expected_text_is_refused() {
     let other = TEMPLATE.replace("CodeUri: ..", "CodeUri: ../..");
     assert!(packaged(&other, "arm64").is_err());
 }
 
 #[test]
-fn the_same_content_gives_the_same_zip_and_bootstrap_is_executable() {
+fn the_same_content_results_in_the_same_zip_and_bootstrap_is_executable() {
     let folder = tempfile::tempdir().unwrap();
     let zips = ["first", "second"].map(|name| {
-        // Another file, with another time and mode.
+        // A different file with the same content. Its time and mode differ.
         let content = folder.path().join(name);
         fs::write(&content, "#!/bin/sh").unwrap();
         let mode: u32 = if name == "first" { 0o600 } else { 0o777 };
@@ -96,7 +96,7 @@ fn the_packages_readme_is_short_and_its_commands_parse() {
     let lines = README.lines().filter(|line| !line.is_empty());
     let lines = lines.filter(|line| !line.starts_with("```"));
     assert!(lines.count() <= 10);
-    let commands = commands(README).unwrap();
+    let commands = readme_commands(README).unwrap();
     let mut shell = bare("/bin/sh");
     let parsed = shell.args(["-nc", commands]).as_std_mut().output();
     let parsed = parsed.unwrap();
@@ -107,12 +107,12 @@ fn the_packages_readme_is_short_and_its_commands_parse() {
         "aws cloudformation package ",
         "aws cloudformation deploy ",
         "--capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND ",
-        // An update keeps the value of a parameter that it does not name.
+        // The command must set it: an update keeps the value of a parameter that the command does not name.
         "\"Architecture=ARCHITECTURE\"",
     ] {
         assert!(commands.contains(expected), "{expected}");
     }
-    // The deployer's policy lacks this right.
+    // The deployer's policy does not allow this action.
     assert!(README.contains("`aws s3 mb` needs `s3:CreateBucket`"));
     let parameters = document(TEMPLATE)["Parameters"].clone();
     let (_, overrides) = commands.split_once("--parameter-overrides ").unwrap();

@@ -1,4 +1,4 @@
-//! The generated parts of the pages agree with the definition, the template and the code.
+//! The generated blocks of the pages agree with the definition, the template and the code.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -27,11 +27,11 @@ const RETENTION: &str = "resources/docs/retention.md";
 const OPERATIONS: &str = "resources/docs/operations.md";
 const REFERENCE: &str = "resources/docs/reference.md";
 
-/// Compares the block of a page between `<!-- NAME -->` and `<!-- /NAME -->` with `content`.
-/// `UPDATE_EXPECT=1 cargo test --test pages` writes it again.
+/// Compares the block of a page between `<!-- NAME -->` and `<!-- /NAME -->` with `content`. `UPDATE_EXPECT=1 cargo
+/// test --test pages` writes `content` into the page.
 fn assert_block(page: &str, name: &str, content: &str) {
     let path = format!("{}/../../{page}", env!("CARGO_MANIFEST_DIR"));
-    // Read here, because the call for an earlier block may just have written the page.
+    // The page is read again for each block, because the call for an earlier block may have written it.
     let text = std::fs::read_to_string(&path).unwrap();
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
     let (before, rest) = text
@@ -44,7 +44,7 @@ fn assert_block(page: &str, name: &str, content: &str) {
     expect_file![path].assert_eq(&wanted);
 }
 
-/// Adds a row for each field of a type: its name, the result of `middle`, and its documentation.
+/// Adds a row to a table for each field of a type: the name, the result of `middle`, and the documentation.
 fn rows(
     table: &mut String,
     schema: &Schema,
@@ -82,14 +82,15 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// The fenced scripts of a page, with the lines of a command joined. Of a transcript, the lines that a person types.
+/// The scripts in the code blocks of a page. A command that spans several lines is joined into one line. Of a
+/// transcript, only the lines that a person types are returned.
 fn scripts(page: &str) -> Vec<String> {
     let mut scripts = Vec::new();
     for (number, block) in page.split("```").enumerate() {
         let (language, text) = block.split_once('\n').unwrap_or_default();
         let text = text.replace("\\\n", " ");
         match language {
-            // Between two blocks is text.
+            // The text between two code blocks.
             _ if number % 2 == 0 => {}
             "sh" => scripts.push(text),
             "" => scripts.extend(
@@ -103,10 +104,11 @@ fn scripts(page: &str) -> Vec<String> {
     scripts
 }
 
-/// The `aws` commands of a script whose output goes on to a file, a program or a variable, and has no format of its own.
+/// The `aws` commands of a script that do not set their output format, although their output goes to a file, a program
+/// or a variable.
 fn without_format(script: &str) -> Vec<&str> {
     let mut found = Vec::new();
-    // The output of a shell function is the caller's.
+    // The caller of a shell function decides where its output goes.
     let mut is_in_function = false;
     for line in script.lines() {
         is_in_function = (is_in_function || line.ends_with("() {")) && line != "}";
@@ -115,8 +117,8 @@ fn without_format(script: &str) -> Vec<&str> {
             let is_command = before.is_empty() || before.ends_with(['(', '|', '&', ';', '`']);
             let (command, after) = line[start..].split_at(end_of_command(&line[start..]));
             let is_piped = after.starts_with(['>', '|']) && !after.starts_with("||");
-            let goes_on = is_in_function || before.ends_with(['(', '`']) || is_piped;
-            if is_command && goes_on && !command.contains("--output ") {
+            let is_consumed = is_in_function || before.ends_with(['(', '`']) || is_piped;
+            if is_command && is_consumed && !command.contains("--output ") {
                 found.push(command.trim_end());
             }
         }
@@ -124,7 +126,7 @@ fn without_format(script: &str) -> Vec<&str> {
     found
 }
 
-/// Where a command ends that a line begins with: at an operator of the shell that is not quoted.
+/// The position at which the first command of a line ends: at an operator of the shell outside quotes.
 fn end_of_command(line: &str) -> usize {
     let mut quote = None;
     for (position, character) in line.char_indices() {
@@ -139,7 +141,7 @@ fn end_of_command(line: &str) -> usize {
 }
 
 #[test]
-fn what_commands_pass_on_does_not_depend_on_the_readers_configuration() {
+fn the_output_that_commands_pass_on_does_not_depend_on_the_readers_configuration() {
     for (script, expected) in [
         ("aws a b", &[][..]),
         ("aws a b --query 'x|y' --output text | jq", &[]),
@@ -188,7 +190,7 @@ fn the_readme_names_the_oldest_versions_that_work() {
     }
 }
 
-/// The template with names instead of the values of a deployment.
+/// The template with placeholders in the place of the values of a deployment.
 fn stack() -> Stack {
     let deployment = Deployment {
         stack: "STACK".to_owned(),
@@ -199,7 +201,7 @@ fn stack() -> Stack {
     Stack::from(Template::read(TEMPLATE, deployment).unwrap())
 }
 
-/// Every parameter, in the order and under the headings of the console.
+/// All parameters, in the order and under the headings that the console shows.
 fn parameters(stack: &Stack) -> String {
     let document = stack.template().document();
     let all = document["Parameters"].as_object().unwrap();
@@ -226,7 +228,7 @@ fn parameters(stack: &Stack) -> String {
     table
 }
 
-/// The `Action`s or `Resource`s of a statement, without the parts that are the same in each ARN.
+/// The `Action` or `Resource` of a statement as a list, without the parts that are the same in each ARN.
 fn listed(value: &Value) -> String {
     let items = match value {
         Value::Array(items) => items.clone(),
@@ -312,7 +314,7 @@ fn alarms(stack: &Stack) -> String {
 }
 
 #[test]
-fn the_page_asks_for_no_later_sam_than_the_pinned_one() {
+fn the_version_of_sam_that_the_page_requires_is_not_later_than_the_pinned_one() {
     const PAGE: &str = include_str!("../../../resources/docs/deploy.md");
     const PINNED: &str = include_str!("../python/sam.txt");
     let version = |text: &str, before: &str| {
@@ -350,12 +352,12 @@ fn planned(snapshots: &[Snapshot], policy: &Value) -> Vec<Verdict> {
     plan(snapshots, &policy, &zone, Protected::default(), now)
 }
 
-/// The policy of the picture and of the first example.
+/// The policy in the picture and in the first example.
 fn typical() -> Value {
     json!({ "keep_hourly": 24, "keep_daily": 30, "keep_monthly": 12 })
 }
 
-/// What the first `count` policies keep of 400 days of hourly snapshots.
+/// A table of what the first `count` policies keep, of hourly snapshots from 400 days.
 fn examples(count: usize) -> String {
     let mut table =
         "| policy | what it keeps | kept of 9,600 | age of the oldest |\n|---|---|---|---|\n"
@@ -406,7 +408,7 @@ fn the_picture_of_a_policy_shows_its_plan() {
     expect_file![file].assert_eq(&picture);
 }
 
-/// The cost of a run for several durations of its snapshot, at the default poll interval.
+/// A table of what a run costs, for several durations of its snapshot, with the default poll interval.
 fn costs() -> String {
     // List prices of us-east-1, in dollars.
     let (transition, request, gigabyte_second) = (0.000_025, 0.000_000_2, 0.000_013_333_4);
@@ -424,7 +426,8 @@ fn costs() -> String {
             age += u64::from(wait_seconds(age, 15));
             polls += 1;
         }
-        // CreateSnapshot and its Choice; three states for each poll; PruneSnapshots and its Choice, twice; RecordAndNotify.
+        // CreateSnapshot and its Choice make two transitions, each poll makes three, two passes of PruneSnapshots with
+        // its Choice make four, and RecordAndNotify makes one.
         let transitions = 2 + 3 * polls + 4 + 1;
         let invocations = 1 + polls + 2 + 1;
         let thousand = |count: u32, price: f64| f64::from(count) * price * 1_000.0;

@@ -1,4 +1,4 @@
-//! Applications: their operations and states.
+//! The operations on applications, and the changes of an application's status.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use super::behaviour::Context;
 use super::configuration::{
     ENHANCED, LEGACY, RUNTIMES, SnapshotSetting, default_configuration, described,
-    described_logging, refuse_enhanced,
+    described_logging, require_runtime_for_enhanced,
 };
 use super::input::{Input, Rule};
 use super::paging::page;
 use super::restore::{LATEST, Run, SKIP};
-use super::snapshots::{Past, Snapshot};
+use super::snapshots::{PastState, Snapshot};
 use super::tags::{given_tags, tags_with};
 use super::{
     Answer, Emulator, Result, ServiceError, epoch_seconds, error, is_same_second, without_nulls,
@@ -24,7 +24,7 @@ use super::{
 pub(super) const APPLICATION_NAME: Rule = Rule::Name(128);
 pub(super) const SNAPSHOT_NAME: Rule = Rule::Name(256);
 
-/// Applications per Region, from the service's endpoints and quotas page.
+/// The most applications of an account in a Region, from the service's page on endpoints and quotas.
 const APPLICATION_QUOTA: usize = 100;
 
 const MAX_VERSION: u32 = 999_999_999;
@@ -38,31 +38,32 @@ pub(super) struct Application {
     pub(super) runtime: String,
     role: String,
     mode: String,
-    /// By the life cycle. [`Context::status`] is shown.
+    /// The real status. Callers see [`Context::status`].
     pub(super) status: &'static str,
-    /// When the status changes by itself, and the new one; `None` if the application is then gone.
+    /// The time of the next change of status, and the new status. The status is `None` if the application is gone after
+    /// that time.
     change: Option<(Timestamp, Option<&'static str>)>,
     pub(super) version_id: u32,
     updated_from: Option<u32>,
     created_at: Timestamp,
     updated_at: Timestamp,
-    /// Changes with every new version.
+    /// The `ConditionalToken`, which changes with every new version.
     token: String,
     pub(super) snapshots_enabled: bool,
     pub(super) is_enhanced: bool,
     pub(super) run: Run,
-    /// `ApplicationConfigurationDescription`, without the members that have fields of their own here.
+    /// The `ApplicationConfigurationDescription`, without the members for which this struct has other fields.
     configuration: Value,
     logging: Vec<Value>,
     pub(super) tags: BTreeMap<String, String>,
-    /// In the order of creation.
+    /// Oldest first.
     pub(super) snapshots: Vec<Snapshot>,
-    /// What they were in the last minutes.
-    pub(super) past: Vec<Past>,
+    /// The past states of the snapshots, of the last ten minutes.
+    pub(super) past: Vec<PastState>,
 }
 
 impl Application {
-    /// Lets time pass. Returns `false` if the application is gone.
+    /// Makes every change that is due by now. Returns `false` if the application is gone.
     pub(super) fn advance(&mut self, now: Timestamp) -> bool {
         self.advance_snapshots(now);
         match self.change {
@@ -75,7 +76,7 @@ impl Application {
         }
     }
 
-    /// Enters a status for a duration. `then` is the next status, `None` if the application is then gone.
+    /// Sets a status for a duration. `then` is the status after it, or `None` if the application is gone after it.
     fn enter(
         &mut self,
         status: &'static str,
@@ -87,7 +88,8 @@ impl Application {
         self.change = Some((context.after(duration), then));
     }
 
-    /// Takes the service's own snapshot before a stop or update, whatever the quota. Returns its duration.
+    /// Begins the snapshot that the service takes before a stop or an update. The quota does not apply to it. Returns
+    /// its duration, which is zero if the application takes no snapshots.
     fn take_service_snapshot(
         &mut self,
         number: u64,
@@ -103,11 +105,11 @@ impl Application {
 
     pub(super) fn key_id(&self) -> Option<&str> {
         let encryption = &self.configuration["ApplicationEncryptionConfigurationDescription"];
-        let is_own = encryption["KeyType"] == "CUSTOMER_MANAGED_KEY";
-        encryption["KeyId"].as_str().filter(|_| is_own)
+        let is_customer_managed = encryption["KeyType"] == "CUSTOMER_MANAGED_KEY";
+        encryption["KeyId"].as_str().filter(|_| is_customer_managed)
     }
 
-    fn refuse_during_snapshot(&self, operation: &str) -> Result<()> {
+    fn require_no_snapshot_in_progress(&self, operation: &str) -> Result<()> {
         if let Some(Snapshot { name, .. }) = self.snapshot_in_progress() {
             let snapshot = format!("Snapshot {name} of application {}", self.name);
             let message = format!("{snapshot} is CREATING: {operation} is not possible");
@@ -178,7 +180,7 @@ impl Emulator {
         let configuration = input.structure("ApplicationConfiguration")?;
         let snapshots = SnapshotSetting::read(configuration.as_ref())?;
         let is_enhanced = snapshots.is_enhanced.unwrap_or(false);
-        refuse_enhanced(is_enhanced, runtime)?;
+        require_runtime_for_enhanced(is_enhanced, runtime)?;
         let configuration = described(&default_configuration(runtime), configuration.as_ref())?;
         let logging = described_logging(input)?;
         let tags = tags_with(BTreeMap::new(), &given_tags(input)?.unwrap_or_default())?;
@@ -220,7 +222,7 @@ impl Emulator {
         };
         let detail = application.detail(&context);
         self.applications.insert(name.to_owned(), application);
-        self.plant_seeds(name);
+        self.add_seeded_snapshots(name);
         Ok(json!({ "ApplicationDetail": detail }))
     }
 
@@ -257,7 +259,7 @@ impl Emulator {
         let context = self.context(name, now);
         let number = self.next_number();
         let application = self.application(name)?;
-        let mut run = application.run_after(input.structure("RunConfiguration")?.as_ref())?;
+        let mut run = application.updated_run(input.structure("RunConfiguration")?.as_ref())?;
         let status = context.status(application);
         if status != "READY" {
             return Err(wrong_status(name, status, "StartApplication"));
@@ -282,7 +284,7 @@ impl Emulator {
                 application.enter("FORCE_STOPPING", stopping, Some("READY"), &context);
             }
             (false, "RUNNING") => {
-                application.refuse_during_snapshot("StopApplication")?;
+                application.require_no_snapshot_in_progress("StopApplication")?;
                 let snapshot = application.take_service_snapshot(number, "stop", &context);
                 let until_ready = snapshot.saturating_add(stopping);
                 application.enter("STOPPING", until_ready, Some("READY"), &context);
@@ -306,12 +308,13 @@ impl Emulator {
         let number = self.next_number();
         let application = self.application(name)?;
 
-        // Every check comes before the first change.
+        // All checks come before the first change, so a refused update changes nothing.
         let update = input.structure("ApplicationConfigurationUpdate")?;
         let update = update.map(Input::with_update_suffix);
         let snapshots = SnapshotSetting::read(update.as_ref())?;
         let configuration = described(&application.configuration, update.as_ref())?;
-        let mut run = application.run_after(input.structure("RunConfigurationUpdate")?.as_ref())?;
+        let mut run =
+            application.updated_run(input.structure("RunConfigurationUpdate")?.as_ref())?;
         let keeps_run = input.structure("RunConfigurationUpdate")?.is_none();
         if keeps_run && matches!(run.restore, Some((SKIP, _))) {
             run.restore = Some((LATEST, None));
@@ -330,13 +333,13 @@ impl Emulator {
         }
         let runtime = runtime.unwrap_or(&application.runtime).to_owned();
         let is_enhanced = snapshots.is_enhanced.unwrap_or(application.is_enhanced);
-        refuse_enhanced(is_enhanced, &runtime)?;
+        require_runtime_for_enhanced(is_enhanced, &runtime)?;
         if application.is_enhanced && !is_enhanced {
             let message = format!("Application {name} cannot go back to {LEGACY}");
             return Err(error("UnsupportedOperationException", message));
         }
         if is_running {
-            application.refuse_during_snapshot("UpdateApplication")?;
+            application.require_no_snapshot_in_progress("UpdateApplication")?;
             let snapshot = application.take_service_snapshot(number, "update", &context);
             let until_running = snapshot.saturating_add(context.lifecycle.updating);
             application.enter("UPDATING", until_running, Some("RUNNING"), &context);

@@ -1,4 +1,4 @@
-//! How the emulated service behaves: durations, quotas and faults, which tests and demonstrations set.
+//! How the emulated service behaves. Tests and demonstrations set its durations, quotas and faults.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,15 +8,16 @@ use jiff::{SignedDuration, Timestamp};
 use super::applications::Application;
 use super::{Emulator, ServiceError};
 
-/// How long the service takes for its work in the background. Zero: it has finished before the next call.
+/// How long each background operation of the service takes. An operation that takes no time has finished by the next
+/// call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lifecycle {
     pub starting: Duration,
-    /// From STOPPING or `FORCE_STOPPING` to READY, without the snapshot of the stop.
+    /// From STOPPING or `FORCE_STOPPING` to READY. A snapshot that the stop takes adds its own time.
     pub stopping: Duration,
-    /// From UPDATING to RUNNING, without the snapshot of the update.
+    /// From UPDATING to RUNNING. A snapshot that the update takes adds its own time.
     pub updating: Duration,
-    /// A snapshot's time from CREATING to READY or FAILED.
+    /// From CREATING to READY or FAILED.
     pub snapshot: Duration,
     pub deleting: Duration,
 }
@@ -34,38 +35,41 @@ impl Default for Lifecycle {
     }
 }
 
-/// The behaviour for one application. A change applies to what begins after it.
+/// The behaviour for one application. After a change of the behaviour, operations in progress still end at the time for
+/// which they were planned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Behaviour {
-    /// Replaces the emulator's own.
+    /// Replaces the emulator's own lifecycle, if it is given.
     pub lifecycle: Option<Lifecycle>,
+    /// Every snapshot ends FAILED.
     pub snapshots_fail: bool,
-    /// The job is down: snapshots are refused with the temporary `InvalidApplicationConfigurationException` that AWS's
-    /// troubleshooting page describes.
+    /// The Flink job is down. A request for a snapshot gets the temporary `InvalidApplicationConfigurationException`
+    /// that AWS's troubleshooting page describes.
     pub downtime: bool,
-    /// How far the service's clock is behind the times of the calls. Negative: ahead.
+    /// How far the service's clock is behind the time of each call. It is negative if the clock is ahead.
     pub clock_behind: SignedDuration,
-    /// Replaces the status of the life cycle, for example by `AUTOSCALING` or a status that no model has yet.
+    /// Replaces the application's real status, for example by `AUTOSCALING`, or by a status that no model has yet.
     pub status: Option<String>,
-    /// How many snapshots the application may have before a manual one is refused, if not a thousand.
+    /// The quota of snapshots, by default 1,000. Only a snapshot that a client requests is refused because of the
+    /// quota.
     pub snapshot_quota: Option<usize>,
-    /// Refuses the deletion of the snapshot of this name with this error.
+    /// By the name of a snapshot: the error with which its deletion is refused.
     pub deletes_refused: BTreeMap<String, ServiceError>,
-    /// More deletions in a second are throttled.
+    /// The rate above which deletions are throttled.
     pub deletes_per_second: Option<u32>,
-    /// The maximum of snapshots on a page, 1 to 50. A smaller `Limit` holds too.
+    /// The most snapshots on a page, 1 to 50. If the `Limit` of a request is smaller, the `Limit` counts.
     pub page_limit: Option<usize>,
-    /// How many of the next `NextToken`s in requests for a listing of snapshots have expired.
+    /// How many of the next `NextToken`s in requests for a listing of snapshots count as expired.
     pub tokens_expired: u32,
-    /// The age of a listing of snapshots, at most ten minutes.
+    /// How old the state is that a listing of snapshots shows, at most ten minutes.
     pub listing_lag: Duration,
-    /// A listing's `NextToken` is the number of snapshots shown so far. A deletion between two pages then hides a
-    /// snapshot, and a creation repeats one.
+    /// The `NextToken` of a listing is the number of snapshots on the pages so far. Then a deletion between two pages
+    /// hides a snapshot, and a creation repeats one.
     pub tokens_are_positions: bool,
 }
 
 impl Behaviour {
-    /// The default, but a snapshot takes this long.
+    /// The default behaviour, except for the time that a snapshot takes.
     pub fn with_snapshots_of(duration: Duration) -> Self {
         Self {
             lifecycle: Some(Lifecycle {
@@ -77,30 +81,31 @@ impl Behaviour {
     }
 }
 
-/// What one call needs to know about an application besides its state.
+/// What a call needs to know besides the state of the application.
 pub(super) struct Context {
-    /// The time of the call, by which life cycles run.
+    /// The time of the call. Background operations run by this time.
     pub(super) now: Timestamp,
-    /// The same time by the service's clock, for timestamps.
+    /// The time of the call by the service's clock, for timestamps in responses.
     pub(super) stamp: Timestamp,
     pub(super) lifecycle: Lifecycle,
     pub(super) behaviour: Behaviour,
 }
 
 impl Context {
-    /// The status to show and to act on.
+    /// The status that the service shows, and on which it decides.
     pub(super) fn status<'a>(&'a self, application: &'a Application) -> &'a str {
         (self.behaviour.status.as_deref()).unwrap_or(application.status)
     }
 
-    /// The end of a duration that begins now. One beyond the calendar never ends.
+    /// The time after a duration that begins now. If the calendar has no such time, the duration never ends.
     pub(super) fn after(&self, duration: Duration) -> Timestamp {
         self.now.checked_add(duration).unwrap_or(Timestamp::MAX)
     }
 }
 
 impl Emulator {
-    /// The behaviour for an application. It may be set before the application is created, and outlives it.
+    /// The behaviour for an application. It can be set before the application is created, and stays after the
+    /// application is deleted.
     pub fn behaviour(&mut self, application: &str) -> &mut Behaviour {
         self.behaviours.entry(application.to_owned()).or_default()
     }

@@ -1,4 +1,4 @@
-//! The configuration of an application, and its description: `X` in a request is `XDescription` in a description.
+//! The configuration of an application. The member `X` of a request is called `XDescription` in a description.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ const ENHANCED_RUNTIMES: &[&str] = &["FLINK-1_20", "FLINK-2_2", "FLINK-2_3"];
 pub(super) const LEGACY: &str = "APPLICATION_SNAPSHOTS_LEGACY";
 pub(super) const ENHANCED: &str = "ENHANCED_SNAPSHOTS";
 
-/// `ApplicationSnapshotConfiguration`, or the update of one.
+/// The members of `ApplicationSnapshotConfiguration`, or of its update.
 #[derive(Default)]
 pub(super) struct SnapshotSetting {
     pub(super) is_enabled: Option<bool>,
@@ -49,7 +49,7 @@ impl SnapshotSetting {
     }
 }
 
-pub(super) fn refuse_enhanced(is_enhanced: bool, runtime: &str) -> Result<()> {
+pub(super) fn require_runtime_for_enhanced(is_enhanced: bool, runtime: &str) -> Result<()> {
     if is_enhanced && !ENHANCED_RUNTIMES.contains(&runtime) {
         let message = format!("{ENHANCED} needs Flink 1.20 or newer, not {runtime}");
         return Err(error("UnsupportedOperationException", message));
@@ -88,7 +88,8 @@ const FLINK_SECTIONS: &[(&str, &[(&str, Rule)])] = &[
     ),
 ];
 
-/// The description of an application without a configuration. The numbers are the defaults of the API reference.
+/// The description of an application that was created without a configuration. The numbers are the defaults in the API
+/// reference.
 pub(super) fn default_configuration(runtime: &str) -> Value {
     let mut configuration = json!({
         "ApplicationSystemRollbackConfigurationDescription": { "RollbackEnabled": false },
@@ -119,7 +120,7 @@ pub(super) fn default_configuration(runtime: &str) -> Value {
     configuration
 }
 
-/// The description `before`, changed by `given`: a configuration, or an update of one.
+/// The description `before` after a request: `given` is a configuration or an update of one.
 pub(super) fn described(before: &Value, given: Option<&Input>) -> Result<Value> {
     let mut after = before.clone();
     let Some(given) = given else {
@@ -173,7 +174,7 @@ fn describe_code(description: &mut Value, code: &Input) -> Result<()> {
     if !code.is_update() {
         code.required("CodeContentType", kind)?;
     }
-    // The description requires a type. In an update it is optional.
+    // A description must have a type. In an update, the type is optional.
     let kind = kind.or(description["CodeContentType"].as_str());
     description["CodeContentType"] = json!(kind.unwrap_or("ZIPFILE"));
     let Some(content) = code.structure("CodeContent")? else {
@@ -203,7 +204,7 @@ fn describe_code(description: &mut Value, code: &Input) -> Result<()> {
 }
 
 fn described_property_groups(given: &Input) -> Result<Option<Value>> {
-    // The name of this update is irregular.
+    // The name of this member in an update does not follow the rule.
     let member = if given.is_update() {
         "EnvironmentPropertyUpdates"
     } else {

@@ -1,7 +1,8 @@
-//! Reads the members of a request and validates them as the service's model does.
+//! Reads the members of a request, and validates them as the service's model does.
 //!
-//! A value of the wrong JSON type is a `SerializationException`; a missing, too long or malformed value is an
-//! `InvalidArgumentException`. Both messages have the member's path. Unknown members are ignored. `null` counts as absent.
+//! A value of the wrong JSON type is a `SerializationException`. A value that is missing, too long or malformed is an
+//! `InvalidArgumentException`. Both messages contain the path of the member. Unknown members are ignored. A member that
+//! is `null` counts as absent.
 
 use std::ops::RangeInclusive;
 
@@ -10,24 +11,30 @@ use serde_json::{Map, Value};
 
 use super::{Result, ServiceError, error};
 
+/// What a value must be.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule {
-    /// `[a-zA-Z0-9_.-]+`, with this maximum of characters.
+    /// `[a-zA-Z0-9_.-]+`, with at most this number of characters.
     Name(usize),
     /// `arn:.*`, at most 2,048 characters.
     Arn,
+    /// Any text, with at least and at most these numbers of characters.
     String(usize, usize),
     OneOf(&'static [&'static str]),
+    /// An integer from the first to the second number.
     Integer(i64, i64),
     Boolean,
-    /// Seconds since 1970, fractions allowed.
+    /// Epoch seconds. Fractions are allowed.
     Timestamp,
 }
 
+/// A structure in a request.
 #[derive(Clone, Debug)]
 pub(super) struct Input<'a> {
+    /// Where the structure is in the request, for messages. Empty for the request itself.
     path: String,
-    /// The end of each member's name. `UpdateApplication` has the structures of `CreateApplication` with `Update` here.
+    /// What is appended to the name of each member. A structure of `UpdateApplication` is like that of
+    /// `CreateApplication`, but the names of its members end with `Update`.
     suffix: &'static str,
     members: &'a Map<String, Value>,
 }
@@ -60,7 +67,7 @@ impl<'a> Input<'a> {
         Self { suffix: "", ..self }
     }
 
-    /// Whether this is an update, in which every member is optional.
+    /// Whether this structure is part of an update. In an update, every member is optional.
     pub(super) fn is_update(&self) -> bool {
         !self.suffix.is_empty()
     }
@@ -71,7 +78,7 @@ impl<'a> Input<'a> {
             .transpose()
     }
 
-    /// The structures of a list with a permitted length.
+    /// The structures of a list. The list must have a permitted length.
     pub(super) fn list(
         &self,
         member: &str,
@@ -83,14 +90,14 @@ impl<'a> Input<'a> {
             Some(_) => return Err(serialization(format!("{path} is not a list"))),
             None => return Ok(None),
         };
-        refuse_length(&path, entries.len(), &length)?;
+        require_length(&path, entries.len(), &length)?;
         (entries.iter().enumerate())
             .map(|(index, entry)| Self::at(format!("{path}[{index}]"), self.suffix, entry))
             .collect::<Result<_, _>>()
             .map(Some)
     }
 
-    /// A map with a permitted length, whose values follow a rule.
+    /// A map. It must have a permitted length, and its values must follow a rule.
     pub(super) fn string_map(
         &self,
         member: &str,
@@ -103,7 +110,7 @@ impl<'a> Input<'a> {
             Some(_) => return Err(serialization(format!("{path} is not a map"))),
             None => return Ok(None),
         };
-        refuse_length(&path, entries.len(), &length)?;
+        require_length(&path, entries.len(), &length)?;
         for (key, value) in entries {
             let checked = rule.check(value);
             checked.map_err(|error| with_path(&format!("{path}.{key}"), error))?;
@@ -111,7 +118,7 @@ impl<'a> Input<'a> {
         Ok(Some(entries))
     }
 
-    /// The member, if it follows the rule.
+    /// The value of a member, or an error if the value breaks the rule.
     pub(super) fn value(&self, member: &str, rule: Rule) -> Result<Option<&'a Value>> {
         let Some(value) = self.find(member) else {
             return Ok(None);
@@ -148,7 +155,7 @@ impl<'a> Input<'a> {
         found.ok_or_else(|| invalid(format!("{} is required", self.path_of(member))))
     }
 
-    /// An error for a member that breaks no rule.
+    /// An error for a member whose value follows its rule, but is refused for another reason.
     pub(super) fn refusal(&self, member: &str, reason: &str) -> ServiceError {
         invalid(format!("{} {reason}", self.path_of(member)))
     }
@@ -170,7 +177,7 @@ fn with_path(path: &str, error: ServiceError) -> ServiceError {
 }
 
 impl Rule {
-    /// The error's message lacks the path, which goes before it.
+    /// The message of the error begins without the path. The caller puts the path before it.
     fn check(self, value: &Value) -> Result<()> {
         match self {
             Self::Boolean if value.is_boolean() => Ok(()),
@@ -213,7 +220,7 @@ impl Rule {
     }
 }
 
-fn refuse_length(path: &str, entries: usize, length: &RangeInclusive<usize>) -> Result<()> {
+fn require_length(path: &str, entries: usize, length: &RangeInclusive<usize>) -> Result<()> {
     if length.contains(&entries) {
         return Ok(());
     }

@@ -1,10 +1,10 @@
-//! Pages of a listing, and their tokens.
+//! The pages of a listing, and the tokens that continue it.
 
 use super::Result;
 use super::input::Input;
 
 impl Input<'_> {
-    /// `Limit`, 50 by default.
+    /// The `Limit` of the request, by default 50.
     pub(super) fn page_limit(&self) -> Result<usize> {
         let limit = self.integer("Limit", 1, 50)?;
         let limit = limit.and_then(|limit| usize::try_from(limit).ok());
@@ -12,10 +12,12 @@ impl Input<'_> {
     }
 }
 
-/// One page of a listing, the newest first, and the token of the next page. `None` if the token is invalid.
+/// One page of a listing, newest item first, and the token of the next page. `None` if the token is invalid. The items
+/// are oldest first.
 ///
-/// The token consists of the owner's number and that of the last item shown. So it stays valid whatever is created and
-/// deleted in between, and fits the narrower of the two patterns in the model.
+/// A token consists of `owner`, the number of the application whose items are listed, and of the number of the last
+/// item on the page. So a token stays valid, whatever is created and deleted between two pages. It also fits the
+/// narrower of the model's two patterns for tokens.
 pub(super) fn page<'a, T>(
     items: impl DoubleEndedIterator<Item = &'a T>,
     number_of: impl Fn(&T) -> u64,
@@ -32,7 +34,8 @@ pub(super) fn page<'a, T>(
     Some((shown, next))
 }
 
-/// As [`page`], with a token that has the number of items shown so far.
+/// As [`page`], but the token has the number of items on the pages so far, so that a creation or deletion between two
+/// pages shifts the next page.
 pub(super) fn page_by_position<'a, T>(
     items: impl DoubleEndedIterator<Item = &'a T>,
     owner: u64,

@@ -1,4 +1,4 @@
-//! What an application restores its state from when it starts.
+//! The run configuration of an application: from which snapshot it restores its state when it starts.
 
 use super::applications::{Application, SNAPSHOT_NAME};
 use super::input::{Input, Rule};
@@ -11,14 +11,15 @@ const CUSTOM: &str = "RESTORE_FROM_CUSTOM_SNAPSHOT";
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Run {
-    /// The type, and the snapshot if the type is custom.
+    /// The restore type, and the name of the snapshot if the type is `RESTORE_FROM_CUSTOM_SNAPSHOT`.
     pub(super) restore: Option<(&'static str, Option<String>)>,
     pub(super) allow_non_restored_state: Option<bool>,
 }
 
 impl Application {
-    /// The run configuration after a `RunConfiguration` or `RunConfigurationUpdate`, which have the same members.
-    pub(super) fn run_after(&self, given: Option<&Input>) -> Result<Run> {
+    /// The run configuration after a request has changed it. `RunConfiguration` and `RunConfigurationUpdate` have the
+    /// same members.
+    pub(super) fn updated_run(&self, given: Option<&Input>) -> Result<Run> {
         let mut run = self.run.clone();
         let Some(given) = given else {
             return Ok(run);
@@ -39,7 +40,7 @@ impl Application {
             run.restore = Some(match kind {
                 CUSTOM => {
                     let name = restore.required("SnapshotName", snapshot)?;
-                    self.refuse_to_restore(name)?;
+                    self.require_ready_snapshot(name)?;
                     (CUSTOM, Some(name.to_owned()))
                 }
                 _ if snapshot.is_some() => {
@@ -53,7 +54,7 @@ impl Application {
         Ok(run)
     }
 
-    fn refuse_to_restore(&self, name: &str) -> Result<()> {
+    fn require_ready_snapshot(&self, name: &str) -> Result<()> {
         let found = (self.snapshots.iter()).find(|snapshot| snapshot.name == name);
         match found.map(|snapshot| snapshot.status) {
             Some(SnapshotStatus::Ready) => Ok(()),

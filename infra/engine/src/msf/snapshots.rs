@@ -1,4 +1,4 @@
-//! The snapshots of an application: their operations and states.
+//! The operations on snapshots, and the changes of a snapshot's status.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,8 @@ use super::{
     wrong_status,
 };
 
-/// The status of a snapshot. A FAILED one could not be taken, and stays listed until it is deleted.
+/// The status of a snapshot. FAILED means that the service could not take the snapshot. Such a snapshot stays listed
+/// until it is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotStatus {
     Creating,
@@ -34,17 +35,19 @@ impl SnapshotStatus {
     }
 }
 
-/// A snapshot that exists from the beginning. It keeps its status, even CREATING, until it is deleted.
+/// A snapshot that a test gives an application. Its status does not change by itself, not even CREATING. A deletion
+/// changes it, and so does a forced stop of the application, which makes a CREATING snapshot FAILED.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeededSnapshot {
-    /// Unique within the application, which is not checked.
+    /// The name. It must be unique within the application; this is not checked.
     pub name: String,
     pub status: SnapshotStatus,
-    /// The model allows the service to leave it out.
+    /// The creation time. The service's model allows a description without it.
     pub created_at: Option<Timestamp>,
-    /// The application's version when it was taken, from 1.
+    /// The version of the application when the snapshot was taken, from 1.
     pub version_id: u32,
-    /// The application's runtime environment when it was taken. The model allows the service to leave it out.
+    /// The application's runtime environment when the snapshot was taken. The service's model allows a description
+    /// without it.
     pub runtime: Option<String>,
 }
 
@@ -60,7 +63,7 @@ impl SeededSnapshot {
         }
     }
 
-    /// A READY snapshot with the name that a run of that time gives it.
+    /// A READY snapshot with the name that a run started at this time gives its snapshot.
     pub fn managed(created_at: Timestamp) -> Self {
         let name = format!("custom_{}", created_at.as_millisecond());
         Self {
@@ -70,7 +73,7 @@ impl SeededSnapshot {
     }
 }
 
-/// Snapshots per application, from the service's quota page.
+/// The most snapshots of an application, from the service's quota page.
 const SNAPSHOT_QUOTA: usize = 1000;
 
 #[derive(Clone, Debug)]
@@ -78,8 +81,10 @@ pub(super) struct Snapshot {
     number: u64,
     pub(super) name: String,
     pub(super) status: SnapshotStatus,
+    /// Since when the snapshot has this status.
     since: Timestamp,
-    /// When it changes by itself, and the new status; `None` if it is then gone.
+    /// The time of the next change of status, and the new status. The status is `None` if the snapshot is gone after
+    /// that time. The snapshot does not change by itself if this field is `None`.
     change: Option<(Timestamp, Option<SnapshotStatus>)>,
     created_at: Option<Timestamp>,
     version_id: u32,
@@ -87,17 +92,21 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
+    /// Changes the status. Returns the state before the change.
     fn change_to(
         &mut self,
         at: Timestamp,
         status: SnapshotStatus,
         change: Option<(Timestamp, Option<SnapshotStatus>)>,
-    ) -> Past {
+    ) -> PastState {
         let before = self.clone();
         self.status = status;
         self.since = at;
         self.change = change;
-        Past { until: at, before }
+        PastState {
+            until: at,
+            snapshot: before,
+        }
     }
 
     fn details(&self) -> Value {
@@ -111,15 +120,16 @@ impl Snapshot {
     }
 }
 
-/// What a snapshot was, until a time.
+/// The state of a snapshot before a change.
 #[derive(Clone, Debug)]
-pub(super) struct Past {
+pub(super) struct PastState {
+    /// The time of the change.
     until: Timestamp,
-    before: Snapshot,
+    snapshot: Snapshot,
 }
 
-/// How long the past is known, for listings that lag.
-const MEMORY: SignedDuration = SignedDuration::from_mins(10);
+/// How long past states are kept. A listing that lags shows them.
+const PAST_KEPT_FOR: SignedDuration = SignedDuration::from_mins(10);
 
 impl Application {
     pub(super) fn advance_snapshots(&mut self, now: Timestamp) {
@@ -132,10 +142,10 @@ impl Application {
             }
             _ => true,
         });
-        past.retain(|past| now.duration_since(past.until) <= MEMORY);
+        past.retain(|past| now.duration_since(past.until) <= PAST_KEPT_FOR);
     }
 
-    /// Fails the snapshot that is CREATING, as a forced stop does.
+    /// Makes the CREATING snapshot FAILED, as a forced stop does.
     pub(super) fn abort_snapshot(&mut self, now: Timestamp) {
         for snapshot in &mut self.snapshots {
             if snapshot.status == SnapshotStatus::Creating {
@@ -150,7 +160,7 @@ impl Application {
         let present = self.snapshots.iter();
         let past = self.past.iter().filter(|past| then < past.until);
         let mut all: Vec<&Snapshot> = present
-            .chain(past.map(|past| &past.before))
+            .chain(past.map(|past| &past.snapshot))
             .filter(|snapshot| snapshot.since <= then)
             .collect();
         all.sort_by_key(|snapshot| snapshot.number);
@@ -184,7 +194,7 @@ impl Application {
         found.ok_or_else(|| no_snapshot(&self.name, name))
     }
 
-    fn refuse_without_snapshots(&self) -> Result<()> {
+    fn require_snapshots_supported(&self) -> Result<()> {
         let reason = if self.is_enhanced {
             "uses enhanced snapshots"
         } else if !self.runtime.starts_with("FLINK-") {
@@ -203,14 +213,15 @@ pub(super) fn no_snapshot(application: &str, name: &str) -> ServiceError {
 }
 
 impl Emulator {
-    /// Gives an application snapshots, the oldest first: now if it exists, otherwise when it is created.
+    /// Gives an application snapshots, oldest first. If the application does not exist yet, it gets them when it is
+    /// created.
     pub fn seed(&mut self, application: &str, snapshots: impl IntoIterator<Item = SeededSnapshot>) {
-        let waiting = self.seeds.entry(application.to_owned()).or_default();
-        waiting.extend(snapshots);
-        self.plant_seeds(application);
+        let seeds = self.seeds.entry(application.to_owned()).or_default();
+        seeds.extend(snapshots);
+        self.add_seeded_snapshots(application);
     }
 
-    pub(super) fn plant_seeds(&mut self, name: &str) {
+    pub(super) fn add_seeded_snapshots(&mut self, name: &str) {
         if let Some(application) = self.applications.get_mut(name) {
             for seed in self.seeds.remove(name).unwrap_or_default() {
                 self.last_number += 1;
@@ -229,44 +240,54 @@ impl Emulator {
     }
 
     pub(super) fn create_application_snapshot(&mut self, input: &Input, now: Timestamp) -> Answer {
-        let owner = input.required_string("ApplicationName", APPLICATION_NAME)?;
+        let application_name = input.required_string("ApplicationName", APPLICATION_NAME)?;
         let name = input.required_string("SnapshotName", SNAPSHOT_NAME)?;
-        let context = self.context(owner, now);
+        let context = self.context(application_name, now);
         let number = self.next_number();
-        let application = self.application(owner)?;
-        application.refuse_without_snapshots()?;
+        let application = self.application(application_name)?;
+        application.require_snapshots_supported()?;
 
         let status = context.status(application);
         if status == "READY" {
-            let message =
-                format!("Application {owner} is READY: only a RUNNING one can take snapshots");
+            let message = format!(
+                "Application {application_name} is READY: only a RUNNING one can take snapshots"
+            );
             return Err(error("InvalidRequestException", message));
         }
         if status != "RUNNING" {
-            return Err(wrong_status(owner, status, "CreateApplicationSnapshot"));
+            return Err(wrong_status(
+                application_name,
+                status,
+                "CreateApplicationSnapshot",
+            ));
         }
         if !application.snapshots_enabled {
-            let message = format!("Snapshots are disabled for application {owner}");
+            let message = format!("Snapshots are disabled for application {application_name}");
             return Err(error("InvalidRequestException", message));
         }
         if context.behaviour.downtime {
             let message = format!(
-                "Failed to take snapshot for the application {owner} at this moment. \
+                "Failed to take snapshot for the application {application_name} at this moment. \
                  The application is currently experiencing downtime. Retry the request later."
             );
             return Err(error("InvalidApplicationConfigurationException", message));
         }
         if application.find_snapshot(name).is_ok() {
-            let message = format!("Snapshot {name} of application {owner} already exists");
+            let message =
+                format!("Snapshot {name} of application {application_name} already exists");
             return Err(error("ResourceInUseException", message));
         }
-        if let Some(Snapshot { name, .. }) = application.snapshot_in_progress() {
-            let message = format!("Snapshot {name} of application {owner} is CREATING");
+        if let Some(other) = application.snapshot_in_progress() {
+            let message = format!(
+                "Snapshot {} of application {application_name} is CREATING",
+                other.name
+            );
             return Err(error("ResourceInUseException", message));
         }
         let quota = context.behaviour.snapshot_quota.unwrap_or(SNAPSHOT_QUOTA);
         if application.snapshots.len() >= quota {
-            let message = format!("Application {owner} has {quota} snapshots, its limit");
+            let message =
+                format!("Application {application_name} has {quota} snapshots, its limit");
             return Err(error("LimitExceededException", message));
         }
         application.begin_snapshot(number, name.to_owned(), &context);
@@ -274,23 +295,26 @@ impl Emulator {
     }
 
     pub(super) fn describe_application_snapshot(&mut self, input: &Input, _: Timestamp) -> Answer {
-        let owner = input.required_string("ApplicationName", APPLICATION_NAME)?;
+        let application_name = input.required_string("ApplicationName", APPLICATION_NAME)?;
         let name = input.required_string("SnapshotName", SNAPSHOT_NAME)?;
-        let application = self.application(owner)?;
-        application.refuse_without_snapshots()?;
+        let application = self.application(application_name)?;
+        application.require_snapshots_supported()?;
         Ok(json!({ "SnapshotDetails": application.find_snapshot(name)?.details() }))
     }
 
     pub(super) fn list_application_snapshots(&mut self, input: &Input, now: Timestamp) -> Answer {
-        let owner = input.required_string("ApplicationName", APPLICATION_NAME)?;
+        let application_name = input.required_string("ApplicationName", APPLICATION_NAME)?;
         let limit = input.page_limit()?;
         let token = input.string("NextToken", Rule::String(1, 512))?;
-        let expired = token.is_some() && self.expires_a_token(owner);
-        let behaviour = self.context(owner, now).behaviour;
+        let expired = token.is_some() && self.use_up_expired_token(application_name);
+        let behaviour = self.context(application_name, now).behaviour;
         let limit = limit.min(behaviour.page_limit.unwrap_or(limit));
-        let missing = |missing: ServiceError| error("InvalidArgumentException", missing.message);
-        let application = self.application(owner).map_err(missing)?;
-        application.refuse_without_snapshots()?;
+        let as_invalid_argument =
+            |missing: ServiceError| error("InvalidArgumentException", missing.message);
+        let application = self
+            .application(application_name)
+            .map_err(as_invalid_argument)?;
+        application.require_snapshots_supported()?;
         if expired {
             return Err(input.refusal("NextToken", "has expired"));
         }
@@ -300,11 +324,11 @@ impl Emulator {
         } else {
             application.snapshots_at(now.saturating_sub(behaviour.listing_lag).unwrap_or(now))
         };
-        let (listed, owner) = (listed.into_iter(), application.number);
+        let (listed, number) = (listed.into_iter(), application.number);
         let (shown, next) = if behaviour.tokens_are_positions {
-            page_by_position(listed, owner, limit, token)
+            page_by_position(listed, number, limit, token)
         } else {
-            page(listed, |snapshot| snapshot.number, owner, limit, token)
+            page(listed, |snapshot| snapshot.number, number, limit, token)
         }
         .ok_or_else(|| input.refusal("NextToken", "is not one of this application's"))?;
         let summaries: Vec<_> = shown.into_iter().map(Snapshot::details).collect();
@@ -312,13 +336,14 @@ impl Emulator {
         Ok(without_nulls(answer))
     }
 
-    /// All snapshots of the application as they are, whatever a listing shows.
+    /// All snapshots of an application as they are now, newest first, whatever a listing shows.
     pub fn snapshots(&mut self, application: &str, now: Timestamp) -> Vec<Value> {
-        let mut since_now = self.snapshots_since(application, now, now);
-        since_now.pop().unwrap_or_default()
+        let mut states = self.snapshots_since(application, now, now);
+        states.pop().unwrap_or_default()
     }
 
-    /// The same at `then`, at most ten minutes ago, and after each change since.
+    /// All snapshots of an application as they were at `then`, and as they were after each change between `then` and
+    /// `now`. `then` is at most ten minutes before `now`.
     pub fn snapshots_since(
         &mut self,
         application: &str,
@@ -338,7 +363,9 @@ impl Emulator {
         moments.into_iter().map(listed).collect()
     }
 
-    fn expires_a_token(&mut self, application: &str) -> bool {
+    /// Whether the token in this request counts as expired. Reduces
+    /// [`Behaviour::tokens_expired`](super::Behaviour::tokens_expired) by one.
+    fn use_up_expired_token(&mut self, application: &str) -> bool {
         let Some(behaviour) = self.behaviours.get_mut(application) else {
             return false;
         };
@@ -347,11 +374,12 @@ impl Emulator {
         expires
     }
 
-    /// Whether a deletion is within the rate, by a token bucket for one second.
-    fn takes_allowance(&mut self, application: &str, per_second: u32, now: Timestamp) -> bool {
+    /// Takes a deletion from the application's token bucket, which holds the deletions of one second. Returns `false`
+    /// if the bucket is empty.
+    fn take_from_bucket(&mut self, application: &str, per_second: u32, now: Timestamp) -> bool {
         let rate = f64::from(per_second);
-        let allowance = self.allowances.entry(application.to_owned());
-        let (left, since) = allowance.or_insert((rate, now));
+        let bucket = self.deletion_buckets.entry(application.to_owned());
+        let (left, since) = bucket.or_insert((rate, now));
         let passed = now.duration_since(*since).as_secs_f64().max(0.0);
         *left = (*left + passed * rate).min(rate);
         *since = now;
@@ -363,23 +391,27 @@ impl Emulator {
     }
 
     pub(super) fn delete_application_snapshot(&mut self, input: &Input, now: Timestamp) -> Answer {
-        let owner = input.required_string("ApplicationName", APPLICATION_NAME)?;
+        let application_name = input.required_string("ApplicationName", APPLICATION_NAME)?;
         let name = input.required_string("SnapshotName", SNAPSHOT_NAME)?;
         let created_at = input.required_timestamp("SnapshotCreationTimestamp")?;
-        let context = self.context(owner, now);
+        let context = self.context(application_name, now);
         if let Some(rate) = context.behaviour.deletes_per_second
-            && !self.takes_allowance(owner, rate, now)
+            && !self.take_from_bucket(application_name, rate, now)
         {
             return Err(error("ThrottlingException", "Rate exceeded"));
         }
-        let application = self.application(owner)?;
-        application.refuse_without_snapshots()?;
+        let application = self.application(application_name)?;
+        application.require_snapshots_supported()?;
 
         if let Some(refusal) = context.behaviour.deletes_refused.get(name) {
             return Err(refusal.clone());
         }
         if context.status(application) == "DELETING" {
-            return Err(wrong_status(owner, "DELETING", "DeleteApplicationSnapshot"));
+            return Err(wrong_status(
+                application_name,
+                "DELETING",
+                "DeleteApplicationSnapshot",
+            ));
         }
         let snapshot = application.find_snapshot(name)?;
         if (snapshot.created_at).is_none_or(|listed| !is_same_second(listed, created_at)) {
@@ -395,7 +427,8 @@ impl Emulator {
             }
             status @ (SnapshotStatus::Creating | SnapshotStatus::Deleting) => {
                 let status = status.as_str();
-                let message = format!("Snapshot {name} of application {owner} is {status}");
+                let message =
+                    format!("Snapshot {name} of application {application_name} is {status}");
                 Err(error("ResourceInUseException", message))
             }
         }

@@ -8,14 +8,14 @@ use serde_json::json;
 use super::input::{Input, Rule};
 use super::{Answer, Emulator, Result, error, without_nulls, wrong_status};
 
-/// User-defined tags per application, from the model's `TooManyTagsException`.
+/// The most tags of an application, from the model's `TooManyTagsException`.
 const TAG_QUOTA: usize = 50;
 
 const MAX_TAGS_PER_CALL: usize = 200;
 
 impl Emulator {
     pub(super) fn tag_resource(&mut self, input: &Input, now: Timestamp) -> Answer {
-        let name = self.tagged(input)?;
+        let name = self.tagged_application(input)?;
         let given = input.required("Tags", given_tags(input)?)?;
         let context = self.context(&name, now);
         let application = self.application(&name)?;
@@ -28,7 +28,7 @@ impl Emulator {
     }
 
     pub(super) fn list_tags_for_resource(&mut self, input: &Input, _: Timestamp) -> Answer {
-        let name = self.tagged(input)?;
+        let name = self.tagged_application(input)?;
         let tags: Vec<_> = (self.application(&name)?.tags.iter())
             .map(|(key, value)| json!({ "Key": key, "Value": value }))
             .collect();
@@ -36,11 +36,14 @@ impl Emulator {
         Ok(without_nulls(json!({ "Tags": tags })))
     }
 
-    fn tagged(&self, input: &Input) -> Result<String> {
+    fn tagged_application(&self, input: &Input) -> Result<String> {
         let arn = input.required_string("ResourceARN", Rule::Arn)?;
         match arn.strip_prefix(&self.arn("")) {
             Some(name) if !name.is_empty() => Ok(name.to_owned()),
-            _ => Err(input.refusal("ResourceARN", "is not an application's in this account")),
+            _ => Err(input.refusal(
+                "ResourceARN",
+                "is not the ARN of an application in this account",
+            )),
         }
     }
 }

@@ -26,7 +26,7 @@ impl World {
         }
     }
 
-    /// With the application `orders` RUNNING.
+    /// A world in which the application `orders` is RUNNING.
     fn running() -> Self {
         let mut world = Self::new();
         world.create("orders");
@@ -86,7 +86,7 @@ impl World {
         )
     }
 
-    /// Asserts that the application has a status for some seconds, and then another.
+    /// Asserts that the application has a status for some seconds, and then another one.
     #[track_caller]
     fn lasts(&mut self, status: &str, seconds: u64, then: &str) {
         assert_eq!(self.status(), status);
@@ -220,14 +220,14 @@ fn a_forced_stop_takes_no_snapshot_and_fails_the_one_in_progress() {
 }
 
 #[test]
-fn the_past_stays_as_it_happened_when_a_call_comes_with_an_earlier_time() {
+fn a_call_with_an_earlier_time_undoes_nothing() {
     let mut world = World::running();
     world.now = world.now.checked_sub(Duration::from_mins(1)).unwrap();
     assert_eq!(world.status(), "RUNNING");
 }
 
 #[test]
-fn a_snapshot_is_creating_for_the_time_of_the_life_cycle_and_then_ready_or_failed() {
+fn a_snapshot_is_creating_for_the_time_that_the_lifecycle_sets_and_then_ready_or_failed() {
     for (fails, outcome) in [(false, "READY"), (true, "FAILED")] {
         let mut world = World::running();
         world.behaviour().snapshots_fail = fails;
@@ -249,7 +249,7 @@ fn a_snapshot_is_creating_for_the_time_of_the_life_cycle_and_then_ready_or_faile
 }
 
 #[test]
-fn a_snapshot_that_takes_for_ever_never_ends() {
+fn a_snapshot_with_an_endless_duration_stays_creating() {
     let mut world = World::running();
     *world.behaviour() = Behaviour::with_snapshots_of(Duration::MAX);
     world.take("custom_1").unwrap();
@@ -258,7 +258,7 @@ fn a_snapshot_that_takes_for_ever_never_ends() {
 }
 
 #[test]
-fn a_clock_that_is_behind_shows_in_timestamps_and_in_nothing_else() {
+fn a_clock_that_is_behind_affects_only_timestamps() {
     let mut world = World::running();
     world.behaviour().clock_behind = SignedDuration::from_mins(5);
     world.take("custom_1").unwrap();
@@ -297,7 +297,7 @@ fn operations_in_the_wrong_status_are_refused() {
 }
 
 #[test]
-fn without_flink_and_with_enhanced_snapshots_no_snapshot_can_be_taken() {
+fn an_application_with_another_runtime_or_with_enhanced_snapshots_refuses_a_snapshot() {
     let enhanced =
         json!({ "SnapshotsEnabledUpdate": true, "SnapshotModeUpdate": "ENHANCED_SNAPSHOTS" });
     let enhanced = json!({ "ApplicationSnapshotConfigurationUpdate": enhanced });
@@ -329,7 +329,7 @@ fn every_listed_snapshot_counts_towards_the_quota() {
 }
 
 #[test]
-fn the_service_takes_snapshots_beyond_the_quota_and_they_are_listed() {
+fn the_quota_does_not_apply_to_snapshots_that_the_service_takes() {
     for operation in ["StopApplication", "UpdateApplication"] {
         let mut world = World::running();
         world.seed(1000);
@@ -345,7 +345,7 @@ fn the_service_takes_snapshots_beyond_the_quota_and_they_are_listed() {
 }
 
 #[test]
-fn with_snapshots_disabled_the_service_takes_none() {
+fn if_snapshots_are_disabled_the_service_takes_none() {
     let mut world = World::new();
     let mut request = application("orders");
     request["ApplicationConfiguration"] =
@@ -403,7 +403,7 @@ fn a_snapshot_that_is_creating_or_has_no_timestamp_cannot_be_deleted() {
 }
 
 #[test]
-fn a_refused_deletion_gives_the_configured_error() {
+fn a_refused_deletion_returns_the_configured_error() {
     let mut world = World::running();
     world.seed(2);
     let refusal = ServiceError::new("ThrottlingException", 429, "Rate exceeded");
@@ -414,7 +414,7 @@ fn a_refused_deletion_gives_the_configured_error() {
 }
 
 #[test]
-fn every_page_size_shows_every_snapshot_once_the_newest_first() {
+fn with_every_page_size_each_snapshot_is_listed_once_newest_first() {
     let mut world = World::running();
     world.seed(120);
     let expected: Vec<_> = (1..=120).rev().map(|n| format!("seeded-{n}")).collect();
@@ -443,7 +443,7 @@ fn a_snapshot_deleted_or_created_between_two_pages_hides_no_other() {
 }
 
 #[test]
-fn tokens_that_are_positions_skip_one_after_a_deletion_and_repeat_one_after_a_creation() {
+fn if_tokens_are_positions_a_deletion_hides_a_snapshot_and_a_creation_repeats_one() {
     let mut world = World::running();
     world.seed(9);
     world.behaviour().tokens_are_positions = true;
@@ -465,7 +465,7 @@ fn tokens_that_are_positions_skip_one_after_a_deletion_and_repeat_one_after_a_cr
 }
 
 #[test]
-fn a_listing_that_lags_shows_the_past_and_nothing_else_lags() {
+fn a_lag_applies_only_to_listings() {
     let mut world = World::running();
     world.seed(2);
     world.behaviour().listing_lag = Duration::from_secs(2);
@@ -504,7 +504,7 @@ fn a_listing_that_lags_shows_the_past_and_nothing_else_lags() {
 }
 
 #[test]
-fn a_token_is_valid_for_its_own_application_alone_until_it_expires() {
+fn a_token_is_valid_only_for_its_own_application_and_until_it_expires() {
     let mut world = World::running();
     world.seed(9);
     let (_, token) = world.page(4, &Value::Null).unwrap();
@@ -525,7 +525,7 @@ fn a_token_is_valid_for_its_own_application_alone_until_it_expires() {
 }
 
 #[test]
-fn seeds_wait_for_their_application_and_go_with_it() {
+fn an_application_gets_its_seeded_snapshots_when_it_is_created_and_they_are_deleted_with_it() {
     let mut world = World::running();
     world.delete_application();
     world.lasts("DELETING", 1, NOT_FOUND);
@@ -539,7 +539,7 @@ fn seeds_wait_for_their_application_and_go_with_it() {
 }
 
 #[test]
-fn the_restore_configuration_is_shown_as_started_and_as_updated() {
+fn the_description_shows_the_restore_configuration_of_the_last_start_or_update() {
     let restore = |world: &mut World| {
         let mut detail = world.detail();
         let run = &mut detail["ApplicationConfigurationDescription"]["RunConfigurationDescription"];
@@ -610,7 +610,7 @@ fn a_restore_configuration_that_cannot_be_used_is_refused() {
 }
 
 #[test]
-fn an_application_has_the_key_that_it_was_given() {
+fn the_key_of_an_application_can_be_looked_up() {
     let arn = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd";
     for (key, expected) in [
         (json!({ "KeyType": "AWS_OWNED_KEY" }), None),

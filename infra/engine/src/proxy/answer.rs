@@ -1,4 +1,4 @@
-//! Answers in the protocols of the services.
+//! Responses in the protocols of the AWS services.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode, header};
@@ -10,8 +10,9 @@ use crate::msf::{ServiceError, error_body};
 
 pub(super) const JSON_1_1: &str = "application/x-amz-json-1.1";
 
-/// An error in the service's protocol. Its content type is the request's, so that the version of the protocol is.
-pub(super) fn error_of(
+/// An error response in the service's protocol. Its content type is that of the request, because the content type names
+/// the version of the protocol.
+pub(super) fn error_response(
     service: Service,
     error: &ServiceError,
     request: &HeaderMap,
@@ -19,13 +20,13 @@ pub(super) fn error_of(
     let (code, message) = (&error.code, &error.message);
     let status = StatusCode::from_u16(error.http_status).unwrap_or(StatusCode::BAD_REQUEST);
     if service == Service::Query {
-        return respond(status, query_error(status, code, message), "text/xml");
+        return response_with(status, query_error(status, code, message), "text/xml");
     }
     let body = match service {
         Service::Flink => error_body(code, message),
         _ => json!({"__type": code, "message": message}),
     };
-    let mut response = with_request_id(respond(status, body.to_string(), JSON_1_1));
+    let mut response = with_request_id(response_with(status, body.to_string(), JSON_1_1));
     let headers = response.headers_mut();
     if let Ok(code) = code.parse() {
         headers.insert("x-amzn-errortype", code);
@@ -36,7 +37,7 @@ pub(super) fn error_of(
     response
 }
 
-pub(super) fn respond(
+pub(super) fn response_with(
     status: StatusCode,
     body: impl Into<Body>,
     kind: &'static str,
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_the_query_protocol_are_escaped_xml() {
+    fn an_error_in_the_query_protocol_is_xml_with_escaped_text() {
         let xml = query_error(StatusCode::SERVICE_UNAVAILABLE, "Throttling", "a < b & c");
         let error =
             "<Type>Receiver</Type><Code>Throttling</Code><Message>a &lt; b &amp; c</Message>";

@@ -1,4 +1,4 @@
-//! What a request calls: the service and the operation, and the action and resource of IAM.
+//! Finds out what a request calls: the service and the operation, and in terms of IAM, the action and the resource.
 
 use axum::http::{HeaderMap, header};
 use serde_json::Value;
@@ -6,13 +6,13 @@ use stack::{ACCOUNT, REGION};
 
 use crate::permissions::Access;
 
-/// The service that a request is for. It decides how errors are written.
+/// The kind of service that a request is for. The format of error responses depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Flink,
-    /// Another service of the JSON protocol.
+    /// Another service that uses the JSON protocol.
     Json,
-    /// A service of the query protocol.
+    /// A service that uses the query protocol.
     Query,
     /// Anything else, such as S3 and Lambda.
     Other,
@@ -43,7 +43,8 @@ pub(super) fn classify(headers: &HeaderMap, body: &[u8]) -> Call {
     }
 }
 
-/// The operation of a request of the query protocol. Names of operations need no decoding.
+/// The operation of a request in the query protocol. It needs no decoding, because names of operations have only
+/// letters.
 fn query_action<'a>(headers: &HeaderMap, body: &'a [u8]) -> Option<&'a str> {
     let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     if !kind.starts_with("application/x-www-form-urlencoded") {
@@ -54,8 +55,8 @@ fn query_action<'a>(headers: &HeaderMap, body: &'a [u8]) -> Option<&'a str> {
         .find_map(|field| field.strip_prefix("Action="))
 }
 
-/// What a call does, in IAM's terms. IAM's name of a service is the one that calls are signed for. A call without a
-/// resource is for all resources.
+/// The IAM action and resource of a call. The prefix of the action is the service for which the request is signed. If
+/// the request names no resource, the resource is `*`.
 pub(super) fn access(call: &Call, headers: &HeaderMap, body: &[u8]) -> Access {
     let (region, service) = signed_for(headers).unwrap_or_default();
     let input: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -80,7 +81,7 @@ pub(super) fn access(call: &Call, headers: &HeaderMap, body: &[u8]) -> Access {
     }
 }
 
-/// Whether a call may change what a role allows: a write of IAM or `CloudFormation`.
+/// Whether a call may change what a role allows. A call to IAM or `CloudFormation` may, unless it only reads.
 pub(super) fn may_change_roles(access: &Access) -> bool {
     let (service, operation) = access.action.split_once(':').unwrap_or_default();
     let only_reads = ["Describe", "Get", "List"];
@@ -88,7 +89,8 @@ pub(super) fn may_change_roles(access: &Access) -> bool {
         && !only_reads.iter().any(|verb| operation.starts_with(verb))
 }
 
-/// What the service does with an application's key, in the caller's name, when it takes a snapshot.
+/// The uses of an application's customer managed key that a snapshot needs. Managed Flink uses the key with the
+/// permissions of the caller.
 pub(super) fn uses_of_key(key_arn: &str, application_arn: &str) -> [Access; 5] {
     let via = format!("kinesisanalytics.{REGION}.amazonaws.com");
     let encryption_context = "kms:EncryptionContext:aws:kinesisanalytics:arn";
@@ -118,8 +120,8 @@ pub(super) fn uses_of_key(key_arn: &str, application_arn: &str) -> [Access; 5] {
     })
 }
 
-/// The partition key of the item in a call of `DynamoDB`, the context key `dynamodb:LeadingKeys`. The key schema is not
-/// needed: in our table, only the partition key is a string.
+/// The partition key of the item in a call to `DynamoDB`, for IAM's context key `dynamodb:LeadingKeys`. The key schema
+/// is not needed: in the table of the stack, only the partition key is a string.
 fn leading_keys(key: &Value) -> Vec<String> {
     let attributes = key.as_object().into_iter().flatten();
     attributes
@@ -127,7 +129,7 @@ fn leading_keys(key: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Region and service in the scope of a request's signature.
+/// The Region and the service in the credential scope of the request's signature.
 fn signed_for(headers: &HeaderMap) -> Option<(&str, &str)> {
     let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (_, credential) = authorization.split_once("Credential=")?;
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_classified_by_target_and_form() {
+    fn the_target_header_or_the_form_tells_the_service_and_the_operation() {
         let flink = "KinesisAnalytics_20180523.CreateApplicationSnapshot";
         let dynamodb = "DynamoDB_20120810.UpdateItem";
         let target = |target: &str| headers("x-amz-target", target);
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_an_action_on_a_resource_in_iams_terms() {
+    fn a_call_has_an_iam_action_and_a_resource() {
         let own = |service: &str, rest: &str| format!("arn:aws:{service}:r:123456789012:{rest}");
         for (service, field, value, rest) in [
             ("kinesisanalytics", "ApplicationName", "a", "application/a"),

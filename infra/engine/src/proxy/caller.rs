@@ -1,12 +1,14 @@
-//! Who calls: the process of a function, known by the address that it calls, or else a client. Web pages may not call.
+//! Finds out who makes a call. If the path is the address of a function's process, that process makes the call;
+//! otherwise, a client does. Requests from web pages are refused.
 
 use axum::http::{HeaderMap, Uri, header};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::functions::FUNCTIONS;
 
-/// The start of the path of a function's own address. It is not a valid name of a bucket.
-pub const CALLER: &str = "/_caller/";
+/// The beginning of the path of every function process. `_caller` is not a valid name of an S3 bucket, so no path of S3
+/// begins like this.
+pub const CALLER_PREFIX: &str = "/_caller/";
 
 /// A function's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +26,13 @@ impl Caller {
     }
 }
 
-/// The function's process whose address a URI is, and the URI behind that address. `None` is a client.
+/// Returns the function process to whose address a URI belongs, and the rest of the URI. Returns `None` if a client
+/// makes the call.
 ///
-/// An address below [`CALLER`] that no process has is refused: it would have the rights of a client. The error is for the
-/// answer.
+/// A path that begins with [`CALLER_PREFIX`] but belongs to no function is an error. If it were not, its caller would
+/// have the permissions of a client. The error is the text of the response.
 pub(super) fn caller(uri: &Uri) -> Result<Option<(Caller, Uri)>, String> {
-    if !format!("{}/", uri.path()).starts_with(CALLER) {
+    if !format!("{}/", uri.path()).starts_with(CALLER_PREFIX) {
         return Ok(None);
     }
     let called = process(uri).ok_or_else(|| format!("no function has the address {uri}"))?;
@@ -37,13 +40,16 @@ pub(super) fn caller(uri: &Uri) -> Result<Option<(Caller, Uri)>, String> {
 }
 
 fn process(uri: &Uri) -> Option<(Caller, Uri)> {
-    let rest = uri.path().strip_prefix(CALLER)?;
+    let rest = uri.path().strip_prefix(CALLER_PREFIX)?;
     let (function, rest) = rest.split_once('/')?;
     let (process, rest) = rest.split_once('/').unwrap_or((rest, ""));
-    let known = FUNCTIONS.contains(&function);
+    let is_function = FUNCTIONS.contains(&function);
     let caller = Caller {
         function: function.to_owned(),
-        process: process.parse().ok().filter(|id: &i32| known && *id > 0)?,
+        process: process
+            .parse()
+            .ok()
+            .filter(|id: &i32| is_function && *id > 0)?,
     };
     let query = uri
         .query()
@@ -51,34 +57,35 @@ fn process(uri: &Uri) -> Option<(Caller, Uri)> {
     Some((caller, format!("/{rest}{query}").parse().ok()?))
 }
 
-/// Refuses a request of a web page. The error is for the answer.
+/// Refuses a request from a web page. The error is the text of the response.
 ///
-/// Clients of AWS send neither of these headers of a browser. `Origin` is on every request but a simple read.
-/// `Sec-Fetch-Site` is on reads too, and `none` is what a person has typed. A page whose own host name resolves to
-/// 127.0.0.1 sends neither with a read, but that name as the host.
-pub(super) fn guard(port: u16, headers: &HeaderMap) -> Result<(), String> {
+/// Clients of AWS send neither of the two browser headers. A browser sends `Origin` with every request, except for a
+/// simple read. It sends `Sec-Fetch-Site` with reads too, with the value `none` if a person typed the address. A page
+/// can have a host name that resolves to 127.0.0.1. When such a page reads, the browser sends no header that gives it
+/// away, but the `Host` header has that name.
+pub(super) fn refuse_web_page(port: u16, headers: &HeaderMap) -> Result<(), String> {
     if let Some(origin) = headers.get(header::ORIGIN) {
         return Err(format!(
-            "calls of web pages are refused, here of {origin:?}"
+            "requests from web pages are refused; this one has the origin {origin:?}"
         ));
     }
     let site = headers.get("sec-fetch-site");
     if let Some(site) = site.filter(|site| !matches!(site.as_bytes(), b"none" | b"same-origin")) {
         return Err(format!(
-            "calls of web pages are refused, here of a page that is {site:?}"
+            "requests from web pages are refused; this one comes from a page that is {site:?}"
         ));
     }
     let host = headers.get(header::HOST).and_then(|it| it.to_str().ok());
     let host = host.unwrap_or_default();
     let name = host.strip_suffix(&format!(":{port}"));
-    // Clients leave out the port that is HTTP's own.
+    // Clients leave out port 80, the default of HTTP.
     let name = name.or((port == 80).then_some(host));
-    // S3's clients put the bucket's name before the host's.
+    // Clients of S3 put the name of the bucket before the host name.
     match name {
         Some("127.0.0.1" | "localhost") => Ok(()),
         Some(name) if name.ends_with(".localhost") => Ok(()),
         _ => Err(format!(
-            "calls to another host are refused, here to {host:?}"
+            "requests with the name of another host are refused; this one has {host:?}"
         )),
     }
 }
@@ -88,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn web_pages_and_other_hosts_are_refused() {
+    fn requests_from_web_pages_and_to_other_hosts_are_refused() {
         for (port, headers, allowed) in [
             (7, &[("host", "127.0.0.1:7")][..], true),
             (7, &[("host", "localhost:7")], true),
@@ -126,12 +133,16 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
                 .collect();
-            assert_eq!(guard(port, &map).is_ok(), allowed, "{port} {headers:?}");
+            assert_eq!(
+                refuse_web_page(port, &map).is_ok(),
+                allowed,
+                "{port} {headers:?}"
+            );
         }
     }
 
     #[test]
-    fn a_functions_own_address_says_which_process_calls() {
+    fn the_path_tells_which_function_process_calls() {
         let called = |address: &'static str| {
             let called = caller(&Uri::from_static(address)).map_err(|_| ());
             let shown =

@@ -5,11 +5,11 @@ use super::*;
 #[test]
 fn hashes_comments_and_origins_are_not_counted_as_packages() {
     let requirements = "# by hand\nboto3==1.2 \\\n    --hash=sha256:00==\n    # via x\ncffi==2 ; python_version != '3'\n";
-    assert_eq!(pinned(requirements), 2);
+    assert_eq!(pinned_count(requirements), 2);
 }
 
 #[test]
-fn a_hint_is_about_what_the_output_says() {
+fn a_hint_fits_the_error_in_the_output() {
     let full = "Error: [Errno 28] No space left on device: '/x/bin/python'";
     let debian =
         "The virtual environment was not created successfully because ensurepip is not available.";
@@ -28,7 +28,7 @@ fn a_hint_is_about_what_the_output_says() {
 }
 
 #[test]
-fn pips_collecting_lines_name_the_package() {
+fn the_lines_with_which_pip_begins_a_package_are_recognized() {
     for (line, expected) in [
         (
             "Collecting boto3==1.44.5 (from -r r.txt (line 4))",
@@ -41,12 +41,12 @@ fn pips_collecting_lines_name_the_package() {
         ("  Downloading boto3-1.44.5.whl (140 kB)", None),
         ("Installing collected packages: a, b", None),
     ] {
-        assert_eq!(collected(line), expected, "{line}");
+        assert_eq!(package_in(line), expected, "{line}");
     }
 }
 
-/// What a shell does with a script.
-async fn answer(script: &str) -> Output {
+/// Runs a script in a shell, and returns its output.
+async fn output_of(script: &str) -> Output {
     let mut shell = crate::environment::bare("/bin/sh");
     shell.args(["-c", script]);
     let shell = shell.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -54,7 +54,7 @@ async fn answer(script: &str) -> Output {
 }
 
 #[tokio::test]
-async fn a_python_is_asked_for_its_version_and_for_venv() {
+async fn a_python_is_checked_for_its_version_and_for_venv() {
     for (script, expected) in [
         ("echo 3 10 '/a b/python'", Ok("/a b/python")),
         ("echo 4 0 /python", Ok("/python")),
@@ -78,20 +78,24 @@ async fn a_python_is_asked_for_its_version_and_for_venv() {
         ),
     ] {
         let expected = expected.map(PathBuf::from).map_err(str::to_owned);
-        assert_eq!(usable(&answer(script).await), expected, "{script}");
+        assert_eq!(
+            interpreter_of(&output_of(script).await),
+            expected,
+            "{script}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_newer_python_is_taken_if_python3_cannot_be_used() {
+async fn the_newest_other_python_is_used_if_python3_cannot_be_used() {
     let path = std::env::var_os("PATH").unwrap();
-    let works = find(&path).await.unwrap();
+    let works = find_python(&path).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let error = find(folder.path().as_os_str()).await.unwrap_err();
+    let error = find_python(folder.path().as_os_str()).await.unwrap_err();
     let expected = "Python 3.10 or later is needed, with venv. On Debian and Ubuntu: apt install python3 python3-venv";
     assert_eq!(error.to_string(), expected);
     symlink("/bin/sh", folder.path().join("python3")).unwrap();
-    let error = find(folder.path().as_os_str())
+    let error = find_python(folder.path().as_os_str())
         .await
         .unwrap_err()
         .to_string();
@@ -99,13 +103,13 @@ async fn a_newer_python_is_taken_if_python3_cannot_be_used() {
     assert!(!error.contains("apt install"), "{error}");
     let [older, newer] = ["python3.12", "python3.27"].map(|name| folder.path().join(name));
     symlink(&works, &older).unwrap();
-    assert_eq!(find(folder.path().as_os_str()).await.unwrap(), older);
+    assert_eq!(find_python(folder.path().as_os_str()).await.unwrap(), older);
     symlink(works, &newer).unwrap();
-    assert_eq!(find(folder.path().as_os_str()).await.unwrap(), newer);
+    assert_eq!(find_python(folder.path().as_os_str()).await.unwrap(), newer);
 }
 
 #[tokio::test]
-async fn a_persons_pip_conf_does_not_say_where_packages_are_installed() {
+async fn packages_are_installed_into_the_environment_whatever_pip_conf_says() {
     let folder = tempfile::tempdir().unwrap();
     let (home, elsewhere) = (folder.path().join("venv"), folder.path().join("elsewhere"));
     let lock = File::create(folder.path().join("lock")).unwrap();
@@ -141,12 +145,12 @@ print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())"#;
     };
     let installed = install_packages(&python, &home, packages, &lock, |_| ()).await;
     installed.unwrap();
-    import(&python, packages).await.unwrap();
+    check_imports(&python, packages).await.unwrap();
     assert!(!elsewhere.exists());
 }
 
 #[tokio::test]
-async fn an_environment_is_whole_if_it_can_be_imported_and_is_made_anew_if_not() {
+async fn an_environment_whose_modules_cannot_be_imported_is_created_again() {
     let target = tempfile::tempdir().unwrap();
     let nothing = |modules| Packages {
         name: "nothing",
@@ -171,15 +175,15 @@ async fn an_environment_is_whole_if_it_can_be_imported_and_is_made_anew_if_not()
     let home = python.parent().unwrap().parent().unwrap();
     let made = installations.get();
     install().await.unwrap();
-    assert_eq!(installations.get(), made, "it was whole");
+    assert_eq!(installations.get(), made, "it was complete");
     fs::remove_dir_all(home.join("lib")).unwrap();
     assert_eq!(install().await.unwrap(), python);
     assert!(installations.get() > made, "it was broken");
 
-    // The environment's programs have its old place in them.
+    // The programs of the environment contain its old path.
     let moved = target.path().join("moved");
     fs::create_dir(&moved).unwrap();
     fs::rename(target.path().join("local"), moved.join("local")).unwrap();
     let home = moved.join("local").join(home.file_name().unwrap());
-    assert!(!is_whole(&home, nothing("pip")).await);
+    assert!(!is_complete_and_works(&home, nothing("pip")).await);
 }

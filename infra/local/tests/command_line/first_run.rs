@@ -1,4 +1,4 @@
-//! `cargo local` in the folder of a stranger: from the installation to the deployment, with a child that hangs or fails.
+//! `cargo local` in a new checkout, from the installation to the deployment, with a child process that hangs or fails.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -15,9 +15,10 @@ use tokio::time::timeout;
 use super::{command, descendants, end};
 use crate::support::{eventually, run};
 
-/// The folder of a stranger: a target folder, a crate that does not compile, and programs that do what a test needs where
-/// the arguments have `phase`. Elsewhere they answer as a Python that can do everything, or as cargo.
-fn stranger(phase: &str, action: &str, is_installed: bool) -> TempDir {
+/// The folder of a new checkout: a target folder, a crate that does not compile, and stubs for Python and cargo. If the
+/// arguments of a stub contain `phase`, the stub does `action`. Otherwise it behaves as a Python that can do
+/// everything, or as cargo.
+fn new_checkout(phase: &str, action: &str, is_installed: bool) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let target = functions::target_folder().unwrap();
     let python = run(python::install(&target, python::MINISTACK, |_| ())).unwrap();
@@ -55,7 +56,7 @@ fn stranger(phase: &str, action: &str, is_installed: bool) -> TempDir {
     folder
 }
 
-/// A demonstration in a stranger's folder.
+/// A demonstration in a new checkout.
 fn demonstration(folder: &TempDir) -> Command {
     let path = std::env::var("PATH").unwrap();
     let mut command = command("", &[]);
@@ -68,8 +69,8 @@ fn demonstration(folder: &TempDir) -> Command {
     command
 }
 
-/// Reads what a command prints to stderr, until it prints the text.
-async fn until_it_says(child: &mut Child, text: &str) {
+/// Reads the stderr of a command until it contains a text.
+async fn until_stderr_has(child: &mut Child, text: &str) {
     let mut lines = BufReader::new(child.stderr.as_mut().unwrap()).lines();
     let said = async {
         while let Some(line) = lines.next_line().await.unwrap() {
@@ -96,7 +97,7 @@ fn a_demonstration_that_is_terminated_before_it_runs_leaves_no_process() {
         ("serve.py", true, "-QUIT"),
         ("deploy.py", true, "-TERM"),
     ] {
-        let folder = stranger(phase, HANG, is_installed);
+        let folder = new_checkout(phase, HANG, is_installed);
         run(async {
             let mut demonstration = demonstration(&folder).spawn().unwrap();
             let id = demonstration.id().unwrap();
@@ -114,13 +115,13 @@ fn a_demonstration_that_is_terminated_before_it_runs_leaves_no_process() {
 }
 
 #[test]
-fn a_first_run_shows_what_is_under_way_and_another_one_that_it_waits() {
-    let folder = stranger("-Im venv", HANG, false);
+fn a_first_run_shows_its_progress_and_a_second_one_shows_that_it_waits() {
+    let folder = new_checkout("-Im venv", HANG, false);
     run(async {
         let mut first = demonstration(&folder).spawn().unwrap();
-        until_it_says(&mut first, "Installing MiniStack into ").await;
+        until_stderr_has(&mut first, "Installing MiniStack into ").await;
         let mut second = demonstration(&folder).spawn().unwrap();
-        until_it_says(&mut second, "Another process is installing MiniStack.").await;
+        until_stderr_has(&mut second, "Another process is installing MiniStack.").await;
         for demonstration in [&mut second, &mut first] {
             let started = descendants(demonstration.id().unwrap());
             end(demonstration, "-TERM", Some(130), &started).await;
@@ -129,7 +130,7 @@ fn a_first_run_shows_what_is_under_way_and_another_one_that_it_waits() {
 }
 
 #[test]
-fn what_a_failed_child_has_printed_is_seen() {
+fn the_output_of_a_failed_child_is_shown() {
     let fail = "echo the reason >&2; exit 101";
     let compile = r#"for last; do :; done; exec "$cargo" build --manifest-path "${0%/*}/broken/Cargo.toml" "$last""#;
     for (phase, is_installed, action, seen) in [
@@ -152,7 +153,7 @@ fn what_a_failed_child_has_printed_is_seen() {
         ),
         ("deploy.py", true, fail, "is not deployed: the reason"),
     ] {
-        let folder = stranger(phase, action, is_installed);
+        let folder = new_checkout(phase, action, is_installed);
         let failed = run(async { demonstration(&folder).output().await }).unwrap();
         let stderr = String::from_utf8_lossy(&failed.stderr);
         assert_eq!(failed.status.code(), Some(2), "{phase}: {stderr}");

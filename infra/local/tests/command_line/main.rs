@@ -1,4 +1,4 @@
-//! The commands of `cargo local`, each in its own process.
+//! The commands of `cargo local`. Each runs in its own process.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -20,7 +20,7 @@ use support::{Scenario, engine, eventually, run};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// What would break a command, or a child of it, that inherits it.
+/// Variables that would break a command, or a child of the command, that inherits them.
 const HOSTILE: [(&str, &str); 26] = [
     ("HTTP_PROXY", "http://127.0.0.1:9"),
     ("http_proxy", "http://127.0.0.1:9"),
@@ -50,7 +50,7 @@ const HOSTILE: [(&str, &str); 26] = [
     ("VIRTUAL_ENV", "/nowhere"),
 ];
 
-/// A command in a hostile environment, as are all in this file.
+/// A command in an environment with these variables. All commands in this file run in it.
 fn command(endpoint: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
     command
@@ -61,7 +61,7 @@ fn command(endpoint: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command that ends with this exit code. Returns what it printed to stdout and to stderr.
+/// Runs a command, and asserts its exit code. Returns its stdout and its stderr.
 async fn local(endpoint: &str, arguments: &[&str], stdin: &str, code: i32) -> (String, String) {
     let mut child = command(endpoint, arguments)
         .stdin(Stdio::piped())
@@ -70,7 +70,7 @@ async fn local(endpoint: &str, arguments: &[&str], stdin: &str, code: i32) -> (S
         .spawn()
         .unwrap();
     let mut pipe = child.stdin.take().unwrap();
-    // A command that does not read its input may have ended.
+    // If the command does not read its input, it may have ended already.
     let _ = pipe.write_all(stdin.as_bytes()).await;
     drop(pipe);
     let output = child.wait_with_output().await.unwrap();
@@ -84,7 +84,7 @@ async fn local(endpoint: &str, arguments: &[&str], stdin: &str, code: i32) -> (S
 #[test]
 fn run_follows_an_execution_and_prints_only_the_record_as_json() {
     run(async {
-        let endpoint = &engine().await.names().endpoint;
+        let endpoint = &engine().await.connection().endpoint;
         let scenario = Scenario::new("cli-run").await;
         let old = scenario.seed(2);
         let input = json!({ "retention": { "keep_last": 2 }, "poll_interval_seconds": 1 });
@@ -107,7 +107,7 @@ fn run_follows_an_execution_and_prints_only_the_record_as_json() {
 #[test]
 fn a_failed_run_exits_with_1_and_its_redrive_with_0() {
     run(async {
-        let endpoint = &engine().await.names().endpoint;
+        let endpoint = &engine().await.connection().endpoint;
         let scenario = Scenario::new("cli-redrive").await;
         scenario.set_snapshots_enabled(false).await;
         let arguments = ["run", "--application", "cli-redrive", "--json"];
@@ -136,7 +136,7 @@ fn a_failed_run_exits_with_1_and_its_redrive_with_0() {
 #[test]
 fn a_redrive_that_fails_again_prints_its_own_record() {
     run(async {
-        let endpoint = &engine().await.names().endpoint;
+        let endpoint = &engine().await.connection().endpoint;
         let scenario = Scenario::new("cli-fails-again").await;
         scenario.set_snapshots_enabled(false).await;
         let arguments = ["run", "--application", "cli-fails-again", "--json"];
@@ -145,7 +145,7 @@ fn a_redrive_that_fails_again_prints_its_own_record() {
         assert_eq!(failed["error_name"], "SnapshotsDisabled");
 
         scenario.delete_application().await;
-        // The record of the first failure is still there for a while.
+        // For a while, the record of the first failure is still there.
         let delay = FaultKind::Delay(Duration::from_secs(1));
         scenario.inject("record-and-notify", "UpdateItem", Times::Count(1), delay);
         let execution = failed["execution_arn"].as_str().unwrap();
@@ -158,7 +158,7 @@ fn a_redrive_that_fails_again_prints_its_own_record() {
 #[test]
 fn a_command_that_cannot_start_exits_with_2_and_prints_the_reason() {
     run(async {
-        let endpoint = engine().await.names().endpoint.as_str();
+        let endpoint = engine().await.connection().endpoint.as_str();
         let nowhere = "http://127.0.0.1:1";
         for (endpoint, arguments, stdin, reason) in [
             (
@@ -235,14 +235,15 @@ fn a_run_input_is_read_with_a_byte_order_mark_and_refused_with_a_repeated_key() 
     });
 }
 
-/// A line that `up` prints, without the value if that differs from engine to engine.
+/// A line that `up` prints. If its value differs from engine to engine, the value is left out.
 fn without_value(line: &str) -> &str {
-    let differs = !environment::CLIENT.contains(line);
+    let differs = !environment::CLEAN_CLIENT_ENVIRONMENT.contains(line);
     line.split('=').next().filter(|_| differs).unwrap_or(line)
 }
 
 #[test]
-fn up_raises_the_limit_of_open_files_prints_what_clients_need_and_an_interrupt_stops_everything() {
+fn up_raises_the_limit_of_open_files_prints_settings_for_clients_and_stops_everything_on_an_interrupt()
+ {
     run(async {
         let mut up = Command::new("sh")
             .args([
@@ -283,7 +284,7 @@ fn up_raises_the_limit_of_open_files_prints_what_clients_need_and_an_interrupt_s
             assert!(value(name).contains(part), "{name}={}", value(name));
         }
 
-        // The reference shows the same lines.
+        // The reference page shows the same lines.
         let reference = include_str!("../../../../resources/docs/reference.md");
         let (_, shown) = reference.split_once("$ cargo local up\n").unwrap();
         let (shown, _) = shown.split_once("# Ctrl-C").unwrap();
@@ -291,7 +292,7 @@ fn up_raises_the_limit_of_open_files_prints_what_clients_need_and_an_interrupt_s
         let shown: Vec<&str> = shown.lines().map(without_value).collect();
         assert_eq!(printed.collect::<Vec<_>>(), shown);
 
-        // A profile that leads away from the engine, and names that need a proxy.
+        // A profile that would send calls to another endpoint, and names of hosts that need no proxy.
         let home = tempfile::tempdir().unwrap();
         let settings = "[default]\nignore_configured_endpoint_urls = true\nuse_fips_endpoint = true\n\
                         use_dualstack_endpoint = true\n";
@@ -299,7 +300,7 @@ fn up_raises_the_limit_of_open_files_prints_what_clients_need_and_an_interrupt_s
         for file in ["config", "credentials"] {
             fs::write(home.path().join(".aws").join(file), settings).unwrap();
         }
-        // The aws CLI is built on botocore, as boto3 is.
+        // boto3 stands for the aws CLI here, because both are built on botocore.
         let target = functions::target_folder().unwrap();
         let python = python::install(&target, python::MINISTACK, |_| ());
         let list = "import boto3; print(boto3.client('stepfunctions').list_state_machines()['stateMachines'])";
@@ -320,7 +321,7 @@ fn up_raises_the_limit_of_open_files_prints_what_clients_need_and_an_interrupt_s
         let listed = String::from_utf8_lossy(&client.stdout);
         assert!(listed.contains(&value("STATE_MACHINE_ARN")), "{stderr}");
 
-        // No such application exists, so the run fails, but two functions have run.
+        // The application does not exist, so the run fails. But two functions have run by then.
         let arguments = ["run", "--application", "none", "--json"];
         local(&endpoint, &arguments, "", 1).await;
         let started = descendants(pid);
@@ -333,7 +334,7 @@ fn up_raises_the_limit_of_open_files_prints_what_clients_need_and_an_interrupt_s
 }
 
 #[test]
-fn up_ends_with_the_fact_when_ministack_ends() {
+fn up_ends_with_an_error_when_ministack_ends() {
     run(async {
         let mut up = command("", &["up"])
             .stdout(Stdio::piped())
@@ -356,9 +357,9 @@ fn up_ends_with_the_fact_when_ministack_ends() {
 }
 
 #[test]
-fn up_says_why_it_cannot_have_a_port() {
+fn up_explains_why_it_cannot_use_a_port() {
     run(async {
-        let endpoint = &engine().await.names().endpoint;
+        let endpoint = &engine().await.connection().endpoint;
         let port = endpoint.rsplit(':').next().unwrap();
         let (_, stderr) = local("", &["up", "--port", port], "", 2).await;
         let fact = format!("error: port {port} of 127.0.0.1 cannot be used (a program listens");
@@ -367,9 +368,9 @@ fn up_says_why_it_cannot_have_a_port() {
 }
 
 #[test]
-fn without_an_address_a_command_uses_the_engine_that_lives_or_names_all_that_do() {
+fn without_an_address_a_command_uses_the_only_running_engine_or_lists_all_running_ones() {
     run(async {
-        let endpoint = engine().await.names().endpoint.clone();
+        let endpoint = engine().await.connection().endpoint.clone();
         let target = tempfile::tempdir().unwrap();
         let announce = |folder: &str, endpoint: &str| {
             let folder = target.path().join("local").join(folder);
@@ -406,7 +407,7 @@ fn without_an_address_a_command_uses_the_engine_that_lives_or_names_all_that_do(
     });
 }
 
-/// Sends the signal, and waits for the end of the process and of the processes that it has started.
+/// Sends a signal to a process, and waits until the process and the processes that it has started have ended.
 async fn end(process: &mut Child, signal: &str, code: Option<i32>, started: &[u32]) {
     let pid = process.id().unwrap().to_string();
     let sent = Command::new("kill").args([signal, &pid]).status().await;
@@ -449,8 +450,8 @@ fn the_demonstration_shows_the_run_and_its_results() {
     });
 }
 
-/// A line of the demonstration without what differs from run to run: numbers, the spaces that align columns, and
-/// whether a deletion is over by the time of the listing.
+/// A line of the demonstration without the parts that differ from run to run: numbers, the spaces that align columns,
+/// and whether a snapshot is still DELETING when it is listed.
 fn without_numbers(line: &str) -> String {
     let mut short = String::new();
     for character in line.trim().replace("DELETING", "-").chars() {
@@ -503,7 +504,7 @@ fn a_closed_pipe_ends_a_command_quietly_and_a_full_disk_with_an_error() {
         ),
     ] {
         run(async {
-            let endpoint = &engine().await.names().endpoint;
+            let endpoint = &engine().await.connection().endpoint;
             Scenario::new(name).await;
             let arguments = ["run", "--application", name, "--json"];
             let command = command(endpoint, &arguments)
@@ -535,7 +536,7 @@ fn help_that_cannot_be_written_is_an_error() {
     assert!(stderr.starts_with(error), "{stderr}");
 }
 
-/// The processes that a process has started, with the processes that they have started.
+/// The processes that a process has started, and those that they have started in turn.
 fn descendants(parent: u32) -> Vec<u32> {
     let children = children(parent).into_iter();
     children

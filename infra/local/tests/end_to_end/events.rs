@@ -1,4 +1,4 @@
-//! Events of failed executions that are handled late, or again.
+//! Events of failed executions that arrive late or are replayed.
 
 use engine::faults::{FaultKind, Times};
 use reqwest::Method;
@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Scenario, lambda, run};
 
-/// Replays an event as the runbook says: the function is invoked with it.
+/// Replays an event as the runbook says: invokes the function with it.
 async fn replay(scenario: &Scenario<'_>, event: &Value) -> Value {
-    let function = &scenario.engine.names().function_name;
+    let function = &scenario.engine.connection().function_name;
     let path = format!("{function}/invocations");
     let answer = lambda(scenario.engine, Method::POST, &path, event).await;
     assert!(answer.get("errorType").is_none(), "{answer}");
@@ -16,7 +16,7 @@ async fn replay(scenario: &Scenario<'_>, event: &Value) -> Value {
 }
 
 #[test]
-fn an_event_that_three_tries_fail_on_is_replayed_from_the_failure_destination_once() {
+fn an_event_on_which_three_attempts_fail_is_kept_and_its_replay_is_announced_once() {
     run(async {
         for (application, outcome) in [("replay-failed", "FAILED"), ("replay-aborted", "ABORTED")] {
             let scenario = Scenario::new(application).await;
@@ -38,7 +38,7 @@ fn an_event_that_three_tries_fail_on_is_replayed_from_the_failure_destination_on
             assert_eq!(replay(&scenario, event).await["outcome"], outcome);
             let record = scenario.record(&ended).await;
             assert_eq!(record["failed_state"], state);
-            // Once more: nothing changes, nobody is told.
+            // A second replay changes nothing, and sends no notification.
             replay(&scenario, event).await;
             assert_eq!(scenario.record(&ended).await, record);
             scenario.notification().await;
@@ -48,7 +48,7 @@ fn an_event_that_three_tries_fail_on_is_replayed_from_the_failure_destination_on
 }
 
 #[test]
-fn an_event_that_comes_after_the_redrives_success_changes_nothing() {
+fn an_event_that_arrives_after_the_success_of_a_redrive_changes_nothing() {
     run(async {
         let scenario = Scenario::new("late-event").await;
         scenario.set_snapshots_enabled(false).await;

@@ -1,4 +1,4 @@
-//! Executions that fail, are stopped or take too long, and redrives of those that failed.
+//! Executions that fail, are stopped or time out, and their redrives.
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::json;
@@ -7,7 +7,7 @@ use stack::REGION;
 use crate::support::{CALLS, Execution, Scenario, for_each, new_engine, pruning, run};
 
 #[test]
-fn a_refused_call_fails_its_step_is_recorded_and_announced_and_a_redrive_goes_on_from_there() {
+fn a_refused_call_fails_the_run_with_a_record_and_a_redrive_continues_from_the_failed_state() {
     for_each(&CALLS, &async |number, row| {
         let (function, operation) = *row;
         let row = format!("{function} {operation}");
@@ -33,7 +33,7 @@ fn a_refused_call_fails_its_step_is_recorded_and_announced_and_a_redrive_goes_on
         assert!(message.ends_with(&command), "{row}: {message}");
 
         if state == "RecordAndNotify" {
-            // The failure cannot be recorded or announced either, and its event is kept.
+            // For this failure, neither a record nor a notification is possible, so its event is kept.
             scenario.undelivered(&failed).await;
             let record = scenario.row(&scenario.application, failed.run_id).await;
             let record = record.unwrap_or_default();
@@ -71,7 +71,8 @@ fn a_refused_call_fails_its_step_is_recorded_and_announced_and_a_redrive_goes_on
     });
 }
 
-/// The record and the notification have the outcome of an execution that was cut off while it waited for its snapshot.
+/// Asserts that the record and the notification have the outcome of an execution that was ended while it waited for its
+/// snapshot.
 async fn assert_cut_off(scenario: &Scenario<'_>, ended: &Execution, outcome: &str) {
     let record = scenario.record(ended).await;
     assert_eq!(record["outcome"], outcome);
@@ -98,8 +99,9 @@ fn an_execution_that_takes_too_long_is_recorded_as_timed_out() {
         let scenario = Scenario::on(&engine, "too-long").await;
         let mut definition = scenario.definition().await;
         definition["TimeoutSeconds"] = 30.into();
-        let update = aws_sdk_sfn::Client::new(&engine.names().sdk_config()).update_state_machine();
-        let update = update.state_machine_arn(&engine.names().state_machine_arn);
+        let update =
+            aws_sdk_sfn::Client::new(&engine.connection().sdk_config()).update_state_machine();
+        let update = update.state_machine_arn(&engine.connection().state_machine_arn);
         let update = update.definition(definition.to_string());
         update.send().await.unwrap();
 

@@ -1,11 +1,11 @@
-//! Whole runs on the real engine: the template as it is deployed, the functions in processes of their own, the SDK's
-//! calls.
+//! Whole runs on the local engine: the template as it is deployed, the functions in their own processes, and real calls
+//! of the SDK.
 //!
-//! - `runs`: runs that come to their end, and what they log
-//! - `failures`: executions that fail, are stopped or take too long, and redrives of those that failed
-//! - `faults`: lost answers, killed processes and functions that hang, which a run gets over by itself
-//! - `events`: events of failed executions that are handled late, or again
-//! - `many`: many runs at once, and many snapshots
+//! - `runs`: runs that succeed, and what they log
+//! - `failures`: executions that fail, are stopped or time out, and their redrives
+//! - `faults`: lost responses, killed processes and functions that hang, from which a run recovers by itself
+//! - `events`: events of failed executions that arrive late or are replayed
+//! - `many`: many runs at the same time, and many snapshots
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -1,4 +1,4 @@
-//! Many runs at once, and many snapshots.
+//! Many runs at the same time, and many snapshots.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::{Scenario, engine, names_in, new_engine, run};
 
 #[test]
-fn forty_runs_at_once_two_for_each_application_end_in_forty_correct_records() {
+fn forty_simultaneous_runs_two_for_each_application_leave_forty_correct_records() {
     run(async {
         let engine = new_engine().await;
         let scenarios = (0..20).map(async |number| {
@@ -35,8 +35,9 @@ fn forty_runs_at_once_two_for_each_application_end_in_forty_correct_records() {
     });
 }
 
-/// Runs an execution of each mode at the same time. Between them, they delete all but the newest of five snapshots and
-/// their own, and each has a record of its part. A run that meets the snapshot of the other one is skipped.
+/// Runs an execution of each mode at the same time. Asserts that together they delete all snapshots except for the
+/// newest of the five old ones and the runs' own, and that each record has the execution's part of the deletions. A run
+/// that finds the other run's snapshot in progress is skipped.
 async fn assert_end_well_together(scenario: &Scenario<'_>, old: &[String], modes: [&str; 2]) {
     let takers = modes.iter().filter(|mode| **mode == "RUN").count();
     let mut arns = Vec::new();
@@ -73,19 +74,20 @@ async fn assert_end_well_together(scenario: &Scenario<'_>, old: &[String], modes
     let left: BTreeSet<String> = scenario.names().into_iter().collect();
     let kept: BTreeSet<String> = kept.iter().cloned().chain(own).collect();
     assert_eq!(left, kept, "{modes:?}");
-    // Two that prune at the same time may want the same: either finds it gone, as it was to be.
+    // Two runs that prune at the same time may want to delete the same snapshot. The second finds it gone, and counts
+    // it as deleted.
     let expected: BTreeSet<String> = expected.iter().cloned().collect();
     assert_eq!(deleted, expected, "{modes:?}");
 }
 
-/// The input that prunes to this number of snapshots, with the brake at another.
-fn prune(keep_last: u32, brake: u32) -> Value {
-    let retention = json!({ "keep_last": keep_last, "max_deletions_per_run": brake });
+/// The input of a run that prunes to this number of snapshots, with this limit of deletions.
+fn prune(keep_last: u32, max_deletions: u32) -> Value {
+    let retention = json!({ "keep_last": keep_last, "max_deletions_per_run": max_deletions });
     json!({ "mode": "PRUNE", "retention": retention })
 }
 
 #[test]
-fn a_thousand_snapshots_are_pruned_to_thirty_in_one_run_that_names_the_number() {
+fn one_run_prunes_a_thousand_snapshots_to_thirty_if_its_limit_allows_that() {
     run(async {
         let scenario = Scenario::new("thousand").await;
         scenario.seed_thousand();
@@ -108,7 +110,7 @@ fn a_thousand_snapshots_are_pruned_to_thirty_in_one_run_that_names_the_number() 
 }
 
 #[test]
-fn a_service_that_throttles_slows_the_run_and_fails_nothing() {
+fn throttling_slows_the_run_but_no_deletion_fails() {
     run(async {
         let scenario = Scenario::new("throttled").await;
         scenario.seed_thousand();
@@ -122,7 +124,7 @@ fn a_service_that_throttles_slows_the_run_and_fails_nothing() {
 }
 
 #[test]
-fn a_prune_that_is_killed_in_the_middle_of_a_batch_counts_exactly_and_keeps_the_brake() {
+fn a_run_whose_function_is_killed_during_a_batch_counts_exactly_and_respects_its_limit() {
     run(async {
         let scenario = Scenario::new("killed-prune").await;
         scenario.seed_thousand();
@@ -137,11 +139,11 @@ fn a_prune_that_is_killed_in_the_middle_of_a_batch_counts_exactly_and_keeps_the_
 }
 
 #[test]
-fn a_row_that_two_write_at_the_same_time_is_never_seen_half_written() {
+fn a_row_with_two_simultaneous_writers_is_never_read_half_written() {
     run(async {
-        let names = engine().await.names();
+        let names = engine().await.connection();
         let dynamodb = aws_sdk_dynamodb::Client::new(&names.sdk_config());
-        // With this many attributes, writing takes its time.
+        // With this many attributes, a write takes some time.
         let fields: Vec<String> = (0..40).map(|n| format!("field_{n} = :arn")).collect();
         let update_expression = format!("SET execution_arn = :arn, {}", fields.join(", "));
         for number in 0..20 {

@@ -1,4 +1,4 @@
-//! Runs that come to their end, and what they log.
+//! Runs that succeed, and what they log.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::{Scenario, call, eventually, names_in, new_engine_for, pruning, run};
 
 #[test]
-fn a_run_waits_for_its_snapshot_prunes_records_announces_and_measures() {
+fn a_run_waits_for_its_snapshot_prunes_and_has_a_record_a_notification_and_metrics() {
     run(async {
         let scenario = Scenario::new("success").await;
         let old = scenario.seed(4);
@@ -76,7 +76,7 @@ fn a_run_waits_for_its_snapshot_prunes_records_announces_and_measures() {
 }
 
 #[test]
-fn a_plan_takes_and_deletes_nothing_and_a_run_then_does_what_it_says() {
+fn a_plan_changes_nothing_and_the_next_run_does_what_the_plan_says() {
     run(async {
         let scenario = Scenario::new("plan").await;
         let old = scenario.seed(4);
@@ -125,7 +125,7 @@ fn a_stopped_application_is_skipped() {
 }
 
 #[test]
-fn a_busy_application_is_waited_for_and_a_snapshot_that_fails_gets_another_attempt() {
+fn a_run_waits_for_a_busy_application_and_takes_another_snapshot_after_a_failed_one() {
     run(async {
         let scenario = Scenario::new("second-attempt").await;
         scenario.behave(|behaviour| {
@@ -171,7 +171,7 @@ fn the_schedules_own_input_starts_a_run_that_succeeds() {
 }
 
 #[test]
-fn every_log_line_is_json_says_which_run_it_is_about_and_has_no_credentials() {
+fn every_log_line_is_json_names_its_run_and_has_no_credentials() {
     run(async {
         let scenario = Scenario::new("logged").await;
         scenario.seed(3);

@@ -22,7 +22,7 @@ impl Execution {
         entered.map(StateEnteredEventDetails::name).collect()
     }
 
-    /// The state that was entered and not left.
+    /// The state that was entered, but not left.
     pub fn failed_state(&self) -> Option<&str> {
         let last = self.history.iter().rev().find(|event| {
             event.state_entered_event_details.is_some()
@@ -40,7 +40,7 @@ impl Execution {
             .find_map(|event| event.execution_failed_event_details.as_ref())
             .expect("an execution that failed");
         let cause = failed.cause.clone().unwrap();
-        // A function's is JSON, a service's is text.
+        // If a function failed, the cause is JSON. If a service did, it is text.
         let message = match serde_json::from_str::<Value>(&cause) {
             Ok(cause) => cause["errorMessage"].as_str().unwrap().to_owned(),
             Err(_) => cause,
@@ -48,7 +48,7 @@ impl Execution {
         (failed.error.clone().unwrap(), message)
     }
 
-    /// The errors of tasks that failed, tries that were repeated included.
+    /// The errors of all failed attempts of Tasks, including those that were retried.
     pub fn task_errors(&self) -> Vec<&str> {
         self.history
             .iter()
@@ -57,7 +57,7 @@ impl Execution {
             .collect()
     }
 
-    /// The run's snapshot, if it takes one.
+    /// The name of the snapshot that the run takes.
     pub fn snapshot_name(&self) -> String {
         format!("custom_{}", self.run_id)
     }

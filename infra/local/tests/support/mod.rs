@@ -1,4 +1,4 @@
-//! One real engine for the tests of a file, and what they do with it.
+//! An engine that the tests of a file share, and what these tests do with it.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +11,7 @@
 )]
 
 mod execution;
-mod held_to_ministack;
+mod follower_check;
 mod scenario;
 
 use std::sync::LazyLock;
@@ -29,13 +29,13 @@ use stack::{EVERY_APPLICATION, REGION};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
-/// No wait of a test is longer; what has not happened by then does not happen.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// How long a test waits before it fails.
+const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// A second of a Wait, of a Retry or of a machine's timeout lasts this many seconds.
+/// How many real seconds a second of a Wait state, of a Retry or of a timeout in the state machine lasts.
 const WAIT_SCALE: f64 = 0.1;
 
-/// The calls of each function in a run that takes a snapshot and prunes, each as it is made first.
+/// The calls of each function in a run that takes a snapshot and prunes, in the order in which they are first made.
 pub const CALLS: [(&str, &str); 9] = [
     ("create-snapshot", "DescribeApplicationSnapshot"),
     ("create-snapshot", "DescribeApplication"),
@@ -52,34 +52,35 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 static ENGINE: OnceCell<Engine> = OnceCell::const_new();
 
-/// Runs a test on the runtime that the engine lives on.
+/// Runs a test on the runtime on which the engine runs.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     RUNTIME.block_on(test)
 }
 
-/// Checks rows, ten at a time; each check gets the number of its row.
+/// Checks rows, ten at a time. The check is called with the number of the row.
 pub fn for_each<T>(rows: &[T], check: &impl AsyncFn(usize, &T)) {
     let rows = futures::stream::iter(rows.iter().enumerate());
     run(rows.for_each_concurrent(10, |(number, row)| check(number, row)));
 }
 
+/// The shared engine.
 pub async fn engine() -> &'static Engine {
     ENGINE.get_or_init(new_engine).await
 }
 
-/// An engine of its own, for tests that take something away from it. Life cycles are short, and so are the waits of
-/// executions and between the attempts at an event; nothing else differs from `cargo local`.
+/// A new engine, for a test that changes or stops it. Operations of the emulated Managed Flink, waits of executions and
+/// Lambda's retries are short. Otherwise the engine is that of `cargo local`.
 pub async fn new_engine() -> Engine {
     new_engine_for(EVERY_APPLICATION).await
 }
 
-/// An engine of its own, with the stack of one application.
+/// A new engine, with the stack of one application.
 pub async fn new_engine_for(application: &str) -> Engine {
     let target = functions::target_folder().unwrap();
     let python = python::install(&target, python::MINISTACK, |_| ())
         .await
         .unwrap();
-    let built = functions::build(functions::Profile::Dev).await.unwrap();
+    let binaries = functions::build(functions::Profile::Dev).await.unwrap();
     let lifecycle = Lifecycle {
         starting: Duration::from_millis(100),
         stopping: Duration::from_millis(100),
@@ -91,7 +92,7 @@ pub async fn new_engine_for(application: &str) -> Engine {
         port: None,
         python,
         target,
-        built,
+        binaries,
         application: application.to_owned(),
         lifecycle,
         wait_scale: WAIT_SCALE,
@@ -113,23 +114,24 @@ pub fn names_in(list: &Value) -> Vec<&str> {
         .collect()
 }
 
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+/// Repeats `check` until it returns a value.
+pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
-        if let Some(seen) = look().await {
+        if let Some(seen) = check().await {
             return seen;
         }
-        assert!(began.elapsed() < PATIENCE, "never seen: {what}");
+        assert!(began.elapsed() < TIMEOUT, "never seen: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// What a queue has of that execution: a message that contains its ARN.
+/// The message in a queue that contains the ARN of an execution.
 pub async fn message_about(engine: &Engine, queue_url: &str, execution_arn: &str) -> Value {
-    let sqs = aws_sdk_sqs::Client::new(&engine.names().sdk_config());
+    let sqs = aws_sdk_sqs::Client::new(&engine.connection().sdk_config());
     let body = eventually("the message", async || {
-        // Others of the queue's messages are for tests that run at the same time: hidden for a second, so
-        // that the next look finds what is behind them, they come back.
+        // Other messages in the queue belong to tests that run at the same time. They become visible again after a
+        // second. Until then, the next call receives the messages behind them.
         let receive = sqs.receive_message().queue_url(queue_url);
         let receive = receive.max_number_of_messages(10).visibility_timeout(1);
         let messages = receive.send().await.unwrap().messages?;
@@ -140,11 +142,11 @@ pub async fn message_about(engine: &Engine, queue_url: &str, execution_arn: &str
     serde_json::from_str(&body).unwrap()
 }
 
-/// Calls a service with a path, which has no client here; its answer.
+/// Calls an operation by its path, for a service without a client here. Returns the response.
 pub async fn call(engine: &Engine, method: Method, path: &str, body: &Value) -> Value {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let url = format!("{}/{path}", engine.names().endpoint);
-    // What a call is signed for tells MiniStack the service.
+    let url = format!("{}/{path}", engine.connection().endpoint);
+    // MiniStack takes the service from the scope of the signature.
     let service = if path.starts_with("schedules/") {
         "scheduler"
     } else {

@@ -1,4 +1,4 @@
-//! One application on the engine: its snapshots, its executions, and what is recorded and announced of them.
+//! An application on the engine: its snapshots, its executions, their records and their notifications.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use simulation::fault_plan::error;
 use stack::{ACCOUNT, REGION};
 
-use super::{Execution, engine, eventually, held_to_ministack, message_about, names_in};
+use super::{Execution, engine, eventually, follower_check, message_about, names_in};
 
-/// One application with snapshots, and a queue that gets its notifications.
+/// An application with snapshots, and a queue that receives its notifications.
 pub struct Scenario<'a> {
     pub engine: &'a Engine,
     pub application: String,
@@ -27,7 +27,7 @@ pub struct Scenario<'a> {
 }
 
 impl Scenario<'static> {
-    /// A running application of that name on the engine of this test file.
+    /// A running application with this name, on the shared engine of the test file.
     pub async fn new(application: &str) -> Self {
         Scenario::on(engine().await, application).await
     }
@@ -44,20 +44,20 @@ impl<'a> Scenario<'a> {
         scenario
     }
 
-    /// No application, but a queue that would get its notifications.
+    /// A scenario without an application. It still has a queue that would receive its notifications.
     pub async fn without_application(engine: &'a Engine, application: &str) -> Self {
-        let config = engine.names().sdk_config();
+        let config = engine.connection().sdk_config();
         let sqs = aws_sdk_sqs::Client::new(&config);
-        // Filtered as an operator would filter.
+        // The filter is the one that an operator would use.
         let queue = format!("{application}-notifications");
         let create = sqs.create_queue().queue_name(&queue);
-        // What a test has received does not come again, however long it takes.
+        // A message that a test has received does not become visible again, however long the test takes.
         let create = create.attributes("VisibilityTimeout".into(), "43200");
         let created = create.send().await.unwrap();
         let filter = json!({ "application_name": [application] });
         aws_sdk_sns::Client::new(&config)
             .subscribe()
-            .topic_arn(&engine.names().topic_arn)
+            .topic_arn(&engine.connection().topic_arn)
             .protocol("sqs")
             .endpoint(format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"))
             .attributes("FilterPolicy", filter.to_string())
@@ -135,12 +135,12 @@ impl<'a> Scenario<'a> {
         change(emulator.behaviour(&self.application));
     }
 
-    /// Managed READY snapshots of earlier days, oldest first; their names.
+    /// Adds managed READY snapshots of earlier days. Returns their names, oldest first.
     pub fn seed(&self, days: i32) -> Vec<String> {
         self.seed_each(SignedDuration::from_hours(24), days)
     }
 
-    /// A full quota of managed READY snapshots, one an hour.
+    /// Adds a full quota of managed READY snapshots, one for each hour.
     pub fn seed_thousand(&self) {
         self.seed_each(SignedDuration::from_hours(1), 1_000);
     }
@@ -156,7 +156,7 @@ impl<'a> Scenario<'a> {
         names
     }
 
-    /// Names of the application's snapshots, oldest first, those on their way out aside.
+    /// The names of the application's snapshots, oldest first, without those that are DELETING.
     pub fn names(&self) -> Vec<String> {
         let mut emulator = lock(self.engine.proxy().emulator());
         let snapshots = emulator.snapshots(&self.application, Timestamp::now());
@@ -186,15 +186,16 @@ impl<'a> Scenario<'a> {
         })
     }
 
+    /// Injects a fault into one call, after this number of calls without one.
     pub fn inject_after(
         &self,
-        through: u32,
+        skipped: u32,
         function: &str,
         operation: &str,
         kind: FaultKind,
     ) -> FaultId {
         let no_fault = FaultKind::Delay(Duration::ZERO);
-        self.inject(function, operation, Times::Count(through), no_fault);
+        self.inject(function, operation, Times::Count(skipped), no_fault);
         self.inject(function, operation, Times::Count(1), kind)
     }
 
@@ -204,19 +205,19 @@ impl<'a> Scenario<'a> {
         self.inject(function, operation, Times::Always, denied)
     }
 
-    /// Starts an execution with this input and the application's name; its ARN. Its name is the
-    /// application's with a number.
+    /// Starts an execution with this input, to which the application's name is added. Returns its ARN. Its name is the
+    /// application's name with a number.
     pub async fn start(&self, mut input: Value, number: u32) -> String {
         if input["application_name"].is_null() {
             input["application_name"] = self.application.as_str().into();
         }
         let name = format!("{}-{number}", self.application);
-        follow::start_execution(&self.sfn, self.engine.names(), &name, &input)
+        follow::start_execution(&self.sfn, self.engine.connection(), &name, &input)
             .await
             .unwrap()
     }
 
-    /// Runs an execution to its end. It looks for the snapshot every second.
+    /// Runs an execution until it ends. It polls its snapshot every second.
     pub async fn execute(&self, mut input: Value) -> Execution {
         if input["poll_interval_seconds"].is_null() {
             input["poll_interval_seconds"] = 1.into();
@@ -226,7 +227,7 @@ impl<'a> Scenario<'a> {
         self.end_of(&arn).await
     }
 
-    /// Runs an execution that succeeds with this outcome; the execution and its record.
+    /// Runs an execution, and asserts that it succeeds with this outcome. Returns the execution and its record.
     pub async fn succeed(&self, outcome: &str, input: Value) -> (Execution, Record) {
         let done = self.execute(input).await;
         assert_eq!(done.status, ExecutionStatus::Succeeded);
@@ -251,13 +252,17 @@ impl<'a> Scenario<'a> {
         self.end_of(&execution.arn).await
     }
 
-    /// Waits until an execution has ended, and holds the follower to its history.
+    /// Waits until an execution has ended, and compares its history with the follower.
     pub async fn end_of(&self, arn: &str) -> Execution {
         let execution = self.ended(arn).await;
         let started = Timestamp::from_millisecond(execution.run_id).unwrap();
-        // `$$`, as far as the definition reads it.
+        // The members of the context object `$$` that the definition reads.
         let context = json!({ "Execution": { "Id": arn, "StartTime": format!("{started:.3}") } });
-        held_to_ministack::hold_to(&execution.history, &self.definition().await, &context);
+        follower_check::assert_follower_agrees(
+            &execution.history,
+            &self.definition().await,
+            &context,
+        );
         execution
     }
 
@@ -294,13 +299,13 @@ impl<'a> Scenario<'a> {
     }
 
     pub async fn definition(&self) -> Value {
-        let machine = &self.engine.names().state_machine_arn;
+        let machine = &self.engine.connection().state_machine_arn;
         let describe = self.sfn.describe_state_machine().state_machine_arn(machine);
         serde_json::from_str(describe.send().await.unwrap().definition()).unwrap()
     }
 
-    /// The audit record of an execution that has ended, once it is there and announced. A repeated last step
-    /// writes the record of a run that ended well anew, and announces it no more.
+    /// Waits for the audit record of an execution that has ended, until the record is marked as notified. If the last
+    /// step of a successful run is repeated, it writes the record again, but sends no second notification.
     pub async fn record(&self, execution: &Execution) -> Record {
         self.record_under(&self.application, execution).await
     }
@@ -310,7 +315,7 @@ impl<'a> Scenario<'a> {
             ExecutionStatus::Succeeded => None,
             ref status => Some(status.as_str().to_owned()),
         };
-        eventually("the announced record", async || {
+        eventually("the record, marked as notified", async || {
             let record = self.row(app_name, execution.run_id).await?;
             let outcome = record.get("outcome")?.as_str()?.to_owned();
             let expected = wanted.clone().unwrap_or_else(|| outcome.clone());
@@ -325,7 +330,7 @@ impl<'a> Scenario<'a> {
     }
 
     pub async fn row(&self, app_name: &str, run_id: i64) -> Option<Record> {
-        let names = self.engine.names();
+        let names = self.engine.connection();
         report::get(&names.sdk_config(), &names.table, app_name, run_id)
             .await
             .unwrap()
@@ -333,15 +338,16 @@ impl<'a> Scenario<'a> {
 
     pub async fn row_count(&self) -> i32 {
         let name = self.application.clone();
-        let query = aws_sdk_dynamodb::Client::new(&self.engine.names().sdk_config()).query();
+        let query = aws_sdk_dynamodb::Client::new(&self.engine.connection().sdk_config()).query();
         let rows = query
-            .table_name(&self.engine.names().table)
+            .table_name(&self.engine.connection().table)
             .key_condition_expression("app_name = :name")
             .expression_attribute_values(":name", AttributeValue::S(name));
         rows.send().await.unwrap().count
     }
 
-    /// The run has taken one snapshot and pruned two of three old ones, and its one record says so.
+    /// Asserts that the run has taken one snapshot and deleted two of three old ones, and that it has one record, which
+    /// shows this.
     pub async fn assert_pruned(&self, done: &Execution, old: &[String], row: &str) {
         assert_eq!(done.status, ExecutionStatus::Succeeded, "{row}");
         let own = done.snapshot_name();
@@ -360,13 +366,13 @@ impl<'a> Scenario<'a> {
         }
     }
 
-    /// The one notification that the application's subscriber has got: subject and record.
+    /// The only notification that the subscriber of the application has received: subject and record.
     pub async fn notification(&self) -> (String, Value) {
         self.notifications(1).await.remove(0)
     }
 
-    /// The notifications that the application's subscriber has got, as many as are expected, in order: subject and
-    /// record.
+    /// The notifications that the subscriber of the application has received, in order: subject and record. Waits for
+    /// this number of them.
     pub async fn notifications(&self, count: usize) -> Vec<(String, Value)> {
         let mut received = Vec::new();
         let what = format!("{count} notifications of {}", self.application);
@@ -385,7 +391,7 @@ impl<'a> Scenario<'a> {
         received
     }
 
-    /// The lines of metrics that the log has of an execution, once there are any.
+    /// Waits for the lines with metrics in the log that are about an execution.
     pub async fn metrics(&self, execution: &Execution) -> Vec<Value> {
         eventually("the metrics", async || {
             let logs = self.engine.logs("record-and-notify", &execution.arn).await;
@@ -402,9 +408,9 @@ impl<'a> Scenario<'a> {
         .await
     }
 
-    /// What the failure destination has of an execution's event.
+    /// The message in the failure destination that has the event of an execution.
     pub async fn undelivered(&self, execution: &Execution) -> Value {
-        let queue_url = &self.engine.names().failure_queue_url;
+        let queue_url = &self.engine.connection().failure_queue_url;
         message_about(self.engine, queue_url, &execution.arn).await
     }
 }

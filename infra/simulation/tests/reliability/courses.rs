@@ -12,11 +12,11 @@ use simulation::course::run;
 /// How many courses `cargo test` runs.
 const COURSES: u64 = 10_000;
 
-/// `SIMULATION_SEED` runs the course of this seed alone, and prints its trace. `SIMULATION_COURSES` runs this many
-/// courses, from seed `SIMULATION_FROM` on. With `SIMULATION_ALL`, the test names each course that breaks a promise, not
-/// only the first.
+/// `SIMULATION_SEED` runs only the course with this seed, and prints its trace. `SIMULATION_COURSES` sets the number of
+/// courses, and `SIMULATION_FROM` the first seed. With `SIMULATION_ALL`, the test reports every course that breaks a
+/// promise, not only the first.
 #[test]
-fn whatever_goes_wrong_in_ten_thousand_courses_nothing_that_is_promised_is_broken() {
+fn whatever_goes_wrong_in_ten_thousand_courses_no_promise_is_broken() {
     let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     if let Some(seed) = number("SIMULATION_SEED") {
         let course = run(seed);
@@ -73,7 +73,7 @@ fn whatever_goes_wrong_in_ten_thousand_courses_nothing_that_is_promised_is_broke
             violations.join("\n")
         );
     }
-    // Courses in which nothing happens would prove nothing.
+    // If these situations did not occur, the courses would prove nothing.
     if until - from >= COURSES {
         for what in MUST_BE_COVERED.split(';').map(str::trim) {
             assert!(coverage.contains_key(what), "no course has {what}");
@@ -82,15 +82,15 @@ fn whatever_goes_wrong_in_ten_thousand_courses_nothing_that_is_promised_is_broke
 }
 
 #[test]
-fn a_seed_is_one_course() {
+fn the_same_seed_always_results_in_the_same_course() {
     for seed in 0..20 {
         let (first, second) = (run(seed), run(seed));
         assert_eq!(first.trace, second.trace);
     }
 }
 
-/// What happens in ten thousand courses: faults of calls, faults of invocations, errors, ends and outcomes, reasons to
-/// delete nothing, and more.
+/// The situations that occur in ten thousand courses: faults of calls, faults of invocations, errors, outcomes, reasons
+/// to delete nothing, and others.
 const MUST_BE_COVERED: &str = "
     Delay; DropAfter; DropBefore; Error; KillAfter; KillBefore; NotJson;
     Abandoned; AnswerLost; Freezes; Refused; Twice; TwiceAtOnce; Runtime.ExitError; Sandbox.Timedout;
@@ -98,20 +98,20 @@ const MUST_BE_COVERED: &str = "
     SnapshotLimitExceeded; SnapshotNameTaken; SnapshotNotFound; SnapshotTimedOut; SnapshotsDisabled; Throttled; Unexpected;
     ExecutionAborted; ExecutionTimedOut; FAILED; PLANNED; PRUNE_INCOMPLETE; SKIPPED; SUCCEEDED; SUPERSEDED;
     APPLICATION_NOT_RUNNING; LEFT_TO_LATER_RUN; MAX_DELETIONS_PER_RUN; SNAPSHOT_NOT_READY; WAIT; ROLLED_BACK;
-    BUSY; another attempt; busy before pruning;
-    a batch of an old plan;
-    a last announcement of a redrive's success;
-    a last state that was cut off;
+    BUSY; another snapshot attempt; busy before pruning;
+    a batch whose plan has expired;
+    a last notification of a redrive's success;
+    an execution that is stopped or times out in its last state;
     a later end before the event of an earlier one;
     a listing that lags;
     a payload of a newer release;
     a payload of an older release;
-    a snapshot of one's own that is deleted by hand;
-    a snapshot that is never shown, or twice;
+    a run's own snapshot that a person deletes;
+    a listing that leaves out a snapshot, or has it twice;
     a snapshot with a name from the run's input;
-    a start after the end;
-    the end of an announced failure;
-    an end that nobody hears of;
+    an invocation that starts after the end of its execution;
+    the success after a notified failure;
+    an end whose event is not handled, or whose order is uncertain;
     an event that is lost;
     an event without redriveCount;
-    no answer to a deletion";
+    a deletion without a response";

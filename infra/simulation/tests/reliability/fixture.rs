@@ -1,4 +1,4 @@
-//! The application of `redrive` and `patience`: it has four snapshots, of which a run deletes two.
+//! The application for the tests in `redrive` and `patience`. It has four snapshots, and a run deletes two of them.
 
 use engine::msf::{SeededSnapshot, SnapshotStatus};
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +9,7 @@ pub(crate) fn start() -> Timestamp {
     "2026-11-22T20:02:27.949Z".parse().unwrap()
 }
 
-/// One of each day before, oldest first.
+/// A snapshot for each of the four days before, oldest first.
 pub(crate) fn four_snapshots() -> impl Iterator<Item = SeededSnapshot> {
     (1..=4).rev().map(|days| {
         let created_at = start() - SignedDuration::from_hours(24 * days);

@@ -1,4 +1,4 @@
-//! Whatever goes wrong: every fault at every call, every redrive, and thousands of random courses.
+//! Reliability: every fault at every call, every redrive, and thousands of random courses.
 
 #![allow(
     clippy::unwrap_used,

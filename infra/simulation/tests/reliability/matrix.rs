@@ -1,5 +1,5 @@
-//! Every fault at every call, once and always, over sockets. The calls are those of each function's `IAM_ACTIONS`, the
-//! errors are those in AWS's models. The results are `resources/docs/faults.md`.
+//! Every fault at every call, once and always. The calls go over sockets. They are the `IAM_ACTIONS` of each function,
+//! and the errors are those in AWS's models. The results are in `resources/docs/faults.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -15,7 +15,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Response};
 use axum::serve::ListenerExt;
 use contract::{ErrorName, RunInput};
-use engine::client;
+use engine::client_config;
 use engine::environment::{Child, command};
 use engine::faults::{Fault, FaultKind, Faults, Times};
 use engine::msf::{Behaviour, Emulator, SeededSnapshot, SnapshotStatus};
@@ -32,28 +32,29 @@ use simulation::backend::{Backend, lock};
 use simulation::clock::Clock;
 use simulation::executions::{Status, arn};
 use simulation::fault_plan::{FaultPlan, error};
-use simulation::lambda::{Failure, actions_of, documented};
+use simulation::lambda::{Failure, actions_of, documented_error};
 use simulation::services::{APPLICATION, application, is_mark, name, own_name};
 use simulation::transport::Invocation;
 use simulation::world::World;
 
 use crate::page::page;
 
-/// Prints the modelled errors of the IAM actions that are its arguments.
+/// A Python program. It prints the modelled errors of the IAM actions that are its arguments.
 const MODELLED_ERRORS: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/tests/reliability/modelled_errors.py"
 );
 
-/// How many cells run at once, beside those that mostly wait.
+/// How many cells run at the same time, apart from the cells that mostly wait.
 const AT_ONCE: usize = 8;
 
-/// How long the SDK waits for an answer that never comes. For others it waits as long as a slow machine needs.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the SDK waits for a response that never arrives. In all other cells, the SDK waits as long as a slow
+/// machine may need.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 const START: &str = "2026-01-01T00:00:00Z";
 
-/// The existing snapshots that a run deletes.
+/// The existing snapshots that the run deletes.
 const DELETED: [&str; 3] = [
     "custom_1000000000001",
     "custom_1000000000002",
@@ -62,7 +63,7 @@ const DELETED: [&str; 3] = [
 
 const KEPT: [&str; 2] = ["custom_1000000000004", "custom_1000000000005"];
 
-/// The snapshot that a stopped application is to restore from, and that is deleted.
+/// The snapshot from which the stopped application is configured to restore. It is deleted.
 const RESTORE_POINT: &str = "before-upgrade";
 
 /// What invokes a function: a state, or the event of a failure.
@@ -80,10 +81,11 @@ const ROLES: [(&str, Role); 5] = [
     ("record-and-notify", Role::OnEvent),
 ];
 
-/// Tells from the body of a call, and from whether its invocation has requested a snapshot, what the call is for.
+/// Tells the purpose of a call, from its body and from whether its invocation has requested a snapshot.
 type Purpose = fn(&Value, bool) -> bool;
 
-/// By function: the calls of an operation that have another purpose than its first call.
+/// The operations that a function calls for several purposes: the names of the calls after the first, and how to
+/// recognize them.
 const OTHER_CALLS: [(&str, &str, Purpose); 5] = [
     (
         "create-snapshot",
@@ -112,7 +114,7 @@ const OTHER_CALLS: [(&str, &str, Purpose); 5] = [
     ),
 ];
 
-/// The other calls of an operation.
+/// The calls of an operation for another purpose than the first.
 fn other_calls(function: &str, operation: &str) -> impl Iterator<Item = (&'static str, Purpose)> {
     let calls = OTHER_CALLS.into_iter().filter(move |(whose, call, _)| {
         *whose == function && call.split(", ").next() == Some(operation)
@@ -120,13 +122,13 @@ fn other_calls(function: &str, operation: &str) -> impl Iterator<Item = (&'stati
     calls.map(|(_, call, purpose)| (call, purpose))
 }
 
-/// The call's name in the table.
+/// The name of a call in the table.
 fn call_of(function: &str, operation: &str, body: &Value, created: bool) -> String {
     let other = other_calls(function, operation).find(|(_, purpose)| purpose(body, created));
     other.map_or(operation, |(call, _)| call).to_owned()
 }
 
-/// The calls of a function that have rows, with their IAM actions.
+/// The calls of a function that have rows in the table, with their IAM actions.
 fn calls_of(function: &str) -> Vec<(&'static str, &'static str)> {
     let mut calls = Vec::new();
     for &action in actions_of(function) {
@@ -162,7 +164,7 @@ async fn modelled() -> BTreeMap<String, Vec<Modelled>> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The faults of a call, by their names in the table.
+/// The faults that are injected into a call, with their names in the table.
 fn faults(action: &str, modelled: &[Modelled]) -> Vec<(String, FaultKind)> {
     let (throttled, denied) = match action {
         "sns:Publish" => ("Throttling", ("AuthorizationError", 403)),
@@ -183,7 +185,7 @@ fn faults(action: &str, modelled: &[Modelled]) -> Vec<(String, FaultKind)> {
         if all.iter().all(|(other, _)| *other != label) {
             all.push((label, error(code, status, "It was made up.")));
         }
-        // Two codes of the Flink service have another meaning with this message.
+        // With this message, two error codes of Managed Flink have another meaning.
         let message = match code {
             "InvalidArgumentException" if is_flink => "does not exist",
             "InvalidApplicationConfigurationException" if is_flink => "experiencing downtime",
@@ -202,7 +204,7 @@ fn faults(action: &str, modelled: &[Modelled]) -> Vec<(String, FaultKind)> {
     all
 }
 
-/// One fault at one call of a run, or of the event of a run that has failed.
+/// A cell of the table: one fault at one call of a run, or of the event of a failed run.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     function: &'static str,
@@ -214,13 +216,13 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// Whether the application takes another snapshot when the run begins.
+    /// Whether the application is taking another snapshot when the run starts.
     fn is_refused_a_snapshot(&self) -> bool {
         self.function == "create-snapshot"
             && (self.call == "ListApplicationSnapshots" || self.call.contains("refused create"))
     }
 
-    /// Whether the application is stopped when the run begins.
+    /// Whether the application is stopped when the run starts.
     fn is_stopped(&self) -> bool {
         self.call.ends_with("of a stopped application")
     }
@@ -235,7 +237,7 @@ impl Cell {
         }
     }
 
-    /// The fault without which there is no such call, if there is one.
+    /// Another fault that makes the function make this call, if it needs one.
     fn cause(&self) -> Option<Fault> {
         match (self.function, self.call) {
             ("prune-snapshots", "DescribeApplicationSnapshot") => {
@@ -294,22 +296,23 @@ async fn serve(
             let body = answer.body().bytes().unwrap().to_vec();
             response.body(Body::from(body)).unwrap()
         }
-        // A panic ends the task that serves the connection, and so closes the socket.
+        // A panic ends the task that serves the connection, which closes the socket.
         Err(_) => std::panic::resume_unwind(Box::new("the connection is lost")),
     }
 }
 
-/// The functions' configuration, with this endpoint and without long backoffs.
-fn config(endpoint: &str, patience: Duration) -> SdkConfig {
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(patience);
-    client(endpoint)
+/// The SDK configuration of the functions, with this endpoint and this timeout for an attempt, and without long
+/// backoffs.
+fn config(endpoint: &str, attempt_timeout: Duration) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt_timeout);
+    client_config(endpoint)
         .into_builder()
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
         .timeout_config(timeouts.build())
         .build()
 }
 
-/// The backend of a cell: an application with five snapshots.
+/// The backend for a cell, with an application that has five snapshots.
 fn backend(cell: &Cell) -> Arc<Backend> {
     let start: Timestamp = START.parse().unwrap();
     let behaviour = Behaviour {
@@ -323,7 +326,7 @@ fn backend(cell: &Cell) -> Arc<Backend> {
     });
     let mut flink = application(start, behaviour, true, existing);
     if cell.is_refused_a_snapshot() && cell.times == Times::Always {
-        // A seeded snapshot keeps its status.
+        // The status of a seeded snapshot does not change by itself.
         let created_at = start - SignedDuration::from_hours(1);
         let by_hand = SeededSnapshot::new("by-hand", SnapshotStatus::Creating, created_at);
         flink.seed(APPLICATION, [by_hand]);
@@ -343,7 +346,7 @@ fn backend(cell: &Cell) -> Arc<Backend> {
     backend
 }
 
-/// Stops the application, makes it restore from a snapshot, and deletes the snapshot.
+/// Stops the application, configures it to restore from a snapshot, and deletes this snapshot.
 fn stop_without_restore_point(flink: &mut Emulator, start: Timestamp) {
     let created_at = start - SignedDuration::from_mins(50);
     let restore_point = SeededSnapshot::new(RESTORE_POINT, SnapshotStatus::Ready, created_at);
@@ -373,7 +376,7 @@ fn stop_without_restore_point(flink: &mut Emulator, start: Timestamp) {
     }
 }
 
-/// The result of a cell, as it is in the table.
+/// Plays a cell. Returns its result, as the table has it.
 async fn play(cell: &Cell) -> String {
     let backend = backend(cell);
     let socket = Arc::new(Socket {
@@ -387,11 +390,11 @@ async fn play(cell: &Cell) -> String {
     let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
     let app = Router::new().fallback(serve).with_state(socket.clone());
     let server = tokio::spawn(async move { axum::serve(listener, app).await });
-    let patience = match cell.kind {
-        FaultKind::Delay(_) => PATIENCE,
+    let attempt_timeout = match cell.kind {
+        FaultKind::Delay(_) => ANSWER_TIMEOUT,
         _ => Duration::from_mins(1),
     };
-    let world = World::new(backend.clone(), &config(&endpoint, patience));
+    let world = World::new(backend.clone(), &config(&endpoint, attempt_timeout));
 
     let name = match cell.role {
         Role::State(_) => APPLICATION,
@@ -399,7 +402,7 @@ async fn play(cell: &Cell) -> String {
     };
     let input = json!({ "application_name": name, "retention": { "keep_last": 3 } });
     let arn = arn("run");
-    world.begin(&arn, &input);
+    world.create_execution(&arn, &input);
     if let Some(cause) = cell.cause() {
         socket.faults.inject(cause);
     }
@@ -407,7 +410,7 @@ async fn play(cell: &Cell) -> String {
     let (result, fault) = match cell.role {
         Role::State(state) => {
             let fault = socket.faults.inject(fault);
-            let event = world.go(&arn).await;
+            let event = world.run_to_end(&arn).await;
             let result = match world.status(&arn) {
                 Status::Succeeded(_) if cell.is_stopped() => skipped(&world),
                 Status::Succeeded(_) => succeeded(&world),
@@ -418,7 +421,7 @@ async fn play(cell: &Cell) -> String {
                     });
                     let announced = lock(&backend.services).published.len();
                     socket.faults.clear(fault);
-                    assert_eq!(world.deliver(&arn, &event.unwrap()).await, None);
+                    assert_eq!(world.deliver_event(&arn, &event.unwrap()).await, None);
                     let row = row(&world).unwrap();
                     assert_eq!(row["outcome"], "FAILED");
                     assert_eq!(row["failed_state"], state);
@@ -430,9 +433,9 @@ async fn play(cell: &Cell) -> String {
             (result, fault)
         }
         Role::OnEvent => {
-            let event = world.go(&arn).await.unwrap();
+            let event = world.run_to_end(&arn).await.unwrap();
             let fault = socket.faults.inject(fault);
-            let failure = world.deliver(&arn, &event).await;
+            let failure = world.deliver_event(&arn, &event).await;
             (handled(&world, failure), fault)
         }
     };
@@ -464,8 +467,8 @@ fn times_announced(times: usize) -> String {
     }
 }
 
-/// The result of a run that has succeeded. Its snapshot exists, its record says what was deleted and what was not, and
-/// it was announced.
+/// The result of a run that has succeeded. Asserts that its snapshot exists, that its record shows which snapshots were
+/// deleted and which were not, and that a notification was sent.
 fn succeeded(world: &World) -> String {
     let row = row(world).unwrap();
     let snapshots = world.backend.snapshots();
@@ -514,7 +517,7 @@ fn succeeded(world: &World) -> String {
     result
 }
 
-/// The result of a run of the stopped application. It was recorded and announced once.
+/// The result of a run of the stopped application. Asserts that it has one record and one notification.
 fn skipped(world: &World) -> String {
     let row = row(world).unwrap();
     assert_eq!(row["outcome"], "SKIPPED");
@@ -524,7 +527,7 @@ fn skipped(world: &World) -> String {
     format!("`SKIPPED`{warned}")
 }
 
-/// How often the run was announced, each time with this outcome.
+/// How many notifications of the run were sent. Asserts that each of them has this outcome.
 fn announced(world: &World, outcome: &str) -> usize {
     let services = lock(&world.backend.services);
     for message in &services.published {
@@ -533,9 +536,10 @@ fn announced(world: &World, outcome: &str) -> usize {
     services.published.len()
 }
 
-/// The result of a failed execution or event. The error is documented, and its message has the remedy and the next step.
+/// The result of a failed execution or event. Asserts that the error is documented, and that its message has the remedy
+/// and the next step.
 fn failed(error: &str, cause: &str, next_step: impl FnOnce(ErrorName) -> String) -> String {
-    let name = documented(error).unwrap_or_else(|| panic!("{error} is not documented"));
+    let name = documented_error(error).unwrap_or_else(|| panic!("{error} is not documented"));
     let cause: Value = serde_json::from_str(cause).unwrap();
     let message = cause["errorMessage"].as_str().unwrap();
     let (redrive, replay) = (name.instructions(), name.replay_instructions());
@@ -545,7 +549,8 @@ fn failed(error: &str, cause: &str, next_step: impl FnOnce(ErrorName) -> String)
     format!("`FAILED`: `{name}`")
 }
 
-/// The result of the event of a run that has failed. `failure` is that of the third attempt.
+/// The result for the event of a failed run. `failure` is the failure of the third attempt to handle the event, if it
+/// failed.
 fn handled(world: &World, failure: Option<Failure>) -> String {
     let row = row(world);
     let announced = announced(world, "FAILED");
@@ -586,7 +591,7 @@ fn every_fault_at_every_call_is_retried_or_named() {
     let mut cells = Vec::new();
     for (function, role) in ROLES {
         for (call, action) in calls_of(function) {
-            // The last state reads no history.
+            // The last state does not read the history.
             if role == Role::State("RecordAndNotify") && call == "GetExecutionHistory" {
                 continue;
             }

@@ -1,4 +1,7 @@
-"""Prints what botocore's models say of operations, which are given as IAM actions: the code and the HTTP status of each error."""
+"""Prints the errors that botocore's models have for operations: the code and the HTTP status of each error.
+
+The operations are given as IAM actions.
+"""
 
 import json
 import sys

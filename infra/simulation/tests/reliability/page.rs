@@ -1,4 +1,4 @@
-//! The page `resources/docs/faults.md`.
+//! Writes the page `resources/docs/faults.md`.
 
 use std::fmt::Write;
 
@@ -54,7 +54,7 @@ real SDK over sockets, and fails if the results differ from the page.
 `UPDATE_EXPECT=1 cargo test --locked --test reliability every_fault` generates the page again.
 ";
 
-/// The results as tables. Faults with the same results share a row.
+/// The results as tables. Faults that have the same results share a row.
 pub(crate) fn page(cells: &[Cell], results: &[String]) -> String {
     let mut rows: Vec<(Role, &str, &[String], Vec<&str>)> = Vec::new();
     for (cell, results) in cells.chunks(2).zip(results.chunks(2)) {

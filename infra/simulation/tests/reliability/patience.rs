@@ -1,5 +1,5 @@
-//! Applications that are busy for a while, snapshots that fail, and how long a run waits for them; and the same under the
-//! definition of the last release.
+//! How long a run waits for an application that is busy for a while, and what it does if a snapshot fails. Both are
+//! also tested with the definition of the last release.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::fixture::{self, four_snapshots, start};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// An application with four snapshots that takes another one in 20 seconds, and a run of this definition.
+/// A run with this definition, and an application with four snapshots that takes another one in 20 seconds.
 struct Scene {
     world: World,
     arn: String,
@@ -37,7 +37,9 @@ impl Scene {
         let mut whole = fixture::input();
         let fields = input.as_object().unwrap().clone();
         whole.as_object_mut().unwrap().extend(fields);
-        scene.world.begin_by(definition, &scene.arn, &whole);
+        scene
+            .world
+            .create_execution_with_definition(definition, &scene.arn, &whole);
         scene
     }
 
@@ -46,6 +48,7 @@ impl Scene {
         change(services.flink.behaviour(APPLICATION));
     }
 
+    /// Makes the application busy for a while.
     fn be_busy(&self, duration: Duration) {
         self.behave(|behaviour| behaviour.status = Some("UPDATING".to_owned()));
         let world = self.world.clone();
@@ -56,10 +59,10 @@ impl Scene {
         });
     }
 
-    /// Brings the run to its end, and waits until its event is handled. Returns how long the run took.
+    /// Runs until the run ends, and waits until its event is handled. Returns how long the run took.
     async fn finish(&self) -> Duration {
         let start = tokio::time::Instant::now();
-        self.world.go(&self.arn).await;
+        self.world.run_to_end(&self.arn).await;
         let took = start.elapsed();
         tokio::time::sleep(MINUTE).await;
         let invariants = lock(&self.world.backend.invariants);
@@ -67,7 +70,7 @@ impl Scene {
         took
     }
 
-    /// The same, with the application busy for this long from the moment when the snapshot is being waited for.
+    /// As [`Self::finish`], but the application becomes busy for a while as soon as the run waits for its snapshot.
     async fn finish_busy_after_the_creation(&self, duration: Duration) -> Duration {
         let finish = self.finish();
         let interrupt = async {
@@ -83,7 +86,7 @@ impl Scene {
         self.world.with(&self.arn, |run| run.follower.state.clone())
     }
 
-    /// The error that the run has failed with, and its state.
+    /// The error with which the run has failed, and the state in which it failed.
     fn failure(&self) -> (String, String) {
         match self.world.status(&self.arn) {
             Status::Failed(error, _) => (error, self.state()),
@@ -95,7 +98,7 @@ impl Scene {
         lock(&self.world.backend.services).rows(&self.arn).remove(0)
     }
 
-    /// The name of the snapshot of the attempt of that number, from 0.
+    /// The name of the snapshot of an attempt. `number` is 0 for the first attempt.
     fn attempt(&self, number: i64) -> String {
         let started = self.world.with(&self.arn, |run| run.started);
         own_name(&(started.as_millisecond() + number).into())
@@ -145,7 +148,7 @@ fn a_run_whose_application_is_busy_for_two_hours_fails_after_one() {
             assert_eq!(scene.record()["error_name"], "ApplicationBusy");
             assert_eq!(scene.record()["failed_state"], "CreateSnapshot");
 
-            // A redrive looks once more.
+            // A redrive checks the application once more.
             scene.world.redrive(&scene.arn);
             let took = scene.finish().await;
             assert_eq!(scene.failure(), expected);
@@ -160,7 +163,7 @@ fn a_run_whose_application_is_busy_for_two_hours_fails_after_one() {
 }
 
 #[test]
-fn a_run_waits_before_it_prunes_until_the_application_runs_again() {
+fn a_run_waits_before_it_prunes_until_the_application_is_running_again() {
     in_virtual_time(async {
         let scene = Scene::begin(&DEFINITION, &json!({}));
         let took = scene.finish_busy_after_the_creation(20 * MINUTE).await;
@@ -233,8 +236,8 @@ fn a_run_that_meets_the_snapshot_of_an_earlier_run_is_skipped() {
         let later = async {
             tokio::time::sleep(Duration::from_hours(1)).await;
             let input = json!({ "application_name": APPLICATION });
-            scene.world.begin(&next, &input);
-            scene.world.go(&next).await;
+            scene.world.create_execution(&next, &input);
+            scene.world.run_to_end(&next).await;
         };
         tokio::join!(scene.finish(), later);
         assert_eq!(scene.record()["outcome"], "SUCCEEDED");
@@ -249,9 +252,9 @@ fn a_run_that_meets_the_snapshot_of_an_earlier_run_is_skipped() {
 }
 
 #[test]
-fn an_execution_of_the_last_release_goes_on_as_it_began() {
+fn an_execution_with_the_definition_of_the_last_release_behaves_as_in_that_release() {
     in_virtual_time(async {
-        // A busy application is retried.
+        // The Task is retried while the application is busy.
         let scene = Scene::begin(&FIRST_DEFINITION, &json!({}));
         scene.be_busy(5 * MINUTE);
         scene.finish().await;
@@ -278,7 +281,7 @@ fn an_execution_of_the_last_release_goes_on_as_it_began() {
         assert_eq!(scene.failure(), expected);
         assert_eq!(scene.created(), [scene.attempt(0)]);
 
-        // A busy application holds the deletions back.
+        // While the application is busy, the run deletes nothing.
         let scene = Scene::begin(&FIRST_DEFINITION, &json!({}));
         let took = scene.finish_busy_after_the_creation(20 * MINUTE).await;
         assert_eq!(scene.record()["outcome"], "PRUNE_INCOMPLETE");

@@ -1,5 +1,5 @@
-//! Every state fails with every error that it can fail with. Then the cause is cleared, and the remedy in the message
-//! is followed. A redrive comes to the same end as a run without a failure.
+//! Every state fails with every error that it can fail with. Then the cause is removed, and the remedy in the error
+//! message is followed. After a redrive, the run must have the same results as a run that did not fail.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,37 +27,37 @@ const NOT_FOUND: &str = "ResourceNotFoundException";
 
 #[derive(Clone, Debug)]
 enum Cause {
-    /// Calls of this operation are answered with this code and status.
+    /// The service returns this error, with this status, for this operation.
     Code(&'static str, &'static str, u16),
     Invocation(String),
     /// The application is created with snapshots disabled.
     SnapshotsDisabled,
     EnhancedSnapshots,
-    /// The run's own snapshots exist before it begins, and are FAILED.
+    /// All snapshots that the run may take exist before it starts, and are FAILED.
     OwnFailed,
-    /// Neither the application nor its snapshot is found.
+    /// The service finds neither the application nor its snapshot.
     ApplicationDeleted,
-    /// A snapshot takes two hours. The run waits for a minute.
+    /// A snapshot takes two hours, but the run waits only for a minute.
     SlowSnapshot,
     SnapshotsFail,
     FullQuota,
-    /// The run's input has the name of a snapshot that is there already.
+    /// The input names a snapshot that exists already.
     NameTaken,
-    /// The run's input has an unknown field.
+    /// The input has an unknown field.
     BadInput,
     /// The payload has a time zone that the code does not know.
     ForgottenTimeZone,
-    /// Another execution has written the row.
+    /// Another execution has written the row of this run.
     ForeignRow,
     /// `TABLE_NAME` is not set.
     NoEnvironment,
     /// The execution ends with this status when it is about to enter the state.
     Before(Status),
-    /// The execution ends with this status in the state.
+    /// The execution ends with this status while it is in the state.
     During(Status),
 }
 
-/// Each way in which the function's error can come about.
+/// All causes that can make a function return an error.
 fn causes(function: &str, error: ErrorName) -> Vec<Cause> {
     let operations: &[&'static str] = match function {
         "create-snapshot" => &[
@@ -104,12 +104,12 @@ fn causes(function: &str, error: ErrorName) -> Vec<Cause> {
     }
 }
 
-/// Every Task with each error of this kind, and each cause of it.
-fn failures(cure: Remedy) -> Vec<(&'static str, ErrorName, Cause)> {
+/// All Tasks, with each error that has this remedy, and each cause of the error.
+fn failures(remedy: Remedy) -> Vec<(&'static str, ErrorName, Cause)> {
     let mut all = Vec::new();
     for (state, function) in tasks() {
         for error in errors_of(&function).iter().copied() {
-            if error.remedy() == cure {
+            if error.remedy() == remedy {
                 let causes = causes(&function, error).into_iter();
                 all.extend(causes.map(|cause| (state, error, cause)));
             }
@@ -118,10 +118,10 @@ fn failures(cure: Remedy) -> Vec<(&'static str, ErrorName, Cause)> {
     all
 }
 
-/// Snapshots and their statuses, the record, and the last notification.
-type End = (Vec<String>, Map<String, Value>, Value);
+/// The results of a run: the snapshots with their statuses, the record, and the last notification.
+type Results = (Vec<String>, Map<String, Value>, Value);
 
-/// One run of an application with four snapshots, of which two are to be deleted.
+/// A run of an application with four snapshots. The run should delete two of them.
 struct Scene {
     world: World,
     arn: String,
@@ -140,7 +140,7 @@ impl Scene {
             *lock(&world.config) = Err(missing.to_owned());
         }
         if let Cause::Before(status) = cause {
-            *lock(&world.halt) = Some((state.to_owned(), status.clone()));
+            *lock(&world.ends_before) = Some((state.to_owned(), status.clone()));
         }
         Self {
             world,
@@ -154,20 +154,21 @@ impl Scene {
         let backend = &self.world.backend;
         *lock(&backend.fault_plan) = fault_plan(self.state, None);
         if let Cause::EnhancedSnapshots = self.cause {
-            // As RollbackApplication does, which is not emulated. The run has changed nothing.
+            // RollbackApplication would do this, but it is not emulated. The run has changed nothing yet.
             lock(&backend.services).flink = flink(None);
         }
         *lock(&backend.services).flink.behaviour(APPLICATION) = behaviour(None);
         *lock(&self.world.config) = Ok(CONFIG.clone());
-        *lock(&self.world.halt) = None;
+        *lock(&self.world.ends_before) = None;
         if let Cause::SnapshotsDisabled = self.cause {
             enable_snapshots(backend, true).unwrap();
         }
-        // An update, or a slow snapshot, ends.
+        // By then, an update or a slow snapshot has ended.
         tokio::time::sleep(Duration::from_hours(3)).await;
     }
 
-    /// A run that takes a snapshot finds out in its first state that the application has enhanced snapshots.
+    /// The input of the run. With enhanced snapshots, a run in mode RUN would fail in its first state. So the later
+    /// states are tested in mode PRUNE.
     fn input(&self) -> Value {
         let mut input = input();
         if let ("PruneSnapshots", Cause::EnhancedSnapshots) = (self.state, &self.cause) {
@@ -185,13 +186,13 @@ impl Scene {
             Cause::SlowSnapshot => input["ready_timeout_seconds"] = 60.into(),
             _ => {}
         }
-        world.begin(arn, &input);
+        world.create_execution(arn, &input);
         match &self.cause {
             Cause::ForgottenTimeZone => {
-                // A release that knows the time zone has passed on the payload.
-                *lock(&world.halt) = Some(("PruneSnapshots".to_owned(), Status::Aborted));
-                world.go(arn).await;
-                *lock(&world.halt) = None;
+                // An earlier state ran with a release that knows the time zone.
+                *lock(&world.ends_before) = Some(("PruneSnapshots".to_owned(), Status::Aborted));
+                world.run_to_end(arn).await;
+                *lock(&world.ends_before) = None;
                 world.with(arn, |execution| {
                     let policy = &mut execution.follower.data["run"]["input"]["retention"];
                     policy["timezone"] = "Mars/Base".into();
@@ -224,14 +225,14 @@ impl Scene {
         self.finish(arn).await;
     }
 
-    /// Brings an execution to its end, and waits until its event is handled and every invocation has ended.
+    /// Runs an execution until it ends, and waits until its event is handled and all invocations have ended.
     async fn finish(&self, arn: &str) {
-        self.world.go(arn).await;
+        self.world.run_to_end(arn).await;
         tokio::time::sleep(Duration::from_hours(1)).await;
     }
 
-    /// What the service, the table and the subscribers have in the end, without times and message ids.
-    fn end(&self, arn: &str) -> End {
+    /// The results of the run in the service, in the table and in the notifications, without times and message ids.
+    fn results(&self, arn: &str) -> Results {
         let backend = &self.world.backend;
         let snapshots = backend.snapshots();
         let mut snapshots: Vec<String> = snapshots
@@ -243,7 +244,7 @@ impl Scene {
             for varies in ["finished_at", "snapshot_seconds", "notified", "expires_at"] {
                 row.remove(varies);
             }
-            // A snapshot that was begun later has a later timestamp.
+            // The timestamp is left out too, because a snapshot that was begun later has a later one.
             let created_at = row.remove("new_snapshot_create_time");
             let newest = row.remove("newest_ready_snapshot_create_time");
             assert!(
@@ -314,7 +315,7 @@ fn behaviour(cause: Option<&Cause>) -> Behaviour {
 fn fault_plan(state: &str, cause: Option<&Cause>) -> FaultPlan {
     let mut plan = FaultPlan::none();
     if state == "WaitBeforePruning" {
-        // What was deleted is still listed, so that there is something to wait for.
+        // Listings lag, so that a deleted snapshot is still listed and the run has to wait for it.
         plan.listing_lag = Box::new(|| Duration::from_secs(2));
     }
     let function = function_of(state).unwrap_or_default();
@@ -368,7 +369,7 @@ fn function_of(state: &str) -> Option<String> {
     Some(function.to_owned())
 }
 
-/// A run that has failed in this state, and its status.
+/// Runs until the run fails in this state. Returns the scene and the status.
 async fn failed(state: &'static str, cause: &Cause) -> (Scene, Status) {
     let scene = Scene::new(state, cause);
     scene.run().await;
@@ -379,7 +380,7 @@ async fn failed(state: &'static str, cause: &Cause) -> (Scene, Status) {
     (scene, status)
 }
 
-/// A run that has failed with this error, and its message, which has the remedy.
+/// Runs until the run fails with this error. Returns the scene and the error message, which has the remedy.
 async fn failed_with(state: &'static str, error: ErrorName, cause: &Cause) -> (Scene, String) {
     let (scene, status) = failed(state, cause).await;
     let Status::Failed(name, details) = status else {
@@ -392,19 +393,19 @@ async fn failed_with(state: &'static str, error: ErrorName, cause: &Cause) -> (S
     (scene, message.to_owned())
 }
 
-/// The end of a run whose cause of failure was cleared before it began.
-async fn undisturbed(state: &'static str, cause: &Cause) -> End {
+/// The results of a run whose cause of failure was removed before the run started.
+async fn results_without_failure(state: &'static str, cause: &Cause) -> Results {
     let scene = Scene::new(state, cause);
     scene.clear().await;
-    scene.world.begin(&scene.arn, &scene.input());
+    scene.world.create_execution(&scene.arn, &scene.input());
     scene.finish(&scene.arn).await;
     let status = scene.world.status(&scene.arn);
     assert!(matches!(status, Status::Succeeded(_)), "{cause:?}");
-    scene.end(&scene.arn)
+    scene.results(&scene.arn)
 }
 
-/// Clears the cause, redrives the run, and compares its end with that of an undisturbed run, except for names that
-/// contain its start.
+/// Removes the cause, redrives the run, and asserts that its results are those of a run that did not fail. Names that
+/// contain the start time of the run may differ.
 async fn assert_redriven(scene: &Scene, cause: &Cause) {
     scene.clear().await;
     scene.world.redrive(&scene.arn);
@@ -414,10 +415,10 @@ async fn assert_redriven(scene: &Scene, cause: &Cause) {
         matches!(status, Status::Succeeded(_)),
         "{cause:?}: {status:?}"
     );
-    let undisturbed = undisturbed(state, cause).await;
-    let end = scene.end(&scene.arn);
+    let undisturbed = results_without_failure(state, cause).await;
+    let end = scene.results(&scene.arn);
     assert_eq!(end.1["redrive_count"], 1, "{state} {cause:?}");
-    let text = |(snapshots, row, notification): &End| {
+    let text = |(snapshots, row, notification): &Results| {
         let id = row["snapshot_manager_run_id"].to_string();
         let text = format!("{snapshots:#?}\n{row:#?}\n{notification:#}").replace(&id, "RUN_ID");
         let lines = text.lines().filter(|line| !line.contains("redrive_count"));
@@ -428,7 +429,7 @@ async fn assert_redriven(scene: &Scene, cause: &Cause) {
 }
 
 #[test]
-fn whatever_a_redrive_cures_is_cured_in_every_state_and_leaves_no_trace() {
+fn in_every_state_a_redrive_cures_each_error_for_which_it_is_the_remedy_and_leaves_no_trace() {
     in_virtual_time(async {
         for (state, error, cause) in failures(Remedy::Redrive) {
             let (scene, message) = failed_with(state, error, &cause).await;
@@ -448,7 +449,7 @@ fn whatever_a_redrive_cures_is_cured_in_every_state_and_leaves_no_trace() {
 }
 
 #[test]
-fn an_execution_that_was_stopped_or_took_too_long_is_redriven_from_any_state() {
+fn an_execution_that_was_stopped_or_timed_out_can_be_redriven_from_any_state() {
     in_virtual_time(async {
         for state in states() {
             let takes_time = DEFINITION["States"][state]["Type"] != "Choice";
@@ -466,7 +467,7 @@ fn an_execution_that_was_stopped_or_took_too_long_is_redriven_from_any_state() {
 }
 
 #[test]
-fn what_a_redrive_does_not_cure_the_messages_command_does() {
+fn an_error_that_a_redrive_does_not_cure_is_cured_by_the_command_in_its_message() {
     in_virtual_time(async {
         for (state, error, cause) in failures(Remedy::NewExecution) {
             let (scene, message) = failed_with(state, error, &cause).await;
@@ -474,7 +475,8 @@ fn what_a_redrive_does_not_cure_the_messages_command_does() {
             let command = error.command(&scene.arn, given.as_ref());
             assert!(message.ends_with(&command), "{message}\n{command}");
 
-            // A full quota is cleared by the executions themselves: a plan, then a PRUNE that acknowledges its number.
+            // The executions themselves cure a full quota: first a PLAN, then a PRUNE whose limit is the number of
+            // deletions in the plan.
             if !matches!(cause, Cause::FullQuota) {
                 scene.clear().await;
             }
@@ -482,18 +484,18 @@ fn what_a_redrive_does_not_cure_the_messages_command_does() {
             let asked = asked.strip_suffix('\'').unwrap();
             let mut asked: Value = serde_json::from_str(asked).unwrap_or_else(|_| input());
             let mut new = arn("new");
-            scene.world.begin(&new, &asked);
+            scene.world.create_execution(&new, &asked);
             scene.finish(&new).await;
             if matches!(cause, Cause::FullQuota) {
-                let (_, row, _) = scene.end(&new);
+                let (_, row, _) = scene.results(&new);
                 assert_eq!(row["outcome"], "PLANNED");
                 asked["mode"] = "PRUNE".into();
                 asked["retention"]["max_deletions_per_run"] = row["deletions_planned"].clone();
                 new = arn("prune");
-                scene.world.begin(&new, &asked);
+                scene.world.create_execution(&new, &asked);
                 scene.finish(&new).await;
             }
-            let (_, row, notification) = scene.end(&new);
+            let (_, row, notification) = scene.results(&new);
             assert_eq!(row["outcome"], "SUCCEEDED", "{state} {cause:?}");
             assert_eq!(notification[0], "orders: SUCCEEDED");
             assert_eq!(row["snapshots_ready"], 3, "{state} {cause:?}");

@@ -1,4 +1,4 @@
-//! Intrinsic functions and conditions.
+//! Evaluates intrinsic functions and conditions.
 
 use std::slice;
 
@@ -24,12 +24,12 @@ impl Template {
         }
     }
 
-    /// The resolved value, as CloudFormation writes it where it wants a string.
+    /// The resolved value, as a string.
     pub(super) fn resolve_string(&self, value: &Value) -> Result<String> {
         scalar(&self.resolve(value)?)
     }
 
-    /// A member or item that is `AWS::NoValue` is left out.
+    /// Resolves a value. Members of objects and items of arrays that are `AWS::NoValue` are left out.
     pub(super) fn resolve(&self, value: &Value) -> Result<Value> {
         match value {
             Value::Array(items) => {
@@ -162,7 +162,7 @@ impl Template {
     }
 }
 
-/// The intrinsic function and its argument, if the object is the call of one.
+/// The name and the argument of an intrinsic function, if the object is a call of one.
 fn function(fields: &Map<String, Value>) -> Option<(&str, &Value)> {
     let (name, argument) = fields.iter().next()?;
     (fields.len() == 1 && (name == "Ref" || name.starts_with("Fn::")))

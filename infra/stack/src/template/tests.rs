@@ -77,12 +77,12 @@ fn values_are_resolved_as_cloudformation_resolves_them() {
     assert_eq!(
         queues,
         ["A", "C"],
-        "a condition decides which resources there are"
+        "a resource whose condition is false is left out"
     );
 }
 
 #[test]
-fn what_cannot_be_resolved_is_refused_by_name() {
+fn the_error_names_what_cannot_be_resolved() {
     let template = example();
     for (written, complaint) in [
         ("!Ref Gone", "the template has no resource Gone"),
@@ -104,7 +104,7 @@ fn what_cannot_be_resolved_is_refused_by_name() {
 }
 
 #[test]
-fn what_would_be_misread_is_refused() {
+fn what_would_be_evaluated_wrongly_is_an_error() {
     for (text, complaint) in [
         (
             "Resources: { A: { Type: AWS::New::Thing } }",

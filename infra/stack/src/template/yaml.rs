@@ -1,4 +1,4 @@
-//! YAML with CloudFormation's tags as JSON: `!Sub x` becomes `{"Fn::Sub": "x"}`.
+//! Converts YAML with CloudFormation's tags to JSON: `!Sub x` becomes `{"Fn::Sub": "x"}`.
 
 use anyhow::{Context, Result, bail};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 pub(super) fn read(text: &str) -> Result<Value> {
     let documents = Yaml::load_from_str(text)?;
-    json_of(documents.first().context("it is empty")?)
+    json_of(documents.first().context("the file is empty")?)
 }
 
 fn json_of(yaml: &Yaml<'_>) -> Result<Value> {

@@ -1,11 +1,11 @@
-//! An evaluator of alarms, by the rules that CloudWatch's user guide gives under "Alarm evaluation", "Configuring how
-//! CloudWatch alarms treat missing data" and "Using math expressions".
+//! An evaluator of alarms. It follows the rules in the sections "Alarm evaluation", "Configuring how CloudWatch alarms
+//! treat missing data" and "Using math expressions" of CloudWatch's user guide.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Seconds, as all times here.
+/// All times here are in seconds.
 pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
 pub(crate) const DAY: i64 = 24 * HOUR;
@@ -17,7 +17,7 @@ pub(crate) enum State {
     InsufficientData,
 }
 
-/// The values that were sent of each metric, with their times in epoch seconds.
+/// The values that were sent for each metric, with their times in epoch seconds.
 #[derive(Default)]
 pub(crate) struct Sent(BTreeMap<String, Vec<(i64, f64)>>);
 
@@ -47,16 +47,16 @@ pub(crate) fn metric(namespace: &str, name: &str, dimensions: &[(&str, &str)]) -
 pub(crate) struct Alarm {
     /// The metrics that the expression reads, by their ids.
     metrics: BTreeMap<String, Statistic>,
-    /// What is compared with the threshold.
+    /// The expression whose result is compared with the threshold.
     expression: String,
     pub(crate) period: i64,
-    /// N.
+    /// How many periods are evaluated, N.
     pub(crate) evaluation_periods: usize,
-    /// M.
+    /// How many datapoints have to be breaching, M.
     pub(crate) breaching_needed: usize,
     threshold: f64,
     is_breaching: fn(f64, f64) -> bool,
-    /// How it treats missing data.
+    /// How the alarm treats missing data.
     missing: String,
 }
 
@@ -121,8 +121,9 @@ impl Alarm {
         self.period * i64::try_from(self.evaluation_periods).unwrap() > DAY
     }
 
-    /// The states that the alarm changes to, and when. Both times are full hours. To find enough data, CloudWatch looks
-    /// back further than N periods. How many periods further, `extra`, is not documented.
+    /// Evaluates the alarm from a time until another; both are full hours. Returns the times at which its state
+    /// changes, and the new states. CloudWatch looks back further than N periods to find enough data. How many periods
+    /// further is not documented; it is `extra` here.
     pub(crate) fn play(
         &self,
         sent: &Sent,
@@ -191,7 +192,7 @@ impl Statistic {
     }
 }
 
-/// A number, also where a parameter made a string of it.
+/// A number, which is a string if it comes from a parameter.
 fn number(value: &Value) -> i64 {
     match value {
         Value::String(text) => text.parse().unwrap(),
@@ -199,13 +200,13 @@ fn number(value: &Value) -> i64 {
     }
 }
 
-/// The state of an alarm on M of N datapoints. `points` are the newest first: breaching or not, or missing. The result is
-/// `None` if the alarm keeps its state.
+/// The state of an alarm on M of N datapoints. `points` are the datapoints, newest first: whether each is breaching, or
+/// `None` if it is missing. The result is `None` if the alarm keeps its state.
 fn decide(points: &[Option<bool>], n: usize, m: usize, missing: &str) -> Option<State> {
     let real: Vec<bool> = points.iter().flatten().copied().collect();
     let breaching = |points: &[bool]| points.iter().filter(|is_breaching| **is_breaching).count();
     let is_alarm = |it: bool| Some(if it { State::Alarm } else { State::Ok });
-    // With enough data, it does not matter how missing data is treated.
+    // If there is enough data, the treatment of missing data does not matter.
     if real.len() >= n {
         return is_alarm(breaching(&real[..n]) >= m);
     }
@@ -219,8 +220,9 @@ fn decide(points: &[Option<bool>], n: usize, m: usize, missing: &str) -> Option<
     }
 }
 
-/// The result of a math expression for one period, as far as the template uses them: a sum of terms, each of which is
-/// `FILL(metric, number)`, or numbers and ids of metrics with `*` and `/` between them. It is missing if a term is.
+/// The result of a math expression for one period. It supports the expressions in the template: a sum of terms. A term
+/// is `FILL(metric, number)`, or consists of numbers and ids of metrics with `*` and `/` between them. If a term is
+/// missing, the result is missing.
 fn evaluate(expression: &str, value: impl Fn(&str) -> Option<f64>) -> Option<f64> {
     let operand = |word: &str| word.parse().ok().or_else(|| value(word));
     let term = |term: &str| {
@@ -246,10 +248,10 @@ fn evaluate(expression: &str, value: impl Fn(&str) -> Option<f64>) -> Option<f64
 mod tests {
     use super::*;
 
-    /// The examples of the user guide, whose evaluation range is 5. The newest datapoint is the last: X is breaching, 0 is
-    /// not, - is missing.
+    /// The examples in the user guide, with an evaluation range of 5. The newest datapoint is the last one. X is
+    /// breaching, 0 is not, and - is missing.
     #[test]
-    fn states_are_those_of_the_examples_in_the_user_guide() {
+    fn the_states_agree_with_the_examples_in_the_user_guide() {
         const RETAINED: Option<State> = None;
         let (ok, alarm) = (Some(State::Ok), Some(State::Alarm));
         for (points, m, [ignore, breaching, not_breaching]) in [
@@ -284,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_are_computed_and_missing_values_stay_missing_unless_they_are_filled() {
+    fn the_result_of_an_expression_is_missing_if_a_value_is_missing_and_not_filled() {
         let value = |id: &str| (id != "gone").then_some(6.0);
         for (text, expected) in [
             ("m", Some(6.0)),

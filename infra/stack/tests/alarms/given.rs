@@ -1,4 +1,4 @@
-//! Made-up histories: what the runs and the services of a stack send to CloudWatch.
+//! Made-up histories: the metrics that the runs and the AWS services of a stack send to CloudWatch.
 
 use record_and_notify::metrics::embedded;
 use serde_json::{Value, json};
@@ -19,12 +19,12 @@ pub(crate) fn alarms(template: &Template) -> Vec<(&str, Alarm)> {
     alarms.collect()
 }
 
-/// How a run of a stack ends.
+/// How a run ends.
 #[derive(Clone, Copy)]
 pub(crate) enum End {
     Succeeded,
     Skipped,
-    /// The limit of deletions held all of them back.
+    /// The limit `max_deletions_per_run` stopped all deletions.
     HeldBack,
     Failed,
     /// A run of mode PRUNE that succeeded.
@@ -34,7 +34,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// What the record has of it.
+    /// The fields of the record that depend on how the run ended.
     fn fields(self) -> Value {
         match self {
             Self::Succeeded => json!({
@@ -69,7 +69,7 @@ impl<'a> History<'a> {
         }
     }
 
-    /// A run that ended, with the metrics that record-and-notify prints for its record.
+    /// Adds a run, with the metrics that record-and-notify prints for its record.
     pub(crate) fn run(&mut self, ended_at: i64, end: End) {
         self.record(ended_at, &end.fields());
         if matches!(end, End::Failed) {
@@ -77,17 +77,17 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Runs at an interval, from a time until before another.
+    /// Adds runs at an interval, from a time until before another.
     pub(crate) fn runs(&mut self, from: i64, until: i64, every: i64, end: End) {
         let mut at = from;
         while at < until {
-            // Each start is somewhere in the schedule's window, and each snapshot takes its time.
+            // Each run starts at another minute of the schedule's window, and its snapshot takes another time.
             self.run(at + (at / every) % 14 * MINUTE, end);
             at += every;
         }
     }
 
-    /// A run that ended with this many snapshots.
+    /// Adds a run that sees this number of snapshots at its end.
     pub(crate) fn snapshots(&mut self, ended_at: i64, total: i32) {
         let mut fields = End::Succeeded.fields();
         fields["snapshots_total"] = total.into();
@@ -119,14 +119,14 @@ impl<'a> History<'a> {
         }
     }
 
-    /// The end of an execution, as Step Functions counts it.
+    /// Adds the end of an execution, as Step Functions counts it.
     pub(crate) fn execution(&mut self, at: i64, name: &str) {
         let machine = self.template.arn_of("StateMachine").unwrap();
         let name = metric("AWS/States", name, &[("StateMachineArn", &machine)]);
         self.sent.put(name, at, 1.0);
     }
 
-    /// A message that is visible in a queue for a time.
+    /// Adds a message that is visible in a queue from a time until another.
     pub(crate) fn message(&mut self, queue: &str, from: i64, until: i64) {
         let queue = self.template.name_of(queue).unwrap();
         let name = "ApproximateNumberOfMessagesVisible";
@@ -149,8 +149,8 @@ impl<'a> History<'a> {
         Alarm::read(&self.template.properties(id).unwrap())
     }
 
-    /// When an alarm goes off, and when it stops, for evaluations from a time until another.
-    pub(crate) fn rings(
+    /// Evaluates an alarm from a time until another. Returns when it enters and when it leaves the state ALARM.
+    pub(crate) fn alarm_times(
         &self,
         id: &str,
         from: i64,

@@ -1,4 +1,4 @@
-//! The template's alarms, played by an evaluator of CloudWatch's rules.
+//! Evaluates the template's alarms on made-up histories, with an evaluator that follows CloudWatch's rules.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -12,24 +12,25 @@ use contract::RunInput;
 use given::{End, History, alarms, deployed};
 use stack::template::Template;
 
-/// How many periods further than needed CloudWatch may look back. That is not documented, so each number must do.
+/// How many periods more than needed CloudWatch may look back to find data. The number is not documented, so each test
+/// runs with several.
 const EXTRA: [usize; 3] = [0, 2, 5];
 
-/// The tenth day begins.
+/// The beginning of the tenth day.
 const START: i64 = 10 * DAY;
 
-/// Asserts that an alarm goes off once, within a period after `rings`, and stops within a period after `stops`. It may be
-/// later by the periods that CloudWatch looks back further.
+/// Asserts that an alarm goes into the state ALARM once, within a period after `starts`, and leaves it within a period
+/// after `stops`. Both may be later by the periods that CloudWatch looks back further.
 #[track_caller]
-fn assert_rings(history: &History<'_>, id: &str, rings: i64, stops: i64, until: i64) {
+fn assert_alarms(history: &History<'_>, id: &str, starts: i64, stops: i64, until: i64) {
     for extra in EXTRA {
-        let found = history.rings(id, START - 2 * DAY, until, extra);
+        let found = history.alarm_times(id, START - 2 * DAY, until, extra);
         let [(start, Some(end))] = found.as_slice() else {
             panic!("{id} goes off {} times: {found:?}", found.len());
         };
         let period = history.alarm(id).period;
         let late = period + i64::try_from(extra).unwrap() * period;
-        for (what, is, expected) in [("goes off", *start, rings), ("stops", *end, stops)] {
+        for (what, is, expected) in [("goes off", *start, starts), ("stops", *end, stops)] {
             let after = is - expected;
             assert!(
                 (0..=late).contains(&after),
@@ -42,7 +43,7 @@ fn assert_rings(history: &History<'_>, id: &str, rings: i64, stops: i64, until: 
 #[track_caller]
 fn assert_quiet(history: &History<'_>, id: &str, until: i64) {
     for extra in EXTRA {
-        let found = history.rings(id, START - 2 * DAY, until, extra);
+        let found = history.alarm_times(id, START - 2 * DAY, until, extra);
         assert!(
             found.is_empty(),
             "{id}, with {extra} periods more: {found:?}"
@@ -51,7 +52,7 @@ fn assert_quiet(history: &History<'_>, id: &str, until: i64) {
 }
 
 #[test]
-fn a_month_of_runs_is_quiet() {
+fn a_month_of_successful_runs_starts_no_alarm() {
     for (parameters, every) in [
         (&[][..], DAY),
         (
@@ -72,7 +73,7 @@ fn a_month_of_runs_is_quiet() {
 }
 
 #[test]
-fn silence_rings_until_a_run_takes_a_snapshot_and_other_runs_do_not_count() {
+fn the_alarms_on_missing_snapshots_last_until_a_run_takes_a_snapshot_and_other_runs_do_not_count() {
     let template = deployed(&[]);
     for others in [
         None,
@@ -86,25 +87,25 @@ fn silence_rings_until_a_run_takes_a_snapshot_and_other_runs_do_not_count() {
             history.runs(START + HOUR, START + 4 * DAY, every, end);
         }
         history.runs(START + 4 * DAY, START + 6 * DAY, DAY, End::Succeeded);
-        // The hour of the last run, and 30 hours.
-        let (rings, stops) = (START + 31 * HOUR, START + 4 * DAY);
+        // The rest of the hour of the last run, and 30 hours.
+        let (starts, stops) = (START + 31 * HOUR, START + 4 * DAY);
         for id in ["NoHealthyRunAlarm", "NoSnapshotAlarm"] {
-            assert_rings(&history, id, rings, stops, START + 6 * DAY);
+            assert_alarms(&history, id, starts, stops, START + 6 * DAY);
         }
     }
 }
 
 #[test]
-fn an_application_that_stays_stopped_rings_an_alarm_of_its_own() {
+fn an_application_that_stays_stopped_starts_its_own_alarm() {
     let template = deployed(&[]);
     let mut history = History::of(&template);
     history.runs(START - 5 * DAY, START + 1, DAY, End::Succeeded);
     history.runs(START + DAY, START + 4 * DAY, DAY, End::Skipped);
     history.runs(START + 4 * DAY, START + 6 * DAY, DAY, End::Succeeded);
-    let (rings, stops) = (START + 31 * HOUR, START + 4 * DAY);
-    assert_rings(&history, "NoSnapshotAlarm", rings, stops, START + 6 * DAY);
+    let (starts, stops) = (START + 31 * HOUR, START + 4 * DAY);
+    assert_alarms(&history, "NoSnapshotAlarm", starts, stops, START + 6 * DAY);
     assert_quiet(&history, "NoHealthyRunAlarm", START + 6 * DAY);
-    // One stop between two snapshots is no alarm.
+    // If the application is stopped only once between two snapshots, no alarm starts.
     let template = deployed(&[("MaxHoursWithoutSnapshot", "3")]);
     let mut history = History::of(&template);
     history.runs(START - 5 * DAY, START, HOUR, End::Succeeded);
@@ -114,7 +115,7 @@ fn an_application_that_stays_stopped_rings_an_alarm_of_its_own() {
 }
 
 #[test]
-fn a_brake_that_holds_for_a_day_rings_until_a_run_is_complete() {
+fn if_the_deletion_limit_stops_runs_for_a_day_an_alarm_lasts_until_a_run_prunes_completely() {
     let template = deployed(&[("MaxHoursWithoutSnapshot", "3")]);
     let id = "PruneIncompleteAlarm";
     let hourly = |held: i64| {
@@ -125,25 +126,25 @@ fn a_brake_that_holds_for_a_day_rings_until_a_run_is_complete() {
         history.run(START + held + MINUTE, End::Succeeded);
         history
     };
-    let (rings, stops) = (START + DAY + MINUTE, START + 30 * HOUR + MINUTE);
+    let (starts, stops) = (START + DAY + MINUTE, START + 30 * HOUR + MINUTE);
     let history = hourly(30 * HOUR);
     for extra in EXTRA {
-        let found = history.rings(id, START - 2 * DAY, START + 3 * DAY, extra);
-        let expected = (rings + MINUTE, Some(stops + MINUTE));
+        let found = history.alarm_times(id, START - 2 * DAY, START + 3 * DAY, extra);
+        let expected = (starts + MINUTE, Some(stops + MINUTE));
         assert_eq!(found, [expected]);
     }
     assert_quiet(&hourly(20 * HOUR), id, START + 3 * DAY);
 
-    // Between two runs, nothing changes: the alarm of a schedule that has stopped stays as it is.
+    // Between two runs, the alarm does not change. So it stays as it is if the schedule has stopped.
     let mut history = History::of(&template);
     history.run(START, End::HeldBack);
     history.run(START + 12 * DAY, End::Skipped);
-    let found = history.rings(id, START, START + 14 * DAY, 2);
+    let found = history.alarm_times(id, START, START + 14 * DAY, 2);
     assert_eq!(found, [(START + MINUTE, None)]);
 }
 
 #[test]
-fn an_execution_that_does_not_succeed_rings_once_and_stops() {
+fn an_execution_that_does_not_succeed_starts_an_alarm_that_ends_by_itself() {
     let template = deployed(&[]);
     let (at, until) = (START + 17 * MINUTE, START + 2 * HOUR);
     for (id, metric) in [
@@ -163,19 +164,19 @@ fn an_execution_that_does_not_succeed_rings_once_and_stops() {
     ] {
         let mut history = History::of(&template);
         history.execution(at, metric);
-        assert_rings(&history, id, at, at + 5 * MINUTE, until);
+        assert_alarms(&history, id, at, at + 5 * MINUTE, until);
     }
     let mut history = History::of(&template);
     history.runs(START - 5 * DAY, START + 1, DAY, End::Succeeded);
     history.run(START + DAY, End::Failed);
     history.runs(START + 2 * DAY, START + 3 * DAY, DAY, End::Succeeded);
-    let (rings, stops) = (START + DAY, START + DAY + 5 * MINUTE);
+    let (starts, stops) = (START + DAY, START + DAY + 5 * MINUTE);
     let until = START + 3 * DAY;
-    assert_rings(&history, "ExecutionsFailedAlarm", rings, stops, until);
+    assert_alarms(&history, "ExecutionsFailedAlarm", starts, stops, until);
 }
 
 #[test]
-fn a_message_in_a_queue_rings_until_it_is_received() {
+fn a_message_in_a_queue_starts_an_alarm_that_lasts_until_it_is_received() {
     let template = deployed(&[]);
     let (from, until) = (START + 17 * MINUTE, START + 9 * HOUR);
     for (id, queue) in [
@@ -185,13 +186,13 @@ fn a_message_in_a_queue_rings_until_it_is_received() {
     ] {
         let mut history = History::of(&template);
         history.message(queue, from, until);
-        // The queue goes on to send zeros, so that nothing is missing for long.
-        assert_rings(&history, id, from, until, until + 2 * HOUR);
+        // The queue goes on to report zeros, so no data is missing for long.
+        assert_alarms(&history, id, from, until, until + 2 * HOUR);
     }
 }
 
 #[test]
-fn many_errors_of_all_functions_together_ring() {
+fn many_errors_of_all_functions_together_start_an_alarm() {
     let template = deployed(&[]);
     let (at, until) = (START + 17 * MINUTE, START + 4 * HOUR);
     for (prune, rings) in [(5, false), (6, true)] {
@@ -200,7 +201,7 @@ fn many_errors_of_all_functions_together_ring() {
         history.errors("PruneSnapshotsFunction", at, prune);
         if rings {
             let stops = at + 5 * MINUTE;
-            assert_rings(&history, "FunctionErrorsAlarm", at, stops, until);
+            assert_alarms(&history, "FunctionErrorsAlarm", at, stops, until);
         } else {
             assert_quiet(&history, "FunctionErrorsAlarm", until);
         }
@@ -208,22 +209,22 @@ fn many_errors_of_all_functions_together_ring() {
 }
 
 #[test]
-fn a_full_quota_rings_until_a_run_sees_fewer_snapshots() {
+fn the_quota_alarm_lasts_until_a_run_sees_fewer_snapshots() {
     for (parameters, most) in [(&[][..], 800), (&[("SnapshotQuota", "500")], 400)] {
         let template = deployed(parameters);
         let mut history = History::of(&template);
         for (day, above) in [(-1, -10), (0, 1), (1, 2), (2, 0), (3, 1)] {
             history.snapshots(START + day * DAY, most + above);
         }
-        let (rings, stops) = (START, START + 2 * DAY);
+        let (starts, stops) = (START, START + 2 * DAY);
         let until = START + 3 * DAY;
-        assert_rings(&history, "SnapshotQuotaAlarm", rings, stops, until);
+        assert_alarms(&history, "SnapshotQuotaAlarm", starts, stops, until);
     }
 }
 
-/// The worst of a schedule: near the end of an hour, its runs start at the beginning of their window and are quick, and
-/// from [`START`] on they end so much later. All times are in seconds.
-fn worst(template: &Template, interval: i64, later: i64) -> History<'_> {
+/// The worst case for a schedule. Its runs are scheduled near the end of an hour. Before [`START`], they end at once;
+/// from then on, they end `later` seconds later. `interval` is the time between two runs, in seconds.
+fn worst_case(template: &Template, interval: i64, later: i64) -> History<'_> {
     let mut history = History::of(template);
     let mut scheduled = START - 20 * DAY + 59 * MINUTE;
     while scheduled < START + 20 * DAY {
@@ -235,14 +236,14 @@ fn worst(template: &Template, interval: i64, later: i64) -> History<'_> {
 }
 
 #[test]
-fn the_slowest_run_that_the_defaults_allow_is_quiet() {
+fn the_slowest_run_that_the_defaults_allow_starts_no_alarm() {
     let template = deployed(&[]);
     let machine = template.properties("StateMachine").unwrap();
     let schedule = &machine["Events"]["Schedule"]["Properties"];
     let window = &schedule["FlexibleTimeWindow"]["MaximumWindowInMinutes"];
     let window: i64 = window.as_str().unwrap().parse().unwrap();
     let input: RunInput = serde_json::from_str(schedule["Input"].as_str().unwrap()).unwrap();
-    // It waits for the application, for its snapshot, and for the application again, before its deletions.
+    // The run waits for the application, then for its snapshot, and before its deletions for the application again.
     let (application, ready) = (
         input.application_timeout_seconds,
         input.ready_timeout_seconds,
@@ -251,16 +252,17 @@ fn the_slowest_run_that_the_defaults_allow_is_quiet() {
     let later = window * MINUTE + waits;
     let alarms = ["NoHealthyRunAlarm", "NoSnapshotAlarm"];
     for id in alarms {
-        assert_quiet(&worst(&template, DAY, later), id, START + 15 * DAY);
+        assert_quiet(&worst_case(&template, DAY, later), id, START + 15 * DAY);
     }
     let template = deployed(&[("MaxHoursWithoutSnapshot", "28")]);
     for id in alarms {
-        let rings = worst(&template, DAY, later).rings(id, START, START + 15 * DAY, 0);
-        assert!(!rings.is_empty(), "{id}");
+        let alarms_found =
+            worst_case(&template, DAY, later).alarm_times(id, START, START + 15 * DAY, 0);
+        assert!(!alarms_found.is_empty(), "{id}");
     }
 }
 
-/// The rates that the Rule knows, and their intervals in hours.
+/// The schedule rates in the template's Rule, and their intervals in hours.
 fn known_rates() -> Vec<(String, i64)> {
     let hours = (2..=24).chain((2..=7).map(|days| 24 * days));
     let hours = hours.map(|hours| (format!("rate({hours} hours)"), hours));
@@ -276,7 +278,7 @@ fn known_rates() -> Vec<(String, i64)> {
     hours.chain(days).chain(others).collect()
 }
 
-/// The fewest hours without a snapshot that the Rule takes.
+/// The lowest value of `MaxHoursWithoutSnapshot` that the Rule accepts.
 fn fewest(interval: i64, window: i64) -> i64 {
     if window <= 60 {
         interval + 2
@@ -285,7 +287,7 @@ fn fewest(interval: i64, window: i64) -> i64 {
     }
 }
 
-/// The description of the Rule that the parameters break.
+/// The description of the Rule that these parameters break.
 fn refused(rate: &str, window: i64, hours: i64, more: &[(&str, &str)]) -> Option<String> {
     let (window, hours) = (window.to_string(), hours.to_string());
     let parameters = [
@@ -298,11 +300,11 @@ fn refused(rate: &str, window: i64, hours: i64, more: &[(&str, &str)]) -> Option
 }
 
 #[test]
-fn a_rule_refuses_a_schedule_that_rings_the_alarm_on_silence_by_itself() {
+fn a_rule_refuses_a_schedule_that_would_start_the_alarm_on_missing_snapshots_by_itself() {
     for (rate, interval) in known_rates() {
         for window in [1, 60, 61, 1440] {
             let fewest = fewest(interval, window);
-            // The parameter takes no more than 168.
+            // The parameter accepts at most 168.
             let hours = [0, 1, fewest - 1, fewest, 168].map(|hours| hours.min(168));
             for hours in hours {
                 let found = refused(&rate, window, hours, &[]);
@@ -311,44 +313,45 @@ fn a_rule_refuses_a_schedule_that_rings_the_alarm_on_silence_by_itself() {
             }
         }
     }
-    // Where there is no alarm, the schedule does not matter.
+    // Without the alarm, the Rule accepts any schedule.
     for no_alarm in [("ScheduleState", "DISABLED"), ("Mode", "PRUNE")] {
         assert_eq!(refused("rate(7 days)", 1440, 1, &[no_alarm]), None);
     }
     assert_eq!(deployed(&[]).broken_rule().unwrap(), None);
 }
 
-/// What the rule takes is enough for runs of half an hour. What it refuses is too little, up to a window of an hour.
+/// A value that the Rule accepts is high enough for runs of half an hour. A value that it refuses is too low, if the
+/// window is at most an hour.
 #[test]
-fn the_fewest_hours_that_the_rule_takes_are_quiet_and_fewer_ring() {
+fn with_the_lowest_value_that_the_rule_accepts_no_alarm_starts_but_with_a_lower_one_it_does() {
     for (rate, interval) in known_rates() {
         for window in [60, 1440] {
             let fewest = fewest(interval, window);
             let later = (window + 30) * MINUTE;
-            let rings = |hours: i64| {
+            let alarms_with = |hours: i64| {
                 let hours = hours.to_string();
                 let parameters = [
                     ("ScheduleExpression", rate.as_str()),
                     ("MaxHoursWithoutSnapshot", hours.as_str()),
                 ];
                 let template = deployed(&parameters);
-                let history = worst(&template, interval * HOUR, later);
-                history.rings("NoHealthyRunAlarm", START, START + 15 * DAY, 0)
+                let history = worst_case(&template, interval * HOUR, later);
+                history.alarm_times("NoHealthyRunAlarm", START, START + 15 * DAY, 0)
             };
             if fewest <= 168 {
-                let found = rings(fewest);
+                let found = alarms_with(fewest);
                 assert!(
                     found.is_empty(),
                     "{rate} within {window} minutes: {found:?}"
                 );
             }
             let is_exact = window == 60 && fewest <= 169;
-            assert!(!is_exact || !rings(fewest - 1).is_empty(), "{rate}");
+            assert!(!is_exact || !alarms_with(fewest - 1).is_empty(), "{rate}");
         }
     }
 }
 
-/// Of `PutMetricAlarm`, and of alarms on metric math.
+/// The limits of `PutMetricAlarm`, and of alarms on metric math.
 #[test]
 fn every_alarm_is_within_the_limits_of_cloudwatch() {
     let template = deployed(&[]);
@@ -373,8 +376,8 @@ fn every_alarm_is_within_the_limits_of_cloudwatch() {
 }
 
 #[test]
-fn every_alarm_is_played() {
-    // The tests above name each alarm that they play in quotes.
+fn every_alarm_has_a_test() {
+    // The tests above contain the name of each alarm that they evaluate, in quotes.
     let tests = include_str!("main.rs");
     let (played, _) = tests.split_once("every_alarm_is_within").unwrap();
     let template = deployed(&[]);

@@ -1,4 +1,4 @@
-//! Cold starts: each function in fresh processes that do a little work.
+//! Measures cold starts: each function runs in new processes, and does a little work.
 
 use std::fs::{read_dir, read_to_string};
 use std::path::Path;
@@ -21,29 +21,31 @@ use super::{Row, measured, median, worst};
 
 /// The number of processes for each function and trust store. It is odd, so that one of them is the median.
 pub(super) const PROCESSES: usize = 15;
+/// The number of AWS calls that each process makes.
 pub(super) const CALLS: usize = 2;
 const APPLICATION: &str = "bench";
 
+/// The values of each process of a function.
 #[derive(Default)]
 pub(super) struct Samples {
-    /// From before the process is created until it first asks for work, in milliseconds.
+    /// From just before the process is created until it first asks for an invocation, in milliseconds.
     pub(super) start: Vec<f64>,
-    /// The peak of the resident memory, in MiB. Empty on other systems than Linux.
+    /// The peak of the resident memory, in MiB. Measured only on Linux.
     pub(super) memory: Vec<f64>,
-    /// User and system time of all threads, in milliseconds. Empty on other systems than Linux.
+    /// The user and system time of all threads, in milliseconds. Measured only on Linux.
     pub(super) cpu: Vec<f64>,
 }
 
-/// Measures the functions in turn, so that a busy moment of the machine affects all of them. Also returns the number of
-/// certificates in the larger trust store.
+/// Measures all functions. Their processes take turns, so that a busy moment of the machine affects all functions. Also
+/// returns the number of certificates in the larger trust store.
 pub(super) async fn measure(engine: &Engine) -> Result<(Vec<Row>, usize)> {
     let snapshot = SeededSnapshot::managed(Timestamp::from_millisecond(1_700_000_000_000)?);
     engine.create_application(APPLICATION, "READY", None, [snapshot])?;
     let settings = Stack::of(EVERY_APPLICATION)?.functions()?;
     let tls = Tls::new()?;
     let mut functions = Vec::new();
-    for program in engine.work().functions.values() {
-        // From now on the system has the binary in its page cache.
+    for program in engine.deployment_spec().functions.values() {
+        // After this read, the system has the binary in its page cache.
         let bytes = u32::try_from(std::fs::read(&program.binary)?.len())?;
         functions.push((program, f64::from(bytes) / 1e6, <[Samples; 2]>::default()));
     }
@@ -64,7 +66,8 @@ pub(super) async fn measure(engine: &Engine) -> Result<(Vec<Row>, usize)> {
     Ok((rows.collect(), all_cas.matches("BEGIN CERTIFICATE").count()))
 }
 
-/// The values of a function, whose processes trust one certificate, or all of the system's as well, as on Lambda.
+/// The row of a function. The samples are those of processes that trust one certificate, and of processes that also
+/// trust all certificates of the system, as on Lambda.
 pub(super) fn row(name: String, megabytes: f64, [one_ca, all_cas]: &[Samples; 2]) -> Row {
     let values = vec![
         measured("binary", "MB", Some(megabytes), Some(6.0)),
@@ -80,7 +83,7 @@ pub(super) fn row(name: String, megabytes: f64, [one_ca, all_cas]: &[Samples; 2]
     Row { name, values }
 }
 
-/// Runs a process, which trusts the certificates in a file, until its work is done.
+/// Runs a process of a function until it has done its work. The process trusts the certificates in the file `trusted`.
 async fn run(
     program: &Program,
     environment: &[(String, String)],
@@ -88,7 +91,8 @@ async fn run(
     trusted: &Path,
     samples: &mut Samples,
 ) -> Result<()> {
-    // The engine tells functions apart by this URL. No fault kills the process here, so any number does.
+    // The engine recognizes the function by this URL. It needs the id of the process only for faults that kill it,
+    // which are not injected here, so any id will do.
     let engine = format!("{}/{}", program.endpoint, std::process::id());
     let mut servers = Servers::start(payloads(&program.name), engine, tls).await?;
     let began = Instant::now();
@@ -110,21 +114,21 @@ async fn run(
         .stderr(Stdio::null());
     let mut process = Group::start(&mut command)?;
     let finished = timeout(Duration::from_mins(1), servers.finished()).await;
-    let (first_request, calls) = finished.context("it does not finish its work")??;
-    // A thread that still runs has not been charged for its last milliseconds.
+    let (first_request, calls) = finished.context("the function does not finish its work")??;
+    // Linux has not yet counted the last milliseconds of a thread that is still running.
     sleep(Duration::from_millis(5)).await;
-    ensure!(calls == CALLS, "it made {calls} calls of AWS, not {CALLS}");
+    ensure!(calls == CALLS, "it made {calls} AWS calls, not {CALLS}");
     let start = first_request.duration_since(began).as_secs_f64();
     samples.start.push(start * 1e3);
     if cfg!(target_os = "linux") {
-        let (memory, cpu) = used(process.leader().id().context("it has ended")?)?;
+        let (memory, cpu) = used(process.leader().id().context("the process has ended")?)?;
         samples.memory.push(memory);
         samples.cpu.push(cpu);
     }
     Ok(())
 }
 
-/// The peak of the memory and the CPU time of an idle process, as Linux counts them.
+/// The peak memory in MiB and the CPU time in milliseconds of an idle process, as Linux counts them.
 fn used(pid: u32) -> Result<(f64, f64)> {
     let first_number = |text: &str| text.split_whitespace().next()?.parse::<f64>().ok();
     let status = read_to_string(format!("/proc/{pid}/status"))?;
@@ -137,30 +141,30 @@ fn used(pid: u32) -> Result<(f64, f64)> {
     }
     match kibibytes {
         Some(kibibytes) if nanoseconds > 0.0 => Ok((kibibytes / 1024.0, nanoseconds / 1e6)),
-        _ => bail!("this kernel does not keep VmHWM or schedstat in /proc"),
+        _ => bail!("this kernel does not provide VmHWM and schedstat in /proc"),
     }
 }
 
-/// What a function is invoked with, one payload after the other, to make [`CALLS`] calls in all.
+/// The payloads with which a function is invoked, one after the other. The function makes [`CALLS`] calls in all.
 fn payloads(function: &str) -> Vec<Value> {
     let arn = "arn:aws:states:us-east-1:123456789012:execution:snapshot-manager:bench";
     let started_at = "2026-11-22T20:02:27.949Z";
     let input = json!({"application_name": APPLICATION, "notify_on": "PROBLEMS"});
-    // A run of its own for each process: of a run that is recorded already there is less to write.
+    // Each process gets another run: if a run is recorded already, the function has less to write.
     let run_id = Timestamp::now().as_millisecond();
     let run = json!({"run_id": run_id, "execution_arn": arn, "input": input});
     let snapshot = json!({"name": "custom_1700000000000", "accepted_at": started_at});
     match function {
-        // It finds no snapshot of its own, and takes none, since the application does not run.
+        // The function finds no snapshot of the run, and takes none, because the application is not running.
         "create-snapshot" => {
             vec![json!({"execution_arn": arn, "execution_started_at": started_at, "input": input})]
         }
         "describe-snapshot" => vec![json!({"run": run, "snapshot": snapshot}); 2],
-        // It describes the application and lists one snapshot.
+        // The function describes the application and lists one snapshot.
         "prune-snapshots" => {
             vec![json!({"run": run, "snapshot": snapshot, "batch": [], "progress": {}})]
         }
-        // It records the success, sends no notification, and marks the record as measured.
+        // The function records the success, sends no notification, and marks the record as measured.
         "record-and-notify" => vec![json!({"run": run})],
         _ => Vec::new(),
     }

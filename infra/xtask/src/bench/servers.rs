@@ -1,4 +1,4 @@
-//! The servers that one process of a function talks to: Lambda's Runtime API, and AWS over TLS.
+//! The two servers that one process of a function talks to: the Runtime API of Lambda, and an HTTPS endpoint for AWS.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-/// The certificates of Debian and Ubuntu; Fedora and Amazon Linux; openSUSE; Alpine and macOS.
+/// Where systems keep their certificates: Debian and Ubuntu; Fedora and Amazon Linux; openSUSE; Alpine and macOS.
 const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -32,10 +32,11 @@ const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// A new certificate for localhost, and clients' trust in it.
+/// A new certificate for localhost, and trust stores that contain it.
 pub(super) struct Tls {
     acceptor: TlsAcceptor,
-    /// Files for `SSL_CERT_FILE`: this certificate alone, and with those of the system, as on Lambda.
+    /// Two files for `SSL_CERT_FILE`: one with this certificate alone, and one that also has the certificates of the
+    /// system, as on Lambda.
     pub(super) trust_stores: [PathBuf; 2],
     _folder: TempDir,
 }
@@ -62,32 +63,38 @@ impl Tls {
     }
 }
 
-/// The servers of one process. They stop when this is dropped.
+/// The servers for one process. They stop when this value is dropped.
 pub(super) struct Servers {
+    /// The address of the Runtime API, for `AWS_LAMBDA_RUNTIME_API`.
     pub(super) runtime_api: String,
+    /// The HTTPS endpoint, for `AWS_ENDPOINT_URL`.
     pub(super) endpoint: String,
-    work: Arc<Work>,
-    /// When the function first asked for work, once it has done all of it; or the error of an invocation.
+    shared: Arc<Shared>,
+    /// When the function first asked for an invocation. It is sent after the function has finished all invocations, or
+    /// an error if an invocation fails.
     outcome: UnboundedReceiver<Result<Instant>>,
     _tasks: JoinSet<io::Result<()>>,
 }
 
-struct Work {
+/// What the servers share.
+struct Shared {
     payloads: Vec<Value>,
+    /// How often the function has asked for an invocation.
     requests: AtomicUsize,
     first_request: OnceLock<Instant>,
     outcome: UnboundedSender<Result<Instant>>,
-    /// The URL of the engine, which answers the calls of AWS.
+    /// The URL of the engine, to which the AWS calls are passed on.
     engine: String,
     client: reqwest::Client,
+    /// How many AWS calls the function has made.
     calls: AtomicUsize,
 }
 
 impl Servers {
-    /// Serves the payloads, one invocation each, and passes calls of AWS on to the engine.
+    /// Starts the servers. They serve one invocation for each payload, and pass AWS calls on to the engine.
     pub(super) async fn start(payloads: Vec<Value>, engine: String, tls: &Tls) -> Result<Self> {
         let (sender, outcome) = unbounded_channel();
-        let work = Arc::new(Work {
+        let shared = Arc::new(Shared {
             payloads,
             requests: AtomicUsize::new(0),
             first_request: OnceLock::new(),
@@ -97,10 +104,13 @@ impl Servers {
             calls: AtomicUsize::new(0),
         });
         let app = Router::new()
-            .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route("/2018-06-01/runtime/invocation/bench/{end}", post(end))
+            .route("/2018-06-01/runtime/invocation/next", get(next_invocation))
+            .route(
+                "/2018-06-01/runtime/invocation/bench/{end}",
+                post(end_invocation),
+            )
             .fallback(pass_on)
-            .with_state(work.clone());
+            .with_state(shared.clone());
         let plain = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let secured = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = plain.local_addr()?;
@@ -112,69 +122,78 @@ impl Servers {
         Ok(Self {
             runtime_api: address.to_string(),
             endpoint,
-            work,
+            shared,
             outcome,
             _tasks: tasks,
         })
     }
 
-    /// Waits until all work is done. Returns when the function first asked for work, and the number of its AWS calls.
+    /// Waits until all invocations have ended. Returns when the function first asked for one, and how many AWS calls it
+    /// made.
     pub(super) async fn finished(&mut self) -> Result<(Instant, usize)> {
         let outcome = self.outcome.recv().await;
         let first_request = outcome.context("the servers have stopped")??;
-        Ok((first_request, self.work.calls.load(Ordering::Relaxed)))
+        Ok((first_request, self.shared.calls.load(Ordering::Relaxed)))
     }
 }
 
-async fn next(State(work): State<Arc<Work>>) -> ([(&'static str, &'static str); 2], String) {
-    let first_request = *work.first_request.get_or_init(Instant::now);
-    let request = work.requests.fetch_add(1, Ordering::Relaxed);
-    let Some(payload) = work.payloads.get(request) else {
-        let _ = work.outcome.send(Ok(first_request));
+async fn next_invocation(
+    State(shared): State<Arc<Shared>>,
+) -> ([(&'static str, &'static str); 2], String) {
+    let first_request = *shared.first_request.get_or_init(Instant::now);
+    let request = shared.requests.fetch_add(1, Ordering::Relaxed);
+    let Some(payload) = shared.payloads.get(request) else {
+        let _ = shared.outcome.send(Ok(first_request));
         return std::future::pending().await;
     };
     let headers = [
         ("lambda-runtime-aws-request-id", "bench"),
-        // The year 2100.
+        // A time in the year 2100.
         ("lambda-runtime-deadline-ms", "4102444800000"),
     ];
     (headers, payload.to_string())
 }
 
-async fn end(State(work): State<Arc<Work>>, Path(end): Path<String>, body: String) -> StatusCode {
+async fn end_invocation(
+    State(shared): State<Arc<Shared>>,
+    Path(end): Path<String>,
+    body: String,
+) -> StatusCode {
     if end != "response" {
-        let _ = work.outcome.send(Err(Error::msg(body)));
+        let _ = shared.outcome.send(Err(Error::msg(body)));
     }
     StatusCode::ACCEPTED
 }
 
 async fn pass_on(
-    State(work): State<Arc<Work>>,
+    State(shared): State<Arc<Shared>>,
     method: Method,
     uri: Uri,
     mut headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, HeaderMap, Bytes), (StatusCode, String)> {
-    work.calls.fetch_add(1, Ordering::Relaxed);
-    // The engine refuses calls to other hosts.
+    shared.calls.fetch_add(1, Ordering::Relaxed);
+    // The engine refuses a call with the name of another host.
     headers.remove(header::HOST);
     let failed = |error: reqwest::Error| (StatusCode::BAD_GATEWAY, error.to_string());
-    let call = work.client.request(method, format!("{}{uri}", work.engine));
+    let call = shared
+        .client
+        .request(method, format!("{}{uri}", shared.engine));
     let answer = call.headers(headers).body(body).send();
     let answer = answer.await.map_err(failed)?;
     let (status, headers) = (answer.status(), answer.headers().clone());
     Ok((status, headers, answer.bytes().await.map_err(failed)?))
 }
 
-/// Decrypts connections and passes them on to a server without TLS.
+/// Accepts TLS connections, and passes their decrypted content on to a server without TLS.
 async fn decrypt(tcp: TcpListener, tls: TlsAcceptor, server: SocketAddr) -> io::Result<()> {
     loop {
         let (connection, _) = tcp.accept().await?;
         let mut plain = TcpStream::connect(server).await?;
-        // Without this, small answers wait 40 ms for the client's acknowledgement.
+        // Without this, a small response waits 40 ms for the client's acknowledgement.
         connection.set_nodelay(true)?;
         plain.set_nodelay(true)?;
-        // A client that does not trust the certificate reports that itself.
+        // If the handshake fails, for example because the client does not trust the certificate, the client reports it.
         if let Ok(mut secured) = tls.accept(connection).await {
             tokio::spawn(async move { copy_bidirectional(&mut secured, &mut plain).await });
         }

@@ -1,4 +1,4 @@
-//! The package of a function, and whether Lambda can run it.
+//! The zip of a function, and whether Lambda can run it.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -14,10 +14,10 @@ use object::read::elf::{ElfFile64, FileHeader};
 use super::Architecture;
 use crate::tools::{WORKSPACE, output};
 
-/// The largest zip of a function, in bytes.
+/// The size limit of a function's zip, in bytes.
 pub(super) const ZIP_LIMIT: u64 = 3_000_000;
 
-/// The mode of a bootstrap. Lambda runs it as another user than its owner.
+/// The file mode that the file `bootstrap` must have. Lambda runs it as a user who is not its owner.
 pub(super) const MODE: u32 = 0o755;
 
 /// The version of glibc in `provided.al2023`.
@@ -25,18 +25,19 @@ pub(super) const GLIBC: [u32; 2] = [2, 34];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Package {
-    /// The size of the zip.
+    /// The size of the zip in bytes.
     pub(super) bytes: u64,
+    /// The file mode of the file `bootstrap`.
     pub(super) mode: u32,
-    /// The processor that the bootstrap is for, as the ELF header names it (`e_machine`).
+    /// The processor for which the bootstrap is built, as a machine number of ELF (`e_machine`).
     pub(super) machine: u16,
-    /// The newest version of glibc that the bootstrap needs. Empty if it needs none.
+    /// The newest version of glibc that the bootstrap needs. Empty if it needs no glibc.
     pub(super) glibc: Vec<u32>,
 }
 
 impl Package {
-    /// Packs the file `bootstrap` of a folder, after it has given it the right mode: the builder's umask may have taken the
-    /// permissions of others away.
+    /// Sets the mode of the file `bootstrap` in a folder, and zips the file. The mode has to be set, because the umask
+    /// of the person who builds may have removed the permissions of other users.
     pub(super) async fn of(python: impl AsRef<OsStr>, folder: &Path) -> Result<Self> {
         let bootstrap = folder.join("bootstrap");
         let context = || bootstrap.display().to_string();
@@ -51,17 +52,17 @@ impl Package {
         let message = String::from_utf8_lossy(&zipped.stderr);
         ensure!(zipped.status.success(), "{}: {message}", context());
         let binary = fs::read(&bootstrap).with_context(context)?;
-        let (machine, glibc) = needs(&binary).with_context(context)?;
+        let (machine, glibc) = requirements_of(&binary).with_context(context)?;
         Ok(Self {
             bytes: zip.as_file().metadata()?.len(),
-            // The zip of `sam deploy` has the file's.
+            // The zip that `sam deploy` makes has the mode of the file.
             mode: fs::metadata(&bootstrap)?.permissions().mode() & 0o777,
             machine,
             glibc,
         })
     }
 
-    /// Why Lambda could not run the package on this processor, or why we would not deploy it.
+    /// The reasons why Lambda cannot run the package on this processor, and why it must not be deployed.
     pub(super) fn problems(&self, architecture: Architecture) -> Vec<String> {
         let name = architecture.name();
         let checks = [
@@ -96,8 +97,8 @@ pub(super) fn version(numbers: &[u32]) -> String {
     numbers.join(".")
 }
 
-/// The processor that a binary is for, and the newest glibc that its symbols need.
-fn needs(binary: &[u8]) -> Result<(u16, Vec<u32>)> {
+/// The machine number of a binary, and the newest version of glibc that its symbols need.
+fn requirements_of(binary: &[u8]) -> Result<(u16, Vec<u32>)> {
     let file = ElfFile64::<LittleEndian>::parse(binary).context("not an ELF file of 64 bits")?;
     let header: &FileHeader64<LittleEndian> = file.elf_header();
     let machine = header.e_machine(LittleEndian);
@@ -116,10 +117,10 @@ fn needs(binary: &[u8]) -> Result<(u16, Vec<u32>)> {
     Ok((machine, newest))
 }
 
-/// The version in a name such as `GLIBC_2.34`. Empty if it is of another library.
+/// The version in a name such as `GLIBC_2.34`. Empty if the name belongs to another library.
 fn glibc(name: &str) -> Vec<u32> {
     match name.strip_prefix("GLIBC_") {
-        // Since 2.36, a linker asks by this name for a loader that knows packed relocations.
+        // With this name, a linker demands a loader that supports packed relocations. glibc has had one since 2.36.
         Some("ABI_DT_RELR") => vec![2, 36],
         Some(numbers) => {
             let numbers = numbers.split('.').map(str::parse::<u32>);
@@ -187,10 +188,10 @@ mod tests {
         }
     }
 
-    /// The shell is an ELF file of this machine's on each Linux.
+    /// The test needs an ELF file that is built for this machine. On every Linux, the shell is one.
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn a_bootstrap_of_a_private_umask_may_be_executed_by_everybody_in_its_package() {
+    async fn every_user_may_execute_the_bootstrap_even_if_it_was_built_with_a_private_umask() {
         let folder = tempfile::tempdir().unwrap();
         let bootstrap = folder.path().join("bootstrap");
         fs::copy("/bin/sh", &bootstrap).unwrap();
@@ -204,9 +205,9 @@ mod tests {
         assert_eq!(package.mode, 0o755);
         assert_eq!(package.machine, here.machine());
         assert!(package.bytes > 1_000, "{package:?}");
-        // A shell that is linked with glibc needs one, from the first version with its name on.
-        let is_glibc = fs::read(&bootstrap).unwrap();
-        let is_glibc = is_glibc.windows(6).any(|bytes| bytes == b"GLIBC_");
-        assert_eq!(package.glibc.as_slice() > [2, 2].as_slice(), is_glibc);
+        // A shell that is linked with glibc needs some version of it. The file then contains the name `GLIBC_`.
+        let bytes = fs::read(&bootstrap).unwrap();
+        let needs_glibc = bytes.windows(6).any(|bytes| bytes == b"GLIBC_");
+        assert_eq!(package.glibc.as_slice() > [2, 2].as_slice(), needs_glibc);
     }
 }

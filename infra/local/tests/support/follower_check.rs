@@ -1,17 +1,17 @@
-//! Holds the follower to MiniStack: each end-to-end run is gone through once more.
+//! Compares the follower of the simulation with MiniStack: the follower repeats each end-to-end run.
 
 use aws_sdk_sfn::types::{HistoryEvent, HistoryEventType as Type};
 use serde_json::Value;
 
 use simulation::follower::{Follower, Next, Passed};
 
-/// Goes once more through what MiniStack went through: the same states in the same order with the same inputs and
-/// outputs, the same invocations, retries and end.
-pub fn hold_to(history: &[HistoryEvent], definition: &Value, context: &Value) {
+/// Lets the follower repeat an execution of MiniStack. Asserts that both pass through the same states in the same
+/// order, with the same inputs, outputs, invocations, retries and end.
+pub fn assert_follower_agrees(history: &[HistoryEvent], definition: &Value, context: &Value) {
     let data = |text: Option<&str>| -> Value { serde_json::from_str(text.unwrap()).unwrap() };
     let mut follower: Option<Follower> = None;
     let mut expected: Vec<Passed> = Vec::new();
-    // What is due: the invocation after an entry or a failure, or the execution's output.
+    // What the follower expects next.
     let mut due: Option<Next> = None;
     let mut retry = true;
     for event in history {
@@ -20,10 +20,10 @@ pub fn hold_to(history: &[HistoryEvent], definition: &Value, context: &Value) {
                 let started = event.execution_started_event_details().unwrap();
                 let input = data(started.input());
                 follower = Some(Follower::new(definition.clone(), context.clone(), input));
-                due = Some(Next::On);
+                due = Some(Next::Enter);
             }
             Type::ExecutionRedriven => {
-                // The state goes on without being entered anew; its retries begin anew.
+                // The state is not entered again, but its retries start anew.
                 let follower = follower.as_mut().unwrap();
                 follower.redriven();
                 let passed = follower.passed.len();
@@ -38,7 +38,7 @@ pub fn hold_to(history: &[HistoryEvent], definition: &Value, context: &Value) {
                     function, payload, ..
                 }) = due.take()
                 else {
-                    panic!("{due:?} is due, not an invocation");
+                    panic!("the follower expects {due:?}, not an invocation");
                 };
                 assert_eq!(parameters["FunctionName"], function);
                 assert_eq!(parameters["Payload"], payload);
@@ -67,11 +67,11 @@ pub fn hold_to(history: &[HistoryEvent], definition: &Value, context: &Value) {
                 let details = event.execution_succeeded_event_details().unwrap();
                 assert_eq!(due, Some(Next::End(data(details.output()))));
             }
-            Type::ExecutionFailed => assert!(!retry, "{due:?} is due"),
+            Type::ExecutionFailed => assert!(!retry, "the follower expects {due:?}"),
             _ => {}
         }
         if event.state_entered_event_details().is_some() {
-            assert_eq!(due, Some(Next::On), "{event:?}");
+            assert_eq!(due, Some(Next::Enter), "{event:?}");
             due = follower.as_mut().map(Follower::enter);
             expected.push(entered(event));
         } else if event.state_exited_event_details().is_some()
@@ -81,7 +81,7 @@ pub fn hold_to(history: &[HistoryEvent], definition: &Value, context: &Value) {
         }
     }
     let passed = follower.map(|follower| follower.passed).unwrap_or_default();
-    // One that was stopped is somewhere on the follower's way.
+    // An execution that was stopped has passed through only a part of the states that the follower has passed through.
     let same = passed
         .iter()
         .zip(&expected)
