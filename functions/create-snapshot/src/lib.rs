@@ -1,12 +1,18 @@
-//! Starts the run's snapshot, at most once, however often the step is repeated. If a snapshot has FAILED, it starts
-//! the next one, up to `snapshot_attempts`.
+//! Starts the run's snapshot. The function is idempotent: however often the step is repeated, each attempt of the run
+//! creates at most one snapshot. If the snapshot of an attempt has FAILED, the function starts the next attempt, up to
+//! `snapshot_attempts`.
 //!
-//! It validates the run input, checks which of this run's snapshots exist, checks whether the application is
-//! RUNNING, and requests the snapshot. After a refused or lost request it checks again, since the service may have
-//! carried out the request. Only then does it look for the reason of the refusal.
+//! The function does the following, in this order:
 //!
-//! If the application is busy, the answer is `BUSY` with a wait, and the state machine enters the state again. Its
-//! input is the execution's, so nothing needs to be remembered.
+//! 1. It validates the run input.
+//! 2. It checks which of this run's snapshots exist.
+//! 3. It checks whether the application is RUNNING.
+//! 4. It requests the snapshot.
+//! 5. If the request is refused or its response is lost, it checks again whether the snapshot exists, because the service
+//!    may have carried out the request. Only if the snapshot does not exist does it look for the reason of the failure.
+//!
+//! If the application is busy, the function returns `BUSY` and how long to wait. The state machine waits and then enters
+//! this state again. The state's input is the input of the execution, so no data is carried from one visit to the next.
 //!
 //! # Errors
 //! Returns one of [`ERRORS`].

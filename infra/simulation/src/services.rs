@@ -116,7 +116,7 @@ impl Services {
             .collect()
     }
 
-    /// Carries out a call. `body` is as [`testkit::replay::read`] returns it.
+    /// Carries out a call. `body` is as [`testkit::replay::decode_request`] returns it.
     pub fn answer(&mut self, operation: &str, body: &Value, now: Timestamp) -> Answer {
         match operation {
             "UpdateItem" => self.update_item(body),

@@ -26,23 +26,23 @@ async fn warnings(exchanges: impl IntoIterator<Item = Exchange>) -> Vec<String> 
 }
 
 #[tokio::test]
-async fn a_run_that_is_skipped_for_a_stopped_application_warns_if_the_restore_point_is_lost() {
+async fn a_skipped_run_warns_if_the_application_cannot_start_from_its_restore_point() {
     for status in ["READY", "STOPPING", "FORCE_STOPPING", "ROLLED_BACK"] {
         for (lookup, fact, remedy) in [
             (
                 missing("good"),
-                "is not listed",
-                "Find out who deleted it, and configure another one.",
+                "does not exist",
+                "Find out who deleted it, and configure another restore point.",
             ),
             (
                 found("good", "DELETING"),
                 "is DELETING",
-                "Find out who deleted it, and configure another one.",
+                "Find out who deleted it, and configure another restore point.",
             ),
             (
                 found("good", "FAILED"),
                 "is FAILED",
-                "Configure another one.",
+                "Configure another restore point.",
             ),
         ] {
             let warning = format!(
@@ -55,7 +55,7 @@ async fn a_run_that_is_skipped_for_a_stopped_application_warns_if_the_restore_po
 }
 
 #[tokio::test]
-async fn what_a_skipped_run_does_not_know_of_the_restore_point_it_does_not_say() {
+async fn a_skipped_run_does_not_warn_if_the_restore_point_is_usable_or_its_status_is_unknown() {
     let answered = |answer| describe_snapshot("good", answer);
     for lookup in [
         found("good", "READY"),

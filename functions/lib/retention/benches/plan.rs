@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use contract::Retention;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use retention::{Protected, Snapshot, Status, plan};
+use retention::{RunProtection, Snapshot, Status, plan};
 
 const BUDGET: Duration = Duration::from_millis(50);
 const ROUNDS: usize = 21;
@@ -41,7 +41,7 @@ fn main() {
                 black_box(&snapshots),
                 &policy,
                 &zone,
-                Protected::default(),
+                RunProtection::default(),
                 now,
             ));
             began.elapsed()

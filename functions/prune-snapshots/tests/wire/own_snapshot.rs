@@ -12,12 +12,12 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn the_loss_of_the_own_snapshot_is_a_problem_even_if_nothing_was_to_be_deleted() {
+async fn a_lost_own_snapshot_is_reported_even_if_the_plan_deletes_nothing() {
     for (others, wanted) in [(vec![], 0), (vec![1], 0), (vec![1, 2], 1)] {
         for (by_name, message) in [
-            (gone(0), "was READY and now is gone"),
-            (found(0, "DELETING"), "was READY and now is DELETING"),
-            (found(0, "FAILED"), "was READY and now is FAILED"),
+            (gone(0), "was READY and is now gone"),
+            (found(0, "DELETING"), "was READY and is now DELETING"),
+            (found(0, "FAILED"), "was READY and is now FAILED"),
         ] {
             let exchanges = [running(), ready(others.clone()), by_name];
             let output = prune(first_entry(), exchanges).await;
@@ -30,7 +30,7 @@ async fn the_loss_of_the_own_snapshot_is_a_problem_even_if_nothing_was_to_be_del
 }
 
 #[tokio::test]
-async fn a_lost_own_snapshot_is_no_problem_if_a_later_run_has_one() {
+async fn a_lost_own_snapshot_is_not_reported_if_a_later_run_has_a_ready_snapshot() {
     let soon = RUN_ID / 1_000 + 61;
     let later = |created: Value, status| fixtures::snapshot(&name(-1), status, 3, created);
     for (newer, is_later_run) in [
@@ -56,7 +56,7 @@ async fn a_lost_own_snapshot_is_no_problem_if_a_later_run_has_one() {
 }
 
 #[tokio::test]
-async fn an_own_snapshot_may_have_a_name_from_the_input() {
+async fn the_own_snapshot_may_have_the_name_in_the_input() {
     let soon = RUN_ID / 1_000 + 61;
     let own = || fixtures::snapshot("before-upgrade", "READY", 3, created(0));
     let old = || [own(), snapshot(1, "READY"), snapshot(2, "READY")];
@@ -91,7 +91,7 @@ async fn an_own_snapshot_may_have_a_name_from_the_input() {
 }
 
 #[tokio::test]
-async fn the_snapshots_of_the_runs_own_attempts_are_not_a_later_runs() {
+async fn the_snapshots_of_the_runs_own_attempts_do_not_belong_to_a_later_run() {
     let attempt = |number: i64, status: &str| {
         let name = format!("custom_{}", RUN_ID + number);
         fixtures::snapshot(&name, status, 3, RUN_ID / 1_000 + 60 * number)
@@ -119,7 +119,7 @@ async fn the_snapshots_of_the_runs_own_attempts_are_not_a_later_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_waits_a_minute_for_a_listing_that_lacks_its_own_snapshot() {
+async fn a_run_waits_a_minute_for_the_listing_to_show_its_own_snapshot() {
     let own_creating = listed_as([(0, "CREATING"), (3, "READY")]);
     for listing in [ready([2, 3]), own_creating] {
         let exchanges = [running(), listing, found(0, "READY")];

@@ -26,7 +26,7 @@ async fn delete(
     let starts = Arc::clone(&started);
     let mut listing: Vec<Value> = batch.iter().map(|days| snapshot(*days, "READY")).collect();
     listing.push(snapshot(0, "READY"));
-    let service = Service::answering_by(move |operation, body| match operation {
+    let service = Service::answering_with(move |operation, body| match operation {
         "DescribeApplication" => running().2,
         "ListApplicationSnapshots" => Answer::Ok(json!({ "SnapshotSummaries": listing })),
         _ => {
