@@ -1,5 +1,5 @@
-//! Builds the errors for what this function finds out about the input, the run and the application. The crate `flink`
-//! builds those for failed calls.
+//! Builds the errors of this function. The crate `flink` builds the errors of failed calls, except those of
+//! `CreateApplicationSnapshot`.
 
 use contract::{ApplicationName, ErrorName, Run};
 use jiff::Timestamp;
@@ -88,8 +88,8 @@ pub(crate) fn another_snapshot_in_progress(
 
 /// `CreateApplicationSnapshot` failed. The name of the error follows from the service's error code alone.
 pub(crate) fn create_call_failed(error: CallError) -> StepError {
-    // The SDK treats this code as throttling. From this operation it means that the application has reached its quota of
-    // snapshots.
+    // The SDK treats this code as throttling. From this operation it means that the application has reached its quota
+    // of snapshots.
     if error.code() == Some("LimitExceededException") {
         return error.into_step_error(ErrorName::SnapshotLimitExceeded);
     }

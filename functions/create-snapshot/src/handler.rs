@@ -84,7 +84,7 @@ async fn take_snapshot(
         tracing::info!("snapshot started");
         return Ok(started(run.clone(), snapshot_name, now));
     };
-    tracing::warn!(error = %create_error.message, "the create request failed; checking whether the snapshot exists");
+    tracing::warn!(error = %create_error.message, "create request failed, checking whether the snapshot exists");
     after_failed_create(client, run, &snapshot_name, create_error, now).await
 }
 
@@ -96,12 +96,12 @@ enum FirstAction {
     Create(String),
 }
 
-/// Looks for the snapshots of the run's attempts, in order. If the snapshot of an attempt is FAILED, and the execution's
-/// state machine definition supports several attempts, continues with the next attempt.
+/// Looks for the snapshots of the run's attempts, in order. If the snapshot of an attempt is FAILED, and the
+/// execution's state machine definition supports several attempts, continues with the next attempt.
 ///
 /// # Errors
-/// Returns `SnapshotFailed` if the snapshot of every attempt is FAILED, and `SnapshotNameTaken` if an older snapshot has
-/// the name in the input.
+/// Returns `SnapshotFailed` if the snapshot of every attempt is FAILED, and `SnapshotNameTaken` if an older snapshot
+/// has the name in the input.
 async fn first_action(client: &Client, run: &Run) -> Result<FirstAction, StepError> {
     for snapshot_name in run.snapshot_names() {
         tracing::Span::current().record("snapshot_name", &snapshot_name);
@@ -112,7 +112,7 @@ async fn first_action(client: &Client, run: &Run) -> Result<FirstAction, StepErr
                     && run.can_wait_for_application()
                     && run.input.snapshot_name.is_none() =>
             {
-                tracing::warn!("the snapshot is FAILED; continuing with the next attempt");
+                tracing::warn!("snapshot is FAILED, continuing with the next attempt");
             }
             Some(own) => {
                 refuse_older_snapshot(run, &own)?;
@@ -137,15 +137,17 @@ async fn find_own(
     }
 }
 
-/// Refuses a snapshot that is older than the run. Only a run with a `snapshot_name` can find one, because the other names
-/// contain the run id. The times are compared in whole seconds, because the service may round the creation time.
+/// Refuses a snapshot that is older than the run. Only a run with a `snapshot_name` can find one, because the other
+/// names contain the run id. The times are compared in whole seconds, because the service may round the creation time.
 ///
 /// # Errors
 /// Returns `SnapshotNameTaken` if the snapshot is older than the run or has no creation time.
 fn refuse_older_snapshot(run: &Run, found: &SnapshotDetails) -> Result<(), StepError> {
     let created_at = creation_time(found);
-    let began = run.run_id.div_euclid(1_000);
-    if run.input.snapshot_name.is_none() || created_at.is_some_and(|at| at.as_second() >= began) {
+    let started_at = run.run_id.div_euclid(1_000);
+    if run.input.snapshot_name.is_none()
+        || created_at.is_some_and(|at| at.as_second() >= started_at)
+    {
         return Ok(());
     }
     Err(error::name_taken(&found.snapshot_name, created_at))
@@ -161,7 +163,8 @@ fn creation_time(snapshot: &SnapshotDetails) -> Option<Timestamp> {
 /// Returns the output of a skipped run if the application is stopped, and `None` if it is RUNNING.
 ///
 /// # Errors
-/// Returns `ApplicationBusy` if the application is in any other status.
+/// Returns `ApplicationBusy` if the application has any other status. Returns the error of [`skipped`] if the
+/// application is stopped and the run must not be skipped.
 async fn skip_if_stopped(
     client: &Client,
     run: &Run,
@@ -198,8 +201,8 @@ async fn restore_point_warning(
     application: &Application,
 ) -> Option<String> {
     let restore = Restore::of(&application.detail);
-    // An application that is DELETING loses its snapshots anyway. DescribeApplicationSnapshot may not find enhanced
-    // snapshots. The service cannot have a snapshot with an invalid name.
+    // The lookup would not help in three cases. An application that is DELETING loses its snapshots anyway. Enhanced
+    // snapshots may not be found by this operation. And no snapshot can have an invalid name.
     let is_deleting = *application.detail.application_status() == ApplicationStatus::Deleting;
     let is_lookup_useful = !is_deleting && !application.has_enhanced_snapshots;
     let name = restore
@@ -212,17 +215,17 @@ async fn restore_point_warning(
             flink::lost_restore_point(name, Some(found.snapshot_status.as_str()))?
         }
         Err(error) => {
-            tracing::warn!(error = error.fact, "the restore point could not be checked");
+            tracing::warn!(error = error.fact, "restore point could not be checked");
             return None;
         }
     };
-    tracing::warn!(warning = warning.as_str(), "needs attention");
+    tracing::warn!(warning = warning.as_str(), "restore point needs attention");
     Some(warning)
 }
 
-/// Requests the snapshot once, without the retries of the SDK. The request has no client token, so if the service carries
-/// out a request and its response is lost, the service refuses the retry. The SDK would also retry when the quota of
-/// snapshots is reached, because it takes that error for throttling.
+/// Requests the snapshot once, without the retries of the SDK. The request has no client token, so if the service
+/// carries out a request and its response is lost, the service refuses the retry. The SDK would also retry when the
+/// quota of snapshots is reached, because it takes that error for throttling.
 async fn create(client: &Client, run: &Run, snapshot_name: &str) -> Result<(), CallError> {
     let once =
         aws_sdk_kinesisanalyticsv2::config::Builder::new().retry_config(RetryConfig::disabled());
@@ -308,12 +311,12 @@ async fn find_creating_snapshot(
 ///
 /// The answer is no in these cases:
 ///
-/// - `other` is not managed, so no run takes it.
+/// - `other` is not managed, so its name does not show that a run is taking it.
 /// - `other` is a snapshot of this run.
-/// - `other` is older than `ready_timeout_seconds`. Its run has probably timed out. If this run were skipped, nobody would
-///   be notified that the application gets no snapshots. If the service gives no creation time, the age counts from the
-///   run id in the name.
-/// - This run has a `snapshot_name`, so a person wants exactly this snapshot.
+/// - `other` is older than `ready_timeout_seconds`. Its run has probably timed out. If this run were skipped, nobody
+///   would be notified that the application gets no snapshots. If the service gives no creation time, the age counts
+///   from the run id in the name.
+/// - This run has a `snapshot_name`, so a person wants a snapshot with exactly this name.
 fn is_taken_by_another_run(run: &Run, other: &SnapshotDetails, now: Timestamp) -> bool {
     let Some(run_id) = managed_run_id(&other.snapshot_name) else {
         return false;
@@ -325,8 +328,8 @@ fn is_taken_by_another_run(run: &Run, other: &SnapshotDetails, now: Timestamp) -
     !is_own && !is_old && run.input.snapshot_name.is_none()
 }
 
-/// Returns `SnapshotsDisabled` if the error code of a refused create request does not say what is wrong, and snapshots are
-/// turned off in the application's configuration. Otherwise returns `error`.
+/// Returns `SnapshotsDisabled` if the error code of a refused create request does not say what is wrong, and snapshots
+/// are turned off in the application's configuration. Otherwise returns `error`.
 fn explain(run: &Run, application: &ApplicationDetail, error: StepError) -> StepError {
     let is_cause_unclear = matches!(
         error.name,
@@ -367,8 +370,8 @@ fn output(run: Run, snapshot_creation: SnapshotCreation) -> CreateSnapshotOutput
 /// The output of a run that is skipped at its first attempt.
 ///
 /// # Errors
-/// Returns `SnapshotFailed` if `snapshot_name` belongs to a later attempt. A run is not skipped after one of its snapshots
-/// has FAILED, because its outcome would hide the failure.
+/// Returns `SnapshotFailed` if `snapshot_name` belongs to a later attempt. A run is not skipped after one of its
+/// snapshots has FAILED, because its outcome would hide the failure.
 fn skipped(
     run: &Run,
     snapshot_name: &str,
@@ -401,7 +404,7 @@ fn started(run: Run, snapshot_name: String, now: Timestamp) -> CreateSnapshotOut
 fn already_started(run: Run, own: &SnapshotDetails, now: Timestamp) -> CreateSnapshotOutput {
     tracing::info!(
         status = own.snapshot_status.as_str(),
-        "an earlier invocation started the snapshot"
+        "snapshot was started by an earlier invocation"
     );
     let created_at = creation_time(own);
     CreateSnapshotOutput {

@@ -1,18 +1,19 @@
-//! Starts the run's snapshot. The function is idempotent: however often the step is repeated, each attempt of the run
-//! creates at most one snapshot. If the snapshot of an attempt has FAILED, the function starts the next attempt, up to
-//! `snapshot_attempts`.
+//! Starts the run's snapshot. A run has up to `snapshot_attempts` attempts, and each attempt has its own snapshot name.
+//! If the snapshot of an attempt is FAILED, the function starts the next attempt. The function is idempotent: however
+//! often the step is repeated, it creates at most one snapshot for each attempt.
 //!
-//! The function does the following, in this order:
+//! An invocation has these steps:
 //!
-//! 1. It validates the run input.
-//! 2. It checks which of this run's snapshots exist.
-//! 3. It checks whether the application is RUNNING.
-//! 4. It requests the snapshot.
-//! 5. If the request is refused or its response is lost, it checks again whether the snapshot exists, because the service
-//!    may have carried out the request. Only if the snapshot does not exist does it look for the reason of the failure.
+//! 1. Validate the run input.
+//! 2. Check which of this run's snapshots exist.
+//! 3. Check whether the application is RUNNING.
+//! 4. Request the snapshot.
+//! 5. If the request was refused or its response was lost, check again whether the snapshot exists, because the service
+//!    may have carried out the request. If the snapshot does not exist, find out why the request failed.
 //!
-//! If the application is busy, the function returns `BUSY` and how long to wait. The state machine waits and then enters
-//! this state again. The state's input is the input of the execution, so no data is carried from one visit to the next.
+//! If the application is busy, the function returns `BUSY` and how long to wait. The state machine waits and then
+//! enters this state again. The input of this state is always the input of the execution, so nothing has to be passed
+//! from one invocation to the next.
 //!
 //! # Errors
 //! Returns one of [`ERRORS`].

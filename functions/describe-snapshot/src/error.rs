@@ -1,4 +1,4 @@
-//! Builds the errors for what this function finds out about the snapshot. The crate `flink` builds those for failed calls.
+//! Builds the errors of this function. The crate `flink` builds the errors of failed calls.
 
 use contract::{ErrorName, Run};
 use step::StepError;

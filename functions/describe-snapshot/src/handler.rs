@@ -94,11 +94,11 @@ pub async fn handle(
     Ok(output(run, snapshot, snapshot_status, age_seconds))
 }
 
-/// Chooses the error for a snapshot that is gone. Deleting an application deletes its snapshots, so this function checks
-/// whether the application still exists.
+/// Chooses the error for a snapshot that is gone. Deleting an application deletes its snapshots, so this function
+/// checks whether the application still exists.
 ///
-/// Returns `ApplicationNotFound` if the application is DELETING, the error of the lookup if the lookup of the application
-/// fails, and otherwise `snapshot_error`.
+/// Returns `ApplicationNotFound` if the application is DELETING, the error of the lookup if the lookup of the
+/// application fails, and otherwise `snapshot_error`.
 async fn application_or_snapshot_error(
     client: &Client,
     application: &str,

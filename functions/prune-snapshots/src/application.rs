@@ -24,9 +24,9 @@ pub(crate) struct Application {
 /// Describes the application.
 ///
 /// # Errors
-/// Returns the error of a failed call. Returns `EnhancedSnapshotsUnsupported` if the application has enhanced snapshots.
-/// AWS does not document what `ListApplicationSnapshots` returns for such an application, so the listing could be wrong or
-/// empty.
+/// Returns the error of a failed call. Returns `EnhancedSnapshotsUnsupported` if the application has enhanced
+/// snapshots. AWS does not document what `ListApplicationSnapshots` returns for such an application, so the listing
+/// could be wrong or empty.
 pub(crate) async fn describe(client: &Client, run: &Run) -> Result<Application, StepError> {
     let name = run.input.application_name.as_str();
     let application = flink::describe_application(client, name).await?;

@@ -1,4 +1,5 @@
-//! Checks whether each snapshot of a batch still exists after the delete calls, in the listing or with a lookup by name.
+//! Checks whether each snapshot of a batch still exists after the delete calls, in the listing or with a lookup by
+//! name.
 
 use std::collections::HashMap;
 
@@ -16,8 +17,8 @@ use crate::deletion::DeletionResult;
 /// How many lookups by name run concurrently.
 const CONCURRENT_LOOKUPS: usize = 8;
 
-/// A snapshot with the same name is a different one if it was created later by more than this. A smaller difference can be
-/// rounding, because two responses may round the creation time of one snapshot differently.
+/// A snapshot with the same name is a different one if it was created later by more than this. A smaller difference can
+/// be rounding, because two responses may round the creation time of one snapshot differently.
 const MAX_ROUNDING: SignedDuration = SignedDuration::from_secs(1);
 
 /// A snapshot of a batch, the result of its delete call, and whether the snapshot still exists.
@@ -42,9 +43,9 @@ pub(crate) enum Existence {
 }
 
 impl Existence {
-    /// `listed` is the snapshot's status in the listing, and `None` if the snapshot is not listed. `by_name` is the result
-    /// of the lookup by name, and `None` if there was no lookup. A snapshot that is listed but not found by name counts
-    /// as listed.
+    /// `listed` is the snapshot's status in the listing, and `None` if the snapshot is not listed. `by_name` is the
+    /// result of the lookup by name, and `None` if there was no lookup. A snapshot that is listed but not found by name
+    /// counts as listed.
     fn of(listed: Option<&Status>, by_name: Option<NameLookup>) -> Self {
         match (listed, by_name) {
             (Some(Status::Deleting), _)
@@ -70,8 +71,8 @@ pub(crate) enum NameLookup {
     Unknown,
 }
 
-/// Checks whether each snapshot of the batch is in `listing`. Looks a snapshot up by name if the listing is not
-/// conclusive. `results` are the results of the delete calls, in the order of the batch.
+/// Checks for each snapshot of the batch whether it still exists. `results` are the results of the delete calls, in the
+/// order of the batch. If `listing` is not conclusive for a snapshot, the snapshot is looked up by name.
 ///
 /// A snapshot that has the same name but was created later is a different snapshot, and does not count. Such a snapshot
 /// occurs if the snapshot of an earlier run was deleted, and a redrive of that run takes a new one with the same name.
@@ -96,7 +97,7 @@ pub(crate) async fn check_each(
             async move {
                 let by_name = if needs_lookup(&result, status, snapshot.tried) {
                     let lookup = look_up(client, application, &snapshot).await;
-                    // `CallError::of` has logged the error.
+                    // If the call failed, `CallError::of` has logged the error.
                     Some(lookup.unwrap_or(NameLookup::Unknown))
                 } else {
                     None
@@ -119,8 +120,8 @@ pub(crate) async fn check_each(
 /// Whether the listing is not conclusive, so that the snapshot has to be looked up by name. `listed` is the snapshot's
 /// status in the listing.
 ///
-/// - If the service accepted the deletion, a snapshot that is not listed is gone. A snapshot that is still listed is looked
-///   up only after the second attempt.
+/// - If the service accepted the deletion, a snapshot that is not listed is gone. A snapshot that is still listed is
+///   looked up only after the second attempt.
 /// - After any other result, a snapshot that is not listed is looked up.
 /// - A snapshot that is listed as DELETING is never looked up.
 fn needs_lookup(result: &DeletionResult, listed: Option<&Status>, is_second_attempt: bool) -> bool {

@@ -18,12 +18,12 @@ use crate::own_snapshot::OwnSnapshot;
 use crate::payload::{MAX_BATCH, to_count};
 use crate::progress::Tally;
 
-/// How long a plan is valid. If a batch starts later, for example after a redrive, the run deletes nothing of the batch and
-/// makes a new plan.
+/// How long a plan is valid. If a batch starts later, for example after a redrive, the run deletes no snapshot of
+/// the batch and makes a new plan.
 const PLAN_VALID_FOR: SignedDuration = SignedDuration::from_mins(1);
 
-/// How long a run waits for the listing to show its own snapshot as READY. The run always waits for at least one poll
-/// interval.
+/// How long a run waits for the listing to show its own snapshot as READY. The run waits for at least one poll
+/// interval, even if that is longer.
 const MAX_WAIT_FOR_LISTING: SignedDuration = SignedDuration::from_mins(1);
 
 /// If more deletions than this have failed, the run deletes nothing more.
@@ -48,14 +48,16 @@ pub(crate) enum Next {
     Delete(Vec<DoomedSnapshot>),
     /// The next pass deletes nothing. It checks the snapshots of the batch and the listing again.
     CheckAgain,
-    /// The same after this many seconds, because the application is busy.
+    /// The next pass does the same as after `CheckAgain`, but starts after this many seconds, because the application
+    /// is busy.
     WaitForApplication(u32),
     /// There is no next pass. Pruning is done.
     Done,
 }
 
-/// Returns the names of the snapshots in the batch that may be deleted now. If the plan is still valid and the application
-/// allows deletions, these are all snapshots of the batch except the application's restore point. Otherwise there are none.
+/// Returns the names of the snapshots in the batch that may be deleted now. If the plan is still valid and the
+/// application allows deletions, these are all snapshots of the batch except the application's restore point. Otherwise
+/// there are none.
 pub(crate) fn deletable<'a>(
     batch: &'a [DoomedSnapshot],
     planned_at: Option<Timestamp>,
@@ -71,8 +73,8 @@ pub(crate) fn deletable<'a>(
     names.filter(|name| Some(*name) != restore_point).collect()
 }
 
-/// Decides what the run does next. `listing` and `application` are the current ones. `own` is the run's own snapshot, and
-/// `None` in a mode that takes no snapshot.
+/// Decides what the run does next. `listing` and `application` are the current ones. `own` is the run's own snapshot,
+/// and `None` in a mode that takes no snapshot.
 pub(crate) fn decide(
     listing: &[Snapshot],
     application: &Application,
@@ -91,8 +93,8 @@ pub(crate) fn decide(
         .filter(|name| !to_delete.contains(name.as_str()))
         .count();
     let wanted = to_count(to_delete.len() + pending_outside_plan);
-    // The plan also contains snapshots whose deletion has failed and whose names the payload does not list. The reported
-    // number leaves them out, because they are counted as failed already.
+    // The plan also contains snapshots whose deletion has failed and whose names the payload does not list. The
+    // reported number leaves them out, because they are counted as failed already.
     let reported_wanted = wanted.saturating_sub(tally.failures_without_name);
     let own_snapshot_gate = match own {
         Some(own) => gate::own_snapshot_gate(run, own, listing, now),
@@ -169,8 +171,8 @@ fn brake_counts(
     }
 }
 
-/// Returns how many seconds the run waits for a busy application. `None` if the application is not busy, if something else
-/// holds the deletions back, or if the run has waited long enough.
+/// Returns how many seconds the run waits for a busy application. `None` if the application is not busy, if something
+/// else holds the deletions back, or if the run has waited long enough.
 fn wait_for_application(
     application: &Application,
     run: &Run,
@@ -191,8 +193,8 @@ fn can_still_wait_for_listing(since: Option<Timestamp>, now: Timestamp) -> bool 
     since.is_none_or(|since| now.duration_since(since).abs() < MAX_WAIT_FOR_LISTING)
 }
 
-/// Returns why the deletions of the plan are held back, or `None` if they are not. If the plan deletes nothing, a problem
-/// with the run's own snapshot is the only possible reason.
+/// Returns why the deletions of the plan are held back, or `None` if they are not. If the plan deletes nothing, a
+/// problem with the run's own snapshot is the only possible reason.
 fn hold(
     application: &Application,
     run: &Run,
@@ -202,8 +204,8 @@ fn hold(
     counts: BrakeCounts,
 ) -> Option<Hold> {
     let application_gate = || match run.input.mode {
-        // A PLAN deletes nothing, so it needs no RUNNING application. It reports a restore point that is not known, because
-        // that would hold back the deletions of a RUN too.
+        // A PLAN deletes nothing, so it needs no RUNNING application. It reports a restore point that is not known,
+        // because that would hold back the deletions of a RUN too.
         Mode::Plan => gate::restore_gate(application),
         Mode::Run | Mode::Prune => gate::application_gate(application),
     };
@@ -215,7 +217,8 @@ fn hold(
     if wanted == 0 {
         return None;
     }
-    // The application comes last, because a run waits for a busy application only if nothing else holds the deletions back.
+    // The application comes last, because a run waits for a busy application only if nothing else holds the deletions
+    // back.
     own_snapshot_hold
         .or_else(|| gate::policy_gate(run))
         .or_else(|| too_many_failures(tally.progress.failed_count))
@@ -233,8 +236,8 @@ fn too_many_failures(failed: u32) -> Option<Hold> {
     })
 }
 
-/// Returns one verdict for each listed snapshot. In mode PLAN, the plan is made as if this run had taken a snapshot that is
-/// READY now.
+/// Returns one verdict for each listed snapshot. In mode PLAN, the plan is made as if this run had taken a snapshot
+/// that is READY now.
 fn verdicts(
     listing: &[Snapshot],
     application: &Application,
@@ -270,8 +273,8 @@ fn verdicts(
     verdicts
 }
 
-/// Returns the next batch, with the data that the delete calls need. The snapshots to retry come first, then the others.
-/// Within each of these two groups, the oldest snapshot comes first.
+/// Returns the next batch, with the data that the delete calls need. The snapshots to retry come first, then the
+/// others. Within each of these two groups, the oldest snapshot comes first.
 fn next_batch(
     listing: &[Snapshot],
     verdicts: &[Verdict],

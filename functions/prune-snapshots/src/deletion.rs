@@ -14,12 +14,12 @@ use tokio::time::Instant;
 
 use crate::confirmation::{NameLookup, look_up};
 
-/// How long delete calls may start after the batch has begun. The remaining snapshots go into the next batch. This leaves
-/// time for the listing that follows, so that the invocation ends within 30 s.
+/// The time after the start of a batch within which delete calls may start. The remaining snapshots go into the next
+/// batch. The limit leaves time for the listing after the batch, so that the invocation ends within 30 s.
 const START_WITHIN: Duration = Duration::from_secs(15);
 
-/// How many delete calls run concurrently at first. A throttled call halves the limit. Any other result raises the limit
-/// by a fraction of one. In this way the function approaches the rate that the service allows.
+/// How many delete calls run concurrently at first. A throttled call halves the limit. Any other result raises the
+/// limit by a fraction of one. In this way the function approaches the rate that the service allows.
 const INITIAL_CONCURRENCY: f64 = 4.0;
 
 /// How many delete calls run concurrently at most.
@@ -37,14 +37,15 @@ pub(crate) enum DeletionResult {
     NotAttempted,
     /// The service throttled the call.
     Throttled(StepError),
-    /// It is not known whether the deletion has started: the service did not respond, or failed for a reason that may pass.
+    /// It is not known whether the deletion has started: the service did not respond, or failed for a reason that may
+    /// pass.
     Unconfirmed(StepError),
     /// The service refused the deletion for a reason that a retry does not remove.
     Refused(StepError),
 }
 
-/// Attempts once to delete each snapshot of the batch whose name is in `deletable`. Returns one result for each snapshot
-/// of the batch, in the same order.
+/// Attempts once to delete each snapshot of the batch whose name is in `deletable`. Returns one result for each
+/// snapshot of the batch, in the same order.
 pub(crate) async fn delete_batch(
     client: &Client,
     application: &str,
@@ -112,7 +113,8 @@ async fn delete(client: &Client, application: &str, doomed: &DoomedSnapshot) -> 
         .application_name(application)
         .snapshot_name(name)
         .snapshot_creation_timestamp(created_at)
-        // The calls of a client share one retry budget, which many throttled calls would exhaust. The next batch retries.
+        // The SDK must not retry, because many throttled calls would exhaust the retry budget that all calls share. The
+        // next batch retries instead.
         .customize()
         .config_override(Config::builder().retry_config(RetryConfig::disabled()))
         .send()
@@ -133,8 +135,8 @@ async fn delete(client: &Client, application: &str, doomed: &DoomedSnapshot) -> 
     if error_name == ErrorName::Throttled {
         return DeletionResult::Throttled(error);
     }
-    // If an earlier attempt has started the deletion, the service refuses to delete the snapshot again. The lookup shows
-    // whether that is the reason.
+    // If an earlier attempt has started the deletion, the service refuses to delete the snapshot again. The lookup
+    // shows whether that is the reason.
     match look_up(client, application, doomed).await {
         Ok(NameLookup::Gone | NameLookup::Deleting) => DeletionResult::AcceptedOrGone,
         Ok(_) if is_transient(error_name) => DeletionResult::Unconfirmed(error),

@@ -1,5 +1,5 @@
-//! The gate: the conditions under which a run deletes nothing, whatever the plan wants. The brake is not one of them; it is
-//! in the crate `retention`.
+//! The gate: the conditions under which a run deletes nothing, whatever the plan wants. The brake, which limits how
+//! many snapshots a run deletes, is in the crate `retention`.
 
 use contract::{HeldBackCause, Mode, Run, managed_run_id};
 use flink::Restore;
@@ -12,14 +12,15 @@ use crate::own_snapshot::{DescribedStatus, GONE, OwnSnapshot};
 /// Whether the listed snapshots of this run and of later runs allow this run to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OwnSnapshotGate {
-    /// Deletions are allowed: no later run has a READY snapshot, and this run's own snapshot, if it takes one, is READY.
+    /// Deletions are allowed. No later run has a READY snapshot. If this run's mode takes a snapshot, that snapshot is
+    /// READY.
     Open,
     /// A later run has a READY snapshot and does the pruning. The run does not count as incomplete.
     LeftToLaterRun(Hold),
     /// The own snapshot is READY, but the listing does not show it as READY yet.
     NotListedYet(Hold),
-    /// The own snapshot is not READY, does not exist, or is listed without a creation time. The run counts as incomplete
-    /// even if the plan deletes nothing.
+    /// The own snapshot is not READY, does not exist, or is listed without a creation time. The run counts as
+    /// incomplete even if the plan deletes nothing.
     Unusable(Hold),
 }
 
@@ -82,8 +83,8 @@ pub(crate) fn own_snapshot_gate(
         Some(listed) => listed.created_at,
         None => own.created_at,
     };
-    // An older release may have dropped `snapshot_attempts` from the payload, so the snapshot can be one of a later attempt
-    // than the payload allows.
+    // An older release may have dropped `snapshot_attempts` from the payload, so the snapshot can be one of a later
+    // attempt than the payload allows.
     let own_id = managed_run_id(name).unwrap_or(run.run_id);
     let last_id = own_id.max(run.last_attempt_id());
     if let Some(hold) = created_at.and_then(|at| left_to_later_run(last_id, at, listing, now)) {
@@ -119,9 +120,9 @@ pub(crate) fn own_snapshot_gate(
 
 /// Checks for a run of mode PRUNE or PLAN that no later run has a READY snapshot.
 ///
-/// If a later run has one, a PRUNE leaves the pruning to that run. The two policies may differ, and a late redrive must not
-/// delete snapshots according to an old policy. A PLAN reports what a RUN that starts now would do, so for a PLAN a later
-/// run is one that starts after `now`.
+/// If a later run has one, a PRUNE leaves the pruning to that run. The two policies may differ, and a late redrive must
+/// not delete snapshots according to an old policy. A PLAN reports what a RUN that starts now would do, so for a PLAN a
+/// later run is one that starts after `now`.
 pub(crate) fn gate_without_own_snapshot(
     run: &Run,
     listing: &[Snapshot],

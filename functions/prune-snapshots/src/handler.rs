@@ -121,8 +121,8 @@ pub async fn handle(
     })
 }
 
-/// What follows a pass after which the run only checks again: `Wait` if the execution's state machine definition supports
-/// it, otherwise `Continue`.
+/// What follows a pass after which the run only checks again: `Wait` if the execution's state machine definition
+/// supports it, otherwise `Continue`.
 fn wait_or_continue(run: &Run) -> Pruning {
     if run.can_wait_before_pruning() {
         Pruning::Wait
@@ -131,8 +131,8 @@ fn wait_or_continue(run: &Run) -> Pruning {
     }
 }
 
-/// The wait before the next pass in seconds: `poll_interval_seconds`, doubled for each throttled batch after the first, and
-/// at most 300.
+/// The wait before the next pass in seconds: `poll_interval_seconds`, doubled for each throttled batch after the first,
+/// and at most 300.
 fn throttle_wait_seconds(run: &Run, throttled_batches: u32) -> u32 {
     let doublings = throttled_batches.saturating_sub(1).min(9);
     (run.input.poll_interval_seconds.get() << doublings).min(300)

@@ -1,11 +1,11 @@
 //! Deletes the batch of snapshots in its input, lists the remaining snapshots, and plans the next batch.
 //!
 //! The state machine enters the state again until the function returns `DONE`. If a step is repeated, it finds that the
-//! snapshots of its batch are deleted already, and counts them as the first invocation did. So the totals are exact, and
-//! the brake, which limits how many snapshots a run deletes, counts no deletion twice.
+//! snapshots of its batch are deleted already, and counts them as the first invocation did. So the totals are exact,
+//! and the brake, which limits how many snapshots a run deletes, counts no deletion twice.
 //!
-//! A plan is valid for a minute. If the step starts later than that, it deletes no snapshot of the batch. It counts which
-//! of them are gone, and plans the next batch from the current listing.
+//! A plan is valid for a minute. If the step starts later than that, it deletes no snapshot of the batch. It counts
+//! which of them are gone, and plans the next batch from the current listing.
 //!
 //! - `handler`: one invocation from input to output.
 //! - `deletion`: the delete calls of one batch.
@@ -18,8 +18,8 @@
 //! - `payload`: the limits that keep the output within the size of a state's payload.
 //!
 //! # Errors
-//! Returns one of [`ERRORS`]. A snapshot that cannot be deleted does not fail the step. The output lists its name with the
-//! reason, and the run ends `PRUNE_INCOMPLETE`.
+//! Returns one of [`ERRORS`]. A snapshot that cannot be deleted does not fail the step. The output lists its name with
+//! the reason, and the run ends `PRUNE_INCOMPLETE`.
 
 mod application;
 mod confirmation;

@@ -13,9 +13,9 @@ const PAGE_SIZE: i32 = 50;
 
 /// Lists all snapshots of the application. Each snapshot occurs once in the result.
 ///
-/// A plan that is made from an incomplete listing could delete a snapshot that the complete plan keeps. So if a page cannot
-/// be read, or if a `NextToken` occurs twice, the whole listing fails. If a `NextToken` has expired, the listing restarts
-/// from the first page, but only once.
+/// A plan that is made from an incomplete listing could delete a snapshot that the complete plan keeps. So if a page
+/// cannot be read, or if a `NextToken` occurs twice, the whole listing fails. If a `NextToken` has expired, the listing
+/// restarts from the first page, but only once.
 pub(crate) async fn list(client: &Client, application: &str) -> Result<Vec<Snapshot>, StepError> {
     let mut snapshots: Vec<Snapshot> = Vec::new();
     let mut next_token: Option<String> = None;

@@ -11,9 +11,11 @@ use step::StepError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OwnSnapshot {
     pub(crate) name: String,
-    /// The creation time according to the step `DescribeSnapshot`, or else the time at which its creation was accepted.
+    /// The creation time according to the step `DescribeSnapshot` or, if the service gave none, the time at which the
+    /// service accepted the creation. `None` if the payload does not contain the snapshot.
     pub(crate) created_at: Option<Timestamp>,
-    /// The result of the lookup by name. `None` if the listing shows the snapshot as READY, so that there was no lookup.
+    /// The result of the lookup by name. `None` if the listing shows the snapshot as READY, so that there was no
+    /// lookup.
     pub(crate) described: Option<DescribedStatus>,
 }
 
@@ -22,7 +24,7 @@ pub(crate) struct OwnSnapshot {
 pub(crate) enum DescribedStatus {
     /// READY. The listing is out of date.
     Ready,
-    /// This other status, or [`GONE`].
+    /// A status other than READY, or [`GONE`] if the snapshot does not exist.
     NotReady(String),
 }
 
@@ -31,8 +33,8 @@ pub(crate) const GONE: &str = "gone";
 
 /// Returns this run's own snapshot, or `None` in a mode that takes no snapshot.
 ///
-/// If the listing does not show the snapshot as READY, somebody may have deleted it, or the listing may be out of date. In
-/// this case the snapshot is looked up by name.
+/// If the listing does not show the snapshot as READY, somebody may have deleted it, or the listing may be out of date.
+/// In this case the snapshot is looked up by name.
 pub(crate) async fn find(
     client: &Client,
     run: &Run,

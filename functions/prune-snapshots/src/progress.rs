@@ -13,7 +13,8 @@ use crate::payload::{MAX_LISTED_DELETED, MAX_LISTED_FAILED, to_count, truncate_r
 const NOT_CONFIRMED: &str =
     "The deletion was not confirmed and is not retried. The service may still delete the snapshot.";
 
-/// How many throttled batches in a row are planned again. If the next batch is throttled too, its deletions count as failed.
+/// How many throttled batches in a row are planned again. If the next batch is throttled too, its deletions count as
+/// failed.
 const MAX_THROTTLED_BATCHES: u32 = 5;
 
 /// The totals of the run after a batch, and the snapshots of the batch whose deletion is neither confirmed nor failed.
@@ -24,17 +25,17 @@ pub(crate) struct Tally {
     pub(crate) pending: Vec<DoomedSnapshot>,
     /// Snapshots that still exist after one attempt to delete them. The second attempt has not been made.
     pub(crate) to_retry: Vec<DoomedSnapshot>,
-    /// Snapshots that still exist and that no known attempt has been made to delete. Lambda can invoke the function twice
-    /// for the same step, so an earlier invocation may have deleted such a snapshot. An outdated listing would not show
-    /// that.
+    /// Snapshots that still exist and that no known attempt has been made to delete. Lambda can invoke the function
+    /// twice for the same step, so an earlier invocation may have deleted such a snapshot. An outdated listing would
+    /// not show that.
     pub(crate) not_attempted: Vec<DoomedSnapshot>,
-    /// Whether the service throttled every delete call of the batch, so that the run has to wait before the next batch.
+    /// Whether the run has to wait before the next batch, because the service throttled every delete call of this one.
     pub(crate) is_batch_throttled: bool,
-    /// The names of the snapshots that this batch or an earlier one has counted as deleted or failed. The run does not try
-    /// to delete them again, even if an outdated listing still shows them.
+    /// The names of the snapshots that this batch or an earlier one has counted as deleted or failed. The run does not
+    /// try to delete them again, even if an outdated listing still shows them.
     pub(crate) counted: HashSet<String>,
-    /// The number of failed deletions whose names are not listed in the payload, so that `counted` lacks these names. A run
-    /// with so many failures deletes nothing more.
+    /// The number of failed deletions whose names are not listed in the payload, so that `counted` lacks these names. A
+    /// run with so many failures deletes nothing more.
     pub(crate) failures_without_name: u32,
 }
 
@@ -53,8 +54,8 @@ enum Effect {
     Pending,
 }
 
-/// Adds the results of a batch to the totals. If the service throttled every delete call of the batch, its snapshots are
-/// planned again, up to [`MAX_THROTTLED_BATCHES`] times in a row.
+/// Adds the results of a batch to the totals. If the service throttled every delete call of the batch, its snapshots
+/// are planned again, up to [`MAX_THROTTLED_BATCHES`] times in a row.
 ///
 /// # Errors
 /// Returns `AccessDenied` if the function has no permission to delete.
@@ -153,7 +154,7 @@ fn effect(
             return Err(error);
         }
         (_, DeletionResult::Refused(error)) => failed(&error),
-
+        // The snapshot is listed.
         (Existence::Listed, DeletionResult::NotAttempted | DeletionResult::Throttled(_)) => {
             Effect::NotAttempted
         }
@@ -167,7 +168,6 @@ fn effect(
         }
         // The listing may be outdated and still show a deleted snapshot.
         (Existence::Listed, DeletionResult::AcceptedOrGone) => Effect::Pending,
-
         // The snapshot is not listed. The listing may be outdated and not show an existing snapshot yet.
         (_, DeletionResult::Unconfirmed(error)) if is_second_attempt => failed(&error),
         (_, _) if is_second_attempt => Effect::Failed(NOT_CONFIRMED.to_owned()),
@@ -177,8 +177,8 @@ fn effect(
 }
 
 impl Tally {
-    /// The number of deletions so far that the brake counts. Failed deletions count too. Deletions of FAILED snapshots do
-    /// not.
+    /// The number of deletions so far that the brake counts. Failed deletions count too. Deletions of FAILED snapshots
+    /// do not.
     pub(crate) fn deletions_for_brake(&self) -> u32 {
         let progress = &self.progress;
         let all = progress.deleted_count.saturating_add(progress.failed_count);
@@ -228,8 +228,8 @@ impl Tally {
             .filter(|(name, _)| !next.contains(name.as_str()) && !self.counted.contains(name))
             .collect();
         if next.is_empty() {
-            let unanswered = std::mem::take(&mut self.progress.unanswered);
-            given_up.extend(unanswered.into_iter().map(|name| (name, false)));
+            let tried_names = std::mem::take(&mut self.progress.unanswered);
+            given_up.extend(tried_names.into_iter().map(|name| (name, false)));
         }
         for (snapshot_name, is_exempt) in given_up {
             let deletion = FailedDeletion {

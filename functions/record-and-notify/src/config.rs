@@ -10,8 +10,8 @@ pub struct Config {
     /// `APPLICATION_NAME`: the application that the stack is for. The record of a run for another application has the
     /// application name `(unknown)`. If the variable is unset or `*`, the stack is for every application.
     pub application_name: Option<String>,
-    /// `RECORD_RETENTION_DAYS`: how many days DynamoDB keeps a record, at least 1. If the variable is unset, DynamoDB keeps
-    /// records forever.
+    /// `RECORD_RETENTION_DAYS`: how many days DynamoDB keeps a record, at least 1. If the variable is unset, DynamoDB
+    /// keeps records forever.
     pub record_retention_days: Option<u32>,
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn update_item(error: CallError, table_name: &str) -> StepError {
         let fact = format!("The table {table_name} does not exist.");
         return StepError::new(ErrorName::TableNotFound, fact);
     }
-    common(error)
+    call_failed(error)
 }
 
 /// `Publish` failed.
@@ -38,11 +38,11 @@ pub(crate) fn publish(error: CallError, topic_arn: &str) -> StepError {
         let fact = format!("The topic {topic_arn} does not exist. The audit record is written.");
         return StepError::new(ErrorName::TopicNotFound, fact);
     }
-    common(error)
+    call_failed(error)
 }
 
-/// Names the error by the code or status that means the same for every service.
-pub(crate) fn common(error: CallError) -> StepError {
+/// A call failed. The name of the error follows from the code or the status, which mean the same for every service.
+pub(crate) fn call_failed(error: CallError) -> StepError {
     let name = error.common_name();
     error.into_step_error(name)
 }

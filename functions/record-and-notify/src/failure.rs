@@ -7,8 +7,8 @@ use step::{CallError, StepError};
 
 use crate::error;
 
-/// The maximum number of events on a page. An event can contain the input and the output of a state, each up to 256 KiB,
-/// and the function has 128 MB of memory.
+/// The maximum number of entries on a page of the history. An entry can contain the input and the output of a state,
+/// each up to 256 KiB, and the function has 128 MB of memory.
 const PAGE_SIZE: i32 = 20;
 
 /// How an execution failed. A field is `None` if the history does not contain its value.
@@ -32,8 +32,8 @@ pub(crate) struct ExecutionFailure {
     pub(crate) cause: Option<String>,
 }
 
-/// Reads the history backwards from its last event to the event that names the failed state. If the status change event
-/// has no redrive count, reads on to the last redrive before the failure or to the start of the execution.
+/// Reads the history backwards, from its last entry to the entry that names the failed state. If `event` has no redrive
+/// count, reads on to the last redrive before the failure, or to the start of the execution.
 pub(crate) async fn failure_details(
     sfn: &Client,
     event: &ExecutionStatusDetail,
@@ -53,7 +53,7 @@ pub(crate) async fn failure_details(
     let mut is_state_found = false;
     while let Some(page) = pages.next().await {
         let page =
-            page.map_err(|error| error::common(CallError::of("GetExecutionHistory", &error)))?;
+            page.map_err(|error| error::call_failed(CallError::of("GetExecutionHistory", &error)))?;
         for entry in &page.events {
             is_state_found = is_state_found || read_failure(&mut details, entry, event.stop_date);
             read_redrive_count(&mut details, entry, event.stop_date);
@@ -66,8 +66,8 @@ pub(crate) async fn failure_details(
 }
 
 /// Adds to `details` what one entry of the history says about the failure. The entries have to be passed newest first.
-/// Returns whether the failed state is now known, so that no older entry is needed. Entries after `stop_date` belong to a
-/// later redrive.
+/// Returns whether the failed state is now known, so that no older entry is needed. Entries after `stop_date` belong to
+/// a later redrive.
 fn read_failure(details: &mut FailureDetails, entry: &HistoryEvent, stop_date: i64) -> bool {
     let is_after = is_after(entry, stop_date);
     if entry.execution_redriven_event_details.is_some() && is_after {
@@ -92,8 +92,8 @@ fn read_failure(details: &mut FailureDetails, entry: &HistoryEvent, stop_date: i
     false
 }
 
-/// Reads from one entry how often the execution had been redriven at `stop_date`. Does nothing if `details` has the count
-/// already.
+/// Reads from one entry how often the execution had been redriven at `stop_date`. Does nothing if `details` has the
+/// count already.
 fn read_redrive_count(details: &mut FailureDetails, entry: &HistoryEvent, stop_date: i64) {
     if details.redrive_count.is_some() || is_after(entry, stop_date) {
         return;

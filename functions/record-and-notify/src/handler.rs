@@ -26,8 +26,8 @@ use crate::{error, metrics, record, topic};
 /// `print` is called with the line of metrics.
 ///
 /// # Errors
-/// Returns one of [`crate::ERRORS`]. If the history of a failed execution cannot be read, the record and the notification
-/// contain only what the event says, and the function returns the error after it has sent them.
+/// Returns one of [`crate::ERRORS`]. If the history of a failed execution cannot be read, the record and the
+/// notification contain only what the event says, and the function returns the error after it has sent them.
 pub async fn handle(
     clients: &Clients,
     config: &Result<Config, String>,
@@ -157,8 +157,9 @@ async fn run_of_failed_execution(
     })
 }
 
-/// Publishes the notification if the run's input asks for one, prints the metrics, and marks the row. Skips the steps that
-/// are already done according to `notification_state`. Returns the message id if a notification was sent, now or earlier.
+/// Publishes the notification if the run's input asks for one, prints the metrics, and marks the row. Skips the steps
+/// that are already done according to `notification_state`. Returns the message id if a notification was sent, now or
+/// earlier.
 async fn notify_and_mark(
     clients: &Clients,
     config: &Config,
@@ -178,8 +179,8 @@ async fn notify_and_mark(
         _ if is_silent => None,
         _ => Some(topic::publish(&clients.sns, &config.topic_arn, record).await?),
     };
-    // The metrics have to be printed before the row is marked. A repeated invocation prints nothing for a marked row. So if an
-    // invocation marked the row first and ended before it printed the metrics, the metrics would be lost.
+    // The metrics have to be printed before the row is marked. A repeated invocation prints nothing for a marked row.
+    // So if an invocation marked the row first and ended before it printed the metrics, the metrics would be lost.
     print(&metrics::embedded(record).to_string());
     let table_name = &config.table_name;
     let marked =

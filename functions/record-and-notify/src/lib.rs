@@ -4,11 +4,11 @@
 //! The function has two callers:
 //!
 //! - The last state of the state machine passes what the run has done.
-//! - The EventBridge rule for "Step Functions Execution Status Change" passes the event of an execution that failed, timed
-//!   out or was stopped. The function reads the rest from the execution's history.
+//! - The EventBridge rule for "Step Functions Execution Status Change" passes the event of an execution that failed,
+//!   timed out or was stopped. The function reads the rest from the execution's history.
 //!
-//! A record is written only if its row does not exist yet, or if the row belongs to the same execution and does not have a
-//! later record. So a late or duplicate event overwrites nothing and causes no notification.
+//! A record is written only if its row does not exist yet, or if the row belongs to the same execution and does not
+//! have a later record. So a late event overwrites nothing, and a duplicate event sends no second notification.
 //!
 //! The function also prints the [`metrics`] of each run to the log, even if the run's input asks for no notification.
 //!
@@ -53,8 +53,8 @@ pub const ERRORS: [ErrorName; 8] = [
     ErrorName::Unexpected,
 ];
 
-/// The IAM actions that this function needs: on the table, the topic, and the executions of the state
-/// machine.
+/// The IAM actions that this function needs on the table, on the topic, and on the executions of the state machine, in
+/// this order.
 pub const IAM_ACTIONS: [&str; 3] = [
     "dynamodb:UpdateItem",
     "sns:Publish",

@@ -1,5 +1,5 @@
-//! The Lambda function that the state `RecordAndNotify` invokes. It is also the target of the EventBridge rule for failed
-//! executions.
+//! The Lambda function that the state `RecordAndNotify` invokes. It is also the target of the EventBridge rule for
+//! failed executions.
 
 use std::env;
 

@@ -9,10 +9,10 @@ use step::bounded_line;
 /// The maximum length of a subject in characters. SNS requires fewer than 100.
 const MAX_SUBJECT: usize = 99;
 
-/// The maximum length of a text message in characters, so that it is sent as one SMS.
+/// The maximum length of the text for SMS in characters. A text of this length fits into one SMS.
 const MAX_SMS: usize = 140;
 
-/// The minimum number of characters to which a subject shortens the application's name.
+/// The number of characters of the application's name that a headline keeps at least.
 const SHORTEST_NAME: usize = 20;
 
 /// The maximum number of failed deletions that an e-mail lists.
@@ -25,8 +25,8 @@ const MAX_LISTED_PLANNED: usize = 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) subject: String,
-    /// The body for the `MessageStructure` `json`. It has the record as JSON for programs, and one text for e-mail and one
-    /// for SMS.
+    /// The body for the `MessageStructure` `json`. It has the record as JSON for programs, and one text for e-mail and
+    /// one for SMS.
     pub(crate) body: String,
 }
 
@@ -42,9 +42,9 @@ pub(crate) fn message(record: &AuditRecord) -> Message {
     }
 }
 
-/// One line of at most `max_length` characters: the application's name, the outcome, the state and the error of a failure,
-/// and the number of warnings. If the line is too long, the application's name is shortened first. The outcome is never
-/// shortened.
+/// One line of at most `max_length` characters: the application's name, the outcome, the state and the error of a
+/// failure, and the number of warnings. If the line is too long, the application's name is shortened first. The outcome
+/// is never shortened.
 fn headline(record: &AuditRecord, max_length: usize) -> String {
     let mut end = format!(": {}", record.outcome.as_str());
     if let Some(state) = &record.failed_state {
@@ -78,9 +78,9 @@ fn pluralize(count: u32, noun: &str) -> String {
 
 /// The text of the e-mail: what happened, the remedy with its command, and the link to the execution.
 ///
-/// Text from outside, such as the cause of a stopped execution, must not look like a line that this function writes. So each
-/// line passes [`bounded_line`], and each line except the headline begins with text of this function. The headline begins
-/// with the application's name, which cannot contain a space or a colon.
+/// Text from outside, such as the cause of a stopped execution, must not look like a line that this function writes. So
+/// each line passes [`bounded_line`], and each line except the headline begins with text of this function. The headline
+/// begins with the application's name, which cannot contain a space or a colon.
 fn email(record: &AuditRecord, headline: &str) -> String {
     let labelled = |label: &str, text: Option<&String>| Some(vec![format!("{label}: {}", text?)]);
     let held_back = record.held_back.as_ref().map(|held| &held.message);

@@ -1,5 +1,5 @@
-//! The metrics of a run: one line in CloudWatch's embedded metric format on stdout. CloudWatch Logs extracts the metrics from
-//! this line, so the function needs neither a call to CloudWatch nor a permission for it.
+//! The metrics of a run: one line in CloudWatch's embedded metric format on stdout. CloudWatch Logs extracts the
+//! metrics from this line, so the function needs neither a call to CloudWatch nor a permission for it.
 
 use contract::{AuditRecord, HeldBackCause, Outcome};
 use serde_json::{Map, Value, json};
@@ -27,8 +27,8 @@ pub const RUNS: Metric = Metric {
     value: |_| Some(1),
 };
 
-/// The metrics with the dimension `ApplicationName` alone. A metric is left out of the line if the record does not contain
-/// its value.
+/// The metrics with the dimension `ApplicationName` alone. A metric is left out of the line if the record does not
+/// contain its value.
 pub const METRICS: [Metric; 10] = [
     Metric {
         name: "HealthyRuns",
@@ -115,8 +115,8 @@ fn is_completed(record: &AuditRecord) -> bool {
     !record.outcome.is_failed_execution()
 }
 
-/// Whether the run completed and its own snapshot was still READY. A snapshot that was READY can be deleted before the run
-/// ends.
+/// Whether the run completed and its own snapshot was still READY. A snapshot that was READY can be deleted before the
+/// run ends.
 fn has_own_snapshot(record: &AuditRecord) -> bool {
     let held_back = record.held_back.as_ref().map(|held| held.cause);
     is_completed(record)

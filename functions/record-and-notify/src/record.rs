@@ -10,8 +10,8 @@ use step::bounded_line;
 
 use crate::failure::FailureDetails;
 
-/// The application name in the record of a run whose input names no valid application, or an application that the stack is
-/// not for.
+/// The application name in the record of a run whose input names no valid application, or an application that the stack
+/// is not for.
 pub(crate) const UNKNOWN: &str = "(unknown)";
 
 /// Builds the record of a run that reached its last state.
@@ -112,8 +112,8 @@ fn non_empty(value: Option<&str>) -> Option<&str> {
     value.filter(|value| !value.is_empty())
 }
 
-/// The message in the cause of a failure. If a Lambda function failed, the cause is JSON with an `errorMessage`. Any other
-/// cause is the message itself.
+/// The message in the cause of a failure. If a Lambda function failed, the cause is JSON with an `errorMessage`. Any
+/// other cause is the message itself.
 fn cause_message(cause: &str) -> String {
     let parsed: Option<Value> = serde_json::from_str(cause).ok();
     let message = parsed

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 /// A row's attributes by name.
 pub(crate) type Row = HashMap<String, AttributeValue>;
 
-/// The attributes that mark that the notification was sent or that the metrics were printed. Writing a record does not change
-/// them.
+/// The attributes that mark that the notification was sent or that the metrics were printed. Writing a record does not
+/// change them.
 pub(crate) const MARKS: [&str; 2] = ["measured", "notified"];
 
 /// What is already done for a record, according to the marks in its row.
@@ -42,8 +42,8 @@ pub(crate) fn notification_state(row: &Row, record: &AuditRecord) -> Notificatio
     }
 }
 
-/// Whether the notification was sent for this record. An execution can succeed only once, so the outcome is enough. It can
-/// fail once after each redrive, so for a failure the time must be the same too.
+/// Whether the notification was sent for this record. An execution can succeed only once, so the outcome is enough. It
+/// can fail once after each redrive, so for a failure the time must be the same too.
 fn is_about(notified: &Notified, record: &AuditRecord) -> bool {
     let is_success = !record.outcome.is_failed_execution();
     notified.outcome == record.outcome && (is_success || notified.finished_at == record.finished_at)
@@ -80,8 +80,8 @@ fn object(row: &Row) -> Option<Value> {
     Some(fields?.into())
 }
 
-/// Converts an attribute to JSON. `None` if records have no attributes of its type. `serde_dynamo` is not used here, because
-/// it panics on a type that the SDK does not know.
+/// Converts an attribute to JSON. `None` if records have no attributes of its type. `serde_dynamo` is not used here,
+/// because it panics on a type that the SDK does not know.
 fn to_json(attribute: &AttributeValue) -> Option<Value> {
     Some(match attribute {
         AttributeValue::S(text) => Value::from(text.as_str()),

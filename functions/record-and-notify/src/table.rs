@@ -29,8 +29,8 @@ pub(crate) struct LaterRecord {
     pub(crate) notification_state: NotificationState,
 }
 
-/// Writes the record, unless the row has a later record of the same execution. Removes the attributes that the record does
-/// not have, except the marks.
+/// Writes the record, unless the row has a later record of the same execution. Removes the attributes that the record
+/// does not have, except the marks.
 ///
 /// # Errors
 /// Returns `RecordConflict` if the row belongs to another execution, or the error of the failed call.
@@ -72,12 +72,12 @@ pub(crate) async fn write(
 /// These rules decide which of two records of an execution is later:
 ///
 /// - The record with the higher redrive count is later, because an execution ends once after each redrive.
-/// - If the redrive counts are equal, the record of a failed execution is later than the record that the last state wrote.
-///   A function can still write its record after its execution was stopped.
-/// - If a redrive count is unknown, `finished_at` decides. Executions that release 0.1.0 started, and their rows, may have
-///   no redrive count.
-/// - A record of a failed execution whose redrive count is unknown never overwrites a row that has a count. The count is
-///   unknown because the history could not be read. In this case the function returns an error in the end, so Lambda
+/// - If the redrive counts are equal, the record of a failed execution is later than the record that the last state
+///   wrote. A function can still write its record after its execution was stopped.
+/// - If a redrive count is unknown, `finished_at` decides. Executions that release 0.1.0 started, and their rows, may
+///   have no redrive count.
+/// - A record of a failed execution whose redrive count is unknown never overwrites a row that has a count. The count
+///   is unknown because the history could not be read. In this case the function returns an error in the end, so Lambda
 ///   retries the event.
 fn unless_later(
     mut update: UpdateItemFluentBuilder,
@@ -130,8 +130,8 @@ fn not_written(row: &Row, record: &AuditRecord) -> Result<WriteResult, StepError
     Ok(WriteResult::Superseded(later))
 }
 
-/// Marks the row: with a `message_id`, that the notification was sent; without one, that only the metrics were printed. Does
-/// nothing if the row has a different record by now.
+/// Marks the row: with a `message_id`, that the notification was sent; without one, that only the metrics were printed.
+/// Does nothing if the row has a different record by now.
 pub(crate) async fn write_mark(
     dynamodb: &Client,
     table_name: &str,

@@ -14,8 +14,8 @@ pub enum ApplicationState {
 }
 
 impl ApplicationState {
-    /// Converts a status. An unknown status counts as busy. So the run is not skipped: it waits, and fails after the timeout if
-    /// the application is still not RUNNING.
+    /// Converts a status. An unknown status counts as busy. So the run is not skipped: it waits, and fails after the
+    /// timeout if the application is still not RUNNING.
     #[must_use]
     pub fn of(status: &ApplicationStatus) -> Self {
         use ApplicationStatus as Status;

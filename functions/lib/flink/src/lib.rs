@@ -3,10 +3,12 @@
 //! - [`describe_application`] and [`describe_snapshot`] make one call each.
 //! - [`check_is_from_service`] checks whether a response without content comes from the service.
 //! - [`error_name`], [`is_not_found`] and [`step_error`] interpret a [`CallError`] of this service.
-//! - [`enhanced_snapshots_error`] and [`explain_if_enhanced`] build the error for an application that has enhanced snapshots,
-//!   which other operations manage.
-//! - [`Restore`] is what an application restores from. [`lost_restore_point`] is the warning if it cannot.
-//! - [`ApplicationState`] says for each application status whether a snapshot can be taken.
+//! - [`enhanced_snapshots_error`] and [`explain_if_enhanced`] build the error for an application that has enhanced
+//!   snapshots, which other operations manage.
+//! - [`Restore`] is what an application restores from. [`lost_restore_point`] warns if the application cannot restore
+//!   from it.
+//! - [`ApplicationState`] says whether a snapshot of an application can be taken, depending on the application's
+//!   status.
 //!
 //! Invariant: if a response does not contain the name of the requested application or snapshot, the call fails. The SDK
 //! accepts responses with missing fields, so a page from a proxy would otherwise count as a response of the service.
@@ -32,7 +34,8 @@ pub use snapshot_mode::{enhanced_snapshots_error, explain_if_enhanced};
 pub struct Application {
     /// The part of the response that the SDK can read.
     pub detail: ApplicationDetail,
-    /// Whether the response has a `SnapshotMode` other than `APPLICATION_SNAPSHOTS_LEGACY`. The SDK cannot read this field.
+    /// Whether the response has a `SnapshotMode` other than `APPLICATION_SNAPSHOTS_LEGACY`. The SDK cannot read this
+    /// field.
     pub has_enhanced_snapshots: bool,
 }
 
@@ -111,12 +114,12 @@ pub async fn describe_snapshot(
     }
 }
 
-/// Checks that a response without content comes from the service. Every response of the service has a request id. The SDK
-/// does not read the body of such a response, so it would accept the page of a proxy too.
+/// Checks that a response without content comes from the service. Every response of the service has a request id. The
+/// SDK does not read the body of such a response, so it would accept the page of a proxy too.
 ///
 /// # Errors
-/// Returns an error of the kind [`CallErrorKind::Lost`] if the response has no request id. The service may have carried out
-/// the call nevertheless.
+/// Returns an error of the kind [`CallErrorKind::Lost`] if the response has no request id. The service may have carried
+/// out the call nevertheless.
 pub fn check_is_from_service(operation: &str, response: &impl RequestId) -> Result<(), CallError> {
     if response.request_id().is_some() {
         return Ok(());
@@ -127,8 +130,8 @@ pub fn check_is_from_service(operation: &str, response: &impl RequestId) -> Resu
     })
 }
 
-/// Names the error of a call to this service. Some of this service's codes mean that the application is busy, and one means
-/// that the application cannot take snapshots. Any other error has its [`common_name`](CallError::common_name).
+/// Names the error of a call to this service. Some of this service's codes mean that the application is busy, and one
+/// means that the application cannot take snapshots. Any other error has its [`common_name`](CallError::common_name).
 #[must_use]
 pub fn error_name(error: &CallError) -> ErrorName {
     match error.code() {
@@ -146,7 +149,8 @@ pub fn error_name(error: &CallError) -> ErrorName {
     }
 }
 
-/// Whether the error says that the application or the snapshot does not exist. The service has two error codes for this.
+/// Whether the error says that the application or the snapshot does not exist. The service has two error codes for
+/// this.
 #[must_use]
 pub fn is_not_found(error: &CallError) -> bool {
     match error.code() {
@@ -156,8 +160,8 @@ pub fn is_not_found(error: &CallError) -> bool {
     }
 }
 
-/// Converts the error of a call to this service into the error of the step. Its name is `not_found_name` if the application or
-/// the snapshot does not exist, and otherwise the [`error_name`].
+/// Converts the error of a call to this service into the error of the step. Its name is `not_found_name` if the
+/// application or the snapshot does not exist, and otherwise the [`error_name`].
 #[must_use]
 pub fn step_error(error: CallError, not_found_name: ErrorName) -> StepError {
     let name = if is_not_found(&error) {

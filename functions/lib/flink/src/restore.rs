@@ -5,8 +5,8 @@ use aws_sdk_kinesisanalyticsv2::types::{ApplicationDetail, ApplicationRestoreTyp
 /// What an application restores from at its next start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Restore {
-    /// The latest snapshot, or no snapshot. The latest snapshot needs no other protection, because the newest READY snapshot
-    /// is always protected.
+    /// The latest snapshot, or no snapshot. The latest snapshot needs no other protection, because the newest READY
+    /// snapshot is always protected.
     LatestOrNone,
     /// The snapshot with this name.
     Named(String),
@@ -50,9 +50,9 @@ impl Restore {
     }
 }
 
-/// Returns the warning if the application cannot restore from its restore point `name`, because this snapshot does not exist
-/// or is DELETING or FAILED. `status` is the status of the snapshot, and `None` if it does not exist. There is no warning
-/// about a snapshot that is READY, CREATING or of an unknown status.
+/// Returns the warning if the application cannot restore from its restore point `name`, because this snapshot does not
+/// exist or is DELETING or FAILED. `status` is the status of the snapshot, and `None` if it does not exist. There is no
+/// warning about a snapshot that is READY, CREATING or of an unknown status.
 #[must_use]
 pub fn lost_restore_point(name: &str, status: Option<&str>) -> Option<String> {
     let (problem, remedy) = match status {

@@ -1,5 +1,5 @@
-//! Whether an application has enhanced snapshots. The service has separate operations for them, which this system does not
-//! call.
+//! Whether an application has enhanced snapshots. The service has separate operations for them, which this system does
+//! not call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,11 +29,11 @@ pub fn enhanced_snapshots_error(application_name: &str) -> StepError {
     )
 }
 
-/// Explains the error of a failed call if its cause is that the application has enhanced snapshots. AWS does not document
-/// which error the service returns in this case, so this function describes the application.
+/// Explains the error of a failed call if its cause is that the application has enhanced snapshots. AWS does not
+/// document which error the service returns in this case, so this function describes the application.
 ///
-/// Returns [`enhanced_snapshots_error`] if the application has enhanced snapshots. Returns `error` if it has none, if the
-/// application cannot be described, or if `error` may pass after a retry or a wait.
+/// Returns [`enhanced_snapshots_error`] if the application has enhanced snapshots. Returns `error` if it has none, if
+/// the application cannot be described, or if `error` may pass after a retry or a wait.
 pub async fn explain_if_enhanced(
     client: &Client,
     application_name: &str,
@@ -49,8 +49,8 @@ pub async fn explain_if_enhanced(
 }
 
 impl Application {
-    /// Explains the error of a refused call. Returns [`enhanced_snapshots_error`], followed by the fact of `error`, if the
-    /// application has enhanced snapshots and `error` is not retryable. Otherwise returns `error`.
+    /// Explains the error of a refused call. Returns [`enhanced_snapshots_error`], followed by the fact of `error`, if
+    /// the application has enhanced snapshots and `error` is not retryable. Otherwise returns `error`.
     #[must_use]
     pub fn explain_refusal(&self, error: StepError) -> StepError {
         if error.name.is_retryable() || !self.has_enhanced_snapshots {

@@ -1,13 +1,13 @@
-//! Two reasons to hold back all deletions of a plan: a later run does the pruning, or the brake stops the run. The brake
-//! limits how many snapshots a run deletes.
+//! Two reasons to hold back all deletions of a plan: a later run does the pruning, or the brake stops the run. The
+//! brake limits how many snapshots a run deletes.
 
 use contract::{HeldBack, HeldBackCause, Retention, managed_run_id};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{Snapshot, Status};
 
-/// A snapshot whose creation time is further in the future than this does not count as the snapshot of a later run. If it
-/// did, it would hold back the deletions of every run until that time.
+/// A snapshot whose creation time is further in the future than this does not count as the snapshot of a later run. If
+/// it did, it would hold back the deletions of every run until that time.
 const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(1);
 
 /// Why the deletions of a plan are held back.
@@ -20,7 +20,8 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Converts the hold for the output and the audit record. `deletions_wanted` is the number of deletions that are held back.
+    /// Converts the hold for the output and the audit record. `deletions_wanted` is the number of deletions that are
+    /// held back.
     #[must_use]
     pub fn into_held_back(self, deletions_wanted: u32) -> HeldBack {
         HeldBack {
@@ -31,11 +32,11 @@ impl Hold {
     }
 }
 
-/// Leaves the pruning to a later run, if `listing` has a READY snapshot of one. `None` if there is no such snapshot.
+/// Leaves the pruning to a later run if `listing` has a READY snapshot of a later run. Returns `None` otherwise.
 ///
-/// The snapshot of a later run has a number above `last_id` in its name, and was created after `created_at` but not in the
-/// future. `last_id` is the highest number that a snapshot of this run can have in its name. `created_at` is the time at
-/// which this run's snapshot was created, or at which the run started.
+/// The snapshot of a later run has a number above `last_id` in its name, and was created after `created_at` but not in
+/// the future. `last_id` is the highest number that a snapshot of this run can have in its name. `created_at` is the
+/// time at which this run's snapshot was created, or at which the run started.
 #[must_use]
 pub fn left_to_later_run(
     last_id: i64,
@@ -69,12 +70,13 @@ pub struct BrakeCounts {
     pub wanted: u32,
     /// The number of READY snapshots in the scope of the policy, including those that the run has deleted.
     pub total: u32,
-    /// The number of READY snapshots in the scope of the policy that were created in the last 24 hours and are not deleted.
+    /// The number of READY snapshots in the scope of the policy that were created in the last 24 hours and are not
+    /// deleted.
     pub from_last_day: u32,
 }
 
-/// Holds back the plan if the run would delete more READY snapshots than the limit. The limit is `max_deletions_per_run` or,
-/// without this field, a default that depends on the number of snapshots.
+/// Holds back the plan if the run would delete more READY snapshots than the limit. The limit is
+/// `max_deletions_per_run` or, without this field, a default that depends on the number of snapshots.
 #[must_use]
 pub fn brake(policy: &Retention, counts: BrakeCounts) -> Option<Hold> {
     let allowed = policy.max_deletions(counts.total);
@@ -99,17 +101,17 @@ pub fn brake(policy: &Retention, counts: BrakeCounts) -> Option<Hold> {
             cause: HeldBackCause::MaxDeletionsPerRun,
             message: format!(
                 "The plan wants to delete {wanted} READY snapshots{already}; {limit}, so none of them \
-                 is deleted. Check the plan (mode PLAN). If it is right, start one execution with mode \
-                 PRUNE and retention.max_deletions_per_run {recommended}. Leave the rest of the policy as it \
-                 is. The number has room for another day of runs like the last one."
+                 is deleted. Check the plan (mode PLAN). If the plan is right, start one execution with \
+                 mode PRUNE and retention.max_deletions_per_run {recommended}. Do not change the rest of the \
+                 policy. The number has room for another day of runs like the last one."
             ),
         }
     })
 }
 
-/// Returns a `max_deletions_per_run` that allows this plan even if it is carried out a day later. Every run of that day can
-/// add one deletion to the plan, and there can be one run more than in the last 24 hours. The result exceeds `deletions` by at
-/// least a tenth, and by at least 5.
+/// Returns a `max_deletions_per_run` that allows this plan even if it is carried out a day later. Every run of that day
+/// can add one deletion to the plan, and there can be one run more than in the last 24 hours. The result exceeds
+/// `deletions` by at least a tenth, and by at least 5.
 fn with_room(deletions: u32, from_last_day: u32) -> u32 {
     let room = deletions.div_ceil(10).max(5);
     deletions.saturating_add(room.max(from_last_day.saturating_add(1)))

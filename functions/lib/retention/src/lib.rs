@@ -4,13 +4,14 @@
 //! - [`plan`] computes one verdict for each snapshot from the listing, the policy, the protected names and the time.
 //! - [`with_own_snapshot`] adds the snapshot that a run would take to a listing.
 //! - [`brake`] and [`left_to_later_run`] decide whether all deletions of a plan are held back.
-//! - [`Loss`] says why nobody can restore from a snapshot. [`unpinned_warning`] warns that a later run may delete a snapshot.
+//! - [`Loss`] says why nobody can restore from a snapshot. [`unpinned_warning`] warns that a later run may delete a
+//!   snapshot.
 //!
 //! The function `prune-snapshots` and the command `cargo plan` both use this crate. Invariants:
 //!
 //! - A plan has one verdict for each snapshot, and each verdict has at least one reason.
-//! - A plan never deletes the newest READY snapshot. It never deletes a snapshot that is CREATING or DELETING, has an unknown
-//!   status, or has no creation time.
+//! - A plan never deletes the newest READY snapshot. It never deletes a snapshot that is CREATING or DELETING, has an
+//!   unknown status, or has no creation time.
 //! - A plan depends only on the arguments of [`plan`].
 
 mod hold;

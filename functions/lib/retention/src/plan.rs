@@ -12,8 +12,8 @@ use crate::{Snapshot, Status};
 /// How long a FAILED snapshot is kept, so that people can examine it.
 const KEEP_FAILED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
-/// The names of the two snapshots that are protected whatever the policy says. The other protections follow from the listing
-/// and the policy.
+/// The names of the two snapshots that are protected whatever the policy says. The other protections follow from the
+/// listing and the policy.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunProtection<'a> {
     /// The run's own snapshot.
@@ -24,9 +24,10 @@ pub struct RunProtection<'a> {
 
 /// Returns one verdict for each snapshot, newest first. Snapshots without a creation time come last.
 ///
-/// The rules of the policy apply to the READY snapshots in its scope that have a creation time. Protected snapshots count for
-/// the rules too. A READY snapshot in the scope is deleted if no rule keeps it and it is not protected. A managed FAILED
-/// snapshot is deleted after a day unless it is protected. Periods such as days and months begin and end in `zone`.
+/// The rules of the policy apply to the READY snapshots in its scope that have a creation time. Protected snapshots
+/// count for the rules too. A READY snapshot in the scope is deleted if no rule keeps it and it is not protected. A
+/// managed FAILED snapshot is deleted after a day unless it is protected. Periods such as days and months begin and end
+/// in `zone`.
 ///
 /// The page `resources/docs/retention.md` describes the rules, and how they differ from those of restic 0.14.
 #[must_use]
@@ -68,9 +69,9 @@ pub fn doomed_names(verdicts: &[Verdict]) -> impl Iterator<Item = &str> {
     doomed.map(|verdict| verdict.snapshot_name.as_str())
 }
 
-/// Returns the start of the period for which `keep_within` keeps snapshots. The rule keeps every snapshot that was created
-/// after this time and to which the rules apply. `None` if the policy has no such rule, or if the rule keeps all of these
-/// snapshots.
+/// Returns the start of the period for which the rule `keep_within` keeps snapshots. Of the snapshots to which the
+/// rules apply, `keep_within` keeps those that were created after this time. `None` if the policy has no such rule, or
+/// if the rule keeps all of them.
 #[must_use]
 pub fn keep_within_start(
     snapshots: &[Snapshot],
@@ -120,7 +121,7 @@ struct Candidate<'a> {
     created_at: Zoned,
 }
 
-/// For the name of each snapshot that is kept, the reasons to keep it.
+/// The names of the snapshots that are kept, each with the reasons to keep it.
 type Kept<'a> = HashMap<&'a str, Vec<String>>;
 
 /// Returns the protected snapshots with the reasons. `judge_remaining` handles snapshots that are CREATING or DELETING.
@@ -155,8 +156,8 @@ fn protections<'a>(
         if Some(name) == newest_ready {
             protect("protected: newest READY snapshot".to_owned());
         } else if Some(name) == newest_managed {
-            // The newest READY snapshot was not taken by a run. The person who took it may delete it, so the newest managed one
-            // is protected too.
+            // The newest READY snapshot was not taken by a run. The person who took it may delete it, so the newest
+            // managed one is protected too.
             protect("protected: newest READY managed snapshot".to_owned());
         }
         if let Some(version) = last_versions.get(name) {
@@ -295,11 +296,11 @@ fn apply_rules<'a>(
     }
 }
 
-/// Returns the time after which `within` keeps each candidate. The period ends at the newest candidate that is not in the
-/// future.
+/// Returns the start of the period for which `within` keeps candidates. The period ends at the newest candidate that is
+/// not in the future.
 ///
-/// `None` means that `within` keeps every candidate, because all candidates are in the future, or because the period starts
-/// before the earliest date that can be represented.
+/// `None` means that `within` keeps every candidate, because all candidates are in the future, or because the period
+/// starts before the earliest date that can be represented.
 fn window_start(
     candidates: &[Candidate<'_>],
     within: &KeepWithin,

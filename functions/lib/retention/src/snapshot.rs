@@ -22,7 +22,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether the snapshot was created less than 24 hours before `now`, or after `now`.
+    /// Whether the snapshot was created at most 24 hours before `now`, or after `now`.
     #[must_use]
     pub fn is_from_last_day(&self, now: Timestamp) -> bool {
         let is_recent = |at| now.duration_since(at) <= SignedDuration::from_hours(24);
@@ -84,8 +84,8 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// Returns why nobody can restore from the snapshot with this name. `None` if the snapshot is READY or CREATING, or has an
-    /// unknown status.
+    /// Returns why nobody can restore from the snapshot with this name. `None` if the snapshot is READY or CREATING, or
+    /// has an unknown status.
     #[must_use]
     pub fn of(snapshot_name: &str, listing: &[Snapshot]) -> Option<Self> {
         let listed = listing.iter().find(|it| it.name == snapshot_name);
@@ -98,8 +98,8 @@ impl Loss {
     }
 }
 
-/// Returns the warning that a later run may delete the snapshot that a run took with this `snapshot_name`. `None` if the policy
-/// keeps the snapshot: its scope is not ALL, or the name is in `keep_names`.
+/// Returns the warning that a later run may delete the snapshot that a run took with this `snapshot_name`. `None` if
+/// the policy keeps the snapshot: its scope is not ALL, or the name is in `keep_names`.
 #[must_use]
 pub fn unpinned_warning(snapshot_name: &str, policy: &Retention) -> Option<String> {
     (policy.scope == Scope::All && !policy.keep_names.contains(snapshot_name)).then(|| {
@@ -120,11 +120,11 @@ impl fmt::Display for Loss {
     }
 }
 
-/// Merges the snapshots of all pages of a listing. In the result, each snapshot occurs once, and the snapshots are sorted by
-/// name.
+/// Merges the snapshots of all pages of a listing. In the result, each snapshot occurs once, and the snapshots are
+/// sorted by name.
 ///
-/// AWS does not document the order of a listing, so a snapshot can be on two pages. If its two entries differ, the merged
-/// snapshot has an unknown status. A snapshot with an unknown status is never deleted.
+/// AWS does not document the order of a listing, so a snapshot can be on two pages. If its two entries differ, the
+/// merged snapshot has an unknown status. A snapshot with an unknown status is never deleted.
 ///
 /// # Errors
 /// Returns one sentence if a name cannot be the name of a snapshot.
@@ -143,8 +143,8 @@ pub fn merge(mut listed: Vec<Snapshot>) -> Result<Vec<Snapshot>, String> {
     Ok(listed)
 }
 
-/// Returns the listing as it would be after a run has taken the snapshot `own`. If the listing has a snapshot with this name
-/// already, the run would not take another one, so the listing is returned unchanged.
+/// Returns the listing as it would be after a run has taken the snapshot `own`. If the listing has a snapshot with this
+/// name already, the run would not take another one, so the listing is returned unchanged.
 #[must_use]
 pub fn with_own_snapshot(listing: &[Snapshot], own: Snapshot) -> Vec<Snapshot> {
     let is_listed = listing.iter().any(|snapshot| snapshot.name == own.name);

@@ -13,7 +13,8 @@ use crate::StepError;
 pub struct CallError {
     /// How the call failed.
     pub kind: CallErrorKind,
-    /// The name of the operation, followed by the service's error code and message or by what happened to the connection.
+    /// The name of the operation, followed by the service's error code and message or by what happened to the
+    /// connection.
     pub message: String,
 }
 
@@ -30,8 +31,8 @@ pub enum CallErrorKind {
     NotSent,
 }
 
-/// The error codes with which the services throttle a call. `LimitExceededException` is not one of them. The SDK treats it as
-/// throttling, but the operations that the functions call use it for a quota.
+/// The error codes with which the services throttle a call. `LimitExceededException` is not one of them. The SDK treats
+/// it as throttling, but the operations that the functions call use it for a quota.
 const THROTTLED: [&str; 11] = [
     "Throttling",
     "ThrottlingException",
@@ -67,8 +68,8 @@ const DENIED: [&str; 13] = [
 impl CallError {
     /// Converts the error that the SDK returned for a call of `operation`.
     ///
-    /// Also logs the error with its whole context, which includes the request id that AWS Support asks for. The `Display`
-    /// implementation of the SDK's error prints only "service error".
+    /// Also logs the error with its whole context, which includes the request id that AWS Support asks for. The
+    /// `Display` implementation of the SDK's error prints only "service error".
     pub fn of<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -119,8 +120,8 @@ impl CallError {
         }
     }
 
-    /// Names the error by the meaning that its code and status have for every service. If a code has a special meaning for a
-    /// service, the caller has to check the code first.
+    /// Names the error by the meaning that its code and status have for every service. If a code has a special meaning
+    /// for a service, the caller has to check the code first.
     #[must_use]
     pub fn common_name(&self) -> ErrorName {
         match &self.kind {
@@ -148,8 +149,8 @@ impl CallError {
     }
 }
 
-/// The kind and the message for a response that cannot be read. If the status is a success, the service may have carried out
-/// the call, so the kind is `Lost`.
+/// The kind and the message for a response that cannot be read. If the status is a success, the service may have
+/// carried out the call, so the kind is `Lost`.
 fn unreadable(status: u16) -> (CallErrorKind, String) {
     let kind = match status {
         400.. => CallErrorKind::Status(status),

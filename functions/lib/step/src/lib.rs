@@ -34,8 +34,8 @@ pub use step_error::{StepError, bounded_line};
 
 /// Serves invocations of `handler` until the process ends.
 ///
-/// If a payload is not a valid input of the handler, the invocation fails with `Unexpected`. The state machine definition
-/// produces the payloads, so an invalid payload is a bug and not an error of a user.
+/// If a payload is not a valid input of the handler, the invocation fails with `Unexpected`. The payloads come from the
+/// state machine definition or from EventBridge, so an invalid payload is not an error of a user.
 ///
 /// # Errors
 /// Returns an error if the Lambda Runtime API is not available.
@@ -89,21 +89,21 @@ where
     .await
 }
 
-/// The configuration of every AWS client. The credentials, the Region and the endpoints come from the environment variables
-/// that Lambda sets. The timeouts are [`timeouts`].
+/// The configuration of every AWS client. The credentials, the Region and the endpoints come from the environment
+/// variables that Lambda sets. The timeouts are [`timeouts`].
 ///
-/// The SDK's default credential provider chain is not used. Its other providers do not work on Lambda, and their code would
-/// make every binary larger.
+/// The SDK's default credential provider chain is not used. Its other providers do not work on Lambda, and their code
+/// would make every binary larger.
 #[must_use]
 pub fn sdk_config() -> SdkConfig {
     sdk_config_from(|name| env::var(name).ok())
 }
 
-/// Like [`sdk_config`], but `variable` returns the values of the environment variables. The credentials always come from the
-/// environment of the process.
+/// Like [`sdk_config`], but `variable` returns the values of the environment variables. The credentials always come
+/// from the environment of the process.
 ///
-/// `AWS_USE_FIPS_ENDPOINT` and `AWS_USE_DUALSTACK_ENDPOINT` are `true` or `false`. Any other value counts as `false`, as it
-/// does when the SDK loads the configuration itself.
+/// `AWS_USE_FIPS_ENDPOINT` and `AWS_USE_DUALSTACK_ENDPOINT` are `true` or `false`. Any other value counts as `false`,
+/// as it does when the SDK loads the configuration itself.
 #[must_use]
 pub fn sdk_config_from(variable: impl Fn(&str) -> Option<String>) -> SdkConfig {
     let is_true = |name| variable(name).map(|value| value.eq_ignore_ascii_case("true"));
@@ -143,8 +143,8 @@ pub fn rounded_to_millis(time: Timestamp) -> Timestamp {
     time.round(jiff::Unit::Millisecond).unwrap_or(time)
 }
 
-/// Creates the span whose fields are on every log line of this invocation. A field that is not in the payload stays empty
-/// until the handler records it.
+/// Creates the span whose fields are on every log line of this invocation. A field that is not in the payload stays
+/// empty until the handler records it.
 fn span(payload: &Value, request_id: &str) -> tracing::Span {
     let string_at = |pointer: &str| {
         let value = payload.pointer(pointer)?.as_str()?;

@@ -9,7 +9,8 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use crate::step_error::is_deceptive;
 
-/// Creates a subscriber that writes each event of at least this `level` as one line. `writer` returns the writer for the line.
+/// Creates a subscriber that writes each event of at least this `level` as one line. `writer` returns the writer for
+/// the line.
 pub fn json_lines<W: Write + 'static>(
     level: Level,
     writer: impl Fn() -> W + Send + Sync + 'static,
@@ -28,8 +29,8 @@ pub fn json_lines<W: Write + 'static>(
         }))
 }
 
-/// Escapes control characters and invisible characters that JSON allows in a string. A terminal could interpret them, or a
-/// reader could overlook them. They occur only inside JSON strings, so the result is valid JSON.
+/// Escapes control characters and invisible characters that JSON allows in a string. A terminal could interpret them,
+/// or a reader could overlook them. They occur only inside JSON strings, so the result is valid JSON.
 struct Escaping<W>(W);
 
 impl<W: Write> Write for Escaping<W> {

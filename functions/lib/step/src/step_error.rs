@@ -5,8 +5,8 @@ use icu_properties::props::{BinaryProperty, DefaultIgnorableCodePoint};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The error of a step: the name, which the retriers of the state machine match, and the fact. [`StepError::message`] adds the
-/// remedy and the command.
+/// The error of a step: the name, which the retriers of the state machine match, and the fact. [`StepError::message`]
+/// adds the remedy and the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepError {
     /// The `errorType` in the function's response.
@@ -29,9 +29,9 @@ impl StepError {
         Self::new(ErrorName::Unexpected, fact)
     }
 
-    /// Builds the `errorMessage` in the function's response: the fact, the remedy, and the command that redrives the execution
-    /// or starts a new one. `payload` is the payload of the invocation. If the payload is an event from EventBridge, the
-    /// remedy is to replay the event, and there is no command.
+    /// Builds the `errorMessage` in the function's response: the fact, the remedy, and the command that redrives the
+    /// execution or starts a new one. `payload` is the payload of the invocation. If the payload is an event from
+    /// EventBridge, the remedy is to replay the event, and there is no command.
     #[must_use]
     pub fn message(&self, payload: &Value) -> String {
         let find = |pointers: &[&str]| pointers.iter().find_map(|at| payload.pointer(at));
@@ -59,8 +59,8 @@ impl StepError {
         let input = find(&["/run/input", "/done/run/input", "/input"])
             .and_then(|input| RunInput::deserialize(input).ok());
         let mut command = self.name.command(execution_arn, input.as_ref());
-        // An input with many names in keep_names makes the command too long. The command then has a placeholder for the input,
-        // because a truncated command would not work.
+        // An input with many names in keep_names makes the command too long. The command then has a placeholder for the
+        // input, because a truncated command would not work.
         if command.len() > 2_000 {
             command = self.name.command(execution_arn, None);
         }
@@ -71,8 +71,8 @@ impl StepError {
 
 /// Makes `text` one line of at most 4,000 characters, which is the limit for the message of a step.
 ///
-/// Line breaks, other control characters, and characters that hide or reorder text are replaced with spaces. So `text` cannot
-/// forge a line in the log or in a message.
+/// Line breaks, other control characters, and characters that hide or reorder text are replaced with spaces. So `text`
+/// cannot forge a line in the log or in a message.
 #[must_use]
 pub fn bounded_line(text: &str) -> String {
     text.chars()
@@ -81,8 +81,8 @@ pub fn bounded_line(text: &str) -> String {
         .collect()
 }
 
-/// Whether a character breaks the line, controls the terminal, is invisible, or changes the order in which the text after it
-/// is displayed.
+/// Whether a character breaks the line, controls the terminal, is invisible, or changes the order in which the text
+/// after it is displayed.
 pub(crate) fn is_deceptive(c: char) -> bool {
     // Default_Ignorable_Code_Point is Unicode's property for invisible characters. The line separator and the paragraph
     // separator end a line. Many programs hide the text between the three annotation characters.

@@ -18,7 +18,8 @@ pub const RUN_ID: i64 = 1_795_377_747_949;
 /// The name of the run's own snapshot.
 pub const SNAPSHOT: &str = "custom_1795377747949";
 
-/// A run for the application `orders`, as in the payload of a state. `input` is the run's input without `application_name`.
+/// A run for the application `orders`, as in the payload of a state. `input` is the run's input without
+/// `application_name`.
 pub fn run(input: Value) -> Value {
     let mut run = json!({ "run_id": RUN_ID, "definition": 3, "execution_arn": EXECUTION });
     run["input"] = input;
@@ -83,8 +84,8 @@ pub fn list_snapshots(token: Option<&str>, answer: Answer) -> Exchange {
 
 /// Failed answers, each with the name of the error that the step has to return.
 ///
-/// Each of the `rows` has an HTTP status, an error code and the name. `error` makes the answer from the status, the code and
-/// a message. Two answers are added: a broken connection, and a page that does not come from the service.
+/// Each of the `rows` has an HTTP status, an error code and the name. `error` makes the answer from the status, the
+/// code and a message. Two answers are added: a broken connection, and a page that does not come from the service.
 pub fn failed_answers(
     error: fn(u16, &'static str, &'static str) -> Answer,
     rows: &[(u16, &'static str, ErrorName)],
@@ -97,8 +98,8 @@ pub fn failed_answers(
         .collect()
 }
 
-/// Failed answers for property tests: errors with one of these codes or with any text as the code, pages that do not come
-/// from the service, and a broken connection.
+/// Failed answers for property tests: errors with one of these codes or with any text as the code, pages that do not
+/// come from the service, and a broken connection.
 pub fn any_failed_answer(codes: &'static [&'static str]) -> impl Strategy<Value = Answer> {
     let code = prop_oneof![3 => select(codes).prop_map(str::to_owned), 1 => texts()];
     prop_oneof![

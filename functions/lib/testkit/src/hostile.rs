@@ -5,15 +5,15 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Number, Value, json};
 
-/// Whether `text` is one line in which all text is visible: no character breaks the line, is invisible, or changes the order
-/// in which the text after it is displayed.
+/// Whether `text` is one line in which all text is visible: no character breaks the line, is invisible, or changes the
+/// order in which the text after it is displayed.
 #[must_use]
 pub fn is_plain_line(text: &str) -> bool {
     !text.contains(char::is_control) && !text.contains(DECEPTIVE)
 }
 
-/// One or two characters of each deceptive kind, except control characters: line and paragraph separators, characters that
-/// change the text direction, zero-width characters, and tags.
+/// Examples of each kind of deceptive character, except control characters: line and paragraph separators, characters
+/// that change the text direction, zero-width characters, and tags.
 const DECEPTIVE: [char; 14] = [
     '\u{ad}',
     '\u{34f}',

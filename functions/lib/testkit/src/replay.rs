@@ -1,7 +1,7 @@
 //! A scripted service that answers the requests of the real SDK clients.
 //!
-//! The script of a test is either the list of expected requests with their answers, or a function that answers every request.
-//! A request that is not in the list fails the test.
+//! The script of a test is either the list of expected requests with their answers, or a function that answers every
+//! request. A request that is not in the list fails the test.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -74,8 +74,8 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// Expects exactly these requests in this order. Each item is the operation, the request body and the answer. If the
-    /// request is in the query protocol, its body has to be given in the form that [`decode_request`] returns.
+    /// Expects exactly these requests in this order. Each item is the operation, the request body and the answer. If
+    /// the request is in the query protocol, its body has to be given in the form that [`decode_request`] returns.
     pub fn expecting<'a>(exchanges: impl IntoIterator<Item = (&'a str, Value, Answer)>) -> Self {
         let exchanges = exchanges.into_iter();
         Self::new(exchanges.map(|(operation, body, answer)| (operation, Some(body), answer)))
@@ -202,8 +202,8 @@ impl HttpConnector for Service {
 
 /// Returns the operation and the body of a request. `target` is the header `X-Amz-Target`.
 ///
-/// A request in the JSON protocol has this header. A request without it is in the query protocol. The body of such a request
-/// becomes a JSON object of its parameters, in which the key of a map entry replaces the number of the entry.
+/// A request in the JSON protocol has this header. A request without it is in the query protocol. The body of such a
+/// request becomes a JSON object of its parameters, in which the key of a map entry replaces the number of the entry.
 pub fn decode_request(target: Option<&str>, body: &[u8]) -> (String, Value) {
     if let Some(target) = target {
         let operation = target.rsplit('.').next().unwrap_or_default();
@@ -219,8 +219,8 @@ pub fn decode_request(target: Option<&str>, body: &[u8]) -> (String, Value) {
     )
 }
 
-/// Renames the parameters of map entries: if `Map.entry.2.Name` is `key`, then `Map.entry.2.Value` becomes `Map.key`. The
-/// numbers cannot be compared, because the entries of a map have no order.
+/// Renames the parameters of map entries: if `Map.entry.2.Name` is `key`, then `Map.entry.2.Value` becomes `Map.key`.
+/// The numbers cannot be compared, because the entries of a map have no order.
 fn with_keys(parameters: &[(String, String)]) -> serde_json::Map<String, Value> {
     let entries: Vec<(&str, String)> = parameters
         .iter()

@@ -231,7 +231,7 @@ async fn the_brake_counts_the_deletions_of_the_whole_run_and_its_message_has_the
     let fact = "The plan wants to delete 3 READY snapshots; max_deletions_per_run is 2, so none";
     assert!(message.contains(fact), "{message}");
     let remedy =
-        "mode PRUNE and retention.max_deletions_per_run 8. Leave the rest of the policy as it is.";
+        "mode PRUNE and retention.max_deletions_per_run 8. Do not change the rest of the policy.";
     assert!(message.contains(remedy), "{message}");
 
     let input = with_batch(input("RUN", 1, 2), &[3, 2]);
