@@ -194,7 +194,7 @@ async fn skip_if_stopped(
 /// Returns a warning if the application is configured to restore from a snapshot that is missing, DELETING or FAILED.
 ///
 /// A skipped run ends before the step that checks the restore point of other runs, and a stopped application needs its
-/// restore point as soon as it starts. If the lookup fails, there is no warning, and the run is skipped all the same.
+/// restore point as soon as it starts. If the lookup fails, there is no warning, and the run is still skipped.
 async fn restore_point_warning(
     client: &Client,
     run: &Run,

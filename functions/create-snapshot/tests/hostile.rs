@@ -1,4 +1,4 @@
-//! Invalid run inputs and answers of every kind.
+//! Property tests with invalid run inputs and answers.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 

@@ -1,4 +1,4 @@
-//! The handler on the wire: which request it sends, and what it makes of each answer.
+//! The requests that the handler sends, and how it handles each answer.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
@@ -13,22 +13,22 @@ use step::StepError;
 use testkit::fixtures::{self, Exchange, SNAPSHOT, describe_application, failed_answers, run};
 use testkit::replay::{Answer, Service};
 
-/// 20:02:28.42
+/// The creation time of the snapshot: 20:02:28.42.
 const CREATED: Option<f64> = Some(1_795_377_748.42);
 
-/// More than a minute later.
+/// A minute and two seconds later.
 const SEEN: &str = "2026-11-22T20:03:30Z";
 
 /// The snapshot of the second attempt.
 const SECOND: &str = "custom_1795377747950";
 
-/// Describes the snapshot of a run that waits an hour for it. The service accepted it at 20:02:28.
+/// Describes the snapshot of a run whose `ready_timeout_seconds` is an hour. The service accepted the creation at 20:02:28.
 async fn describe(answer: Answer, now: &str) -> Result<DescribeSnapshotOutput, StepError> {
     let exchange = fixtures::describe_snapshot(SNAPSHOT, answer);
     describe_by(3, SNAPSHOT, [exchange], now).await
 }
 
-/// The same for the snapshot of this name and a run of this definition.
+/// Like the function above, for the snapshot with this name and a run with this state machine definition.
 async fn describe_by(
     definition: u32,
     name: &str,
@@ -127,7 +127,7 @@ async fn each_other_status_and_each_refused_call_has_an_error_name() {
     }
 }
 
-/// The two ways in which the service says that there is no such snapshot.
+/// The two errors with which the service says that the snapshot does not exist.
 fn missing() -> [Exchange; 2] {
     [
         Answer::Error(400, "ResourceNotFoundException", "no"),

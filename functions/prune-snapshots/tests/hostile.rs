@@ -1,4 +1,4 @@
-//! Invalid payloads, listings and answers of every kind.
+//! Property tests with invalid payloads, listings and answers.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 

@@ -1,4 +1,4 @@
-//! Invalid payloads, events, histories and answers of every kind.
+//! Property tests with invalid payloads, events, histories and answers.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 

@@ -1,4 +1,4 @@
-//! The handler on the wire: which requests it sends, and what it makes of each answer.
+//! The requests that the handler sends, and how it handles each answer.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
@@ -22,13 +22,13 @@ use testkit::replay::Service;
 
 const NOW: &str = "2026-11-22T20:02:28.401Z";
 
-/// An hour after the start of the execution, when no run waits any longer for a busy application.
+/// An hour after the start of the execution. A run then no longer waits for a busy application.
 const LATE: &str = "2026-11-22T21:02:28.401Z";
 
 /// The snapshot of the run's second attempt.
 const SECOND: &str = "custom_1795377747950";
 
-/// The service has no snapshot of this name.
+/// The service has no snapshot with this name.
 fn missing(name: &str) -> Exchange {
     describe_snapshot(
         name,
@@ -36,13 +36,13 @@ fn missing(name: &str) -> Exchange {
     )
 }
 
-/// The snapshot of this name has this status.
+/// The snapshot with this name has this status.
 fn found(name: &str, status: &str) -> Exchange {
     let details = snapshot(name, status, 7, 1_795_377_748.42);
     describe_snapshot(name, Answer::Ok(json!({ "SnapshotDetails": details })))
 }
 
-/// A run of `orders` by this definition, at this time.
+/// Runs the step for `orders` with this state machine definition at this time.
 async fn run_by(
     definition: u32,
     now: &str,
@@ -90,7 +90,7 @@ fn own(status: &str) -> Exchange {
     found(SNAPSHOT, status)
 }
 
-/// An application that has snapshots turned on or off, or does not say so.
+/// An application that has snapshots turned on or off. `None` leaves the setting out of the response.
 fn application_with(status: &str, snapshots_enabled: Option<bool>) -> Exchange {
     let configuration = snapshots_enabled.map(|enabled| {
         json!({ "ApplicationSnapshotConfigurationDescription": { "SnapshotsEnabled": enabled } })
@@ -111,7 +111,7 @@ fn create(answer: Answer) -> Exchange {
     create_as(SNAPSHOT, answer)
 }
 
-/// What the step looks at after a refused creation that nothing explains.
+/// The calls after a refused creation whose cause they do not explain.
 fn unexplained() -> [Exchange; 3] {
     let nothing_listed = Answer::Ok(json!({ "SnapshotSummaries": [] }));
     [
@@ -129,7 +129,7 @@ fn enhanced() -> Exchange {
     describe_application(Answer::Ok(application))
 }
 
-/// Everything is ready for the snapshot, and the service answers its creation so.
+/// The calls of a run that can take its snapshot. `answer` is the answer to the create request.
 fn created(answer: Answer) -> [Exchange; 3] {
     [own_missing(), application("RUNNING"), create(answer)]
 }
@@ -181,7 +181,7 @@ fn named(created: impl Into<Value>) -> Exchange {
     describe_snapshot("before-upgrade", answer)
 }
 
-/// Nothing has the name yet, and the service answers its creation so.
+/// The calls of a run that can take the snapshot with this name. `answer` is the answer to the create request.
 fn created_by_name(answer: Answer) -> [Exchange; 3] {
     let missing = Error(400, "ResourceNotFoundException", "no such snapshot");
     let request = json!({ "ApplicationName": "orders", "SnapshotName": "before-upgrade" });
@@ -419,7 +419,7 @@ async fn enhanced_snapshots_are_reported_as_the_cause_of_any_refused_call() {
         assert_eq!(error.name, EnhancedSnapshotsUnsupported, "{code}");
         assert!(error.fact.contains("not this one"), "{}", error.fact);
     }
-    // What may pass does not come from the mode.
+    // An error that may pass is not caused by the snapshot mode, so it is not explained.
     let slow = describe_snapshot(SNAPSHOT, Error(400, "ThrottlingException", "slow"));
     assert_eq!(run([slow]).await.unwrap_err().name, Throttled);
 }
@@ -457,7 +457,7 @@ async fn each_refused_describe_call_has_an_error_name() {
         let own = describe_snapshot(SNAPSHOT, answer.clone());
         let refused = describe_application(answer.clone());
         let mut looked_up = vec![own];
-        // The snapshot mode.
+        // The lookup of the snapshot mode.
         if !name.is_retryable() {
             looked_up.push(application("RUNNING"));
         }

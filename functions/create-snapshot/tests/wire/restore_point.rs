@@ -7,7 +7,7 @@ use testkit::replay::Answer::{self, Error};
 
 use crate::{found, missing, own_missing, run};
 
-/// An application of this status that is configured to restore from the snapshot of this name.
+/// An application with this status that is configured to restore from the snapshot with this name.
 fn restoring(status: &str, name: &str) -> Exchange {
     let restore =
         json!({ "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT", "SnapshotName": name });
@@ -17,7 +17,7 @@ fn restoring(status: &str, name: &str) -> Exchange {
     describe_application(Answer::Ok(application))
 }
 
-/// The warnings of a skipped run that makes these calls.
+/// Runs the step with these calls, and returns the warnings. The run has to be skipped.
 async fn warnings(exchanges: impl IntoIterator<Item = Exchange>) -> Vec<String> {
     let exchanges = [own_missing()].into_iter().chain(exchanges);
     let output = run(exchanges).await.unwrap();
@@ -70,7 +70,7 @@ async fn a_skipped_run_does_not_warn_if_the_restore_point_is_usable_or_its_statu
         let warnings = warnings([restoring("READY", "good"), lookup.clone()]).await;
         assert_eq!(warnings, [""; 0], "{lookup:?}");
     }
-    // The snapshots go with an application that is DELETING. No snapshot has an invalid name.
+    // An application that is DELETING loses its snapshots anyway, and no snapshot can have an invalid name.
     for application in [restoring("DELETING", "good"), restoring("READY", "no name")] {
         assert_eq!(warnings([application]).await, [""; 0]);
     }

@@ -1,4 +1,4 @@
-//! The endpoints that the functions call, how long they wait, and the times that they read.
+//! The endpoints that the SDK clients call, their timeouts, and the conversion of times.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 

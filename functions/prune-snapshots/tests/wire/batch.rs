@@ -1,4 +1,4 @@
-//! What becomes of each snapshot of a batch, and how it is counted.
+//! The deletions of a batch, and how each result is counted.
 
 use contract::Action;
 use contract::ErrorName::AccessDenied;

@@ -43,7 +43,7 @@ async fn each_condition_of_the_gate_holds_the_deletions_back() {
         ("RUN", "RUNNING", unnamed.clone(), old(), restores),
         ("PRUNE", "RUNNING", unnamed, old(), restores),
         ("RUN", "RUNNING", unknown.clone(), old(), restores),
-        // A plan says what would hold back a run as well, but not what passes before the next run.
+        // A PLAN reports what would also hold back a RUN, but not a condition that may end before the next run.
         ("PLAN", "RUNNING", unknown.clone(), old(), restores),
         ("PLAN", "READY", unknown, old(), restores),
         ("PLAN", "READY", None, old(), None),
@@ -76,7 +76,7 @@ async fn pruning_is_left_to_a_later_run_only_if_there_is_one() {
     let started = &["RUN", "PRUNE"][..];
     let none = &[][..];
     for (newer, left) in [
-        // A PLAN says what a RUN that starts now would do, whose snapshot would be newer.
+        // A PLAN reports what a RUN that starts now would do. The snapshot of that RUN would be newer.
         (of_run(-1, json!(start + 60)), started),
         // The clocks of the service and of the function may differ by a minute.
         (of_run(-1, json!(start + 120)), all),
@@ -206,7 +206,7 @@ async fn a_policy_with_an_unknown_rule_deletes_nothing() {
     for mode in ["RUN", "PRUNE", "PLAN"] {
         let mut input = input(mode, 1, 25);
         input["run"]["input"]["retention"]["keep_fortnightly"] = 4.into();
-        // It holds nothing back if there is nothing to delete.
+        // Nothing is held back if there is nothing to delete.
         let output = prune(input.clone(), [running(), ready([0])]).await;
         assert_eq!(output.held_back, None, "{mode}");
         let output = prune(input, [running(), ready([0, 2, 3])]).await;
@@ -284,7 +284,7 @@ async fn the_default_limit_of_the_brake_is_half_of_a_few_snapshots_and_at_least_
         );
         assert!(message.contains(&fact), "{case}: {message}");
     }
-    // A plan counts the snapshot that it does not take.
+    // A PLAN counts the snapshot that a RUN would take.
     let output = prune(without_a_number("PLAN"), [running(), ready(1..=11)]).await;
     let message = output.held_back.unwrap().message;
     assert!(message.contains("the limit is 6 of 12,"), "{message}");
@@ -330,7 +330,7 @@ async fn the_limit_in_the_message_still_suffices_after_a_day_of_hourly_runs() {
 
 #[tokio::test]
 async fn the_default_limit_also_counts_the_snapshots_that_the_run_has_deleted() {
-    // Of 13, it has deleted five, and the sixth was throttled.
+    // The run has deleted five of 13 snapshots, and the sixth deletion was throttled.
     let mut input = without_a_number("PRUNE");
     input["run"]["input"]["retention"]["keep_last"] = 7.into();
     let batch = [12, 11, 10, 9, 8, 7];
@@ -353,7 +353,7 @@ async fn the_brake_does_not_count_failed_snapshots() {
     assert_eq!(output.batch.len(), 39);
     assert!(output.batch[0].exempt && !output.batch[38].exempt);
 
-    // Nor those that the run has deleted, or could not delete.
+    // FAILED snapshots that the run has deleted, or could not delete, do not count either.
     let mut input = with_batch(input("RUN", 1, 1), &[39, 38]);
     for snapshot in input["batch"].as_array_mut().unwrap() {
         snapshot["exempt"] = true.into();

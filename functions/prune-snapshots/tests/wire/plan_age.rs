@@ -64,7 +64,7 @@ async fn the_deletion_of_an_unlisted_snapshot_fails_if_its_second_attempt_comes_
     let mut input = deleting(&[3, 2]);
     input["planned_at"] = "2026-11-13T20:03:00Z".into();
     input["batch"][0]["tried"] = true.into();
-    // Nobody knows whether the other one exists, so the run looks again.
+    // It is not known whether the other snapshot exists, so the run checks again.
     let unknown = describe(2, Answer::Lost);
     let exchanges = [running(), ready([0]), found(3, "READY"), unknown];
     let output = prune(input, exchanges).await;

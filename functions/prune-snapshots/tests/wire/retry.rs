@@ -1,4 +1,4 @@
-//! What is throttled, unconfirmed or refused, and when it is tried again.
+//! Deletions that are throttled, unconfirmed or refused, and when they are retried.
 
 use contract::Pruning::{Continue, Done, Wait};
 use serde_json::json;
@@ -69,7 +69,7 @@ async fn a_throttled_deletion_goes_into_the_next_batch_and_each_throttled_batch_
 
 #[tokio::test]
 async fn a_deletion_by_an_earlier_invocation_counts_even_if_the_repeated_call_is_throttled() {
-    // The first delivery deleted it, and the listing lags.
+    // The first invocation deleted the snapshot, and the listing is outdated.
     let exchanges = [running(), throttled(3), ready([0, 3])];
     let output = prune(deleting(&[3]), exchanges).await;
     assert_eq!(output.pruning, Wait);
@@ -131,9 +131,9 @@ async fn an_accepted_deletion_is_retried_after_a_wait_if_the_snapshot_is_still_l
         assert!(output.batch[0].tried);
         let again = next(output);
         for (by_name, expected) in [
-            // A listing that lags fails no deletion.
+            // An outdated listing does not make the deletion fail.
             (found(3, "DELETING"), (Done, 1, 0)),
-            // A service that lists it and says that it is gone is not believed.
+            // A snapshot that is listed counts as existing, even if the lookup by name does not find it.
             (gone(3), (Done, 0, 1)),
             (found(3, "READY"), (Done, 0, 1)),
         ] {
@@ -167,7 +167,7 @@ async fn a_page_that_does_not_come_from_the_service_is_not_an_accepted_deletion(
 
 #[tokio::test]
 async fn a_newer_snapshot_with_the_same_name_does_not_count_as_the_deleted_one() {
-    // The redrive of an earlier run took its snapshot again.
+    // A redrive of an earlier run took a new snapshot with the same name.
     let newer = |seconds: u32| {
         let mut newer = snapshot(3, "READY");
         newer["SnapshotCreationTimestamp"] =
@@ -227,7 +227,7 @@ async fn an_unlisted_snapshot_whose_deletion_was_refused_is_looked_up_before_it_
         let output = prune(deleting(&[3]), exchanges).await;
         assert_eq!(result(&output), expected, "{case}");
         if output.pruning == Wait {
-            // After the wait the listing still lacks it: it may exist all the same.
+            // After the wait, the snapshot is still not listed. It may exist nevertheless.
             let exchanges = [running(), ready([0]), found(3, "READY")];
             let output = prune(next(output), exchanges).await;
             assert_eq!(result(&output), (Done, 0, 1));

@@ -1,5 +1,5 @@
-//! What is no failure but needs a person: snapshots that are relied on and that nobody can restore from, or that may be
-//! deleted.
+//! What needs attention although the run does not fail: a restore point or a snapshot in `keep_names` that nobody can
+//! restore from, and a snapshot that a later run may delete.
 
 use contract::PruneSnapshotsOutput;
 use contract::Pruning::{Continue, Done};
@@ -20,7 +20,7 @@ fn restoring_from(snapshot_name: &str) -> Value {
     json!({ "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT", "SnapshotName": snapshot_name })
 }
 
-/// The beginnings of the warnings, up to the first sentence.
+/// The beginning of each warning, up to the first period or comma.
 fn facts(output: &PruneSnapshotsOutput) -> Vec<&str> {
     let warnings = output.warnings.iter();
     warnings
@@ -89,7 +89,7 @@ async fn a_snapshot_name_in_the_input_causes_a_warning_if_a_later_run_may_delete
         let output = prune(input, [running(), named("before-upgrade")]).await;
         assert_eq!(output.warnings, warnings, "{scope} {pins:?}");
     }
-    // A managed snapshot is meant to be deleted some day.
+    // A managed snapshot is meant to be deleted by a later run, so there is no warning.
     let mut input = first_entry();
     input["run"]["input"]["retention"]["scope"] = "ALL".into();
     let output = prune(input, [running(), ready([0])]).await;
@@ -111,7 +111,7 @@ async fn only_the_last_pass_warns() {
     let output = prune(input, [running(), ready([0])]).await;
     assert_eq!((output.pruning, output.warnings.len()), (Done, 1));
 
-    // The snapshots of a DELETING application go with it.
+    // An application that is DELETING loses its snapshots anyway.
     let input = with_batch(with_pins(first_entry(), &pins), &[]);
     let output = prune(input, [application("DELETING", None), ready([0])]).await;
     assert_eq!((output.pruning, output.warnings.len()), (Done, 0));
@@ -133,7 +133,7 @@ async fn the_number_and_length_of_warnings_are_limited_and_each_warning_is_one_l
             assert!(!warning.contains(char::is_control), "{warning:?}");
         }
     }
-    // With the longest name that the service has, a warning is whole.
+    // A warning with a name of the maximum length is not truncated.
     let output = prune(
         with_pins(input("PLAN", 9, 25), &pins),
         [running(), ready([1])],

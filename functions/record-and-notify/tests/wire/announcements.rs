@@ -1,4 +1,4 @@
-//! Which runs are announced, and how often.
+//! Which runs send a notification, and how many.
 
 use std::cell::RefCell;
 

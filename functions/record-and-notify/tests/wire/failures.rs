@@ -1,4 +1,4 @@
-//! What the record says of a failed execution.
+//! What the record of a failed execution contains.
 
 use contract::ErrorName;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The services' answers, an invocation, and what it sent.
+//! Answers of the services, and an invocation with the requests that it sent.
 
 use contract::RecordAndNotifyOutput;
 use jiff::Timestamp;

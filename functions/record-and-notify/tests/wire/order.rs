@@ -1,4 +1,4 @@
-//! Which end of an execution may overwrite which.
+//! Which record of an execution may overwrite which other record.
 
 use contract::{ErrorName, Outcome, Recorded};
 use record_and_notify::Config;

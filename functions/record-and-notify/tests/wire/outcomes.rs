@@ -1,4 +1,4 @@
-//! What the row and the message say of each outcome.
+//! What the row and the message contain for each outcome.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,4 @@
-//! Calls that fail, and invalid input.
+//! Failed calls and invalid input.
 
 use contract::ErrorName::{
     AccessDenied, Misconfigured, ServiceUnavailable, TableNotFound, Throttled, TopicNotFound,

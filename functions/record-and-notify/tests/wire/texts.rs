@@ -1,4 +1,4 @@
-//! What the texts may contain, and how long they may be.
+//! The content and the length of the subject, the e-mail and the SMS.
 
 use contract::{ErrorName, redrive_command};
 use record_and_notify::Config;

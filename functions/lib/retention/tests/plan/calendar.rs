@@ -1,4 +1,4 @@
-//! Periods in time zones, over clock changes, and over a year of runs.
+//! Periods in time zones, across clock changes, and across a year of runs.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What holds a whole plan back: a later run, and the brake.
+//! Two reasons to hold back all deletions of a plan: a later run, and the brake.
 
 use contract::HeldBackCause::{LeftToLaterRun, MaxDeletionsPerRun};
 use jiff::SignedDuration;

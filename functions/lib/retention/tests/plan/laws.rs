@@ -1,4 +1,4 @@
-//! What holds for every listing and policy.
+//! Properties that every plan has, whatever the listing and the policy.
 
 use std::collections::{BTreeMap, BTreeSet};
 

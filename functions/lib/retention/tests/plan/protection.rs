@@ -1,4 +1,4 @@
-//! What no rule decides on: protected, failed, unfinished, unknown and unmanaged snapshots.
+//! Snapshots to which no rule applies or that are protected: failed, unfinished, unknown and unmanaged ones.
 
 use contract::Action::{self, Delete, Ignore, Keep};
 use contract::Verdict;

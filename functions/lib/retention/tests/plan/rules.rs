@@ -1,4 +1,4 @@
-//! What each rule keeps.
+//! Which snapshots each rule keeps.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
