@@ -168,8 +168,8 @@ fn deletions(record: &AuditRecord) -> Option<Vec<String>> {
     Some(lines)
 }
 
-/// The remedy for a failed execution, or `None` if the error message contains the remedy already. The messages of the
-/// errors in [`ErrorName`] contain it. If such a message is absent or was cut, the remedy is added here.
+/// The remedy for a failed execution, or `None` if the error message contains the remedy already. The message of an error
+/// in [`ErrorName`] contains the remedy unless the message is absent or was truncated.
 fn remedy(record: &AuditRecord) -> Option<String> {
     if !record.outcome.is_failed_execution() {
         return None;

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 /// A row's attributes by name.
 pub(crate) type Row = HashMap<String, AttributeValue>;
 
-/// The attributes that mark that the notification was sent or that the metrics were printed. Writing a record does not
-/// change them.
+/// The two marks of a row. `notified` says that the notification was sent. `measured` says that the metrics were printed
+/// without a notification. Writing a record does not change the marks.
 pub(crate) const MARKS: [&str; 2] = ["measured", "notified"];
 
 /// What is already done for a record, according to the marks in its row.
@@ -18,11 +18,11 @@ pub(crate) const MARKS: [&str; 2] = ["measured", "notified"];
 pub(crate) enum NotificationState {
     /// The notification was sent with this message id, and the metrics were printed.
     Notified(String),
-    /// No notification was sent for this record, but one was sent for an earlier failure of the same execution.
+    /// The row has no mark for this record, but a notification was sent for an earlier failure of the same execution.
     FailureNotified,
     /// The metrics were printed. The run's input asked for no notification.
     MetricsPrinted,
-    /// Nothing was sent or printed.
+    /// The row has no mark for this record.
     Unmarked,
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn notification_state(row: &Row, record: &AuditRecord) -> Notificatio
     let notified = row.get("notified").and_then(read_notified);
     let printed = string(row, "measured").and_then(parse_outcome);
     match notified {
-        Some(notified) if is_about(&notified, record) => {
+        Some(notified) if is_for(&notified, record) => {
             NotificationState::Notified(notified.message_id)
         }
         Some(notified) if notified.outcome.is_failed_execution() => {
@@ -42,11 +42,13 @@ pub(crate) fn notification_state(row: &Row, record: &AuditRecord) -> Notificatio
     }
 }
 
-/// Whether the notification was sent for this record. An execution can succeed only once, so the outcome is enough. It
-/// can fail once after each redrive, so for a failure the time must be the same too.
-fn is_about(notified: &Notified, record: &AuditRecord) -> bool {
-    let is_success = !record.outcome.is_failed_execution();
-    notified.outcome == record.outcome && (is_success || notified.finished_at == record.finished_at)
+/// Whether the notification was sent for this record. An execution can complete only once, so for a completed execution
+/// the outcome has to be equal. An execution can fail once after each redrive, so for a failed execution the time has to
+/// be equal too.
+fn is_for(notified: &Notified, record: &AuditRecord) -> bool {
+    let is_completed = !record.outcome.is_failed_execution();
+    notified.outcome == record.outcome
+        && (is_completed || notified.finished_at == record.finished_at)
 }
 
 fn read_notified(attribute: &AttributeValue) -> Option<Notified> {

@@ -15,7 +15,7 @@ use crate::row::{self, MARKS, NotificationState, Row};
 /// The result of writing a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WriteResult {
-    /// The record is written. The marks in its row say that this is already done for the record.
+    /// The record is written. The state says what was already done for this record before.
     Written(NotificationState),
     /// The record is not written, because the row has a later record of the same execution. `None` if the later record
     /// cannot be read.
@@ -73,12 +73,12 @@ pub(crate) async fn write(
 ///
 /// - The record with the higher redrive count is later, because an execution ends once after each redrive.
 /// - If the redrive counts are equal, the record of a failed execution is later than the record that the last state
-///   wrote. A function can still write its record after its execution was stopped.
+///   wrote. The reason is that the last state's function can still write its record after the execution was stopped.
 /// - If a redrive count is unknown, `finished_at` decides. Executions that release 0.1.0 started, and their rows, may
 ///   have no redrive count.
 /// - A record of a failed execution whose redrive count is unknown never overwrites a row that has a count. The count
-///   is unknown because the history could not be read. In this case the function returns an error in the end, so Lambda
-///   retries the event.
+///   is unknown because the history could not be read. In this case the function returns an error, so Lambda retries
+///   the event.
 fn unless_later(
     mut update: UpdateItemFluentBuilder,
     record: &AuditRecord,
@@ -130,8 +130,8 @@ fn not_written(row: &Row, record: &AuditRecord) -> Result<WriteResult, StepError
     Ok(WriteResult::Superseded(later))
 }
 
-/// Marks the row: with a `message_id`, that the notification was sent; without one, that only the metrics were printed.
-/// Does nothing if the row has a different record by now.
+/// Marks the row of the record. With a `message_id`, the mark says that the notification was sent. Without one, the mark
+/// says that only the metrics were printed. Does nothing if the row has a different record by now.
 pub(crate) async fn write_mark(
     dynamodb: &Client,
     table_name: &str,

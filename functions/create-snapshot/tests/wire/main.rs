@@ -220,7 +220,7 @@ async fn a_name_that_an_older_snapshot_has_is_refused() {
         ),
         (
             Value::Null,
-            "There is a snapshot before-upgrade without a creation timestamp, which may be older \
+            "The snapshot before-upgrade exists and has no creation timestamp, so it may be older \
              than this run.",
         ),
     ] {
