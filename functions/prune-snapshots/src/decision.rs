@@ -171,7 +171,7 @@ fn brake_counts(
     }
 }
 
-/// Returns how many seconds the run waits for a busy application. `None` if the application is not busy, if something
+/// Returns how many seconds the run waits for a busy application before the next pass. `None` if the application is not busy, if something
 /// else holds the deletions back, or if the run has waited long enough.
 fn wait_for_application(
     application: &Application,
@@ -204,8 +204,8 @@ fn hold(
     counts: BrakeCounts,
 ) -> Option<Hold> {
     let application_gate = || match run.input.mode {
-        // A PLAN deletes nothing, so it needs no RUNNING application. It reports a restore point that is not known,
-        // because that would hold back the deletions of a RUN too.
+        // A PLAN deletes nothing, so the application need not be RUNNING. An unknown restore point is reported, because
+        // an unknown restore point would also hold back the deletions of a RUN.
         Mode::Plan => gate::restore_gate(application),
         Mode::Run | Mode::Prune => gate::application_gate(application),
     };
@@ -237,7 +237,7 @@ fn too_many_failures(failed: u32) -> Option<Hold> {
 }
 
 /// Returns one verdict for each listed snapshot. In mode PLAN, the plan is made as if this run had taken a snapshot
-/// that is READY now.
+/// that is READY now. That snapshot gets no verdict.
 fn verdicts(
     listing: &[Snapshot],
     application: &Application,
@@ -247,13 +247,13 @@ fn verdicts(
     now: Timestamp,
 ) -> Vec<Verdict> {
     let own_name = own.map_or_else(|| run.snapshot_name(), |own| own.name.clone());
-    let protected = RunProtection {
+    let run_protection = RunProtection {
         own: Some(&own_name),
         restore_point: application.restore.name(),
     };
     let policy = &run.input.retention;
     if run.input.mode != Mode::Plan {
-        return plan(listing, policy, zone, protected, now);
+        return plan(listing, policy, zone, run_protection, now);
     }
     let own = Snapshot {
         name: own_name.clone(),
@@ -266,7 +266,7 @@ fn verdicts(
         &with_own_snapshot(listing, own),
         policy,
         zone,
-        protected,
+        run_protection,
         now,
     );
     verdicts.retain(|verdict| verdict.snapshot_name != own_name);

@@ -64,7 +64,7 @@ pub fn left_to_later_run(
 /// The numbers from which the brake decides. FAILED snapshots do not count, because nobody can restore from them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BrakeCounts {
-    /// The number of snapshots that the run has tried to delete so far, including those whose deletion failed.
+    /// The number of READY snapshots whose deletion the run has counted so far, as successful or as failed.
     pub attempted: u32,
     /// The number of READY snapshots that the plan still deletes.
     pub wanted: u32,
