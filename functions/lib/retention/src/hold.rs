@@ -96,11 +96,12 @@ pub fn brake(policy: &Retention, counts: BrakeCounts) -> Option<Hold> {
                 counts.total
             ),
         };
+        let noun = if wanted == 1 { "snapshot" } else { "snapshots" };
         let recommended = with_room(deletions, counts.from_last_day);
         Hold {
             cause: HeldBackCause::MaxDeletionsPerRun,
             message: format!(
-                "The plan wants to delete {wanted} READY snapshots{already}; {limit}, so none of them \
+                "The plan wants to delete {wanted} READY {noun}{already}; {limit}, so none of them \
                  is deleted. Check the plan (mode PLAN). If the plan is right, start one execution with \
                  mode PRUNE and retention.max_deletions_per_run {recommended}. Do not change the rest of the \
                  policy. The number has room for another day of runs like the last one."

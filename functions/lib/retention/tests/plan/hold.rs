@@ -66,7 +66,7 @@ fn the_brake_counts_deleted_snapshots_and_recommends_a_limit_with_room() {
             10,
             1,
             Some((
-                "1 READY snapshots in addition to 10 earlier in this run; ",
+                "1 READY snapshot in addition to 10 earlier in this run; ",
                 16,
             )),
         ),
@@ -87,10 +87,10 @@ fn the_brake_counts_deleted_snapshots_and_recommends_a_limit_with_room() {
         );
         let case = format!("{attempted} {wanted}: {hold:?}");
         assert_eq!(hold.is_some(), expected.is_some(), "{case}");
-        if let (Some(hold), Some((fact, acknowledged))) = (hold, expected) {
+        if let (Some(hold), Some((fact, recommended))) = (hold, expected) {
             assert_eq!(hold.cause, MaxDeletionsPerRun, "{case}");
             assert!(hold.message.contains(fact), "{case}");
-            let remedy = format!("retention.max_deletions_per_run {acknowledged}. ");
+            let remedy = format!("retention.max_deletions_per_run {recommended}. ");
             assert!(hold.message.contains(&remedy), "{case}");
         }
     }
