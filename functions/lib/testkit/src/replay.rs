@@ -113,7 +113,7 @@ impl Service {
 
     /// Delays each answer by this time on the clock of the runtime. The test has to pause this clock.
     #[must_use]
-    pub fn taking(self, delay: Duration) -> Self {
+    pub fn with_delay(self, delay: Duration) -> Self {
         self.0.lock().unwrap().delay = delay;
         self
     }

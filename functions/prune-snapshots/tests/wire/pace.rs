@@ -40,7 +40,7 @@ async fn delete(
         }
     });
     let input = with_batch(input("PRUNE", 1, 1_000), batch);
-    let output = handle(&service.taking(answers_take), input, NOW).await;
+    let output = handle(&service.with_delay(answers_take), input, NOW).await;
     let started = started.lock().unwrap().clone();
     (output.unwrap(), started)
 }
@@ -72,7 +72,7 @@ async fn a_plan_that_becomes_too_old_during_the_invocation_deletes_nothing() {
     // At the start of the invocation, the plan is a minute old and still valid. The first answer takes a second.
     let mut input = with_batch(input("PRUNE", 1, 25), &[3]);
     input["planned_at"] = "2026-11-22T20:02:30Z".into();
-    let service = Service::expecting([running(), ready([0, 3])]).taking(Duration::from_secs(1));
+    let service = Service::expecting([running(), ready([0, 3])]).with_delay(Duration::from_secs(1));
     let output = handle(&service, input, NOW).await.unwrap();
     assert_eq!(result(&output), (Continue, 0, 0));
     // The listing began a second after the start of the invocation.
