@@ -1,4 +1,5 @@
-//! The errors that only this function returns.
+//! Builds the errors of this function. The crate `flink` builds the errors of failed calls, except those of
+//! `CreateApplicationSnapshot`.
 
 use contract::{ApplicationName, ErrorName, Run};
 use jiff::Timestamp;
@@ -12,7 +13,8 @@ pub(crate) fn invalid_input(problem: &str) -> StepError {
     )
 }
 
-/// The snapshot of the run's name is not the run's.
+/// The name in the input's `snapshot_name` belongs to a snapshot that this run may not have taken. `created_at` is the
+/// creation time of that snapshot.
 pub(crate) fn name_taken(snapshot_name: &str, created_at: Option<Timestamp>) -> StepError {
     let fact = match created_at {
         Some(at) => format!(
@@ -20,14 +22,14 @@ pub(crate) fn name_taken(snapshot_name: &str, created_at: Option<Timestamp>) -> 
             step::rounded_to_millis(at)
         ),
         None => format!(
-            "There is a snapshot {snapshot_name} without a creation timestamp, which may be older than this run."
+            "The snapshot {snapshot_name} exists and has no creation timestamp, so it may be older than this run."
         ),
     };
     StepError::new(ErrorName::SnapshotNameTaken, fact)
 }
 
-/// The run has no attempt left.
-pub(crate) fn all_failed(run: &Run) -> StepError {
+/// The snapshot of every attempt is FAILED.
+pub(crate) fn all_attempts_failed(run: &Run) -> StepError {
     let names: Vec<String> = run.snapshot_names().collect();
     StepError::new(
         ErrorName::SnapshotFailed,
@@ -39,19 +41,25 @@ pub(crate) fn all_failed(run: &Run) -> StepError {
     )
 }
 
-/// The snapshots of the attempts before `snapshot_name` are FAILED, and this one cannot be taken.
-pub(crate) fn no_later_attempt(run: &Run, snapshot_name: &str, reason: &str) -> StepError {
+/// The snapshots of the earlier attempts are FAILED, and the next attempt cannot take `next_snapshot_name`. `reason` is
+/// one sentence that says why.
+pub(crate) fn next_attempt_impossible(
+    run: &Run,
+    next_snapshot_name: &str,
+    reason: &str,
+) -> StepError {
     let failed = run
         .snapshot_names()
-        .take_while(|name| name != snapshot_name);
+        .take_while(|name| name != next_snapshot_name);
     let failed: Vec<String> = failed.collect();
-    StepError::new(
-        ErrorName::SnapshotFailed,
-        format!(
-            "This run's snapshot {} is FAILED. {reason}",
-            failed.join(", ")
+    let failed = match failed.as_slice() {
+        [name] => format!("This run's snapshot {name} is FAILED."),
+        names => format!(
+            "These snapshots of this run are FAILED: {}.",
+            names.join(", ")
         ),
-    )
+    };
+    StepError::new(ErrorName::SnapshotFailed, format!("{failed} {reason}"))
 }
 
 pub(crate) fn snapshots_disabled(application: &ApplicationName) -> StepError {
@@ -61,23 +69,27 @@ pub(crate) fn snapshots_disabled(application: &ApplicationName) -> StepError {
     )
 }
 
-pub(crate) fn busy(application: &ApplicationName, status: &str) -> StepError {
+pub(crate) fn application_not_running(application: &ApplicationName, status: &str) -> StepError {
     StepError::new(
         ErrorName::ApplicationBusy,
         format!("The application {application} is {status}, not RUNNING."),
     )
 }
 
-pub(crate) fn another_snapshot(application: &ApplicationName, snapshot_name: &str) -> StepError {
+pub(crate) fn another_snapshot_in_progress(
+    application: &ApplicationName,
+    snapshot_name: &str,
+) -> StepError {
     StepError::new(
         ErrorName::ApplicationBusy,
         format!("The application {application} is taking another snapshot, {snapshot_name}."),
     )
 }
 
-/// `CreateApplicationSnapshot` was refused, and the checks after it found no other reason.
-pub(crate) fn create(error: CallError) -> StepError {
-    // For the SDK this code is throttling. Here it means that the quota of snapshots is used up.
+/// `CreateApplicationSnapshot` failed. The name of the error follows from the service's error code alone.
+pub(crate) fn create_call_failed(error: CallError) -> StepError {
+    // The SDK treats this code as throttling. From this operation it means that the application has reached its quota
+    // of snapshots.
     if error.code() == Some("LimitExceededException") {
         return error.into_step_error(ErrorName::SnapshotLimitExceeded);
     }

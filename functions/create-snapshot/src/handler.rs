@@ -1,4 +1,4 @@
-//! The path from the input through the calls to the output.
+//! Handles one invocation: validates the input, checks what exists, and requests the snapshot.
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::config::retry::RetryConfig;
@@ -15,22 +15,24 @@ use step::{CallError, StepError};
 
 use crate::error;
 
-/// Starts the run's snapshot, or adopts it if an earlier attempt started it. Skips the run if the application does
-/// not run, or if the snapshot of another run is still CREATING. Waits if the application is busy.
+/// Starts the run's snapshot. If an earlier invocation has started it already, returns that snapshot.
+///
+/// The run is skipped if the application is stopped, or if the snapshot of another run is still CREATING. If the
+/// application is busy, the function returns `BUSY`, so that the state machine waits and tries again.
 ///
 /// # Errors
 /// Returns one of [`crate::ERRORS`].
 pub async fn handle(
-    flink: &Client,
+    client: &Client,
     input: CreateSnapshotInput,
     now: Timestamp,
 ) -> Result<CreateSnapshotOutput, StepError> {
-    let run = identify(input)?;
+    let run = build_run(input)?;
     tracing::Span::current().record("run_id", run.run_id);
     if run.input.mode != Mode::Run {
         return Ok(output(run, SnapshotCreation::NotWanted));
     }
-    match Box::pin(take_snapshot(flink, &run, now)).await {
+    match Box::pin(take_snapshot(client, &run, now)).await {
         Err(error) if error.name == ErrorName::ApplicationBusy => {
             let wait_seconds = run.application_wait_seconds(seconds_since_start(&run, now));
             let Some(wait_seconds) = wait_seconds else {
@@ -46,8 +48,8 @@ pub async fn handle(
     }
 }
 
-/// Validates the input and makes the run of it. Each retry and redrive of the execution gets the same run.
-fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
+/// Validates the input and builds the run from it. Every retry and redrive of an execution builds the same run.
+fn build_run(input: CreateSnapshotInput) -> Result<Run, StepError> {
     if !input.input.is_object() {
         return Err(error::invalid_input("it is not an object"));
     }
@@ -65,78 +67,87 @@ fn identify(input: CreateSnapshotInput) -> Result<Run, StepError> {
 }
 
 async fn take_snapshot(
-    flink: &Client,
+    client: &Client,
     run: &Run,
     now: Timestamp,
 ) -> Result<CreateSnapshotOutput, StepError> {
-    let snapshot_name = match find_attempt(flink, run).await? {
-        Attempt::Adopt(own) => return Ok(adopted(run.clone(), &own, now)),
-        Attempt::Create(snapshot_name) => snapshot_name,
+    let snapshot_name = match first_action(client, run).await? {
+        FirstAction::Return(own) => return Ok(already_started(run.clone(), &own, now)),
+        FirstAction::Create(snapshot_name) => snapshot_name,
     };
     let application_name = run.input.application_name.as_str();
-    let application = flink::describe_application(flink, application_name).await?;
-    if let Some(skipped) = skip_unless_running(flink, run, &snapshot_name, &application).await? {
+    let application = flink::describe_application(client, application_name).await?;
+    if let Some(skipped) = skip_if_stopped(client, run, &snapshot_name, &application).await? {
         return Ok(skipped);
     }
-    let Err(create_error) = create(flink, run, &snapshot_name).await else {
+    let Err(create_error) = create(client, run, &snapshot_name).await else {
         tracing::info!("snapshot started");
         return Ok(started(run.clone(), snapshot_name, now));
     };
-    tracing::warn!(error = %create_error.message, "snapshot not started, checking again");
-    after_refusal(flink, run, &snapshot_name, create_error, now).await
+    tracing::warn!(error = %create_error.message, "create request failed, checking whether the snapshot exists");
+    after_failed_create(client, run, &snapshot_name, create_error, now).await
 }
 
-/// What to do first.
-enum Attempt {
-    /// Adopt the snapshot, which an earlier invocation started.
-    Adopt(SnapshotDetails),
-    /// Create the snapshot of this name.
+/// What an invocation does after it has looked for the run's snapshots.
+enum FirstAction {
+    /// Return this snapshot, which an earlier invocation started.
+    Return(SnapshotDetails),
+    /// Create the snapshot with this name.
     Create(String),
 }
 
-/// Goes through the names of the run's attempts, in order. A FAILED snapshot leads to the next one, if the
-/// execution's definition knows of several.
-async fn find_attempt(flink: &Client, run: &Run) -> Result<Attempt, StepError> {
+/// Looks for the snapshots of the run's attempts, in order. If the snapshot of an attempt is FAILED, and the
+/// execution's state machine definition supports several attempts, continues with the next attempt.
+///
+/// # Errors
+/// Returns `SnapshotFailed` if the snapshot of every attempt is FAILED, and `SnapshotNameTaken` if an older snapshot
+/// has the name in the input.
+async fn first_action(client: &Client, run: &Run) -> Result<FirstAction, StepError> {
     for snapshot_name in run.snapshot_names() {
         tracing::Span::current().record("snapshot_name", &snapshot_name);
-        match find_own(flink, run, &snapshot_name).await? {
-            None => return Ok(Attempt::Create(snapshot_name)),
+        match find_own(client, run, &snapshot_name).await? {
+            None => return Ok(FirstAction::Create(snapshot_name)),
             Some(own)
                 if own.snapshot_status == SnapshotStatus::Failed
                     && run.definition_handles_busy_and_failed()
                     && run.input.snapshot_name.is_none() =>
             {
-                tracing::warn!("snapshot failed, trying the next one");
+                tracing::warn!("snapshot is FAILED, continuing with the next attempt");
             }
             Some(own) => {
-                refuse_older(run, &own)?;
-                return Ok(Attempt::Adopt(own));
+                refuse_older_snapshot(run, &own)?;
+                return Ok(FirstAction::Return(own));
             }
         }
     }
-    Err(error::all_failed(run))
+    Err(error::all_attempts_failed(run))
 }
 
-/// The run's snapshot of that name, if an earlier invocation started it.
+/// Looks up the run's snapshot with this name. Returns `None` if it does not exist.
 async fn find_own(
-    flink: &Client,
+    client: &Client,
     run: &Run,
     snapshot_name: &str,
 ) -> Result<Option<SnapshotDetails>, StepError> {
     let application_name = run.input.application_name.as_str();
-    match flink::describe_snapshot(flink, application_name, snapshot_name).await {
+    match flink::describe_snapshot(client, application_name, snapshot_name).await {
         Ok(Lookup::Found(own)) => Ok(Some(own)),
         Ok(Lookup::NotFound(_)) => Ok(None),
-        Err(error) => Err(flink::or_enhanced(flink, application_name, error).await),
+        Err(error) => Err(flink::explain_if_enhanced(client, application_name, error).await),
     }
 }
 
-/// Only a `snapshot_name` can match an older snapshot. It is refused. Whole seconds are compared, because the service
-/// may round.
-fn refuse_older(run: &Run, found: &SnapshotDetails) -> Result<(), StepError> {
+/// Refuses a snapshot that is older than the run. Only a run with a `snapshot_name` can find one, because the other
+/// names contain the run id. The times are compared in whole seconds, because the service may round the creation time.
+///
+/// # Errors
+/// Returns `SnapshotNameTaken` if the snapshot is older than the run or has no creation time.
+fn refuse_older_snapshot(run: &Run, found: &SnapshotDetails) -> Result<(), StepError> {
     let created_at = creation_time(found);
-    let began = run.run_id.div_euclid(1_000);
-    if run.input.snapshot_name.is_none() || created_at.is_some_and(|at| at.as_second() >= began) {
+    let started_at = run.run_id.div_euclid(1_000);
+    if run.input.snapshot_name.is_none()
+        || created_at.is_some_and(|at| at.as_second() >= started_at)
+    {
         return Ok(());
     }
     Err(error::name_taken(&found.snapshot_name, created_at))
@@ -149,9 +160,13 @@ fn creation_time(snapshot: &SnapshotDetails) -> Option<Timestamp> {
         .and_then(step::timestamp)
 }
 
-/// `None` if the application is RUNNING. The output of a skipped run if it does not run.
-async fn skip_unless_running(
-    flink: &Client,
+/// Returns the output of a skipped run if the application is stopped, and `None` if it is RUNNING.
+///
+/// # Errors
+/// Returns `ApplicationBusy` if the application has any other status. Returns the error of [`skipped`] if the
+/// application is stopped and the run must not be skipped.
+async fn skip_if_stopped(
+    client: &Client,
     run: &Run,
     snapshot_name: &str,
     application: &Application,
@@ -160,56 +175,61 @@ async fn skip_unless_running(
     let status = application.detail.application_status();
     match ApplicationState::of(status) {
         ApplicationState::Running => Ok(None),
-        ApplicationState::Busy => Err(error::busy(application_name, status.as_str())),
+        ApplicationState::Busy => Err(error::application_not_running(
+            application_name,
+            status.as_str(),
+        )),
         ApplicationState::Stopped => {
             let reason = format!(
                 "The application {application_name} is not running (status {status}). Only a RUNNING application can take a snapshot."
             );
             let mut skipped = skipped(run, snapshot_name, reason)?;
-            let warning = restore_point_warning(flink, run, application).await;
+            let warning = restore_point_warning(client, run, application).await;
             skipped.warnings.extend(warning);
             Ok(Some(skipped))
         }
     }
 }
 
-/// A sentence if the application is configured to restore from a snapshot that is lost. No later step of a skipped run looks
-/// at the snapshots, and a stopped application needs its restore point next. A failed lookup says nothing about it, and
-/// fails no run that is to be skipped.
+/// Returns a warning if the application is configured to restore from a snapshot that is missing, DELETING or FAILED.
+///
+/// A skipped run ends before the step that checks the restore point of other runs, and a stopped application needs its
+/// restore point as soon as it starts. If the lookup fails, there is no warning, and the run is still skipped.
 async fn restore_point_warning(
-    flink: &Client,
+    client: &Client,
     run: &Run,
     application: &Application,
 ) -> Option<String> {
     let restore = Restore::of(&application.detail);
-    // The snapshots of an application that is DELETING go with it. This lookup does not find enhanced ones. The service has
-    // no snapshot with an invalid name.
+    // The lookup would not help in three cases. An application that is DELETING loses its snapshots anyway. Enhanced
+    // snapshots may not be found by this operation. And no snapshot can have an invalid name.
     let is_deleting = *application.detail.application_status() == ApplicationStatus::Deleting;
-    let is_lookup_valid = !is_deleting && !application.has_enhanced_snapshots;
+    let is_lookup_useful = !is_deleting && !application.has_enhanced_snapshots;
     let name = restore
         .name()
-        .filter(|name| is_lookup_valid && is_snapshot_name(name))?;
-    let lookup = flink::describe_snapshot(flink, run.input.application_name.as_str(), name).await;
+        .filter(|name| is_lookup_useful && is_snapshot_name(name))?;
+    let lookup = flink::describe_snapshot(client, run.input.application_name.as_str(), name).await;
     let warning = match lookup {
         Ok(Lookup::NotFound(_)) => flink::lost_restore_point(name, None)?,
         Ok(Lookup::Found(found)) => {
             flink::lost_restore_point(name, Some(found.snapshot_status.as_str()))?
         }
         Err(error) => {
-            tracing::warn!(error = error.fact, "the restore point is not checked");
+            tracing::warn!(error = error.fact, "restore point could not be checked");
             return None;
         }
     };
-    tracing::warn!(warning = warning.as_str(), "needs a person");
+    tracing::warn!(warning = warning.as_str(), "restore point needs attention");
     Some(warning)
 }
 
-/// Requests the snapshot once, without the SDK's retries. The request has no client token, so a retry of
-/// a request that was carried out is refused. The SDK would also retry a full quota as throttling.
-async fn create(flink: &Client, run: &Run, snapshot_name: &str) -> Result<(), CallError> {
+/// Requests the snapshot once, without the retries of the SDK. The request has no client token, so if the service
+/// carries out a request and its response is lost, the service refuses the retry. The SDK would also retry when the
+/// quota of snapshots is reached, because it takes that error for throttling.
+async fn create(client: &Client, run: &Run, snapshot_name: &str) -> Result<(), CallError> {
     let once =
         aws_sdk_kinesisanalyticsv2::config::Builder::new().retry_config(RetryConfig::disabled());
-    let response = flink
+    let response = client
         .create_application_snapshot()
         .application_name(run.input.application_name.as_str())
         .snapshot_name(snapshot_name)
@@ -218,30 +238,31 @@ async fn create(flink: &Client, run: &Run, snapshot_name: &str) -> Result<(), Ca
         .send()
         .await
         .map_err(|error| CallError::of("CreateApplicationSnapshot", &error))?;
-    flink::check_origin("CreateApplicationSnapshot", &response)
+    flink::check_is_from_service("CreateApplicationSnapshot", &response)
 }
 
-/// The service may have carried out the request all the same. If not, what has refused it?
-async fn after_refusal(
-    flink: &Client,
+/// Finds out what became of a create request that failed. If the snapshot exists nevertheless, returns it. Otherwise
+/// returns the output of a skipped run, or the most specific error that explains the failure.
+async fn after_failed_create(
+    client: &Client,
     run: &Run,
     snapshot_name: &str,
     create_error: CallError,
     now: Timestamp,
 ) -> Result<CreateSnapshotOutput, StepError> {
-    if let Some(own) = find_own(flink, run, snapshot_name).await? {
-        return Ok(adopted(run.clone(), &own, now));
+    if let Some(own) = find_own(client, run, snapshot_name).await? {
+        return Ok(already_started(run.clone(), &own, now));
     }
     let application_name = &run.input.application_name;
-    let application = flink::describe_application(flink, application_name.as_str()).await?;
-    let refusal = error::create(create_error);
-    if application.has_enhanced_snapshots && !refusal.name.is_retryable() {
-        return Err(application.reason_of(refusal));
+    let application = flink::describe_application(client, application_name.as_str()).await?;
+    let create_error = error::create_call_failed(create_error);
+    if application.has_enhanced_snapshots && !create_error.name.is_retryable() {
+        return Err(application.explain_refusal(create_error));
     }
-    if let Some(skipped) = skip_unless_running(flink, run, snapshot_name, &application).await? {
+    if let Some(skipped) = skip_if_stopped(client, run, snapshot_name, &application).await? {
         return Ok(skipped);
     }
-    match find_creating(flink, run).await? {
+    match find_creating_snapshot(client, run).await? {
         Some(other) if is_taken_by_another_run(run, &other, now) => skipped(
             run,
             snapshot_name,
@@ -250,17 +271,20 @@ async fn after_refusal(
                 other.snapshot_name
             ),
         ),
-        Some(other) => Err(error::another_snapshot(
+        Some(other) => Err(error::another_snapshot_in_progress(
             application_name,
             &other.snapshot_name,
         )),
-        None => Err(explain(run, &application.detail, refusal)),
+        None => Err(explain(run, &application.detail, create_error)),
     }
 }
 
-/// A snapshot that is CREATING, if there is one.
-async fn find_creating(flink: &Client, run: &Run) -> Result<Option<SnapshotDetails>, StepError> {
-    let mut pages = flink
+/// Lists the snapshots and returns the first that is CREATING, if there is one.
+async fn find_creating_snapshot(
+    client: &Client,
+    run: &Run,
+) -> Result<Option<SnapshotDetails>, StepError> {
+    let mut pages = client
         .list_application_snapshots()
         .application_name(run.input.application_name.as_str())
         .into_paginator()
@@ -283,9 +307,16 @@ async fn find_creating(flink: &Client, run: &Run) -> Result<Option<SnapshotDetai
     Ok(None)
 }
 
-/// Whether this run can be skipped because another run takes this snapshot, which is CREATING. If the snapshot is
-/// older than `ready_timeout_seconds`, its run has ended, so nobody would hear of it. Without a creation time, the
-/// snapshot is as old as the run of its name. A run whose snapshot somebody named is never skipped for another one.
+/// Whether this run can be skipped because another run is taking `other`, a snapshot that is CREATING.
+///
+/// The answer is no in these cases:
+///
+/// - `other` is not managed, so its name does not show that a run is taking it.
+/// - `other` is a snapshot of this run.
+/// - `other` is older than `ready_timeout_seconds`. Its run has probably timed out. If this run were skipped, nobody
+///   would be notified that the application gets no snapshots. If the service gives no creation time, the age counts
+///   from the run id in the name.
+/// - This run has a `snapshot_name`, so a person wants a snapshot with exactly this name.
 fn is_taken_by_another_run(run: &Run, other: &SnapshotDetails, now: Timestamp) -> bool {
     let Some(run_id) = managed_run_id(&other.snapshot_name) else {
         return false;
@@ -297,19 +328,20 @@ fn is_taken_by_another_run(run: &Run, other: &SnapshotDetails, now: Timestamp) -
     !is_own && !is_old && run.input.snapshot_name.is_none()
 }
 
-/// Looks in the application's configuration for the reason of a refused create whose code leaves it open.
+/// Returns `SnapshotsDisabled` if the error code of a refused create request does not say what is wrong, and snapshots
+/// are turned off in the application's configuration. Otherwise returns `error`.
 fn explain(run: &Run, application: &ApplicationDetail, error: StepError) -> StepError {
-    let is_open = matches!(
+    let is_cause_unclear = matches!(
         error.name,
         ErrorName::Unexpected | ErrorName::ApplicationBusy
     );
-    if is_open && snapshots_enabled(application) == Some(false) {
+    if is_cause_unclear && snapshots_enabled(application) == Some(false) {
         return error::snapshots_disabled(&run.input.application_name);
     }
     error
 }
 
-/// `None` if the service does not say.
+/// Whether snapshots are turned on for the application. `None` if the response does not contain the setting.
 fn snapshots_enabled(application: &ApplicationDetail) -> Option<bool> {
     let configuration = application.application_configuration_description.as_ref()?;
     let snapshots = configuration
@@ -318,7 +350,7 @@ fn snapshots_enabled(application: &ApplicationDetail) -> Option<bool> {
     Some(snapshots.snapshots_enabled)
 }
 
-/// At least 0, whichever clock is behind.
+/// Returns 0 if the run started in the future, because the two clocks differ.
 fn seconds_since_start(run: &Run, now: Timestamp) -> u64 {
     let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(now);
     u64::try_from(now.duration_since(started_at).as_secs()).unwrap_or(0)
@@ -335,17 +367,20 @@ fn output(run: Run, snapshot_creation: SnapshotCreation) -> CreateSnapshotOutput
     }
 }
 
+/// The output of a run that is skipped at its first attempt.
+///
 /// # Errors
-/// Returns `SnapshotFailed` if this would be a later attempt: a run whose snapshot FAILED is not skipped.
+/// Returns `SnapshotFailed` if `snapshot_name` belongs to a later attempt. A run is not skipped after one of its
+/// snapshots has FAILED, because its outcome would hide the failure.
 fn skipped(
     run: &Run,
     snapshot_name: &str,
     reason: String,
 ) -> Result<CreateSnapshotOutput, StepError> {
     if snapshot_name != run.snapshot_name() {
-        return Err(error::no_later_attempt(run, snapshot_name, &reason));
+        return Err(error::next_attempt_impossible(run, snapshot_name, &reason));
     }
-    tracing::info!(reason, "skipped");
+    tracing::info!(reason, "run skipped");
     Ok(CreateSnapshotOutput {
         skip_reason: Some(reason),
         ..output(run.clone(), SnapshotCreation::Skipped)
@@ -365,9 +400,12 @@ fn started(run: Run, snapshot_name: String, now: Timestamp) -> CreateSnapshotOut
     }
 }
 
-/// Adopts the snapshot of an earlier invocation, whatever its status. The next step checks the status.
-fn adopted(run: Run, own: &SnapshotDetails, now: Timestamp) -> CreateSnapshotOutput {
-    tracing::info!(status = own.snapshot_status.as_str(), "snapshot adopted");
+/// The output for a snapshot that an earlier invocation started, whatever its status. The next step checks the status.
+fn already_started(run: Run, own: &SnapshotDetails, now: Timestamp) -> CreateSnapshotOutput {
+    tracing::info!(
+        status = own.snapshot_status.as_str(),
+        "snapshot was started by an earlier invocation"
+    );
     let created_at = creation_time(own);
     CreateSnapshotOutput {
         snapshot: Some(RunSnapshot {

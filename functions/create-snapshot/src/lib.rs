@@ -1,12 +1,19 @@
-//! Starts the run's snapshot, at most once, however often the step is repeated. If a snapshot has FAILED, it starts
-//! the next one, up to `snapshot_attempts`.
+//! Starts the run's snapshot. A run has up to `snapshot_attempts` attempts, and each attempt has its own snapshot name.
+//! If the snapshot of an attempt is FAILED, the function starts the next attempt. The function is idempotent: however
+//! often the step is repeated, it creates at most one snapshot for each attempt.
 //!
-//! It validates the run input, checks which of this run's snapshots exist, checks whether the application is
-//! RUNNING, and requests the snapshot. After a refused or lost request it checks again, since the service may have
-//! carried out the request. Only then does it look for the reason of the refusal.
+//! An invocation has these steps:
 //!
-//! If the application is busy, the answer is `BUSY` with a wait, and the state machine enters the state again. Its
-//! input is the execution's, so nothing needs to be remembered.
+//! 1. Validate the run input.
+//! 2. Check which of this run's snapshots exist.
+//! 3. Check whether the application is RUNNING.
+//! 4. Request the snapshot.
+//! 5. If the request was refused or its response was lost, check again whether the snapshot exists, because the service
+//!    may have carried out the request. If the snapshot does not exist, find out why the request failed.
+//!
+//! If the application is busy, the function returns `BUSY` and how long to wait. The state machine waits and then
+//! enters this state again. The input of this state is always the input of the execution, so nothing has to be passed
+//! from one invocation to the next.
 //!
 //! # Errors
 //! Returns one of [`ERRORS`].

@@ -1,4 +1,4 @@
-//! Invalid run inputs and answers of every kind.
+//! Property tests with invalid run inputs and answers.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
@@ -9,7 +9,7 @@ use contract::{
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use testkit::fixtures::{EXECUTION, SNAPSHOT, application, failures, snapshot};
+use testkit::fixtures::{EXECUTION, SNAPSHOT, any_failed_answer, application, snapshot};
 use testkit::hostile::mutated;
 use testkit::invoke;
 use testkit::replay::{Answer, Service};
@@ -72,7 +72,7 @@ fn answers(document: Value) -> impl Strategy<Value = Answer> {
     prop_oneof![
         3 => Just(Answer::Ok(document.clone())),
         6 => mutated(document).prop_map(Answer::Ok),
-        7 => failures(CODES),
+        7 => any_failed_answer(CODES),
     ]
 }
 
@@ -82,7 +82,7 @@ fn create(
     now: Timestamp,
 ) -> (Option<CreateSnapshotOutput>, Service) {
     let mut calls = [0, 0];
-    let service = Service::answering_by(move |operation, _| {
+    let service = Service::answering_with(move |operation, _| {
         let mut later = |which: usize| {
             calls[which] += 1;
             usize::from(calls[which] > 1)

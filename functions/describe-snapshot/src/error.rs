@@ -1,9 +1,9 @@
-//! The errors that only this function returns.
+//! Builds the errors of this function. The crate `flink` builds the errors of failed calls.
 
 use contract::{ErrorName, Run};
 use step::StepError;
 
-pub(crate) fn failed(run: &Run, snapshot_name: &str) -> StepError {
+pub(crate) fn snapshot_failed(run: &Run, snapshot_name: &str) -> StepError {
     StepError::new(
         ErrorName::SnapshotFailed,
         format!(
@@ -13,7 +13,8 @@ pub(crate) fn failed(run: &Run, snapshot_name: &str) -> StepError {
     )
 }
 
-pub(crate) fn deleting(run: &Run, snapshot_name: &str) -> StepError {
+/// A snapshot that is DELETING counts as not found, because nobody can restore from it any more.
+pub(crate) fn snapshot_deleting(run: &Run, snapshot_name: &str) -> StepError {
     StepError::new(
         ErrorName::SnapshotNotFound,
         format!(
@@ -23,15 +24,15 @@ pub(crate) fn deleting(run: &Run, snapshot_name: &str) -> StepError {
     )
 }
 
-/// `DeleteApplication` deletes the snapshots too.
+/// An application that is DELETING counts as not found. `DeleteApplication` also deletes the application's snapshots.
 pub(crate) fn application_deleting(application: &str) -> StepError {
     StepError::new(
         ErrorName::ApplicationNotFound,
-        format!("The application {application} is DELETING, and its snapshots with it."),
+        format!("The application {application} is DELETING. Its snapshots are deleted with it."),
     )
 }
 
-pub(crate) fn timed_out(run: &Run, snapshot_name: &str, age_seconds: u64) -> StepError {
+pub(crate) fn snapshot_timed_out(run: &Run, snapshot_name: &str, age_seconds: u64) -> StepError {
     StepError::new(
         ErrorName::SnapshotTimedOut,
         format!(

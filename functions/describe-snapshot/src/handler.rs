@@ -1,4 +1,4 @@
-//! The path from the input through the call to the output.
+//! Handles one invocation: describes the snapshot and decides from its status and age what the run does next.
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use aws_sdk_kinesisanalyticsv2::types::{ApplicationStatus, SnapshotStatus as ServiceStatus};
@@ -12,49 +12,49 @@ use step::StepError;
 
 use crate::error;
 
-/// Until this age, a missing snapshot counts as CREATING. Whether the service shows a snapshot as soon as it has accepted
-/// its creation is not documented.
+/// If the service does not find a snapshot that is younger than this, the snapshot counts as CREATING. AWS does not
+/// document whether a snapshot is visible as soon as the service has accepted its creation.
 const MAX_UNSEEN_SECONDS: u64 = 60;
 
-/// Polls the run's snapshot.
+/// Polls the run's snapshot once.
 ///
 /// # Errors
 /// Returns one of [`crate::ERRORS`].
 pub async fn handle(
-    flink: &Client,
+    client: &Client,
     input: DescribeSnapshotInput,
     now: Timestamp,
 ) -> Result<DescribeSnapshotOutput, StepError> {
     let DescribeSnapshotInput { run, snapshot } = input;
     let application = run.input.application_name.as_str();
     let ready_timeout = u64::from(run.input.ready_timeout_seconds.get());
-    let known_age_seconds = age_seconds(&snapshot, now);
-    let details = match flink::describe_snapshot(flink, application, &snapshot.name).await {
+    let age_before_poll = age_seconds(&snapshot, now);
+    let details = match flink::describe_snapshot(client, application, &snapshot.name).await {
         Ok(Lookup::Found(details)) => details,
-        Ok(Lookup::NotFound(_)) if known_age_seconds < MAX_UNSEEN_SECONDS => {
+        Ok(Lookup::NotFound(_)) if age_before_poll < MAX_UNSEEN_SECONDS => {
             tracing::warn!("snapshot not found yet");
             return Ok(output(
                 run,
                 snapshot,
                 SnapshotStatus::Creating,
-                known_age_seconds,
+                age_before_poll,
             ));
         }
         Ok(Lookup::NotFound(error)) => {
             let error = error.into_step_error(ErrorName::SnapshotNotFound);
-            return Err(unless_application_gone(flink, application, error).await);
+            return Err(application_or_snapshot_error(client, application, error).await);
         }
         Err(error)
             if error.name == ErrorName::ApplicationBusy
                 && run.definition_handles_busy_and_failed()
-                && known_age_seconds < ready_timeout =>
+                && age_before_poll < ready_timeout =>
         {
             tracing::warn!(error = error.fact, "snapshot not polled");
             return Ok(output(
                 run,
                 snapshot,
                 SnapshotStatus::Creating,
-                known_age_seconds,
+                age_before_poll,
             ));
         }
         Err(error) => return Err(error),
@@ -81,27 +81,35 @@ pub async fn handle(
             SnapshotStatus::Ready
         }
         ServiceStatus::Failed if run.has_attempt_after(&snapshot.name) => SnapshotStatus::Failed,
-        ServiceStatus::Failed => return Err(error::failed(&run, &snapshot.name)),
+        ServiceStatus::Failed => return Err(error::snapshot_failed(&run, &snapshot.name)),
         ServiceStatus::Deleting => {
-            let error = error::deleting(&run, &snapshot.name);
+            let error = error::snapshot_deleting(&run, &snapshot.name);
             let application = run.input.application_name.as_str();
-            return Err(unless_application_gone(flink, application, error).await);
+            return Err(application_or_snapshot_error(client, application, error).await);
         }
-        // CREATING or an unknown status: it can still become READY.
+        // The status is CREATING or unknown, so the snapshot can still become READY.
         _ if age_seconds < ready_timeout => SnapshotStatus::Creating,
-        _ => return Err(error::timed_out(&run, &snapshot.name, age_seconds)),
+        _ => return Err(error::snapshot_timed_out(&run, &snapshot.name, age_seconds)),
     };
     Ok(output(run, snapshot, snapshot_status, age_seconds))
 }
 
-/// `error`, which is about the snapshot, unless the application is DELETING or gone: its snapshots go with it.
-async fn unless_application_gone(flink: &Client, application: &str, error: StepError) -> StepError {
-    match flink::describe_application(flink, application).await {
+/// Chooses the error for a snapshot that is gone. Deleting an application deletes its snapshots, so this function
+/// checks whether the application still exists.
+///
+/// Returns `ApplicationNotFound` if the application is DELETING, the error of the lookup if the lookup of the
+/// application fails, and otherwise `snapshot_error`.
+async fn application_or_snapshot_error(
+    client: &Client,
+    application: &str,
+    snapshot_error: StepError,
+) -> StepError {
+    match flink::describe_application(client, application).await {
         Ok(described) if *described.detail.application_status() == ApplicationStatus::Deleting => {
             error::application_deleting(application)
         }
-        Ok(_) => error,
-        Err(error) => error,
+        Ok(_) => snapshot_error,
+        Err(application_error) => application_error,
     }
 }
 
@@ -119,8 +127,9 @@ fn output(
     }
 }
 
-/// The age since the service's creation timestamp or since the creation was accepted, whichever is earlier:
-/// with a timestamp in the future the run would never time out. At least 0, whichever clock is behind.
+/// The seconds since the snapshot was created, according to the service, or since the service accepted its creation,
+/// whichever is longer ago. If only the service's timestamp counted and it was in the future, the run would never time
+/// out. Returns 0 if both times are in the future.
 fn age_seconds(snapshot: &RunSnapshot, now: Timestamp) -> u64 {
     let created_at = snapshot.created_at.unwrap_or(snapshot.accepted_at);
     let since = created_at.min(snapshot.accepted_at);

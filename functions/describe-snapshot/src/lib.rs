@@ -1,7 +1,8 @@
-//! Polls the run's snapshot once, and says how long to wait before the next poll.
+//! Describes the run's snapshot once, and returns how long to wait before the next poll.
 //!
-//! It polls before it checks the age, so a redrive after a timeout resumes if the snapshot is READY by then. If the
-//! snapshot has FAILED and the run has an attempt left, the state machine goes back to `CreateSnapshot`.
+//! The function checks the snapshot's status before its age. If the run timed out and the snapshot has become READY
+//! since, a redrive therefore succeeds. If the snapshot is FAILED and the run has an attempt left, the function returns
+//! `FAILED`, and the state machine goes back to `CreateSnapshot`.
 //!
 //! # Errors
 //! Returns one of [`ERRORS`].

@@ -1,4 +1,4 @@
-//! Invalid payloads and answers of every kind.
+//! Property tests with invalid payloads and answers.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
@@ -7,7 +7,7 @@ use contract::{DescribeSnapshotInput, DescribeSnapshotOutput, PruneSnapshotsInpu
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use testkit::fixtures::{SNAPSHOT, failures, run, snapshot};
+use testkit::fixtures::{SNAPSHOT, any_failed_answer, run, snapshot};
 use testkit::hostile::mutated;
 use testkit::invoke;
 use testkit::replay::{Answer, Service};
@@ -34,7 +34,7 @@ fn answers() -> impl Strategy<Value = Answer> {
     ];
     prop_oneof![
         6 => mutated(details(1_795_377_748.42)).prop_map(Answer::Ok),
-        4 => failures(CODES),
+        4 => any_failed_answer(CODES),
     ]
 }
 
@@ -48,7 +48,7 @@ fn times() -> impl Strategy<Value = Timestamp> {
 }
 
 fn describe(payload: &Value, answer: Answer, now: Timestamp) -> Option<DescribeSnapshotOutput> {
-    let service = Service::answering_by(move |_, _| answer.clone());
+    let service = Service::answering_with(move |_, _| answer.clone());
     let flink = Client::new(&service.config());
     let handler = |input| describe_snapshot::handle(&flink, input, now);
     invoke(handler, payload).ok()

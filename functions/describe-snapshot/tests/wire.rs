@@ -1,4 +1,4 @@
-//! The handler on the wire: which request it sends, and what it makes of each answer.
+//! The requests that the handler sends, and how it handles each answer.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
@@ -10,25 +10,25 @@ use contract::ErrorName::{
 use contract::{DescribeSnapshotInput, DescribeSnapshotOutput, SnapshotStatus};
 use serde_json::json;
 use step::StepError;
-use testkit::fixtures::{self, Exchange, SNAPSHOT, describe_application, refusals, run};
+use testkit::fixtures::{self, Exchange, SNAPSHOT, describe_application, failed_answers, run};
 use testkit::replay::{Answer, Service};
 
-/// 20:02:28.42
+/// The creation time of the snapshot: 20:02:28.42.
 const CREATED: Option<f64> = Some(1_795_377_748.42);
 
-/// More than a minute later.
+/// A minute and two seconds later.
 const SEEN: &str = "2026-11-22T20:03:30Z";
 
 /// The snapshot of the second attempt.
 const SECOND: &str = "custom_1795377747950";
 
-/// Describes the snapshot of a run that waits an hour for it. The service accepted it at 20:02:28.
+/// Describes the snapshot of a run whose `ready_timeout_seconds` is an hour. The service accepted the creation at 20:02:28.
 async fn describe(answer: Answer, now: &str) -> Result<DescribeSnapshotOutput, StepError> {
     let exchange = fixtures::describe_snapshot(SNAPSHOT, answer);
     describe_by(3, SNAPSHOT, [exchange], now).await
 }
 
-/// The same for the snapshot of this name and a run of this definition.
+/// Like the function above, for the snapshot with this name and a run with this state machine definition.
 async fn describe_by(
     definition: u32,
     name: &str,
@@ -55,7 +55,7 @@ fn snapshot(status: &str, created: Option<f64>) -> Answer {
 }
 
 #[tokio::test]
-async fn a_ready_snapshot_is_passed_on_with_its_details() {
+async fn the_output_for_a_ready_snapshot_has_its_details() {
     let answer = snapshot("READY", CREATED);
     let output = describe(answer, "2026-11-22T20:03:14.5Z").await.unwrap();
     assert_eq!(output.snapshot_status, SnapshotStatus::Ready);
@@ -66,7 +66,7 @@ async fn a_ready_snapshot_is_passed_on_with_its_details() {
 }
 
 #[tokio::test]
-async fn the_wait_grows_with_the_age_of_the_snapshot() {
+async fn the_wait_before_the_next_poll_grows_with_the_age_of_the_snapshot() {
     for (now, wait) in [
         ("2026-11-22T20:02:20Z", 15), // the service's clock is ahead
         ("2026-11-22T20:02:30Z", 15),
@@ -83,7 +83,7 @@ async fn the_wait_grows_with_the_age_of_the_snapshot() {
 }
 
 #[tokio::test]
-async fn without_a_creation_timestamp_the_age_counts_from_the_acceptance() {
+async fn without_a_creation_timestamp_the_age_counts_from_when_the_creation_was_accepted() {
     let answer = snapshot("CREATING", None);
     let output = describe(answer, "2026-11-22T20:06:28Z").await.unwrap();
     assert_eq!(output.wait_seconds, 60);
@@ -91,7 +91,7 @@ async fn without_a_creation_timestamp_the_age_counts_from_the_acceptance() {
 }
 
 #[tokio::test]
-async fn a_snapshot_as_old_as_the_timeout_fails_the_run_unless_it_is_ready() {
+async fn a_snapshot_that_is_as_old_as_the_timeout_fails_the_run_unless_it_is_ready() {
     let (in_time, late) = ("2026-11-22T21:02:27.99Z", "2026-11-22T21:02:28.42Z");
     let error = describe(snapshot("CREATING", CREATED), late).await;
     let error = error.unwrap_err();
@@ -118,13 +118,16 @@ async fn each_other_status_and_each_refused_call_has_an_error_name() {
         (500, "InternalFailure", ServiceUnavailable),
     ];
     let others = [(Answer::Ok(json!({})), Unexpected)];
-    for (answer, name) in refusals(Answer::Error, &rows).into_iter().chain(others) {
+    for (answer, name) in failed_answers(Answer::Error, &rows)
+        .into_iter()
+        .chain(others)
+    {
         let error = describe(answer.clone(), "2026-11-22T20:03:00Z").await;
         assert_eq!(error.unwrap_err().name, name, "{answer:?}");
     }
 }
 
-/// The two ways in which the service says that there is no such snapshot.
+/// The two errors with which the service says that the snapshot does not exist.
 fn missing() -> [Exchange; 2] {
     [
         Answer::Error(400, "ResourceNotFoundException", "no"),
@@ -134,7 +137,7 @@ fn missing() -> [Exchange; 2] {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_is_not_found_in_its_first_minute_may_still_be_creating() {
+async fn a_snapshot_that_is_not_found_in_its_first_minute_counts_as_creating() {
     for missing in missing() {
         for now in ["2026-11-22T20:02:20Z", "2026-11-22T20:03:27.9Z"] {
             let output = describe_by(1, SNAPSHOT, [missing.clone()], now).await;
@@ -147,7 +150,8 @@ async fn a_snapshot_that_is_not_found_in_its_first_minute_may_still_be_creating(
 }
 
 #[tokio::test]
-async fn a_snapshot_that_is_deleting_or_not_found_later_is_gone_and_so_may_be_the_application() {
+async fn a_snapshot_that_is_deleting_or_not_found_after_a_minute_is_an_error_and_names_a_deleted_application()
+ {
     let application = |status| Answer::Ok(fixtures::application(status, None));
     let is_gone = Answer::Error(400, "ResourceNotFoundException", "no orders");
     let slow = Answer::Error(400, "ThrottlingException", "slow");
@@ -168,7 +172,7 @@ async fn a_snapshot_that_is_deleting_or_not_found_later_is_gone_and_so_may_be_th
 }
 
 #[tokio::test]
-async fn a_failed_snapshot_is_passed_on_if_the_run_has_an_attempt_left() {
+async fn a_failed_snapshot_is_no_error_if_the_run_has_an_attempt_left() {
     for (definition, name, is_last) in [
         (3, SNAPSHOT, false),
         (3, SECOND, true),
@@ -194,7 +198,7 @@ async fn a_failed_snapshot_is_passed_on_if_the_run_has_an_attempt_left() {
 }
 
 #[tokio::test]
-async fn a_poll_that_the_service_refuses_for_now_is_repeated_until_the_timeout() {
+async fn a_poll_that_is_refused_because_the_application_is_busy_is_repeated_until_the_timeout() {
     let refused = |code| {
         let refused = Answer::Error(400, code, "not now");
         [fixtures::describe_snapshot(SNAPSHOT, refused)]

@@ -1,5 +1,5 @@
-//! What is deleted next, what waits, and what is held back: a function of the listing, the application,
-//! the run, and what the run has done so far. No AWS, no clock.
+//! Decides which snapshots the run deletes next, whether it waits, and whether anything holds the deletions back. The
+//! decision depends only on the arguments: this module calls no service and reads no clock.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,8 +8,8 @@ use flink::ApplicationState;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use retention::{
-    Hold, Protected, ReadySnapshots, Snapshot, Status, brake, doomed_names, is_in_scope, plan,
-    with_own,
+    BrakeCounts, Hold, RunProtection, Snapshot, Status, brake, doomed_names, is_in_scope, plan,
+    with_own_snapshot,
 };
 
 use crate::application::Application;
@@ -18,43 +18,46 @@ use crate::own_snapshot::OwnSnapshot;
 use crate::payload::{MAX_BATCH, to_count};
 use crate::progress::Tally;
 
-/// How long a plan is valid. A batch that starts later, after a redrive or a long backoff, is not deleted
-/// but planned again.
+/// How long a plan is valid. If a batch starts later, for example after a redrive, the run deletes no snapshot of
+/// the batch and makes a new plan.
 const PLAN_VALID_FOR: SignedDuration = SignedDuration::from_mins(1);
 
-/// How long a run waits until the listing shows its own snapshot as READY. It waits at least one poll
-/// interval.
-const MAX_LISTING_DELAY: SignedDuration = SignedDuration::from_mins(1);
+/// How long a run waits for the listing to show its own snapshot as READY. The run waits for at least one poll
+/// interval, even if that is longer.
+const MAX_WAIT_FOR_LISTING: SignedDuration = SignedDuration::from_mins(1);
 
-/// A run with more failed deletions than this deletes nothing more.
+/// If more deletions than this have failed, the run deletes nothing more.
 const MAX_FAILED_DELETIONS: u32 = 50;
 
 /// What the run does next, and why.
 #[derive(Debug)]
 pub(crate) struct Decision {
     pub(crate) next: Next,
-    /// How many deletions the plan wants, including started, unconfirmed ones.
+    /// The number of deletions in the plan, including those that are started but not confirmed.
     pub(crate) wanted: u32,
+    /// Why the deletions are held back, if they are.
     pub(crate) held_back: Option<HeldBack>,
-    /// One for each listed snapshot, newest first.
+    /// One verdict for each listed snapshot, newest first.
     pub(crate) verdicts: Vec<Verdict>,
 }
 
 /// What the next pass does.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// It deletes these snapshots.
+    /// The next pass deletes these snapshots.
     Delete(Vec<DoomedSnapshot>),
-    /// It deletes nothing, and checks again.
+    /// The next pass deletes nothing. It checks the snapshots of the batch and the listing again.
     CheckAgain,
-    /// It deletes nothing, and checks again after this many seconds, because the application is busy.
+    /// The next pass does the same as after `CheckAgain`, but starts after this many seconds, because the application
+    /// is busy.
     WaitForApplication(u32),
-    /// There is none: pruning is done.
+    /// There is no next pass. Pruning is done.
     Done,
 }
 
-/// The names in the batch that may be deleted now. If the plan is still valid and the application's state
-/// allows deletions, these are all except the restore point; otherwise none.
+/// Returns the names of the snapshots in the batch that may be deleted now. If the plan is still valid and the
+/// application allows deletions, these are all snapshots of the batch except the application's restore point. Otherwise
+/// there are none.
 pub(crate) fn deletable<'a>(
     batch: &'a [DoomedSnapshot],
     planned_at: Option<Timestamp>,
@@ -70,8 +73,8 @@ pub(crate) fn deletable<'a>(
     names.filter(|name| Some(*name) != restore_point).collect()
 }
 
-/// Decides by the listing and the application as they are now. `own` is the run's own snapshot, if its
-/// mode takes one.
+/// Decides what the run does next. `listing` and `application` are the current ones. `own` is the run's own snapshot,
+/// and `None` in a mode that takes no snapshot.
 pub(crate) fn decide(
     listing: &[Snapshot],
     application: &Application,
@@ -86,12 +89,13 @@ pub(crate) fn decide(
         .filter(|name| !tally.counted.contains(*name))
         .collect();
     let pending = tally.pending.iter().map(|doomed| &doomed.snapshot_name);
-    let only_pending = pending
+    let pending_outside_plan = pending
         .filter(|name| !to_delete.contains(name.as_str()))
         .count();
-    let wanted = to_count(to_delete.len() + only_pending);
-    // Failed snapshots whose names were cut from the list are still listed, so the plan wants them again.
-    let not_counted_yet = wanted.saturating_sub(tally.failures_without_name);
+    let wanted = to_count(to_delete.len() + pending_outside_plan);
+    // The plan also contains snapshots whose deletion has failed and whose names the payload does not list. The
+    // reported number leaves them out, because they are counted as failed already.
+    let reported_wanted = wanted.saturating_sub(tally.failures_without_name);
     let own_snapshot_gate = match own {
         Some(own) => gate::own_snapshot_gate(run, own, listing, now),
         None => gate::gate_without_own_snapshot(run, listing, now),
@@ -99,17 +103,17 @@ pub(crate) fn decide(
 
     if let OwnSnapshotGate::NotListedYet(_) = own_snapshot_gate
         && run.definition_handles_wait()
-        && can_still_wait(tally.progress.waiting_since, now)
+        && can_still_wait_for_listing(tally.progress.waiting_since, now)
     {
         return Decision {
             next: Next::CheckAgain,
-            wanted: not_counted_yet,
+            wanted: reported_wanted,
             held_back: None,
             verdicts,
         };
     }
-    let ready = ready_snapshots(listing, run, &to_delete, tally, now);
-    let hold = hold(application, run, own_snapshot_gate, tally, wanted, ready);
+    let counts = brake_counts(listing, run, &to_delete, tally, now);
+    let hold = hold(application, run, own_snapshot_gate, tally, wanted, counts);
     let next = if !tally.pending.is_empty() || tally.is_batch_throttled {
         Next::CheckAgain
     } else if let Some(seconds) = wait_for_application(application, run, hold.as_ref(), tally, now)
@@ -122,48 +126,53 @@ pub(crate) fn decide(
     };
     Decision {
         next,
-        wanted: not_counted_yet,
-        held_back: hold.map(|hold| hold.held_back(not_counted_yet)),
+        wanted: reported_wanted,
+        held_back: hold.map(|hold| hold.into_held_back(reported_wanted)),
         verdicts,
     }
 }
 
-/// What the brake compares.
-fn ready_snapshots(
+/// Counts the READY snapshots for the brake.
+fn brake_counts(
     listing: &[Snapshot],
     run: &Run,
     to_delete: &HashSet<&str>,
     tally: &Tally,
     now: Timestamp,
-) -> ReadySnapshots {
-    let is_counted = |snapshot: &&Snapshot| {
+) -> BrakeCounts {
+    let is_candidate = |snapshot: &&Snapshot| {
         snapshot.status == Status::Ready
             && is_in_scope(&snapshot.name, run.input.retention.scope)
             && !tally.counted.contains(&snapshot.name)
     };
-    let counted = listing.iter().filter(is_counted);
-    let of_last_day = counted.clone().filter(|it| it.is_of_last_day(now)).count();
-    let listed: HashSet<&str> = counted.map(|snapshot| snapshot.name.as_str()).collect();
-    let pending_outside = |names: &HashSet<&str>| {
+    let candidates = listing.iter().filter(is_candidate);
+    let from_last_day = candidates
+        .clone()
+        .filter(|it| it.is_from_last_day(now))
+        .count();
+    let listed: HashSet<&str> = candidates.map(|snapshot| snapshot.name.as_str()).collect();
+    let count_pending_not_in = |names: &HashSet<&str>| {
+        // An exempt snapshot is FAILED, so the brake does not count it.
         let pending = tally.pending.iter().filter(|doomed| !doomed.exempt);
         pending
             .filter(|doomed| !names.contains(doomed.snapshot_name.as_str()))
             .count()
     };
-    let attempted = tally.settled_ready();
-    let wanted = to_delete.intersection(&listed).count() + pending_outside(to_delete);
-    // A PLAN counts the snapshot that a RUN would take.
+    let attempted = tally.deletions_for_brake();
+    let wanted = to_delete.intersection(&listed).count() + count_pending_not_in(to_delete);
+    // A PLAN also counts the snapshot that a RUN would take.
     let own = usize::from(run.input.mode == Mode::Plan);
-    let total = listed.len() + pending_outside(&listed) + own;
-    ReadySnapshots {
+    let total = listed.len() + count_pending_not_in(&listed) + own;
+    BrakeCounts {
         attempted,
         wanted: to_count(wanted),
         total: attempted.saturating_add(to_count(total)),
-        of_last_day: to_count(of_last_day + own),
+        from_last_day: to_count(from_last_day + own),
     }
 }
 
-/// The wait for a busy application, if nothing else holds the deletions back and the run may still wait.
+/// Returns how many seconds the run waits for a busy application before the next pass. `None` if the application is not busy, if something
+/// else holds the deletions back, or if the run has waited long enough.
 fn wait_for_application(
     application: &Application,
     run: &Run,
@@ -180,22 +189,23 @@ fn wait_for_application(
     run.application_wait_seconds(waited.unsigned_abs().as_secs())
 }
 
-fn can_still_wait(since: Option<Timestamp>, now: Timestamp) -> bool {
-    since.is_none_or(|since| now.duration_since(since).abs() < MAX_LISTING_DELAY)
+fn can_still_wait_for_listing(since: Option<Timestamp>, now: Timestamp) -> bool {
+    since.is_none_or(|since| now.duration_since(since).abs() < MAX_WAIT_FOR_LISTING)
 }
 
-/// Why the plan is not carried out, if it is not. If the plan wants nothing, the only possible reason is
-/// that something is wrong with the run's own snapshot.
+/// Returns why the deletions of the plan are held back, or `None` if they are not. If the plan deletes nothing, a
+/// problem with the run's own snapshot is the only possible reason.
 fn hold(
     application: &Application,
     run: &Run,
     own_snapshot_gate: OwnSnapshotGate,
     tally: &Tally,
     wanted: u32,
-    ready: ReadySnapshots,
+    counts: BrakeCounts,
 ) -> Option<Hold> {
     let application_gate = || match run.input.mode {
-        // It needs no RUNNING application. The restore point holds back the next RUN too.
+        // A PLAN deletes nothing, so the application need not be RUNNING. An unknown restore point is reported, because
+        // an unknown restore point would also hold back the deletions of a RUN.
         Mode::Plan => gate::restore_gate(application),
         Mode::Run | Mode::Prune => gate::application_gate(application),
     };
@@ -207,11 +217,12 @@ fn hold(
     if wanted == 0 {
         return None;
     }
-    // The application's gate comes last: a run waits for it only if nothing else holds the deletions back.
+    // The application comes last, because a run waits for a busy application only if nothing else holds the deletions
+    // back.
     own_snapshot_hold
         .or_else(|| gate::policy_gate(run))
         .or_else(|| too_many_failures(tally.progress.failed_count))
-        .or_else(|| brake(&run.input.retention, ready))
+        .or_else(|| brake(&run.input.retention, counts))
         .or_else(application_gate)
 }
 
@@ -219,13 +230,14 @@ fn too_many_failures(failed: u32) -> Option<Hold> {
     (failed > MAX_FAILED_DELETIONS).then(|| Hold {
         cause: HeldBackCause::TooManyFailures,
         message: format!(
-            "{failed} deletions failed, so the run deleted nothing more. Check their reasons. The \
-             next run tries them again."
+            "{failed} deletions failed, so the run deleted nothing more. Check the reasons of the failed \
+             deletions. The next run tries to delete these snapshots again."
         ),
     })
 }
 
-/// One verdict for each listed snapshot. Mode PLAN plans as if this run's own snapshot were READY now.
+/// Returns one verdict for each listed snapshot. In mode PLAN, the plan is made as if this run had taken a snapshot
+/// that is READY now. That snapshot gets no verdict.
 fn verdicts(
     listing: &[Snapshot],
     application: &Application,
@@ -235,13 +247,13 @@ fn verdicts(
     now: Timestamp,
 ) -> Vec<Verdict> {
     let own_name = own.map_or_else(|| run.snapshot_name(), |own| own.name.clone());
-    let protected = Protected {
+    let run_protection = RunProtection {
         own: Some(&own_name),
         restore_point: application.restore.name(),
     };
     let policy = &run.input.retention;
     if run.input.mode != Mode::Plan {
-        return plan(listing, policy, zone, protected, now);
+        return plan(listing, policy, zone, run_protection, now);
     }
     let own = Snapshot {
         name: own_name.clone(),
@@ -250,13 +262,19 @@ fn verdicts(
         application_version_id: application.version_id,
         runtime: Some(application.runtime.clone()),
     };
-    let mut verdicts = plan(&with_own(listing, own), policy, zone, protected, now);
+    let mut verdicts = plan(
+        &with_own_snapshot(listing, own),
+        policy,
+        zone,
+        run_protection,
+        now,
+    );
     verdicts.retain(|verdict| verdict.snapshot_name != own_name);
     verdicts
 }
 
-/// The next batch, with what the delete call needs: first the snapshots to retry, then the others, each
-/// from the oldest.
+/// Returns the next batch, with the data that the delete calls need. The snapshots to retry come first, then the
+/// others. Within each of these two groups, the oldest snapshot comes first.
 fn next_batch(
     listing: &[Snapshot],
     verdicts: &[Verdict],
@@ -267,7 +285,10 @@ fn next_batch(
         .iter()
         .map(|snapshot| (snapshot.name.as_str(), snapshot))
         .collect();
-    let to_retry: HashSet<&str> = to_retry.iter().map(|d| d.snapshot_name.as_str()).collect();
+    let to_retry: HashSet<&str> = to_retry
+        .iter()
+        .map(|doomed| doomed.snapshot_name.as_str())
+        .collect();
     let oldest_first = verdicts
         .iter()
         .rev()

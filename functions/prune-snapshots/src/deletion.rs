@@ -1,4 +1,4 @@
-//! Deletes one batch.
+//! Calls `DeleteApplicationSnapshot` for the snapshots of one batch.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -12,47 +12,49 @@ use futures::stream::FuturesUnordered;
 use step::{CallError, StepError};
 use tokio::time::Instant;
 
-use crate::sighting::{Presence, presence};
+use crate::confirmation::{NameLookup, look_up};
 
-/// No deletion starts later than this after the first. The rest goes into the next batch. With the listing
-/// that follows, the invocation ends within 30 s.
+/// The time after the start of a batch within which delete calls may start. The remaining snapshots go into the next
+/// batch. The limit leaves time for the listing after the batch, so that the invocation ends within 30 s.
 const START_WITHIN: Duration = Duration::from_secs(15);
 
-/// How many deletions run concurrently at first. Each success raises the limit by a fraction of one, and
-/// each throttled deletion halves it. So the function finds the rate that the service allows.
+/// How many delete calls run concurrently at first. A throttled call halves the limit. Any other result raises the
+/// limit by a fraction of one. In this way the function approaches the rate that the service allows.
 const INITIAL_CONCURRENCY: f64 = 4.0;
 
-/// How many deletions run concurrently at most.
+/// How many delete calls run concurrently at most.
 const MAX_CONCURRENCY: f64 = 16.0;
 
-/// The pause before the next deletion after a throttled one.
+/// The pause between a throttled call and the next delete call.
 const THROTTLE_PAUSE: Duration = Duration::from_millis(100);
 
-/// What became of the deletion of one snapshot.
+/// The result of the attempt to delete one snapshot.
 #[derive(Debug)]
-pub(crate) enum Fate {
-    /// The service accepted it, or says that the snapshot is DELETING or does not exist.
-    Accepted,
-    /// It was not attempted: the snapshot may not be deleted now, or there was no time left.
+pub(crate) enum DeletionResult {
+    /// The service accepted the deletion, or the snapshot is DELETING or does not exist.
+    AcceptedOrGone,
+    /// The deletion was not attempted, because the snapshot must not be deleted now or no time was left.
     NotAttempted,
-    /// The service throttled it.
+    /// The service throttled the call.
     Throttled(StepError),
-    /// The service did not respond or is busy, so the deletion may have started or not.
+    /// It is not known whether the deletion has started: the service did not respond, or failed for a reason that may
+    /// pass.
     Unconfirmed(StepError),
-    /// The service refused it for a reason that a retry does not remove.
+    /// The service refused the deletion for a reason that a retry does not remove.
     Refused(StepError),
 }
 
-/// Deletes the snapshots of the batch that are `deletable`, with one attempt each. The fates are in the
-/// order of the batch.
-pub(crate) async fn delete_all(
-    flink: &Client,
+/// Attempts once to delete each snapshot of the batch whose name is in `deletable`. Returns one result for each
+/// snapshot of the batch, in the same order.
+pub(crate) async fn delete_batch(
+    client: &Client,
     application: &str,
     batch: &[DoomedSnapshot],
     deletable: &HashSet<&str>,
-) -> Vec<Fate> {
+) -> Vec<DeletionResult> {
     let end = Instant::now() + START_WITHIN;
-    let mut fates: Vec<Fate> = batch.iter().map(|_| Fate::NotAttempted).collect();
+    let mut results: Vec<DeletionResult> =
+        batch.iter().map(|_| DeletionResult::NotAttempted).collect();
     let queue = batch.iter().enumerate();
     let queue: Vec<(usize, &DoomedSnapshot)> = queue
         .filter(|(_, doomed)| deletable.contains(doomed.snapshot_name.as_str()))
@@ -66,30 +68,30 @@ pub(crate) async fn delete_all(
         let can_start = now < end && queue.peek().is_some() && has_room(running.len(), limit);
         if can_start && now >= not_before {
             if let Some((index, doomed)) = queue.next() {
-                running.push(async move { (index, delete(flink, application, doomed).await) });
+                running.push(async move { (index, delete(client, application, doomed).await) });
             }
             continue;
         }
         if running.is_empty() && !can_start {
-            return fates;
+            return results;
         }
         tokio::select! {
-            // In this order, so that a simulation with the same responses takes the same course.
+            // A fixed order makes a simulation with the same responses behave the same each time.
             biased;
-            Some((index, fate)) = running.next() => {
-                let is_throttled = matches!(fate, Fate::Throttled(_));
+            Some((index, result)) = running.next() => {
+                let is_throttled = matches!(result, DeletionResult::Throttled(_));
                 if is_throttled {
                     not_before = Instant::now() + THROTTLE_PAUSE;
                 }
                 limit = next_limit(limit, is_throttled);
-                fates[index] = fate;
+                results[index] = result;
             }
             () = tokio::time::sleep_until(not_before), if can_start => (),
         }
     }
 }
 
-/// The concurrency limit after a deletion.
+/// The concurrency limit after the result of a delete call.
 fn next_limit(limit: f64, is_throttled: bool) -> f64 {
     if is_throttled {
         (limit / 2.0).max(1.0)
@@ -98,55 +100,59 @@ fn next_limit(limit: f64, is_throttled: bool) -> f64 {
     }
 }
 
-/// Whether one more deletion stays within the limit.
+/// Whether one more concurrent call stays within the limit.
 fn has_room(running: usize, limit: f64) -> bool {
     u32::try_from(running).is_ok_and(|running| f64::from(running) + 1.0 <= limit)
 }
 
-async fn delete(flink: &Client, application: &str, doomed: &DoomedSnapshot) -> Fate {
+async fn delete(client: &Client, application: &str, doomed: &DoomedSnapshot) -> DeletionResult {
     let name = &doomed.snapshot_name;
     let created_at = DateTime::from(SystemTime::from(doomed.created_at));
-    let response = flink
+    let response = client
         .delete_application_snapshot()
         .application_name(application)
         .snapshot_name(name)
         .snapshot_creation_timestamp(created_at)
-        // All calls share one retry budget of the SDK, which a burst of throttling exhausts.
+        // The SDK must not retry, because many throttled calls would exhaust the retry budget that all calls share. The
+        // next batch retries instead.
         .customize()
         .config_override(Config::builder().retry_config(RetryConfig::disabled()))
         .send()
         .await;
     let response = response
         .map_err(|error| CallError::of("DeleteApplicationSnapshot", &error))
-        .and_then(|response| flink::check_origin("DeleteApplicationSnapshot", &response));
+        .and_then(|response| flink::check_is_from_service("DeleteApplicationSnapshot", &response));
     let Err(call_error) = response else {
-        tracing::info!(deleted = name, reason = doomed.reason, "snapshot deleted");
-        return Fate::Accepted;
+        tracing::info!(snapshot = name, reason = doomed.reason, "deletion accepted");
+        return DeletionResult::AcceptedOrGone;
     };
-    tracing::warn!(not_deleted = name, error = %call_error.message, "deletion failed");
+    tracing::warn!(snapshot = name, error = %call_error.message, "deletion not accepted");
     if flink::is_not_found(&call_error) {
-        return Fate::Accepted;
+        return DeletionResult::AcceptedOrGone;
     }
     let error_name = flink::error_name(&call_error);
     let error = call_error.into_step_error(error_name);
     if error_name == ErrorName::Throttled {
-        return Fate::Throttled(error);
+        return DeletionResult::Throttled(error);
     }
-    // The service refuses to delete a snapshot whose deletion an earlier attempt has started.
-    match presence(flink, application, doomed).await {
-        Ok(Presence::Gone | Presence::Deleting) => Fate::Accepted,
-        Ok(_) if may_pass(error_name) => Fate::Unconfirmed(error),
-        Ok(_) => Fate::Refused(error),
+    // If an earlier attempt has started the deletion, the service refuses to delete the snapshot again. The lookup
+    // shows whether that is the reason.
+    match look_up(client, application, doomed).await {
+        Ok(NameLookup::Gone | NameLookup::Deleting) => DeletionResult::AcceptedOrGone,
+        Ok(_) if is_transient(error_name) => DeletionResult::Unconfirmed(error),
+        Ok(_) => DeletionResult::Refused(error),
         Err(lookup_error) if lookup_error.name == ErrorName::Throttled => {
-            Fate::Throttled(lookup_error)
+            DeletionResult::Throttled(lookup_error)
         }
-        Err(lookup_error) if may_pass(lookup_error.name) => Fate::Unconfirmed(lookup_error),
-        Err(lookup_error) => Fate::Refused(lookup_error),
+        Err(lookup_error) if is_transient(lookup_error.name) => {
+            DeletionResult::Unconfirmed(lookup_error)
+        }
+        Err(lookup_error) => DeletionResult::Refused(lookup_error),
     }
 }
 
-/// Whether a second attempt may succeed.
-fn may_pass(error: ErrorName) -> bool {
+/// Whether the cause of the error may pass, so that a second attempt may succeed.
+fn is_transient(error: ErrorName) -> bool {
     error.is_retryable() || error == ErrorName::ApplicationBusy
 }
 
@@ -155,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn throttling_halves_the_limit_down_to_one_and_successes_raise_it_up_to_the_maximum() {
+    fn throttling_halves_the_limit_down_to_one_and_other_results_raise_it_to_the_maximum() {
         let mut limit = INITIAL_CONCURRENCY;
         for expected in [2, 1, 1] {
             limit = next_limit(limit, true);
@@ -176,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_successes_as_run_at_once_raise_the_limit_by_about_one() {
+    fn eight_results_without_throttling_raise_a_limit_of_8_by_about_one() {
         let raised = (0..8).fold(8.0, |limit, _| next_limit(limit, false));
         assert!((8.9..=9.0).contains(&raised), "{raised}");
     }

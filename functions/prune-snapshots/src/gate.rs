@@ -1,66 +1,70 @@
-//! The gate: when nothing is deleted, whatever the plan wants.
+//! The gate: the conditions under which a run deletes nothing, whatever the plan wants. The brake, which limits how
+//! many snapshots a run deletes, is in the crate `retention`.
 
 use contract::{HeldBackCause, Mode, Run, managed_run_id};
 use flink::Restore;
 use jiff::Timestamp;
-use retention::{Hold, Snapshot, Status, later_run};
+use retention::{Hold, Snapshot, Status, left_to_later_run};
 
 use crate::application::Application;
-use crate::own_snapshot::{DescribedStatus, OwnSnapshot};
+use crate::own_snapshot::{DescribedStatus, GONE, OwnSnapshot};
 
-/// Whether the run's own snapshot, in the listing, allows deletions.
+/// Whether the listed snapshots of this run and of later runs allow this run to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OwnSnapshotGate {
-    /// No later run has a READY snapshot, and the run's own, if it takes one, is READY.
+    /// Deletions are allowed. No later run has a READY snapshot. If this run's mode takes a snapshot, that snapshot is
+    /// READY.
     Open,
-    /// A later run has a READY snapshot, and prunes. Not a problem.
+    /// A later run has a READY snapshot and does the pruning. The run does not count as incomplete.
     LeftToLaterRun(Hold),
-    /// It is READY, but the listing does not show that yet.
+    /// The own snapshot is READY, but the listing does not show it as READY yet.
     NotListedYet(Hold),
-    /// It is not READY, does not exist, or is listed without a creation time. A problem even if the plan wants
-    /// nothing.
+    /// The own snapshot is not READY, does not exist, or is listed without a creation time. The run counts as
+    /// incomplete even if the plan deletes nothing.
     Unusable(Hold),
 }
 
-/// Why the application allows no deletion now, if that is so.
+/// Returns why the application allows no deletion now, or `None` if it does.
 pub(crate) fn application_gate(application: &Application) -> Option<Hold> {
     let Application { name, status, .. } = application;
     let not_running = (status != "RUNNING").then(|| Hold {
         cause: HeldBackCause::ApplicationNotRunning,
         message: format!(
             "The application {name} is {status}, not RUNNING, so it may need a snapshot to start again. The \
-             next run prunes, or start one with mode PRUNE when the application is RUNNING."
+             next run prunes if the application is RUNNING by then. To prune earlier, start an execution with \
+             mode PRUNE as soon as the application is RUNNING."
         ),
     });
     not_running.or_else(|| restore_gate(application))
 }
 
-/// Why the application's restore configuration allows no deletion, if that is so.
+/// Returns why the application's restore configuration allows no deletion, or `None` if it does.
 pub(crate) fn restore_gate(application: &Application) -> Option<Hold> {
     (application.restore == Restore::UnknownSnapshot).then(|| Hold {
         cause: HeldBackCause::RestorePointUnknown,
         message: format!(
-            "The application {} restores from a snapshot that its configuration does not name, so the \
-             snapshot cannot be protected. Name it in the restore configuration, or let the application \
-             restore from its latest snapshot.",
+            "The application {} restores from a snapshot that its configuration does not name, so this \
+             snapshot cannot be protected from deletion. Name the snapshot in the application's restore \
+             configuration, or configure the application to restore from its latest snapshot.",
             application.name
         ),
     })
 }
 
-/// Why the policy allows no deletion, if that is so.
+/// Returns why the policy allows no deletion, or `None` if it does.
 pub(crate) fn policy_gate(run: &Run) -> Option<Hold> {
     let field = run.input.retention.unknown.keys().next()?;
     Some(Hold {
         cause: HeldBackCause::PolicyUnknown,
         message: format!(
-            "This release does not know the policy's field {field}, so it cannot tell what the \
-             policy keeps. A newer release started this run. The next run prunes."
+            "The retention policy has the field {field}, which this release does not know, so this \
+             release cannot tell what the policy keeps. A newer release started this run. The next run \
+             prunes."
         ),
     })
 }
 
-/// Only a run whose own snapshot is READY may prune, and only if no later run has a READY snapshot.
+/// Checks that the own snapshot of a run of mode RUN is READY, and that no later run has a READY snapshot.
 pub(crate) fn own_snapshot_gate(
     run: &Run,
     own: &OwnSnapshot,
@@ -79,27 +83,33 @@ pub(crate) fn own_snapshot_gate(
         Some(listed) => listed.created_at,
         None => own.created_at,
     };
-    // An older release may have dropped what says that the run has several attempts.
+    // An older release may have dropped `snapshot_attempts` from the payload, so the snapshot can be one of a later
+    // attempt than the payload allows.
     let own_id = managed_run_id(name).unwrap_or(run.run_id);
     let last_id = own_id.max(run.last_attempt_id());
-    if let Some(hold) = created_at.and_then(|at| later_run(last_id, at, listing, now)) {
+    if let Some(hold) = created_at.and_then(|at| left_to_later_run(last_id, at, listing, now)) {
         return OwnSnapshotGate::LeftToLaterRun(hold);
     }
     match (listed, &own.described) {
         (Some(_), _) if created_at.is_some() => OwnSnapshotGate::Open,
         (Some(_), _) => OwnSnapshotGate::Unusable(not_ready(format!(
-            "This run's snapshot {name} is listed without a creation time, so it cannot be compared \
-             with the others. The next run prunes if its own snapshot has one."
+            "This run's snapshot {name} is listed without a creation time, so its age cannot be compared \
+             with that of the other snapshots. The next run prunes if its own snapshot has a creation time."
         ))),
         (None, Some(DescribedStatus::Ready)) => OwnSnapshotGate::NotListedYet(not_ready(format!(
             "This run's snapshot {name} is READY, but the listing does not show it. The next run \
              prunes."
         ))),
         (None, Some(DescribedStatus::NotReady(status))) => {
+            let remedy = match status.as_str() {
+                GONE | "DELETING" => {
+                    "Somebody, or another run, deleted it. Find out who deletes snapshots (CloudTrail \
+                     shows DeleteApplicationSnapshot)."
+                }
+                _ => "No application can restore from a snapshot that is not READY.",
+            };
             OwnSnapshotGate::Unusable(not_ready(format!(
-                "This run's snapshot {name} was READY and now is {status}: somebody, or another run, \
-             deleted it. Find out who deletes snapshots (CloudTrail shows DeleteApplicationSnapshot). \
-             The next run prunes."
+                "This run's snapshot {name} was READY and is now {status}. {remedy} The next run prunes."
             )))
         }
         (None, None) => OwnSnapshotGate::Unusable(not_ready(format!(
@@ -108,8 +118,11 @@ pub(crate) fn own_snapshot_gate(
     }
 }
 
-/// A run that takes no snapshot leaves pruning to a later run that took one. The later run's policy may
-/// differ, so a late redrive deletes nothing by an old policy. A PLAN says what a RUN that starts now would do.
+/// Checks for a run of mode PRUNE or PLAN that no later run has a READY snapshot.
+///
+/// If a later run has one, a PRUNE leaves the pruning to that run. The two policies may differ, and a late redrive must
+/// not delete snapshots according to an old policy. A PLAN reports what a RUN that starts now would do, so for a PLAN a
+/// later run is one that starts after `now`.
 pub(crate) fn gate_without_own_snapshot(
     run: &Run,
     listing: &[Snapshot],
@@ -121,6 +134,6 @@ pub(crate) fn gate_without_own_snapshot(
         let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(Timestamp::MIN);
         (run.last_attempt_id(), started_at)
     };
-    let later = later_run(last_id, started_at, listing, now);
+    let later = left_to_later_run(last_id, started_at, listing, now);
     later.map_or(OwnSnapshotGate::Open, OwnSnapshotGate::LeftToLaterRun)
 }

@@ -1,4 +1,4 @@
-//! The path from the input through the calls to the output.
+//! Handles one invocation: deletes the batch of the input, lists the snapshots, and decides what the run does next.
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use contract::{
@@ -10,22 +10,22 @@ use step::StepError;
 use tokio::time::Instant;
 
 use crate::application;
+use crate::confirmation;
 use crate::decision::{Next, decide, deletable};
 use crate::deletion;
 use crate::listing;
 use crate::own_snapshot::{self, DescribedStatus};
 use crate::payload::{to_count, truncate_verdicts};
-use crate::progress::count;
-use crate::sighting;
+use crate::progress::add_batch;
 use crate::warnings::warnings;
 
-/// Runs one pass: deletes the batch of the input, lists what is left, counts, and plans the next batch. The
-/// first pass has no batch, so it only plans.
+/// Runs one pass: deletes the batch of the input, lists the remaining snapshots, updates the counts, and plans the next
+/// batch. The input of the first pass has no batch, so the first pass only plans.
 ///
 /// # Errors
 /// Returns one of [`crate::ERRORS`].
 pub async fn handle(
-    flink: &Client,
+    client: &Client,
     input: PruneSnapshotsInput,
     now: Timestamp,
 ) -> Result<PruneSnapshotsOutput, StepError> {
@@ -38,20 +38,21 @@ pub async fn handle(
         planned_at,
         progress,
     } = input;
-    // The service has no snapshot with an invalid name.
+    // No snapshot can have an invalid name.
     batch.retain(|doomed| is_snapshot_name(&doomed.snapshot_name));
     let zone = retention::time_zone(&run.input.retention.timezone)
         .map_err(|fact| StepError::new(ErrorName::InvalidInput, format!("{fact}.")))?;
-    let application = application::describe(flink, &run).await?;
+    let application = application::describe(client, &run).await?;
 
     let deletable = deletable(&batch, planned_at, &application, now + elapsed());
-    let fates = deletion::delete_all(flink, &application.name, &batch, &deletable).await;
+    let results = deletion::delete_batch(client, &application.name, &batch, &deletable).await;
 
     let listed_at = now + elapsed();
-    let listing = listing::list(flink, &application.name).await?;
-    let sightings = sighting::check(flink, &application.name, batch, fates, &listing).await;
-    let mut tally = count(progress, sightings)?;
-    let own = own_snapshot::find(flink, &run, snapshot.as_ref(), &listing).await?;
+    let listing = listing::list(client, &application.name).await?;
+    let checked =
+        confirmation::check_each(client, &application.name, batch, results, &listing).await;
+    let mut tally = add_batch(progress, checked)?;
+    let own = own_snapshot::find(client, &run, snapshot.as_ref(), &listing).await?;
     let decision = decide(
         &listing,
         &application,
@@ -68,14 +69,14 @@ pub async fn handle(
     };
     let (pruning, next_batch, planned_at) = match decision.next {
         Next::Delete(batch) => (Pruning::Continue, batch, Some(listed_at)),
-        // Without the time of a plan, the next pass deletes nothing of its batch.
+        // Without `planned_at`, the next pass only checks the snapshots of the batch, and deletes none of them.
         Next::CheckAgain => (wait_or_continue(&run), tally.take_unsettled(), None),
         Next::WaitForApplication(_) => (Pruning::Wait, tally.take_unsettled(), None),
         Next::Done => (Pruning::Done, Vec::new(), None),
     };
     let warnings = match pruning {
         Pruning::Continue | Pruning::Wait => Vec::new(),
-        // Its snapshots go with it.
+        // An application that is DELETING loses its snapshots anyway, so a warning about them would not help.
         Pruning::Done if application.status == "DELETING" => Vec::new(),
         Pruning::Done => warnings(&listing, &application, &run.input),
     };
@@ -97,7 +98,7 @@ pub async fn handle(
     );
     Ok(PruneSnapshotsOutput {
         wait_seconds: application_wait
-            .unwrap_or_else(|| wait_seconds(&run, progress.throttled_batches)),
+            .unwrap_or_else(|| throttle_wait_seconds(&run, progress.throttled_batches)),
         run,
         snapshot,
         pruning,
@@ -120,7 +121,8 @@ pub async fn handle(
     })
 }
 
-/// How the next pass follows one that deletes nothing: after a wait, if the execution's definition has a state for it.
+/// What follows a pass after which the run only checks again: `Wait` if the execution's state machine definition
+/// supports it, otherwise `Continue`.
 fn wait_or_continue(run: &Run) -> Pruning {
     if run.definition_handles_wait() {
         Pruning::Wait
@@ -129,8 +131,9 @@ fn wait_or_continue(run: &Run) -> Pruning {
     }
 }
 
-/// The poll interval, doubled for each throttled batch after the first, at most 300.
-fn wait_seconds(run: &Run, throttled_batches: u32) -> u32 {
+/// The wait before the next pass in seconds: `poll_interval_seconds`, doubled for each throttled batch after the first,
+/// and at most 300.
+fn throttle_wait_seconds(run: &Run, throttled_batches: u32) -> u32 {
     let doublings = throttled_batches.saturating_sub(1).min(9);
     (run.input.poll_interval_seconds.get() << doublings).min(300)
 }

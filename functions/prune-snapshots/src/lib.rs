@@ -1,22 +1,28 @@
-//! Deletes the batch in its input, lists what is left, and plans the next batch.
+//! Deletes the batch of snapshots in its input, lists the remaining snapshots, and plans the next batch.
 //!
-//! The state machine enters the state again while the batch is not empty. A step that is repeated finds
-//! its batch deleted already and counts the same, so the totals are exact and the brake holds.
+//! The state machine enters the state again until the function returns `DONE`. If a step is repeated, it finds that the
+//! snapshots of its batch are deleted already, and counts them as the first invocation did. So the totals are exact,
+//! and the brake, which limits how many snapshots a run deletes, counts no deletion twice.
 //!
-//! A plan is valid for a minute. If a batch starts later, nothing of it is deleted. The step counts which of
-//! its snapshots are gone, and plans the next batch from the current listing.
+//! A plan is valid for a minute. If the step starts later than that, it deletes no snapshot of the batch. It counts
+//! which of them are gone, and plans the next batch from the current listing.
 //!
-//! - `handler`: the path from the input over the calls to the output.
-//! - `deletion`, `sighting` and `progress`: one batch, whether its snapshots still exist, and the counts.
-//! - `listing`, `application` and `own_snapshot`: what the service says before the next plan.
-//! - `gate`, `decision` and `warnings`: what may be deleted, what is deleted next, and what needs a person.
-//! - `payload`: what fits into a payload.
+//! - `handler`: one invocation from input to output.
+//! - `deletion`: the delete calls of one batch.
+//! - `confirmation`: whether each snapshot of the batch still exists after that.
+//! - `progress`: the counts of deleted and failed snapshots.
+//! - `listing`, `application` and `own_snapshot`: the data from the service that the next plan needs.
+//! - `gate`: the conditions under which nothing may be deleted.
+//! - `decision`: what the run deletes next.
+//! - `warnings`: what needs attention although the run does not fail.
+//! - `payload`: the limits that keep the output within the size of a state's payload.
 //!
 //! # Errors
-//! Returns one of [`ERRORS`]. A snapshot that cannot be deleted does not fail the step. It is reported with
-//! its name and the reason, and the run ends `PRUNE_INCOMPLETE`.
+//! Returns one of [`ERRORS`]. A snapshot that cannot be deleted does not fail the step. The output lists its name with
+//! the reason, and the run ends `PRUNE_INCOMPLETE`.
 
 mod application;
+mod confirmation;
 mod decision;
 mod deletion;
 mod gate;
@@ -25,7 +31,6 @@ mod listing;
 mod own_snapshot;
 mod payload;
 mod progress;
-mod sighting;
 mod warnings;
 
 use contract::ErrorName;

@@ -1,4 +1,4 @@
-//! The complete listing of snapshots, or none.
+//! Lists all snapshots of the application. An incomplete listing is an error.
 
 use std::collections::HashSet;
 
@@ -11,17 +11,18 @@ use step::{CallError, StepError};
 /// The largest page size that the service accepts.
 const PAGE_SIZE: i32 = 50;
 
-/// Lists all snapshots of the application, each once.
+/// Lists all snapshots of the application. Each snapshot occurs once in the result.
 ///
-/// A page that fails, or that leads back to an earlier page, fails the listing: a plan from a part of it
-/// would delete snapshots that the rest protects. If a `NextToken` has expired, the listing restarts, once.
-pub(crate) async fn list(flink: &Client, application: &str) -> Result<Vec<Snapshot>, StepError> {
+/// A plan that is made from an incomplete listing could delete a snapshot that the complete plan keeps. So if a page
+/// cannot be read, or if a `NextToken` occurs twice, the whole listing fails. If a `NextToken` has expired, the listing
+/// restarts from the first page, but only once.
+pub(crate) async fn list(client: &Client, application: &str) -> Result<Vec<Snapshot>, StepError> {
     let mut snapshots: Vec<Snapshot> = Vec::new();
     let mut next_token: Option<String> = None;
     let mut seen_tokens = HashSet::new();
     let mut is_restarted = false;
     loop {
-        let page = flink
+        let page = client
             .list_application_snapshots()
             .application_name(application)
             .limit(PAGE_SIZE)
@@ -36,7 +37,7 @@ pub(crate) async fn list(flink: &Client, application: &str) -> Result<Vec<Snapsh
                 let Some(token) = &next_token else { break };
                 if !seen_tokens.insert(token.clone()) {
                     return Err(StepError::unexpected(
-                        "ListApplicationSnapshots: the same NextToken twice.",
+                        "ListApplicationSnapshots: the service returned the same NextToken twice.",
                     ));
                 }
             }
@@ -47,7 +48,7 @@ pub(crate) async fn list(flink: &Client, application: &str) -> Result<Vec<Snapsh
                 if !is_expired || is_restarted {
                     return Err(flink::step_error(error, ErrorName::ApplicationNotFound));
                 }
-                tracing::warn!(error = %error.message, "listing restarted");
+                tracing::warn!(error = %error.message, "the NextToken is invalid; restarting the listing");
                 is_restarted = true;
                 snapshots.clear();
                 seen_tokens.clear();

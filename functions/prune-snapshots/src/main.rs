@@ -1,10 +1,10 @@
-//! The Lambda function of the state `PruneSnapshots`.
+//! The Lambda function that the state `PruneSnapshots` invokes.
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use jiff::Timestamp;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let flink = Client::new(&step::sdk_config());
-    step::run(|input| prune_snapshots::handle(&flink, input, Timestamp::now())).await
+    let client = Client::new(&step::sdk_config());
+    step::run(|input| prune_snapshots::handle(&client, input, Timestamp::now())).await
 }

@@ -1,4 +1,4 @@
-//! This run's own snapshot, as it is when the run prunes.
+//! Finds out whether this run's own snapshot still exists and is READY when the run prunes.
 
 use aws_sdk_kinesisanalyticsv2::Client;
 use contract::{Mode, Run, RunSnapshot};
@@ -7,29 +7,36 @@ use jiff::Timestamp;
 use retention::{Snapshot, Status};
 use step::StepError;
 
-/// This run's own snapshot, which was READY before the run began to prune.
+/// This run's own snapshot. It was READY before the run began to prune.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OwnSnapshot {
     pub(crate) name: String,
-    /// The creation time that the step `DescribeSnapshot` got.
+    /// The creation time according to the step `DescribeSnapshot` or, if the service gave none, the time at which the
+    /// service accepted the creation. `None` if the payload does not contain the snapshot.
     pub(crate) created_at: Option<Timestamp>,
-    /// `None` if the listing shows it as READY.
+    /// The result of the lookup by name. `None` if the listing shows the snapshot as READY, so that there was no
+    /// lookup.
     pub(crate) described: Option<DescribedStatus>,
 }
 
-/// What `DescribeApplicationSnapshot` says about a snapshot that the listing does not show as READY.
+/// The status that a lookup by name returns for a snapshot that the listing does not show as READY.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DescribedStatus {
-    /// It is READY: the listing is out of date.
+    /// READY. The listing is out of date.
     Ready,
-    /// It has this status, or is "gone".
+    /// A status other than READY, or [`GONE`] if the snapshot does not exist.
     NotReady(String),
 }
 
-/// This run's own snapshot, if its mode takes one. If the listing does not show it as READY, the service is
-/// asked for it by name: somebody may have deleted it, or the listing is out of date.
+/// The status of a snapshot that does not exist.
+pub(crate) const GONE: &str = "gone";
+
+/// Returns this run's own snapshot, or `None` in a mode that takes no snapshot.
+///
+/// If the listing does not show the snapshot as READY, somebody may have deleted it, or the listing may be out of date.
+/// In this case the snapshot is looked up by name.
 pub(crate) async fn find(
-    flink: &Client,
+    client: &Client,
     run: &Run,
     snapshot: Option<&RunSnapshot>,
     listing: &[Snapshot],
@@ -43,7 +50,7 @@ pub(crate) async fn find(
     let described = if listing.iter().any(is_ready) {
         None
     } else {
-        Some(describe(flink, run, &name).await?)
+        Some(describe(client, run, &name).await?)
     };
     Ok(Some(OwnSnapshot {
         name,
@@ -53,14 +60,14 @@ pub(crate) async fn find(
 }
 
 async fn describe(
-    flink: &Client,
+    client: &Client,
     run: &Run,
     snapshot_name: &str,
 ) -> Result<DescribedStatus, StepError> {
     let application = run.input.application_name.as_str();
-    let lookup = flink::describe_snapshot(flink, application, snapshot_name).await?;
+    let lookup = flink::describe_snapshot(client, application, snapshot_name).await?;
     Ok(match lookup {
-        Lookup::NotFound(_) => DescribedStatus::NotReady("gone".to_owned()),
+        Lookup::NotFound(_) => DescribedStatus::NotReady(GONE.to_owned()),
         Lookup::Found(own) => match own.snapshot_status.as_str() {
             "READY" => DescribedStatus::Ready,
             status => DescribedStatus::NotReady(status.to_owned()),

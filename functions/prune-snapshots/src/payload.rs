@@ -1,38 +1,38 @@
-//! Bounds that keep a state's payload within 256 KiB, even with names of 256 characters.
+//! Limits that keep the payload of a state within 256 KiB, even if all names have 256 characters.
 
 use contract::{Action, Verdict};
-use step::single_line;
+use step::bounded_line;
 
-/// The most snapshots in a batch.
+/// The maximum number of snapshots in a batch.
 pub(crate) const MAX_BATCH: usize = 250;
 
-/// The most deleted snapshots that the payload and the record list.
+/// The maximum number of deleted snapshots that the payload and the audit record list.
 pub(crate) const MAX_LISTED_DELETED: usize = 100;
 
-/// The most failed deletions that the payload and the record list.
+/// The maximum number of failed deletions that the payload and the audit record list.
 pub(crate) const MAX_LISTED_FAILED: usize = 100;
 
-/// The most verdicts that the payload and the record list.
+/// The maximum number of verdicts that the payload and the audit record list.
 const MAX_LISTED_VERDICTS: usize = 200;
 
-/// The most that the listed verdicts take in the payload, in bytes of JSON. Names of 256 characters with
-/// a dozen reasons each would otherwise fill it.
+/// The maximum size of all listed verdicts, in bytes of JSON. Without this limit, verdicts with long names and many
+/// reasons would fill the payload.
 const MAX_VERDICTS_BYTES: usize = 100_000;
 
-/// The most warnings that the payload and the record list.
+/// The maximum number of warnings that the payload and the audit record list.
 pub(crate) const MAX_LISTED_WARNINGS: usize = 20;
 
-/// The longest warning, or reason of a failed deletion, in bytes of JSON.
-const MAX_SENTENCE_BYTES: usize = 300;
+/// The maximum size of the reason of a failed deletion, in bytes of JSON. A warning may be twice as long.
+const MAX_REASON_BYTES: usize = 300;
 
-/// The beginning of a fact, as one line.
-pub(crate) fn truncate_reason(fact: &str) -> String {
-    truncate(fact, MAX_SENTENCE_BYTES)
+/// Shortens the reason of a failed deletion and makes it one line.
+pub(crate) fn truncate_reason(reason: &str) -> String {
+    truncate(reason, MAX_REASON_BYTES)
 }
 
-/// The beginning of a warning, as one line. A name of 256 characters and the remedy fit.
+/// Shortens a warning and makes it one line. The limit leaves room for a name of 256 characters and the remedy.
 pub(crate) fn truncate_warning(warning: &str) -> String {
-    truncate(warning, 2 * MAX_SENTENCE_BYTES)
+    truncate(warning, 2 * MAX_REASON_BYTES)
 }
 
 fn truncate(text: &str, max_bytes: usize) -> String {
@@ -44,10 +44,10 @@ fn truncate(text: &str, max_bytes: usize) -> String {
         };
         bytes <= max_bytes
     };
-    single_line(text).chars().take_while(fits).collect()
+    bounded_line(text).chars().take_while(fits).collect()
 }
 
-/// The verdicts that fit into the payload, deletions first. The rest goes to the log.
+/// Returns the verdicts that fit into the payload, with deletions first, and logs the others.
 pub(crate) fn truncate_verdicts(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
     verdicts.sort_by_key(|verdict| verdict.action != Action::Delete);
     let mut bytes = 0;
@@ -58,7 +58,7 @@ pub(crate) fn truncate_verdicts(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
     let listed = fitting.take(MAX_LISTED_VERDICTS).count();
     for verdict in verdicts.drain(listed..) {
         tracing::info!(
-            judged = verdict.snapshot_name,
+            snapshot = verdict.snapshot_name,
             action = ?verdict.action,
             reasons = ?verdict.reasons,
             "verdict"
@@ -67,7 +67,7 @@ pub(crate) fn truncate_verdicts(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
     verdicts
 }
 
-/// A length as the counts of the payload have it.
+/// Converts a length to the type of the counts in the payload.
 pub(crate) fn to_count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

@@ -1,61 +1,68 @@
-//! Counts what became of a batch, by the service's responses and by the listing.
+//! Updates the totals of the run: how many snapshots are deleted, and how many deletions have failed.
 
 use std::collections::HashSet;
 
 use contract::{DeletedSnapshot, DoomedSnapshot, ErrorName, FailedDeletion, Progress};
 use step::StepError;
 
-use crate::deletion::Fate;
+use crate::confirmation::{CheckedDeletion, Existence};
+use crate::deletion::DeletionResult;
 use crate::payload::{MAX_LISTED_DELETED, MAX_LISTED_FAILED, to_count, truncate_reason};
-use crate::sighting::{Seen, Sighting};
 
-/// The reason of a failed deletion that the service may have accepted.
+/// The reason of a deletion that counts as failed although the service may have accepted it.
 const NOT_CONFIRMED: &str =
     "The deletion was not confirmed and is not retried. The service may still delete the snapshot.";
 
-/// How many throttled batches in a row are planned again. The deletions of the next one count as failed.
+/// How many throttled batches in a row are planned again. If the next batch is throttled too, its deletions count as
+/// failed.
 const MAX_THROTTLED_BATCHES: u32 = 5;
 
-/// The totals of the run after a batch.
+/// The totals of the run after a batch, and the snapshots of the batch whose deletion is neither confirmed nor failed.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) progress: Progress,
-    /// Deletions that may still take effect. The next pass checks them again.
+    /// Snapshots whose deletion may still take effect. The next pass checks them again.
     pub(crate) pending: Vec<DoomedSnapshot>,
-    /// Listed snapshots whose deletion was attempted once, without effect.
+    /// Snapshots that still exist after one attempt to delete them. The second attempt has not been made.
     pub(crate) to_retry: Vec<DoomedSnapshot>,
-    /// Listed snapshots whose deletion this invocation did not attempt. An earlier delivery of the same invocation may
-    /// have deleted them, which an outdated listing does not show.
+    /// Snapshots that still exist and that no known attempt has been made to delete. Lambda can invoke the function
+    /// twice for the same step, so an earlier invocation may have deleted such a snapshot. An outdated listing would
+    /// not show that.
     pub(crate) not_attempted: Vec<DoomedSnapshot>,
-    /// Whether the whole batch was throttled, so that the next one has to wait.
+    /// Whether the run has to wait before the next batch, because the service throttled every delete call of this one.
     pub(crate) is_batch_throttled: bool,
-    /// The names that this batch or the progress counts as deleted or failed. No later plan of the run wants
-    /// them again, even if an outdated listing still shows them.
+    /// The names of the snapshots that this batch or an earlier one has counted as deleted or failed. The run does not
+    /// try to delete them again, even if an outdated listing still shows them.
     pub(crate) counted: HashSet<String>,
-    /// Failures that are counted but not listed by name, so that `counted` lacks them. A run with such failures has too many failures to delete anything more.
+    /// The number of failed deletions whose names are not listed in the payload, so that `counted` lacks these names. A
+    /// run with so many failures deletes nothing more.
     pub(crate) failures_without_name: u32,
 }
 
-/// What one snapshot of the batch adds to the totals.
+/// How the attempt to delete one snapshot counts.
 #[derive(Debug)]
 enum Effect {
+    /// The snapshot counts as deleted.
     Deleted,
-    /// The deletion failed, for this reason.
+    /// The deletion counts as failed, for this reason.
     Failed(String),
-    /// The snapshot still exists, and this was no attempt. The next plan may want it again.
+    /// The snapshot still exists, and this does not count as an attempt. The next plan may include the snapshot again.
     NotAttempted,
-    /// The snapshot still exists after the first of two attempts. The next plan may want it again.
+    /// The snapshot still exists after the first of two attempts. The next plan may include the snapshot again.
     Attempted,
-    /// The deletion may still take effect. The next pass checks again.
+    /// The deletion may still take effect. The next pass checks the snapshot again.
     Pending,
 }
 
-/// Adds a batch to the totals. The snapshots of a batch that is throttled as a whole are planned again, up to
-/// [`MAX_THROTTLED_BATCHES`] times in a row.
+/// Adds the results of a batch to the totals. If the service throttled every delete call of the batch, its snapshots
+/// are planned again, up to [`MAX_THROTTLED_BATCHES`] times in a row.
 ///
 /// # Errors
 /// Returns `AccessDenied` if the function has no permission to delete.
-pub(crate) fn count(progress: Progress, sightings: Vec<Sighting>) -> Result<Tally, StepError> {
+pub(crate) fn add_batch(
+    progress: Progress,
+    checked: Vec<CheckedDeletion>,
+) -> Result<Tally, StepError> {
     let deleted = progress.deleted.iter().map(|it| &it.snapshot_name);
     let failed = progress.failed.iter().map(|it| &it.snapshot_name);
     let mut tally = Tally {
@@ -67,30 +74,31 @@ pub(crate) fn count(progress: Progress, sightings: Vec<Sighting>) -> Result<Tall
         ..Tally::default()
     };
     let mut throttled = Vec::new();
-    let mut made_progress = false;
-    for Sighting {
+    let mut has_unthrottled_result = false;
+    for CheckedDeletion {
         snapshot: mut doomed,
-        fate,
-        seen,
-    } in sightings
+        result,
+        existence,
+    } in checked
     {
         let name = &doomed.snapshot_name;
         if tally.counted.contains(name) {
             continue;
         }
-        let unanswered = &mut tally.progress.unanswered;
-        doomed.tried |= unanswered.contains(name);
-        unanswered.retain(|unanswered| unanswered != name);
-        if let (Fate::Throttled(error), Seen::Listed) = (&fate, seen) {
+        // Payloads of release 0.1.0 list the names of snapshots that were tried, instead of setting `tried`.
+        let tried_names = &mut tally.progress.unanswered;
+        doomed.tried |= tried_names.contains(name);
+        tried_names.retain(|tried_name| tried_name != name);
+        if let (DeletionResult::Throttled(error), Existence::Listed) = (&result, existence) {
             let deletion = FailedDeletion {
                 snapshot_name: name.clone(),
                 reason: truncate_reason(&error.fact),
             };
             throttled.push((deletion, doomed.exempt));
         } else {
-            made_progress |= !matches!(fate, Fate::NotAttempted);
+            has_unthrottled_result |= !matches!(result, DeletionResult::NotAttempted);
         }
-        match effect(&doomed, fate, seen)? {
+        match effect(&doomed, result, existence)? {
             Effect::Deleted => tally.add_deleted(&doomed),
             Effect::Failed(reason) => {
                 let snapshot_name = doomed.snapshot_name;
@@ -102,12 +110,12 @@ pub(crate) fn count(progress: Progress, sightings: Vec<Sighting>) -> Result<Tall
             }
             Effect::NotAttempted if doomed.tried => tally.to_retry.push(doomed),
             Effect::NotAttempted => tally.not_attempted.push(doomed),
-            Effect::Attempted => tally.to_retry.push(tried(doomed)),
-            Effect::Pending => tally.pending.push(tried(doomed)),
+            Effect::Attempted => tally.to_retry.push(mark_tried(doomed)),
+            Effect::Pending => tally.pending.push(mark_tried(doomed)),
         }
     }
     let batches = &mut tally.progress.throttled_batches;
-    if made_progress {
+    if has_unthrottled_result {
         *batches = 0;
     } else if !throttled.is_empty() {
         *batches = batches.saturating_add(1);
@@ -122,44 +130,59 @@ pub(crate) fn count(progress: Progress, sightings: Vec<Sighting>) -> Result<Tall
     Ok(tally)
 }
 
-fn tried(doomed: DoomedSnapshot) -> DoomedSnapshot {
+fn mark_tried(doomed: DoomedSnapshot) -> DoomedSnapshot {
     DoomedSnapshot {
         tried: true,
         ..doomed
     }
 }
 
+/// Decides how the attempt to delete `doomed` counts. A run makes at most two attempts to delete a snapshot.
+///
 /// # Errors
 /// Returns `AccessDenied` if the function has no permission to delete.
-fn effect(doomed: &DoomedSnapshot, fate: Fate, seen: Seen) -> Result<Effect, StepError> {
+fn effect(
+    doomed: &DoomedSnapshot,
+    result: DeletionResult,
+    existence: Existence,
+) -> Result<Effect, StepError> {
     let is_second_attempt = doomed.tried;
     let failed = |error: &StepError| Effect::Failed(truncate_reason(&error.fact));
-    Ok(match (seen, fate) {
-        (Seen::Gone, _) => Effect::Deleted,
-        (_, Fate::Refused(error)) if error.name == ErrorName::AccessDenied => return Err(error),
-        (_, Fate::Refused(error)) => failed(&error),
-        (Seen::Listed, Fate::Accepted) if is_second_attempt => {
+    Ok(match (existence, result) {
+        (Existence::Gone, _) => Effect::Deleted,
+        (_, DeletionResult::Refused(error)) if error.name == ErrorName::AccessDenied => {
+            return Err(error);
+        }
+        (_, DeletionResult::Refused(error)) => failed(&error),
+        // The snapshot is listed.
+        (Existence::Listed, DeletionResult::NotAttempted | DeletionResult::Throttled(_)) => {
+            Effect::NotAttempted
+        }
+        (Existence::Listed, DeletionResult::Unconfirmed(error)) if is_second_attempt => {
+            failed(&error)
+        }
+        (Existence::Listed, DeletionResult::Unconfirmed(_)) => Effect::Attempted,
+        (Existence::Listed, DeletionResult::AcceptedOrGone) if is_second_attempt => {
             let name = &doomed.snapshot_name;
             Effect::Failed(format!("{name} is still listed after its deletion."))
         }
-        (_, Fate::Unconfirmed(error)) if is_second_attempt => failed(&error),
-        (Seen::Listed, Fate::Unconfirmed(_)) => Effect::Attempted,
-        (Seen::Listed, Fate::NotAttempted | Fate::Throttled(_)) => Effect::NotAttempted,
-        (Seen::Unlisted, Fate::NotAttempted) if !is_second_attempt => Effect::NotAttempted,
-        (Seen::Unlisted | Seen::Unknown, _) if is_second_attempt => {
-            Effect::Failed(NOT_CONFIRMED.to_owned())
-        }
-        // An outdated listing still shows what was deleted, or does not show yet what exists.
-        (Seen::Listed, Fate::Accepted) | (Seen::Unlisted | Seen::Unknown, _) => Effect::Pending,
+        // The listing may be outdated and still show a deleted snapshot.
+        (Existence::Listed, DeletionResult::AcceptedOrGone) => Effect::Pending,
+        // The snapshot is not listed. The listing may be outdated and not show an existing snapshot yet.
+        (_, DeletionResult::Unconfirmed(error)) if is_second_attempt => failed(&error),
+        (_, _) if is_second_attempt => Effect::Failed(NOT_CONFIRMED.to_owned()),
+        (Existence::FoundByName, DeletionResult::NotAttempted) => Effect::NotAttempted,
+        (Existence::FoundByName | Existence::Unknown, _) => Effect::Pending,
     })
 }
 
 impl Tally {
-    /// The deletions so far, successful and failed, that the brake counts.
-    pub(crate) fn settled_ready(&self) -> u32 {
+    /// The number of deletions so far that the brake counts. Failed deletions count too. Deletions of FAILED snapshots
+    /// do not.
+    pub(crate) fn deletions_for_brake(&self) -> u32 {
         let progress = &self.progress;
-        let settled = progress.deleted_count.saturating_add(progress.failed_count);
-        settled.saturating_sub(progress.exempt_count)
+        let all = progress.deleted_count.saturating_add(progress.failed_count);
+        all.saturating_sub(progress.exempt_count)
     }
 
     fn add_deleted(&mut self, doomed: &DoomedSnapshot) {
@@ -182,7 +205,7 @@ impl Tally {
         }
     }
 
-    /// Takes the snapshots whose deletion is not settled, for the next pass to check.
+    /// Takes the snapshots whose deletion is neither confirmed nor failed, so that the next pass checks them.
     pub(crate) fn take_unsettled(&mut self) -> Vec<DoomedSnapshot> {
         let mut unsettled = std::mem::take(&mut self.pending);
         unsettled.append(&mut self.to_retry);
@@ -190,8 +213,8 @@ impl Tally {
         unsettled
     }
 
-    /// The totals to hand on with the next batch. A deletion that was attempted and is not in the next batch
-    /// counts as failed, although the service may still carry it out.
+    /// Returns the totals for the output. If a snapshot was tried and is not in the next batch, the run makes no second
+    /// attempt. Its deletion then counts as failed, although the service may still carry it out.
     pub(crate) fn into_progress(mut self, next_batch: &[DoomedSnapshot]) -> Progress {
         let next: HashSet<&str> = next_batch
             .iter()
@@ -205,8 +228,8 @@ impl Tally {
             .filter(|(name, _)| !next.contains(name.as_str()) && !self.counted.contains(name))
             .collect();
         if next.is_empty() {
-            let unanswered = std::mem::take(&mut self.progress.unanswered);
-            given_up.extend(unanswered.into_iter().map(|name| (name, false)));
+            let tried_names = std::mem::take(&mut self.progress.unanswered);
+            given_up.extend(tried_names.into_iter().map(|name| (name, false)));
         }
         for (snapshot_name, is_exempt) in given_up {
             let deletion = FailedDeletion {

@@ -1,4 +1,4 @@
-//! Invalid payloads, listings and answers of every kind.
+//! Property tests with invalid payloads, listings and answers.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
-use testkit::fixtures::{self, RUN_ID, failures, own_snapshot, snapshot};
+use testkit::fixtures::{self, RUN_ID, any_failed_answer, own_snapshot, snapshot};
 use testkit::hostile::{mutated, texts, values};
 use testkit::invoke;
 use testkit::replay::{Answer, Service};
@@ -73,7 +73,7 @@ fn listings() -> impl Strategy<Value = Vec<Value>> {
 }
 
 fn refusals() -> impl Strategy<Value = Answer> {
-    failures(&[
+    any_failed_answer(&[
         "ResourceNotFoundException",
         "InvalidArgumentException",
         "ThrottlingException",
@@ -86,7 +86,7 @@ fn refusals() -> impl Strategy<Value = Answer> {
 /// A service that lists these pages, and answers the other operations with `others` in turn.
 fn service(application: Value, pages: Vec<Answer>, others: Vec<Answer>) -> Service {
     let mut turn = 0;
-    Service::answering_by(move |operation, body| match operation {
+    Service::answering_with(move |operation, body| match operation {
         "DescribeApplication" => Answer::Ok(application.clone()),
         "ListApplicationSnapshots" => {
             let token = body["NextToken"].as_str();
@@ -248,7 +248,7 @@ proptest! {
 }
 
 #[test]
-fn the_longest_names_and_messages_of_the_service_fit_a_payload() {
+fn the_longest_names_and_messages_fit_into_the_payload() {
     let long = |number: usize| format!("{number:0>256}");
     let doomed = |number| {
         json!({
@@ -263,7 +263,7 @@ fn the_longest_names_and_messages_of_the_service_fit_a_payload() {
         let page = |page: usize| -> Value { (page * 50..page * 50 + 50).map(summary).collect() };
         let listing: Vec<Value> = (0..6).map(page).collect();
         let refused = json!({ "__type": "InvalidRequestException", "message": text });
-        let refused = Answer::Refusal(400, refused);
+        let refused = Answer::ErrorBody(400, refused);
         let service = service(application(), pages(&listing), vec![refused]);
         let payload = json!({
             "run": run("PRUNE", "ALL"), "batch": batch, "planned_at": "1970-01-01T00:00:00Z"

@@ -1,13 +1,13 @@
-//! The AWS clients of the function.
+//! The AWS clients that the function uses.
 
 /// The clients of the three services.
 #[derive(Clone, Debug)]
 pub struct Clients {
-    /// For the table.
+    /// For the table of audit records.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// For the history of an execution.
+    /// For the history of a failed execution.
     pub sfn: aws_sdk_sfn::Client,
-    /// For the topic.
+    /// For the topic of notifications.
     pub sns: aws_sdk_sns::Client,
 }
 

@@ -1,21 +1,22 @@
-//! The configuration, from the function's environment.
+//! The settings that the function reads from its environment variables.
 
-/// The configuration.
+/// The settings of the function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// `TABLE_NAME`: the table of audit records.
     pub table_name: String,
     /// `TOPIC_ARN`: the topic of notifications.
     pub topic_arn: String,
-    /// `APPLICATION_NAME`: the stack's application. A run of another one is recorded as `(unknown)`. If unset
-    /// or `*`, every application is recorded.
+    /// `APPLICATION_NAME`: the application that the stack is for. The record of a run for another application has the
+    /// application name `(unknown)`. If the variable is unset or `*`, the stack is for every application.
     pub application_name: Option<String>,
-    /// `RECORD_RETENTION_DAYS`: how many days DynamoDB keeps a record, at least 1. If unset, forever.
+    /// `RECORD_RETENTION_DAYS`: how many days DynamoDB keeps a record, at least 1. If the variable is unset, DynamoDB
+    /// keeps records forever.
     pub record_retention_days: Option<u32>,
 }
 
 impl Config {
-    /// Reads the variables. `var` returns a variable's value by its name.
+    /// Reads the settings. `var` returns the value of the environment variable with a given name.
     ///
     /// # Errors
     /// Returns one sentence that names every missing or malformed variable.

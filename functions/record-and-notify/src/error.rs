@@ -1,4 +1,4 @@
-//! The errors that only this function returns.
+//! Builds the errors of this function.
 
 use contract::{AuditRecord, ErrorName};
 use step::{CallError, StepError};
@@ -7,7 +7,7 @@ pub(crate) fn misconfigured(fact: &str) -> StepError {
     StepError::new(ErrorName::Misconfigured, fact)
 }
 
-/// The row belongs to another execution.
+/// The record's row belongs to another execution. `owner` is the ARN of that execution, if the row has one.
 pub(crate) fn record_conflict(record: &AuditRecord, owner: Option<&str>) -> StepError {
     StepError::new(
         ErrorName::RecordConflict,
@@ -16,7 +16,7 @@ pub(crate) fn record_conflict(record: &AuditRecord, owner: Option<&str>) -> Step
             record.app_name,
             record.snapshot_manager_run_id,
             owner.map_or_else(
-                || "a writer that is not this system".to_owned(),
+                || "a writer other than this system".to_owned(),
                 |arn| format!("the execution {arn}")
             )
         ),
@@ -29,7 +29,7 @@ pub(crate) fn update_item(error: CallError, table_name: &str) -> StepError {
         let fact = format!("The table {table_name} does not exist.");
         return StepError::new(ErrorName::TableNotFound, fact);
     }
-    call(error)
+    call_failed(error)
 }
 
 /// `Publish` failed.
@@ -38,11 +38,11 @@ pub(crate) fn publish(error: CallError, topic_arn: &str) -> StepError {
         let fact = format!("The topic {topic_arn} does not exist. The audit record is written.");
         return StepError::new(ErrorName::TopicNotFound, fact);
     }
-    call(error)
+    call_failed(error)
 }
 
-/// A call failed for a reason that means the same for every service.
-pub(crate) fn call(error: CallError) -> StepError {
-    let name = error.name();
+/// A call failed. The name of the error follows from the code or the status, which mean the same for every service.
+pub(crate) fn call_failed(error: CallError) -> StepError {
+    let name = error.common_name();
     error.into_step_error(name)
 }

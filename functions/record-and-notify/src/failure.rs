@@ -1,4 +1,4 @@
-//! What the history of a failed execution says about the failure.
+//! Reads from the history of an execution why the execution failed.
 
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::types::HistoryEvent;
@@ -7,32 +7,33 @@ use step::{CallError, StepError};
 
 use crate::error;
 
-/// The most events on a page. Each can have the data of a state, up to 256 KiB twice, and the function has 128 MB.
+/// The maximum number of entries on a page of the history. An entry can contain the input and the output of a state,
+/// each up to 256 KiB, and the function has 128 MB of memory.
 const PAGE_SIZE: i32 = 20;
 
-/// How an execution failed. What the history does not say is `None`.
+/// How an execution failed. A field is `None` if the history does not contain its value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FailureDetails {
-    /// The state that the execution entered and did not leave.
+    /// The name of the state that failed: the execution entered this state and did not leave it.
     pub(crate) state: Option<String>,
-    /// The input of that state, which says what the run had done. When the first state is entered for the first time,
-    /// it is the run's own input.
+    /// The input of that state, which contains what the run has done so far. If the first state fails when it is
+    /// entered for the first time, this is the input of the execution.
     pub(crate) state_input: Option<String>,
-    /// What the execution ended with.
-    pub(crate) end: Option<ExecutionEnd>,
-    /// How often the execution was redriven before this end.
+    /// The error and the cause with which the execution ended.
+    pub(crate) failure: Option<ExecutionFailure>,
+    /// How often the execution had been redriven when it failed.
     pub(crate) redrive_count: Option<u32>,
 }
 
-/// What an execution ended with.
+/// The error and the cause with which an execution ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ExecutionEnd {
+pub(crate) struct ExecutionFailure {
     pub(crate) error: Option<String>,
     pub(crate) cause: Option<String>,
 }
 
-/// Reads the history backwards, from the end of the execution to the state that failed. If the event does
-/// not say how often the execution was redriven, it reads on to the last redrive or to the start.
+/// Reads the history backwards, from its last entry to the entry that names the failed state. If `event` has no redrive
+/// count, reads on to the last redrive before the failure, or to the start of the execution.
 pub(crate) async fn failure_details(
     sfn: &Client,
     event: &ExecutionStatusDetail,
@@ -52,7 +53,7 @@ pub(crate) async fn failure_details(
     let mut is_state_found = false;
     while let Some(page) = pages.next().await {
         let page =
-            page.map_err(|error| error::call(CallError::of("GetExecutionHistory", &error)))?;
+            page.map_err(|error| error::call_failed(CallError::of("GetExecutionHistory", &error)))?;
         for entry in &page.events {
             is_state_found = is_state_found || read_failure(&mut details, entry, event.stop_date);
             read_redrive_count(&mut details, entry, event.stop_date);
@@ -64,16 +65,17 @@ pub(crate) async fn failure_details(
     Ok(details)
 }
 
-/// Reads one entry, newest first. Returns whether it is the one that says what state failed. Entries after
-/// `stop_date` belong to a later redrive.
+/// Adds to `details` what one entry of the history says about the failure. The entries have to be passed newest first.
+/// Returns whether the failed state is now known, so that no older entry is needed. Entries after `stop_date` belong to
+/// a later redrive.
 fn read_failure(details: &mut FailureDetails, entry: &HistoryEvent, stop_date: i64) -> bool {
     let is_after = is_after(entry, stop_date);
     if entry.execution_redriven_event_details.is_some() && is_after {
-        // The ends that were read so far are those of the redrive.
-        details.end = None;
-    } else if let Some(end) = execution_end(entry) {
-        // Only the newest end counts: a redriven execution has earlier ones.
-        details.end.get_or_insert(end);
+        // The failure that was read so far belongs to this later redrive.
+        details.failure = None;
+    } else if let Some(failure) = execution_failure(entry) {
+        // A redriven execution also has older failures, which do not count.
+        details.failure.get_or_insert(failure);
     } else if let Some(entered) = &entry.state_entered_event_details
         && !is_after
     {
@@ -83,14 +85,15 @@ fn read_failure(details: &mut FailureDetails, entry: &HistoryEvent, stop_date: i
     } else if let Some(exited) = &entry.state_exited_event_details
         && !is_after
     {
-        // The execution was stopped between two states.
+        // The execution was stopped between two states, so no state failed.
         details.state_input.clone_from(&exited.output);
         return true;
     }
     false
 }
 
-/// Reads from one entry how often the execution was redriven before `stop_date`, unless that is known.
+/// Reads from one entry how often the execution had been redriven at `stop_date`. Does nothing if `details` has the
+/// count already.
 fn read_redrive_count(details: &mut FailureDetails, entry: &HistoryEvent, stop_date: i64) {
     if details.redrive_count.is_some() || is_after(entry, stop_date) {
         return;
@@ -107,8 +110,8 @@ fn is_after(entry: &HistoryEvent, stop_date: i64) -> bool {
     entry.timestamp.to_millis().is_ok_and(|at| at > stop_date)
 }
 
-/// What the execution ended with, if this entry is an end.
-fn execution_end(entry: &HistoryEvent) -> Option<ExecutionEnd> {
+/// The error and the cause, if this entry says that the execution failed, timed out or was stopped.
+fn execution_failure(entry: &HistoryEvent) -> Option<ExecutionFailure> {
     let (error, cause) = if let Some(failed) = &entry.execution_failed_event_details {
         (&failed.error, &failed.cause)
     } else if let Some(aborted) = &entry.execution_aborted_event_details {
@@ -117,7 +120,7 @@ fn execution_end(entry: &HistoryEvent) -> Option<ExecutionEnd> {
         let timed_out = entry.execution_timed_out_event_details.as_ref()?;
         (&timed_out.error, &timed_out.cause)
     };
-    Some(ExecutionEnd {
+    Some(ExecutionFailure {
         error: error.clone(),
         cause: cause.clone(),
     })

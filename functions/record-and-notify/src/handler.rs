@@ -1,4 +1,4 @@
-//! The path from the input through the calls to the output: write, announce, mark.
+//! Handles one invocation: writes the record, publishes the notification, and marks the row.
 
 use contract::{
     AuditRecord, ExecutionStatusChange, NotifyOn, RecordAndNotifyInput, RecordAndNotifyOutput,
@@ -11,18 +11,23 @@ use step::StepError;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::failure::{FailureDetails, failure_details};
-use crate::row::Mark;
-use crate::table::{self, Written};
+use crate::row::NotificationState;
+use crate::table::{self, WriteResult};
 use crate::{error, metrics, record, topic};
 
-/// Writes the audit record of a run, announces it, and marks it as announced, in this order.
+/// Writes the audit record of a run, publishes its notification, and marks its row as notified, in this order.
 ///
-/// `input` is a [`RecordAndNotifyInput`] from the state machine, a bare [`RunSummary`] from the definition of
-/// release 0.1.0, or an [`ExecutionStatusChange`] from the EventBridge rule. `print` gets the line of metrics.
+/// `input` is one of the following:
+///
+/// - a [`RecordAndNotifyInput`] from the state machine;
+/// - a [`RunSummary`] from the state machine definition of release 0.1.0;
+/// - an [`ExecutionStatusChange`] from the EventBridge rule.
+///
+/// `print` is called with the line of metrics.
 ///
 /// # Errors
-/// Returns one of [`crate::ERRORS`]. If the history of a failed execution cannot be read, the run is recorded
-/// and announced with what the event says, and the step fails after that.
+/// Returns one of [`crate::ERRORS`]. If the history of a failed execution cannot be read, the record and the
+/// notification contain only what the event says, and the function returns the error after it has sent them.
 pub async fn handle(
     clients: &Clients,
     config: &Result<Config, String>,
@@ -36,12 +41,12 @@ pub async fn handle(
         notify_on,
         history_error,
     } = if input.get("detail-type").is_some() {
-        failed_execution(&clients.sfn, &input).await?
+        run_of_failed_execution(&clients.sfn, &input).await?
     } else {
         completed_run(&input, now)?
     };
-    if let Some(own) = &config.application_name
-        && *own != record.app_name
+    if let Some(stack_application) = &config.application_name
+        && *stack_application != record.app_name
     {
         record::UNKNOWN.clone_into(&mut record.app_name);
     }
@@ -55,23 +60,44 @@ pub async fn handle(
     tracing::info!(
         outcome = record.outcome.as_str(),
         failed_state = record.failed_state,
-        "recording"
+        "writing the record"
     );
 
     let written = table::write(&clients.dynamodb, &config.table_name, &record).await?;
     let (recorded, message_id) = match written {
-        Written::Now(mark) => {
-            let message_id =
-                announce_and_mark(clients, config, &record, mark, notify_on, print).await?;
+        WriteResult::Written(notification_state) => {
+            let message_id = notify_and_mark(
+                clients,
+                config,
+                &record,
+                notification_state,
+                notify_on,
+                print,
+            )
+            .await?;
             (Recorded::Written, message_id)
         }
-        Written::Superseded(later) => {
-            // The invocation that wrote the later record may have ended before it announced it.
+        WriteResult::Superseded(later) => {
+            // The invocation that wrote the later record may have ended before it sent the notification.
             if let Some(later) = later
-                && matches!(later.mark, Mark::FailureAnnounced | Mark::Absent)
+                && matches!(
+                    later.notification_state,
+                    NotificationState::FailureNotified | NotificationState::Unmarked
+                )
             {
-                let table::LaterRecord { record, mark } = *later;
-                announce_and_mark(clients, config, &record, mark, notify_on, print).await?;
+                let table::LaterRecord {
+                    record,
+                    notification_state,
+                } = *later;
+                notify_and_mark(
+                    clients,
+                    config,
+                    &record,
+                    notification_state,
+                    notify_on,
+                    print,
+                )
+                .await?;
             }
             (Recorded::Superseded, None)
         }
@@ -88,15 +114,15 @@ pub async fn handle(
     })
 }
 
-/// A run that ended, in its last state or before.
+/// A run that ended, whether or not it reached its last state.
 struct EndedRun {
     record: AuditRecord,
     notify_on: NotifyOn,
-    /// Why the history of a failed execution could not be read, if that is so.
+    /// The error, if the history of a failed execution could not be read.
     history_error: Option<StepError>,
 }
 
-/// The run of the state machine's last state.
+/// Reads the run from the input of the state machine's last state.
 fn completed_run(input: &Value, now: Timestamp) -> Result<EndedRun, StepError> {
     let (redrive_count, summary) = if input.get("done").is_some() {
         let input: RecordAndNotifyInput = contract::parse(input).map_err(StepError::unexpected)?;
@@ -112,8 +138,11 @@ fn completed_run(input: &Value, now: Timestamp) -> Result<EndedRun, StepError> {
     })
 }
 
-/// The run of an execution that failed, timed out or was stopped, from the event and the history.
-async fn failed_execution(sfn: &aws_sdk_sfn::Client, input: &Value) -> Result<EndedRun, StepError> {
+/// Reads the run of an execution that failed, timed out or was stopped from the event and from the execution's history.
+async fn run_of_failed_execution(
+    sfn: &aws_sdk_sfn::Client,
+    input: &Value,
+) -> Result<EndedRun, StepError> {
     let event: ExecutionStatusChange = contract::parse(input).map_err(StepError::unexpected)?;
     let (details, history_error) = match failure_details(sfn, &event.detail).await {
         Ok(details) => (details, None),
@@ -128,34 +157,40 @@ async fn failed_execution(sfn: &aws_sdk_sfn::Client, input: &Value) -> Result<En
     })
 }
 
-/// Announces the record if the run is one to announce, prints its metrics, and marks it, unless `mark` says
-/// that this is done. Returns the message id of the announcement.
-async fn announce_and_mark(
+/// Publishes the notification if the run's input asks for one, prints the metrics, and marks the row. Skips the steps
+/// that are already done according to `notification_state`. Returns the message id if a notification was sent, now or
+/// earlier.
+async fn notify_and_mark(
     clients: &Clients,
     config: &Config,
     record: &AuditRecord,
-    mark: Mark,
+    notification_state: NotificationState,
     notify_on: NotifyOn,
     print: impl Fn(&str),
 ) -> Result<Option<String>, StepError> {
-    // Who heard of a failure also hears that it is over.
+    // Whoever was notified of a failure is also notified when a redrive of the run ends without a problem.
     let is_silent = notify_on == NotifyOn::Problems
         && !record.outcome.is_problem()
         && record.warnings.is_empty()
-        && mark != Mark::FailureAnnounced;
-    let message_id = match mark {
-        Mark::Announced(message_id) => return Ok(Some(message_id)),
-        Mark::Printed if is_silent => return Ok(None),
+        && notification_state != NotificationState::FailureNotified;
+    let message_id = match notification_state {
+        NotificationState::Notified(message_id) => return Ok(Some(message_id)),
+        NotificationState::MetricsPrinted if is_silent => return Ok(None),
         _ if is_silent => None,
-        _ => Some(topic::announce(&clients.sns, &config.topic_arn, record).await?),
+        _ => Some(topic::publish(&clients.sns, &config.topic_arn, record).await?),
     };
-    // Before the mark, because nothing is printed for a marked record: its metrics would be lost.
+    // The metrics have to be printed before the row is marked. A repeated invocation prints nothing for a marked row.
+    // So if an invocation marked the row first and ended before it printed the metrics, the metrics would be lost.
     print(&metrics::embedded(record).to_string());
     let table_name = &config.table_name;
-    let marked = table::mark(&clients.dynamodb, table_name, record, message_id.as_deref()).await;
-    // An error here would repeat the step, and with it the notification.
+    let marked =
+        table::write_mark(&clients.dynamodb, table_name, record, message_id.as_deref()).await;
+    // This error is only logged. If the step failed here, its retry would send the notification again.
     if let Err(error) = marked {
-        tracing::error!(error = error.fact, "the record is not marked");
+        tracing::error!(
+            error = error.fact,
+            "the row could not be marked as notified"
+        );
     }
     Ok(message_id)
 }

@@ -1,19 +1,23 @@
-//! Writes the audit record of a run, then announces it, then marks it as announced. A record is *announced* when
-//! the topic has accepted its message.
+//! Writes the audit record of a run to the table, then publishes the notification to the topic, then marks the row as
+//! notified.
 //!
-//! As the last state of the state machine, the function gets what the run has done. As the target of the
-//! rule on "Step Functions Execution Status Change", it gets the event of an execution that failed, timed
-//! out or was stopped, and reads the rest from the execution's history.
+//! The function has two callers:
 //!
-//! A record is written only if the row is new, or if it belongs to the same execution and is not later. So a
-//! late or duplicate event overwrites nothing, and is not announced.
+//! - The last state of the state machine passes what the run has done.
+//! - The EventBridge rule for "Step Functions Execution Status Change" passes the event of an execution that failed,
+//!   timed out or was stopped. The function reads the rest from the execution's history.
 //!
-//! The [`metrics`] of each run are *printed* to the log, even if its input asks for no announcement.
+//! A record is written only if its row does not exist yet, or if the row belongs to the same execution and does not
+//! have a later record. So a late event overwrites nothing, and a duplicate event sends no second notification.
 //!
-//! - `handler`: the path from the input over the calls to the output.
-//! - `record` and `failure`: the record of a run, and what a failed execution's history says.
-//! - `table` and `row`: the two updates of the row, and the row as it was.
-//! - `topic` and `message`: the announcement, and its text.
+//! The function also prints the [`metrics`] of each run to the log, even if the run's input asks for no notification.
+//!
+//! - `handler`: one invocation from input to output.
+//! - `record`: builds the audit record of a run.
+//! - `failure`: reads from the history of an execution why it failed.
+//! - `table`: the two updates of the row, which write the record and the mark.
+//! - `row`: reads a row.
+//! - `topic` and `message`: publish and build the notification.
 //! - `clients` and `config`: the AWS clients and the settings.
 //!
 //! # Errors
@@ -49,8 +53,8 @@ pub const ERRORS: [ErrorName; 8] = [
     ErrorName::Unexpected,
 ];
 
-/// The IAM actions that this function needs: on the table, the topic, and the executions of the state
-/// machine.
+/// The IAM actions that this function needs on the table, on the topic, and on the executions of the state machine, in
+/// this order.
 pub const IAM_ACTIONS: [&str; 3] = [
     "dynamodb:UpdateItem",
     "sns:Publish",

@@ -1,4 +1,5 @@
-//! The Lambda function of the state `RecordAndNotify`, and the target of the failure rule.
+//! The Lambda function that the state `RecordAndNotify` invokes. It is also the target of the EventBridge rule for
+//! failed executions.
 
 use std::env;
 

@@ -1,31 +1,32 @@
-//! The notification of a record, for people and for programs.
+//! Builds the notification of a record, for people and for programs.
 
 use std::fmt::Write;
 
 use contract::{Action, AuditRecord, ErrorName, redrive_command};
 use serde_json::json;
-use step::single_line;
+use step::bounded_line;
 
-/// A subject of SNS has fewer than 100 characters.
+/// The maximum length of a subject in characters. SNS requires fewer than 100.
 const MAX_SUBJECT: usize = 99;
 
-/// One text message.
+/// The maximum length of the text for SMS in characters. A text of this length fits into one SMS.
 const MAX_SMS: usize = 140;
 
-/// A shortened subject has at least this much of the application's name.
+/// The number of characters of the application's name that a headline keeps at least.
 const SHORTEST_NAME: usize = 20;
 
-/// The most failed deletions that an e-mail lists.
+/// The maximum number of failed deletions that an e-mail lists.
 const MAX_LISTED_FAILED: usize = 10;
 
-/// The most planned deletions that an e-mail lists.
+/// The maximum number of planned deletions that an e-mail lists.
 const MAX_LISTED_PLANNED: usize = 20;
 
-/// A notification, as SNS accepts it.
+/// A notification in the form that the SNS operation `Publish` takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) subject: String,
-    /// For `MessageStructure` `json`: the record for programs, and a text for people by protocol.
+    /// The body for the `MessageStructure` `json`. It has the record as JSON for programs, and one text for e-mail and
+    /// one for SMS.
     pub(crate) body: String,
 }
 
@@ -41,8 +42,9 @@ pub(crate) fn message(record: &AuditRecord) -> Message {
     }
 }
 
-/// The application, the outcome, where it failed, and whether it has warnings, in at most `max_length` characters.
-/// If they are too long, the application's name is shortened first, and never the outcome.
+/// One line of at most `max_length` characters: the application's name, the outcome, the state and the error of a
+/// failure, and the number of warnings. If the line is too long, the application's name is shortened first. The outcome
+/// is never shortened.
 fn headline(record: &AuditRecord, max_length: usize) -> String {
     let mut end = format!(": {}", record.outcome.as_str());
     if let Some(state) = &record.failed_state {
@@ -52,7 +54,7 @@ fn headline(record: &AuditRecord, max_length: usize) -> String {
         let _ = write!(end, " with {error}");
     }
     if let Ok(count @ 1..) = u32::try_from(record.warnings.len()) {
-        let _ = write!(end, ", {}", counted(count, "warning"));
+        let _ = write!(end, ", {}", pluralize(count, "warning"));
     }
     let name_length = record.app_name.chars().count();
     let end = truncate(&end, max_length - name_length.min(SHORTEST_NAME));
@@ -68,14 +70,17 @@ fn truncate(text: &str, max_length: usize) -> String {
     format!("{kept}...")
 }
 
-/// `1 snapshot`, `2 snapshots`.
-fn counted(count: u32, noun: &str) -> String {
+/// For example `1 snapshot` or `2 snapshots`.
+fn pluralize(count: u32, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
 }
 
-/// The facts, the remedy with its command, and the links. Each line begins with text of ours and passes
-/// [`single_line`], so that the name of a snapshot or the cause of a stopped execution cannot forge a line.
+/// The text of the e-mail: what happened, the remedy with its command, and the link to the execution.
+///
+/// Text from outside, such as the cause of a stopped execution, must not look like a line that this function writes. So
+/// each line passes [`bounded_line`], and each line except the headline begins with text of this function. The headline
+/// begins with the application's name, which cannot contain a space or a colon.
 fn email(record: &AuditRecord, headline: &str) -> String {
     let labelled = |label: &str, text: Option<&String>| Some(vec![format!("{label}: {}", text?)]);
     let held_back = record.held_back.as_ref().map(|held| &held.message);
@@ -99,7 +104,7 @@ fn email(record: &AuditRecord, headline: &str) -> String {
         .into_iter()
         .flatten()
         .map(|lines| {
-            let lines: Vec<String> = lines.iter().map(|line| single_line(line)).collect();
+            let lines: Vec<String> = lines.iter().map(|line| bounded_line(line)).collect();
             lines.join("\n")
         })
         .collect();
@@ -128,9 +133,9 @@ fn warnings(record: &AuditRecord) -> Option<Vec<String>> {
 
 fn deletions(record: &AuditRecord) -> Option<Vec<String>> {
     let mut lines = vec![if let Some(planned) = record.deletions_planned {
-        format!("The plan would delete {}.", counted(planned, "snapshot"))
+        format!("The plan would delete {}.", pluralize(planned, "snapshot"))
     } else {
-        let deleted = counted(record.snapshots_deleted_count?, "snapshot");
+        let deleted = pluralize(record.snapshots_deleted_count?, "snapshot");
         format!("Deleted {deleted}.")
     }];
     if let (Some(planned), Some(plan)) = (record.deletions_planned, &record.plan) {
@@ -157,14 +162,14 @@ fn deletions(record: &AuditRecord) -> Option<Vec<String>> {
             });
         lines.push(format!(
             "The application has {}, {total} in total.{newest}",
-            counted(ready, "READY snapshot")
+            pluralize(ready, "READY snapshot")
         ));
     }
     Some(lines)
 }
 
-/// The remedy of an execution that failed, unless the error message has it already. The message of an error
-/// with one of our names has it, unless the message is absent or was cut.
+/// The remedy for a failed execution, or `None` if the error message contains the remedy already. The message of an error
+/// in [`ErrorName`] contains the remedy unless the message is absent or was truncated.
 fn remedy(record: &AuditRecord) -> Option<String> {
     if !record.outcome.is_failed_execution() {
         return None;
@@ -188,7 +193,7 @@ fn remedy(record: &AuditRecord) -> Option<String> {
     }
 }
 
-/// The execution's page in the console of its AWS partition.
+/// The link to the execution's page in the console of its AWS partition.
 fn console_link(execution_arn: &str) -> String {
     let mut parts = execution_arn.split(':').skip(1);
     let partition = parts.next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The metrics of a record: one line of CloudWatch's embedded metric format on stdout. CloudWatch Logs
-//! extracts the metrics from it, so the function needs no call and no permission.
+//! The metrics of a run: one line in CloudWatch's embedded metric format on stdout. CloudWatch Logs extracts the
+//! metrics from this line, so the function needs neither a call to CloudWatch nor a permission for it.
 
 use contract::{AuditRecord, HeldBackCause, Outcome};
 use serde_json::{Map, Value, json};
@@ -14,7 +14,7 @@ pub struct Metric {
     pub name: &'static str,
     /// `Count` or `Seconds`.
     pub unit: &'static str,
-    /// The description in the documentation.
+    /// What the value means, for the reference documentation.
     pub meaning: &'static str,
     value: fn(&AuditRecord) -> Option<i64>,
 }
@@ -23,16 +23,17 @@ pub struct Metric {
 pub const RUNS: Metric = Metric {
     name: "Runs",
     unit: "Count",
-    meaning: "1 each time a run ends, by its outcome. A run that fails and is redriven ends several times.",
+    meaning: "1 each time a run ends, with the run's outcome as a dimension. A run that fails and is redriven ends more than once.",
     value: |_| Some(1),
 };
 
-/// The other metrics. A metric whose value the record does not have is left out.
+/// The metrics with the dimension `ApplicationName` alone. A metric is left out of the line if the record does not
+/// contain its value.
 pub const METRICS: [Metric; 10] = [
     Metric {
         name: "HealthyRuns",
         unit: "Count",
-        meaning: "1 if the run took its snapshot, as `SnapshotTaken` says, or ended `SKIPPED`, otherwise 0. So runs of mode `PRUNE` and `PLAN` have 0.",
+        meaning: "1 if `SnapshotTaken` is 1 or the run ended `SKIPPED`, otherwise 0. A run of mode `PRUNE` or `PLAN` takes no snapshot, so its value is 0.",
         value: |record| {
             let healthy = has_own_snapshot(record) || record.outcome == Outcome::Skipped;
             Some(healthy.into())
@@ -47,7 +48,7 @@ pub const METRICS: [Metric; 10] = [
     Metric {
         name: "PruneIncomplete",
         unit: "Count",
-        meaning: "1 for `PRUNE_INCOMPLETE`, 0 for `SUCCEEDED`. The other outcomes say nothing about pruning.",
+        meaning: "1 if the run ended `PRUNE_INCOMPLETE`, 0 if it ended `SUCCEEDED`. Runs with other outcomes have no value.",
         value: |record| match record.outcome {
             Outcome::PruneIncomplete => Some(1),
             Outcome::Succeeded => Some(0),
@@ -57,13 +58,13 @@ pub const METRICS: [Metric; 10] = [
     Metric {
         name: "SnapshotDuration",
         unit: "Seconds",
-        meaning: "The age of the run's own snapshot when it was first seen READY.",
+        meaning: "The age of the run's own snapshot when the run first found it READY.",
         value: |record| if_completed(record, i64::try_from(record.snapshot_seconds?).ok()?),
     },
     Metric {
         name: "NewestReadySnapshotTime",
         unit: "Seconds",
-        meaning: "When the newest READY snapshot was created, epoch seconds.",
+        meaning: "The time at which the newest READY snapshot was created, in epoch seconds.",
         value: |record| {
             let time = record.newest_ready_snapshot_create_time?;
             Some(time.as_second())
@@ -72,35 +73,35 @@ pub const METRICS: [Metric; 10] = [
     Metric {
         name: "SnapshotsReady",
         unit: "Count",
-        meaning: "READY snapshots after the run.",
+        meaning: "The number of READY snapshots after the run.",
         value: |record| record.snapshots_ready.map(i64::from),
     },
     Metric {
         name: "SnapshotsTotal",
         unit: "Count",
-        meaning: "All snapshots after the run, as the quota counts them.",
+        meaning: "The number of all snapshots after the run, whatever their status. The quota counts these.",
         value: |record| record.snapshots_total.map(i64::from),
     },
     Metric {
         name: "SnapshotsDeleted",
         unit: "Count",
-        meaning: "Snapshots that the run has deleted.",
+        meaning: "The number of snapshots that the run deleted.",
         value: |record| if_completed(record, record.snapshots_deleted_count?.into()),
     },
     Metric {
         name: "SnapshotsFailedToBeDeleted",
         unit: "Count",
-        meaning: "Snapshots that the run could not delete.",
+        meaning: "The number of snapshots that the run tried to delete but could not.",
         value: |record| if_completed(record, record.snapshots_failed_to_be_deleted_count?.into()),
     },
     Metric {
         name: "Warnings",
         unit: "Count",
-        meaning: "Warnings of the run, at most 20. 0 if it has listed the snapshots and has none.",
+        meaning: "The number of warnings of the run, at most 20. Failed runs, and skipped runs without warnings, have no value.",
         value: |record| {
             let count = i64::try_from(record.warnings.len()).ok()?;
-            let has_looked = count > 0 || record.snapshots_total.is_some();
-            if has_looked {
+            let has_checked = count > 0 || record.snapshots_total.is_some();
+            if has_checked {
                 if_completed(record, count)
             } else {
                 None
@@ -109,14 +110,13 @@ pub const METRICS: [Metric; 10] = [
     },
 ];
 
-/// Whether the run reached the end of its last state. What a failed run has done is counted when a redrive
-/// reaches it.
+/// Whether the run completed its last state. What a failed run has done is counted when a redrive of the run completes.
 fn is_completed(record: &AuditRecord) -> bool {
     !record.outcome.is_failed_execution()
 }
 
-/// Whether the run's own snapshot is still there. A snapshot that was READY can be deleted before the run
-/// ends.
+/// Whether the run completed and its own snapshot was still READY. A snapshot that was READY can be deleted before the
+/// run ends.
 fn has_own_snapshot(record: &AuditRecord) -> bool {
     let held_back = record.held_back.as_ref().map(|held| held.cause);
     is_completed(record)
@@ -128,7 +128,7 @@ fn if_completed(record: &AuditRecord, value: i64) -> Option<i64> {
     is_completed(record).then_some(value)
 }
 
-/// The line of metrics for a record. Its other fields identify the run.
+/// Builds the line with the metrics of a record. The other fields of the line identify the run.
 #[must_use]
 pub fn embedded(record: &AuditRecord) -> Value {
     let known: Vec<(&Metric, i64)> = METRICS
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_that_is_defined_has_a_number_and_every_dimension_a_text() {
+    fn every_listed_metric_has_a_number_and_every_dimension_has_a_string() {
         for fields in [
             json!({}),
             json!({
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_the_record_does_not_have_is_no_metric() {
+    fn a_metric_whose_value_is_not_in_the_record_is_left_out() {
         let line = embedded(&record(&json!({ "outcome": "SKIPPED" })));
         let defined = &line["_aws"]["CloudWatchMetrics"][0]["Metrics"];
         let names: Vec<&Value> = defined
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn warnings_are_counted_if_the_run_has_looked_for_them() {
+    fn warnings_are_counted_only_if_the_run_has_checked_for_them() {
         for (fields, count) in [
             (json!({ "snapshots_total": 8 }), json!(0)),
             (
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_the_newest_snapshot_is_in_epoch_seconds() {
+    fn the_time_of_the_newest_snapshot_is_given_in_epoch_seconds() {
         let time = json!({ "newest_ready_snapshot_create_time": "2026-11-22T22:24:24.95Z" });
         let line = embedded(&record(&time));
         assert_eq!(line["NewestReadySnapshotTime"], 1_795_386_264);

@@ -1,4 +1,4 @@
-//! Makes the audit record of a run.
+//! Builds the audit record of a run.
 
 use contract::{
     ApplicationName, AuditRecord, ExecutionStatusDetail, FailedStatus, Mode, Outcome, RunInput,
@@ -6,15 +6,15 @@ use contract::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use step::single_line;
+use step::bounded_line;
 
 use crate::failure::FailureDetails;
 
-/// The application name in the record of a run whose input names no valid application, or another than the
-/// stack's.
+/// The application name in the record of a run whose input names no valid application, or an application that the stack
+/// is not for.
 pub(crate) const UNKNOWN: &str = "(unknown)";
 
-/// The record of a run that reached its last state.
+/// Builds the record of a run that reached its last state.
 pub(crate) fn of_run(
     summary: RunSummary,
     redrive_count: Option<u32>,
@@ -50,7 +50,7 @@ fn outcome(summary: &RunSummary) -> Outcome {
     }
 }
 
-/// The record of an execution that failed, timed out or was stopped.
+/// Builds the record of an execution that failed, timed out or was stopped.
 pub(crate) fn of_failure(event: &ExecutionStatusDetail, details: FailureDetails) -> AuditRecord {
     let state_input = details.state_input.as_deref();
     let summary: Option<RunSummary> =
@@ -64,7 +64,7 @@ pub(crate) fn of_failure(event: &ExecutionStatusDetail, details: FailureDetails)
         || run_input.as_ref().and_then(application_name),
         |summary| Some(summary.run.input.application_name.clone()),
     );
-    // The run id of the states, if there is one: the event's start date may be rounded differently.
+    // The run id in the state's input comes first, because the start date of the event may be rounded differently.
     let run_id = summary
         .as_ref()
         .map_or(event.start_date, |summary| summary.run.run_id);
@@ -90,38 +90,39 @@ pub(crate) fn of_failure(event: &ExecutionStatusDetail, details: FailureDetails)
     if let Some(summary) = summary {
         add_summary(&mut record, summary);
     }
-    record.failed_state = details.state.as_deref().map(single_line);
-    let end = details.end.unwrap_or_default();
-    record.error_name = non_empty(end.error.as_deref())
+    record.failed_state = details.state.as_deref().map(bounded_line);
+    let failure = details.failure.unwrap_or_default();
+    record.error_name = non_empty(failure.error.as_deref())
         .or(non_empty(event.error.as_deref()))
-        .map(single_line);
-    record.error_message = non_empty(end.cause.as_deref())
+        .map(bounded_line);
+    record.error_message = non_empty(failure.cause.as_deref())
         .or(non_empty(event.cause.as_deref()))
         .map(cause_message);
     record
 }
 
-/// The application that an input names. The rest of the input may be invalid.
+/// The valid application name in an execution's input, whether or not the rest of the input is valid.
 fn application_name(input: &Value) -> Option<ApplicationName> {
     let name = input.get("application_name")?.as_str()?;
     ApplicationName::try_from(name.to_owned()).ok()
 }
 
-/// An empty value of a service means that there is none.
+/// The services send an empty string for a value that is absent.
 fn non_empty(value: Option<&str>) -> Option<&str> {
     value.filter(|value| !value.is_empty())
 }
 
-/// The message in a cause. The cause of a Lambda function is JSON with an `errorMessage`.
+/// The message in the cause of a failure. If a Lambda function failed, the cause is JSON with an `errorMessage`. Any
+/// other cause is the message itself.
 fn cause_message(cause: &str) -> String {
     let parsed: Option<Value> = serde_json::from_str(cause).ok();
     let message = parsed
         .as_ref()
         .and_then(|parsed| parsed.get("errorMessage")?.as_str());
-    single_line(non_empty(message).unwrap_or(cause))
+    bounded_line(non_empty(message).unwrap_or(cause))
 }
 
-/// A record with only the required fields.
+/// Builds a record with the required fields only.
 fn required_fields(
     app_name: &str,
     run_id: i64,
@@ -134,7 +135,7 @@ fn required_fields(
         snapshot_manager_run_id: run_id,
         outcome,
         mode: None,
-        execution_arn: single_line(execution_arn),
+        execution_arn: bounded_line(execution_arn),
         started_at: run_id,
         finished_at,
         redrive_count: None,
@@ -163,7 +164,7 @@ fn required_fields(
     }
 }
 
-/// Adds what the run had done.
+/// Adds to the record what the run has done.
 fn add_summary(record: &mut AuditRecord, summary: RunSummary) {
     record.mode = Some(summary.run.input.mode);
     record.skip_reason = summary.skip_reason;
@@ -175,7 +176,7 @@ fn add_summary(record: &mut AuditRecord, summary: RunSummary) {
     }
     record.held_back = summary.held_back;
     let warnings = summary.warnings.iter();
-    record.warnings = warnings.map(|warning| single_line(warning)).collect();
+    record.warnings = warnings.map(|warning| bounded_line(warning)).collect();
     record.snapshots_ready = summary.snapshots_ready;
     record.snapshots_total = summary.snapshots_total;
     record.newest_ready_snapshot_create_time = summary.newest_ready_at;
@@ -184,7 +185,7 @@ fn add_summary(record: &mut AuditRecord, summary: RunSummary) {
         record.deletions_planned = summary.deletions_wanted;
     } else if let Some(mut progress) = summary.progress {
         for failed in &mut progress.failed {
-            failed.reason = single_line(&failed.reason);
+            failed.reason = bounded_line(&failed.reason);
         }
         record.snapshots_deleted = Some(progress.deleted);
         record.snapshots_deleted_count = Some(progress.deleted_count);

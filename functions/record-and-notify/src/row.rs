@@ -1,4 +1,4 @@
-//! Reads a row of the table.
+//! Reads a row of the table of audit records.
 
 use std::collections::HashMap;
 
@@ -9,39 +9,46 @@ use serde_json::{Map, Value};
 /// A row's attributes by name.
 pub(crate) type Row = HashMap<String, AttributeValue>;
 
-/// The attributes that mark what was announced and printed. A write of the record keeps them.
+/// The two marks of a row. `notified` says that the notification was sent. `measured` says that the metrics were printed
+/// without a notification. Writing a record does not change the marks.
 pub(crate) const MARKS: [&str; 2] = ["measured", "notified"];
 
-/// What a row's marks say about a record.
+/// What is already done for a record, according to the marks in its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Mark {
-    /// It was announced under this message id, and its metrics are printed.
-    Announced(String),
-    /// It was not announced, but an earlier failure of its execution was.
-    FailureAnnounced,
-    /// Its metrics are printed. It was not to be announced.
-    Printed,
-    /// Nothing.
-    Absent,
+pub(crate) enum NotificationState {
+    /// The notification was sent with this message id, and the metrics were printed.
+    Notified(String),
+    /// The row has no mark for this record, but a notification was sent for an earlier failure of the same execution.
+    FailureNotified,
+    /// The metrics were printed. The run's input asked for no notification.
+    MetricsPrinted,
+    /// The row has no mark for this record.
+    Unmarked,
 }
 
-/// What the row's marks say about the record.
-pub(crate) fn mark(row: &Row, record: &AuditRecord) -> Mark {
+/// Reads from the marks in the row what is already done for the record.
+pub(crate) fn notification_state(row: &Row, record: &AuditRecord) -> NotificationState {
     let notified = row.get("notified").and_then(read_notified);
     let printed = string(row, "measured").and_then(parse_outcome);
     match notified {
-        Some(notified) if is_about(&notified, record) => Mark::Announced(notified.message_id),
-        Some(notified) if notified.outcome.is_failed_execution() => Mark::FailureAnnounced,
-        _ if printed == Some(record.outcome) => Mark::Printed,
-        _ => Mark::Absent,
+        Some(notified) if is_for(&notified, record) => {
+            NotificationState::Notified(notified.message_id)
+        }
+        Some(notified) if notified.outcome.is_failed_execution() => {
+            NotificationState::FailureNotified
+        }
+        _ if printed == Some(record.outcome) => NotificationState::MetricsPrinted,
+        _ => NotificationState::Unmarked,
     }
 }
 
-/// Whether the mark is about this record. An execution succeeds only once, but can fail once after each
-/// redrive.
-fn is_about(notified: &Notified, record: &AuditRecord) -> bool {
-    let is_success = !record.outcome.is_failed_execution();
-    notified.outcome == record.outcome && (is_success || notified.finished_at == record.finished_at)
+/// Whether the notification was sent for this record. An execution can complete only once, so for a completed execution
+/// the outcome has to be equal. An execution can fail once after each redrive, so for a failed execution the time has to
+/// be equal too.
+fn is_for(notified: &Notified, record: &AuditRecord) -> bool {
+    let is_completed = !record.outcome.is_failed_execution();
+    notified.outcome == record.outcome
+        && (is_completed || notified.finished_at == record.finished_at)
 }
 
 fn read_notified(attribute: &AttributeValue) -> Option<Notified> {
@@ -57,12 +64,12 @@ fn parse_outcome(outcome: &str) -> Option<Outcome> {
     serde_json::from_value(outcome.into()).ok()
 }
 
-/// The attribute of that name, if it is a string.
+/// The value of the attribute with this name, if the value is a string.
 pub(crate) fn string<'a>(row: &'a Row, name: &str) -> Option<&'a str> {
     row.get(name)?.as_s().ok().map(String::as_str)
 }
 
-/// The row as a record, if it is one.
+/// Reads the row as an audit record. `None` if it is not a valid one.
 pub(crate) fn read_record(row: &Row) -> Option<AuditRecord> {
     serde_json::from_value(object(row)?).ok()
 }
@@ -75,8 +82,8 @@ fn object(row: &Row) -> Option<Value> {
     Some(fields?.into())
 }
 
-/// An attribute as JSON, if it is of a type that records have. `serde_dynamo` panics at a type that the SDK
-/// does not know.
+/// Converts an attribute to JSON. `None` if records have no attributes of its type. `serde_dynamo` is not used here,
+/// because it panics on a type that the SDK does not know.
 fn to_json(attribute: &AttributeValue) -> Option<Value> {
     Some(match attribute {
         AttributeValue::S(text) => Value::from(text.as_str()),

@@ -1,4 +1,4 @@
-//! The two updates of a row: the record, and the mark that it was announced.
+//! The two updates of a row. The first writes the audit record. The second marks the row as notified.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -10,31 +10,35 @@ use contract::{AuditRecord, Notified, Outcome};
 use step::{CallError, StepError};
 
 use crate::error;
-use crate::row::{self, MARKS, Mark, Row};
+use crate::row::{self, MARKS, NotificationState, Row};
 
-/// The result of a write.
+/// The result of writing a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Written {
-    /// The row has the record now, and had this mark before.
-    Now(Mark),
-    /// The row has a later record of this execution. `None` if that record cannot be read.
+pub(crate) enum WriteResult {
+    /// The record is written. The state says what was already done for this record before.
+    Written(NotificationState),
+    /// The record is not written, because the row has a later record of the same execution. `None` if the later record
+    /// cannot be read.
     Superseded(Option<Box<LaterRecord>>),
 }
 
-/// A later record of the execution, as its row has it.
+/// A later record of the same execution, read from the row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LaterRecord {
     pub(crate) record: AuditRecord,
-    pub(crate) mark: Mark,
+    pub(crate) notification_state: NotificationState,
 }
 
-/// Writes the record, unless the row belongs to another execution or has a later record of this one. Removes
-/// the attributes that the record does not have, except the marks.
+/// Writes the record, unless the row has a later record of the same execution. Removes the attributes that the record
+/// does not have, except the marks.
+///
+/// # Errors
+/// Returns `RecordConflict` if the row belongs to another execution, or the error of the failed call.
 pub(crate) async fn write(
     dynamodb: &Client,
     table_name: &str,
     record: &AuditRecord,
-) -> Result<Written, StepError> {
+) -> Result<WriteResult, StepError> {
     let mut attributes: Row = serde_dynamo::to_item(record)
         .map_err(|error| StepError::unexpected(format!("The record: {error}.")))?;
     for key in ["app_name", "snapshot_manager_run_id"].iter().chain(&MARKS) {
@@ -49,7 +53,7 @@ pub(crate) async fn write(
     match response {
         Ok(updated) => {
             let row = updated.attributes.unwrap_or_default();
-            Ok(Written::Now(row::mark(&row, record)))
+            Ok(WriteResult::Written(row::notification_state(&row, record)))
         }
         Err(error) => match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
@@ -63,14 +67,18 @@ pub(crate) async fn write(
     }
 }
 
-/// Adds the condition that the row is new, or that it belongs to the same execution and is not later.
+/// Adds the condition that the row does not exist, or that it belongs to the same execution and has no later record.
 ///
-/// What is later does not depend on a clock. An execution ends once after each redrive, so the redrive count
-/// orders its ends. Within one redrive, the event of Step Functions is later than what the last state wrote,
-/// because a state can still write after its execution was stopped. Where a redrive count is not known, as in
-/// the rows and executions of release 0.1.0, the times are compared. An event of unknown redrive count never
-/// overwrites a row that has a count. Its count is unknown because the history could not be read, which fails the
-/// attempt, so Lambda keeps the event.
+/// These rules decide which of two records of an execution is later:
+///
+/// - The record with the higher redrive count is later, because an execution ends once after each redrive.
+/// - If the redrive counts are equal, the record of a failed execution is later than the record that the last state
+///   wrote. The reason is that the last state's function can still write its record after the execution was stopped.
+/// - If a redrive count is unknown, `finished_at` decides. Executions that release 0.1.0 started, and their rows, may
+///   have no redrive count.
+/// - A record of a failed execution whose redrive count is unknown never overwrites a row that has a count. The count
+///   is unknown because the history could not be read. In this case the function returns an error, so Lambda retries
+///   the event.
 fn unless_later(
     mut update: UpdateItemFluentBuilder,
     record: &AuditRecord,
@@ -106,22 +114,25 @@ fn unless_later(
     ))
 }
 
-/// Why the condition failed: the row is later, or belongs to another execution.
-fn not_written(row: &Row, record: &AuditRecord) -> Result<Written, StepError> {
+/// Decides from the row why the condition failed: the row has a later record, or it belongs to another execution.
+fn not_written(row: &Row, record: &AuditRecord) -> Result<WriteResult, StepError> {
     let owner = row::string(row, "execution_arn");
     if owner != Some(record.execution_arn.as_str()) {
         return Err(error::record_conflict(record, owner));
     }
     let later = row::read_record(row).map(|record| {
-        let mark = row::mark(row, &record);
-        Box::new(LaterRecord { record, mark })
+        let notification_state = row::notification_state(row, &record);
+        Box::new(LaterRecord {
+            record,
+            notification_state,
+        })
     });
-    Ok(Written::Superseded(later))
+    Ok(WriteResult::Superseded(later))
 }
 
-/// Marks the record as announced under `message_id`, or, if there is none, its metrics as printed. Does nothing
-/// if the row has another record by now.
-pub(crate) async fn mark(
+/// Marks the row of the record. With a `message_id`, the mark says that the notification was sent. Without one, the mark
+/// says that only the metrics were printed. Does nothing if the row has a different record by now.
+pub(crate) async fn write_mark(
     dynamodb: &Client,
     table_name: &str,
     record: &AuditRecord,
@@ -169,7 +180,7 @@ pub(crate) async fn mark(
     }
 }
 
-/// An update of the record's row.
+/// Starts an update of the record's row.
 fn update_row(
     dynamodb: &Client,
     table_name: &str,
@@ -185,7 +196,7 @@ fn update_row(
         )
 }
 
-/// Sets the attributes, and removes the optional ones that are not among them.
+/// Adds the expression that sets `attributes` and removes every other optional attribute of a record, except the marks.
 fn set_and_remove(mut update: UpdateItemFluentBuilder, attributes: Row) -> UpdateItemFluentBuilder {
     let absent: Vec<&str> = AuditRecord::OPTIONAL
         .into_iter()

@@ -1,4 +1,4 @@
-//! The announcement of a record on the topic.
+//! Publishes the notification of a record to the topic.
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
@@ -8,8 +8,8 @@ use step::{CallError, StepError};
 use crate::error;
 use crate::message::message;
 
-/// Announces the record. Returns the message id.
-pub(crate) async fn announce(
+/// Publishes the notification of the record. Returns the message id.
+pub(crate) async fn publish(
     sns: &Client,
     topic_arn: &str,
     record: &AuditRecord,

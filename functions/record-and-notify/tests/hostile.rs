@@ -1,4 +1,4 @@
-//! Invalid payloads, events, histories and answers of every kind.
+//! Property tests with invalid payloads, events, histories and answers.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use record_and_notify::{Clients, Config};
 use serde_json::{Value, json};
-use testkit::fixtures::{self, EXECUTION, RUN_ID, failures, own_snapshot};
+use testkit::fixtures::{self, EXECUTION, RUN_ID, any_failed_answer, own_snapshot};
 use testkit::hostile::{is_plain_line, mutated, places, texts, values};
 use testkit::invoke;
 use testkit::replay::{Answer, Service};
@@ -111,15 +111,15 @@ fn row() -> Value {
 
 /// Refused calls; some with a row, as a failed condition answers.
 fn refusals() -> impl Strategy<Value = Answer> {
-    let refusals = failures(&[
+    let refusals = any_failed_answer(&[
         "ConditionalCheckFailedException",
         "ResourceNotFoundException",
         "ThrottlingException",
     ]);
     (refusals, values()).prop_map(|(answer, row)| match answer {
-        Answer::Refusal(status, mut body) => {
+        Answer::ErrorBody(status, mut body) => {
             body["Item"] = row;
-            Answer::Refusal(status, body)
+            Answer::ErrorBody(status, body)
         }
         other => other,
     })
@@ -141,7 +141,7 @@ fn of_sns() -> impl Strategy<Value = Answer> {
 
 /// Invokes the function, and checks what it writes, announces and answers.
 fn run(payload: &Value, history: Answer, update: Answer, publish: Answer, now: Timestamp) {
-    let service = Service::answering_by(move |operation, _| match operation {
+    let service = Service::answering_with(move |operation, _| match operation {
         "GetExecutionHistory" => history.clone(),
         "UpdateItem" => update.clone(),
         _ => publish.clone(),

@@ -6,8 +6,8 @@ use contract::{HeldBack, MANAGED_PREFIX, Retention, Scope, SnapshotName, Verdict
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use retention::{
-    Loss, Protected, ReadySnapshots, Snapshot, Status, brake, doomed_names, is_in_scope, later_run,
-    plan, unpinned, window_begin, with_own,
+    BrakeCounts, Loss, RunProtection, Snapshot, Status, brake, doomed_names, is_in_scope,
+    keep_within_start, left_to_later_run, plan, unpinned_warning, with_own_snapshot,
 };
 
 /// A run that is previewed: its policy, and everything else on which its plan depends.
@@ -61,7 +61,7 @@ impl PreviewedRun<'_> {
         let ready = self.ready_snapshots(&snapshots, &doomed);
         let doomed = to_count(doomed.len());
         let hold = || {
-            later_run(self.now.as_millisecond(), self.now, listing, self.now)
+            left_to_later_run(self.now.as_millisecond(), self.now, listing, self.now)
                 .or_else(|| brake(self.policy, ready))
         };
         let hold = if doomed > 0 { hold() } else { None };
@@ -76,7 +76,7 @@ impl PreviewedRun<'_> {
             own: own_place.map(|place| verdicts.remove(place)),
             snapshots,
             verdicts,
-            held_back: hold.map(|hold| hold.held_back(doomed)),
+            held_back: hold.map(|hold| hold.into_held_back(doomed)),
             notes,
         }
     }
@@ -99,21 +99,21 @@ impl PreviewedRun<'_> {
                 .or_else(|| last_runtime(listing))
                 .map(str::to_owned),
         };
-        with_own(listing, own)
+        with_own_snapshot(listing, own)
     }
 
-    /// The counts of READY snapshots that the limit `max_deletions_per_run` is applied to.
-    fn ready_snapshots(&self, snapshots: &[Snapshot], doomed: &HashSet<&str>) -> ReadySnapshots {
+    /// The counts of READY snapshots to which the brake applies its limit.
+    fn ready_snapshots(&self, snapshots: &[Snapshot], doomed: &HashSet<&str>) -> BrakeCounts {
         let scope = self.policy.scope;
         let ready = snapshots
             .iter()
             .filter(|it| it.status == Status::Ready && is_in_scope(&it.name, scope));
         let wanted = ready.clone().filter(|it| doomed.contains(it.name.as_str()));
-        ReadySnapshots {
+        BrakeCounts {
             attempted: 0,
             wanted: to_count(wanted.count()),
             total: to_count(ready.clone().count()),
-            of_last_day: to_count(ready.filter(|it| it.is_of_last_day(self.now)).count()),
+            from_last_day: to_count(ready.filter(|it| it.is_from_last_day(self.now)).count()),
         }
     }
 
@@ -127,7 +127,7 @@ impl PreviewedRun<'_> {
 
     fn verdicts(&self, snapshots: &[Snapshot]) -> Vec<Verdict> {
         let own_name = self.own_name();
-        let protected = Protected {
+        let protected = RunProtection {
             own: Some(&own_name),
             restore_point: self.restore_point,
         };
@@ -150,7 +150,7 @@ impl PreviewedRun<'_> {
         let mut notes = notes_on_unrestorable(snapshots, self.policy, self.restore_point);
         notes.extend(
             self.snapshot_name
-                .and_then(|name| unpinned(name.as_str(), self.policy)),
+                .and_then(|name| unpinned_warning(name.as_str(), self.policy)),
         );
         let doomed = |run: &PreviewedRun<'_>, snapshots: &[Snapshot]| -> Vec<String> {
             let verdicts = run.verdicts(snapshots);
@@ -173,7 +173,7 @@ impl PreviewedRun<'_> {
             }
         }
         if let Some(within) = &self.policy.keep_within {
-            notes.push(match window_begin(snapshots, self.policy, self.zone, self.now) {
+            notes.push(match keep_within_start(snapshots, self.policy, self.zone, self.now) {
                 Some(begin) => format!(
                     "keep_within keeps the snapshots taken after {begin:.0}, which is {within} before the \
                      {}.",

@@ -84,7 +84,7 @@ fn by_the_function(case: &Case) -> Decided {
     let mut application = application("RUNNING", restore);
     application["ApplicationDetail"]["ApplicationVersionId"] = case.application_version.into();
     application["ApplicationDetail"]["RuntimeEnvironment"] = case.runtime.as_str().into();
-    let service = Service::answering_by(move |operation, _| match operation {
+    let service = Service::answering_with(move |operation, _| match operation {
         "DescribeApplication" => Answer::Ok(application.clone()),
         _ => Answer::Ok(json!({ "SnapshotSummaries": listing })),
     });

@@ -136,7 +136,7 @@ impl Services {
             .collect()
     }
 
-    /// Carries out a call. `body` has the form that [`testkit::replay::read`] returns.
+    /// Carries out a call. `body` has the form that [`testkit::replay::decode_request`] returns.
     pub fn answer(&mut self, operation: &str, body: &Value, now: Timestamp) -> Answer {
         match operation {
             "UpdateItem" => self.update_item(body),

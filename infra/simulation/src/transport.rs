@@ -87,7 +87,8 @@ impl HttpConnector for Transport {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let backend = self.0.clone();
         let target = request.headers().get("x-amz-target");
-        let (operation, body) = testkit::replay::read(target, request.body().bytes().unwrap());
+        let (operation, body) =
+            testkit::replay::decode_request(target, request.body().bytes().unwrap());
         let invocation = INVOCATION.with(Arc::clone);
         lock(&backend.invariants).call_sent(&invocation, &operation, &body);
         let (latency, fault) = (lock(&backend.fault_plan).call)(&invocation, &operation);
@@ -175,7 +176,7 @@ impl Backend {
                 let answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
                 Ok(match fault {
                     Some(FaultKind::NotJson) => answer,
-                    _ => testkit::replay::of_the_service(answer),
+                    _ => testkit::replay::with_request_id(answer),
                 })
             }
         }

@@ -29,14 +29,15 @@ impl World {
     /// A world whose clients call the services through [`Transport`], without sockets.
     pub fn without_sockets(backend: Arc<Backend>) -> Self {
         let connector = SharedHttpConnector::new(Transport(backend.clone()));
-        let config = testkit::replay::config_of(http_client_fn(move |_, _| connector.clone()))
-            .into_builder()
-            .timeout_config(step::timeouts())
-            .retry_config(RetryConfig::standard())
-            .time_source(Time(backend.clone()))
-            // This protection counts the bytes on a socket, and there is none.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .build();
+        let config =
+            testkit::replay::sdk_config_with(http_client_fn(move |_, _| connector.clone()))
+                .into_builder()
+                .timeout_config(step::timeouts())
+                .retry_config(RetryConfig::standard())
+                .time_source(Time(backend.clone()))
+                // This protection counts the bytes on a socket, and there is none.
+                .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+                .build();
         Self::new(backend, &config)
     }
 

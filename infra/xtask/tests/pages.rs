@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use plan::picture::draw;
 use record_and_notify::metrics::{METRICS, RUNS};
-use retention::{Protected, Snapshot, Status, plan};
+use retention::{RunProtection, Snapshot, Status, plan};
 use schemars::{Schema, schema_for};
 use serde_json::{Value, json};
 use stack::Stack;
@@ -349,7 +349,7 @@ fn planned(snapshots: &[Snapshot], policy: &Value) -> Vec<Verdict> {
     let policy: Retention = serde_json::from_value(policy.clone()).unwrap();
     let zone = TimeZone::get(policy.timezone.as_str()).unwrap();
     let now = NOW.parse().unwrap();
-    plan(snapshots, &policy, &zone, Protected::default(), now)
+    plan(snapshots, &policy, &zone, RunProtection::default(), now)
 }
 
 /// The policy in the picture and in the first example.

@@ -1,4 +1,4 @@
-//! The handler on the wire: which requests it sends, and what it makes of each answer.
+//! The requests that the handler sends, and how it handles each answer.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
@@ -15,20 +15,20 @@ use serde_json::{Value, json};
 use step::StepError;
 use testkit::fixtures::{
     self, EXECUTION, Exchange, RUN_ID, SNAPSHOT, describe_application, describe_snapshot,
-    list_snapshots, refusals, snapshot,
+    failed_answers, list_snapshots, snapshot,
 };
 use testkit::replay::Answer::{self, Error};
 use testkit::replay::Service;
 
 const NOW: &str = "2026-11-22T20:02:28.401Z";
 
-/// An hour after the start of the execution, when no run waits any longer for a busy application.
+/// An hour after the start of the execution. A run then no longer waits for a busy application.
 const LATE: &str = "2026-11-22T21:02:28.401Z";
 
 /// The snapshot of the run's second attempt.
 const SECOND: &str = "custom_1795377747950";
 
-/// The service has no snapshot of this name.
+/// The service has no snapshot with this name.
 fn missing(name: &str) -> Exchange {
     describe_snapshot(
         name,
@@ -36,13 +36,13 @@ fn missing(name: &str) -> Exchange {
     )
 }
 
-/// The snapshot of this name has this status.
+/// The snapshot with this name has this status.
 fn found(name: &str, status: &str) -> Exchange {
     let details = snapshot(name, status, 7, 1_795_377_748.42);
     describe_snapshot(name, Answer::Ok(json!({ "SnapshotDetails": details })))
 }
 
-/// A run of `orders` by this definition, at this time.
+/// Runs the step for `orders` with this state machine definition at this time.
 async fn run_by(
     definition: u32,
     now: &str,
@@ -90,7 +90,7 @@ fn own(status: &str) -> Exchange {
     found(SNAPSHOT, status)
 }
 
-/// An application that has snapshots turned on or off, or does not say so.
+/// An application that has snapshots turned on or off. `None` leaves the setting out of the response.
 fn application_with(status: &str, snapshots_enabled: Option<bool>) -> Exchange {
     let configuration = snapshots_enabled.map(|enabled| {
         json!({ "ApplicationSnapshotConfigurationDescription": { "SnapshotsEnabled": enabled } })
@@ -111,7 +111,7 @@ fn create(answer: Answer) -> Exchange {
     create_as(SNAPSHOT, answer)
 }
 
-/// What the step looks at after a refused creation that nothing explains.
+/// The calls after a refused creation whose cause they do not explain.
 fn unexplained() -> [Exchange; 3] {
     let nothing_listed = Answer::Ok(json!({ "SnapshotSummaries": [] }));
     [
@@ -129,13 +129,13 @@ fn enhanced() -> Exchange {
     describe_application(Answer::Ok(application))
 }
 
-/// Everything is ready for the snapshot, and the service answers its creation so.
+/// The calls of a run that can take its snapshot. `answer` is the answer to the create request.
 fn created(answer: Answer) -> [Exchange; 3] {
     [own_missing(), application("RUNNING"), create(answer)]
 }
 
 #[tokio::test]
-async fn a_running_application_gets_one_snapshot_named_after_the_run() {
+async fn a_running_application_gets_one_snapshot_that_is_named_after_the_run() {
     let output = run(created(Answer::Ok(json!({})))).await.unwrap();
     assert_eq!(output.snapshot_creation, SnapshotCreation::Started);
     assert_eq!(output.run.run_id, RUN_ID);
@@ -147,7 +147,7 @@ async fn a_running_application_gets_one_snapshot_named_after_the_run() {
 }
 
 #[tokio::test]
-async fn the_snapshot_of_an_earlier_attempt_is_adopted_whatever_its_status() {
+async fn the_snapshot_that_an_earlier_invocation_started_is_returned_whatever_its_status() {
     for (definition, status) in [
         (3, "CREATING"),
         (3, "READY"),
@@ -181,7 +181,7 @@ fn named(created: impl Into<Value>) -> Exchange {
     describe_snapshot("before-upgrade", answer)
 }
 
-/// Nothing has the name yet, and the service answers its creation so.
+/// The calls of a run that can take the snapshot with this name. `answer` is the answer to the create request.
 fn created_by_name(answer: Answer) -> [Exchange; 3] {
     let missing = Error(400, "ResourceNotFoundException", "no such snapshot");
     let request = json!({ "ApplicationName": "orders", "SnapshotName": "before-upgrade" });
@@ -193,7 +193,7 @@ fn created_by_name(answer: Answer) -> [Exchange; 3] {
 }
 
 #[tokio::test]
-async fn a_snapshot_gets_the_name_that_the_input_gives() {
+async fn the_snapshot_has_the_name_in_the_input() {
     let output = run_named(created_by_name(Answer::Ok(json!({})))).await;
     let output = output.unwrap();
     assert_eq!(output.snapshot.unwrap().name, "before-upgrade");
@@ -211,7 +211,7 @@ async fn a_snapshot_gets_the_name_that_the_input_gives() {
 }
 
 #[tokio::test]
-async fn a_name_that_an_older_snapshot_has_is_taken() {
+async fn a_name_that_an_older_snapshot_has_is_refused() {
     for (created, fact) in [
         (
             json!(1_795_377_746.99),
@@ -220,7 +220,7 @@ async fn a_name_that_an_older_snapshot_has_is_taken() {
         ),
         (
             Value::Null,
-            "There is a snapshot before-upgrade without a creation timestamp, which may be older \
+            "The snapshot before-upgrade exists and has no creation timestamp, so it may be older \
              than this run.",
         ),
     ] {
@@ -230,7 +230,7 @@ async fn a_name_that_an_older_snapshot_has_is_taken() {
 }
 
 #[tokio::test]
-async fn the_modes_without_a_snapshot_make_no_call() {
+async fn a_mode_that_takes_no_snapshot_makes_no_call() {
     for mode in ["PRUNE", "PLAN"] {
         let input = json!({ "application_name": "orders", "mode": mode });
         let output = run_with(input, []).await.unwrap();
@@ -257,7 +257,7 @@ async fn a_run_of_a_stopped_application_is_skipped_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_failed_snapshot_leads_to_the_next_attempt_until_none_is_left() {
+async fn after_a_failed_snapshot_the_next_attempt_starts_until_no_attempt_is_left() {
     let input =
         |attempts: u32| json!({ "application_name": "orders", "snapshot_attempts": attempts });
     let exchanges = vec![
@@ -283,7 +283,7 @@ async fn a_failed_snapshot_leads_to_the_next_attempt_until_none_is_left() {
 }
 
 #[tokio::test]
-async fn a_run_whose_snapshot_failed_is_not_skipped() {
+async fn a_run_is_not_skipped_after_its_snapshot_has_failed() {
     let exchanges = [own("FAILED"), missing(SECOND), application("READY")];
     let error = run(exchanges).await.unwrap_err();
     assert_eq!(error.name, SnapshotFailed);
@@ -293,7 +293,7 @@ async fn a_run_whose_snapshot_failed_is_not_skipped() {
 }
 
 #[tokio::test]
-async fn a_run_waits_for_an_application_in_transition_until_its_timeout() {
+async fn a_run_waits_for_a_busy_application_until_the_timeout() {
     for status in [
         "STARTING",
         "UPDATING",
@@ -328,7 +328,7 @@ async fn a_run_waits_for_an_application_in_transition_until_its_timeout() {
 }
 
 #[tokio::test]
-async fn a_run_of_an_older_definition_leaves_the_wait_to_its_retries() {
+async fn a_run_of_an_older_definition_fails_with_a_busy_application_so_that_it_is_retried() {
     for definition in [1, 2] {
         let exchanges = [own_missing(), application("UPDATING")];
         let error = run_by(definition, NOW, orders(), exchanges).await;
@@ -337,7 +337,7 @@ async fn a_run_of_an_older_definition_leaves_the_wait_to_its_retries() {
 }
 
 #[tokio::test]
-async fn a_run_waits_after_a_refusal_that_may_pass() {
+async fn a_run_waits_after_a_refused_creation_if_the_cause_may_pass() {
     const CONFIGURATION: &str = "InvalidApplicationConfigurationException";
     for (code, message) in [
         ("ResourceInUseException", "in use"),
@@ -355,7 +355,7 @@ async fn a_run_waits_after_a_refusal_that_may_pass() {
 }
 
 #[tokio::test]
-async fn disabled_snapshots_are_blamed_only_for_a_refusal() {
+async fn disabled_snapshots_are_reported_only_after_a_refused_creation() {
     let disabled = || application_with("RUNNING", Some(false));
     let accepted = [own_missing(), disabled(), create(Answer::Ok(json!({})))];
     let output = run(accepted).await.unwrap();
@@ -387,7 +387,7 @@ async fn disabled_snapshots_are_blamed_only_for_a_refusal() {
 }
 
 #[tokio::test]
-async fn enhanced_snapshots_are_named_after_any_refusal_that_does_not_say_so() {
+async fn enhanced_snapshots_are_reported_as_the_cause_of_any_refused_call() {
     for (code, name) in [
         ("UnsupportedOperationException", SnapshotsUnsupported),
         ("InvalidRequestException", Unexpected),
@@ -419,13 +419,13 @@ async fn enhanced_snapshots_are_named_after_any_refusal_that_does_not_say_so() {
         assert_eq!(error.name, EnhancedSnapshotsUnsupported, "{code}");
         assert!(error.fact.contains("not this one"), "{}", error.fact);
     }
-    // What may pass does not come from the mode.
+    // An error that may pass is not caused by the snapshot mode, so it is not explained.
     let slow = describe_snapshot(SNAPSHOT, Error(400, "ThrottlingException", "slow"));
     assert_eq!(run([slow]).await.unwrap_err().name, Throttled);
 }
 
 #[tokio::test]
-async fn an_application_that_does_not_say_whether_snapshots_are_enabled_gets_one() {
+async fn a_snapshot_is_taken_if_the_response_does_not_say_whether_snapshots_are_enabled() {
     let exchanges = [
         own_missing(),
         application_with("RUNNING", None),
@@ -435,7 +435,7 @@ async fn an_application_that_does_not_say_whether_snapshots_are_enabled_gets_one
 }
 
 #[tokio::test]
-async fn an_unknown_application_is_not_found() {
+async fn an_application_that_does_not_exist_is_not_found() {
     let missing = Error(400, "ResourceNotFoundException", "no orders");
     let exchanges = [own_missing(), describe_application(missing)];
     let error = run(exchanges).await.unwrap_err();
@@ -453,11 +453,11 @@ async fn each_refused_describe_call_has_an_error_name() {
         (400, "UnsupportedOperationException", SnapshotsUnsupported),
         (500, "InternalFailure", ServiceUnavailable),
     ];
-    for (answer, name) in refusals(Error, &rows) {
+    for (answer, name) in failed_answers(Error, &rows) {
         let own = describe_snapshot(SNAPSHOT, answer.clone());
         let refused = describe_application(answer.clone());
         let mut looked_up = vec![own];
-        // The snapshot mode.
+        // The lookup of the snapshot mode.
         if !name.is_retryable() {
             looked_up.push(application("RUNNING"));
         }
@@ -469,8 +469,9 @@ async fn each_refused_describe_call_has_an_error_name() {
 }
 
 #[tokio::test]
-async fn an_answer_about_something_else_is_not_adopted() {
-    for body in [json!({}), json!({ "SnapshotDetails": null })] {
+async fn a_response_that_is_not_about_the_snapshot_is_an_error() {
+    let other = json!({ "SnapshotDetails": snapshot("other", "READY", 3, Value::Null) });
+    for body in [json!({}), json!({ "SnapshotDetails": null }), other] {
         let answer = describe_snapshot(SNAPSHOT, Answer::Ok(body));
         let error = run([answer, application("RUNNING")]).await.unwrap_err();
         assert_eq!(error.name, Unexpected);
@@ -478,7 +479,20 @@ async fn an_answer_about_something_else_is_not_adopted() {
 }
 
 #[tokio::test]
-async fn each_refused_creation_has_an_error_name_if_nothing_else_explains_it() {
+async fn a_response_that_is_not_about_the_application_is_an_error() {
+    let mut other = fixtures::application("RUNNING", None);
+    other["ApplicationDetail"]["ApplicationName"] = "payments".into();
+    for body in [json!({}), json!({ "ApplicationDetail": {} }), other] {
+        let answer = describe_application(Answer::Ok(body));
+        let error = run([own_missing(), answer]).await.unwrap_err();
+        assert_eq!(error.name, Unexpected);
+        let fact = "DescribeApplication: the response is not about orders.";
+        assert_eq!(error.fact, fact);
+    }
+}
+
+#[tokio::test]
+async fn each_refused_creation_without_another_explanation_has_an_error_name() {
     const CONFIGURATION: &str = "InvalidApplicationConfigurationException";
     let downtime = "Failed to take snapshot for the application orders at this moment. The \
                     application is currently experiencing downtime. Please retry the request";
@@ -496,7 +510,7 @@ async fn each_refused_creation_has_an_error_name_if_nothing_else_explains_it() {
         (400, "ThrottlingException", Throttled),
         (503, "ServiceUnavailable", ServiceUnavailable),
     ];
-    for (answer, name) in refusals(Error, &rows).into_iter().chain([down]) {
+    for (answer, name) in failed_answers(Error, &rows).into_iter().chain([down]) {
         let mut exchanges = created(answer.clone()).to_vec();
         exchanges.extend(unexplained());
         let error = run_by(3, LATE, orders(), exchanges).await.unwrap_err();
@@ -505,7 +519,7 @@ async fn each_refused_creation_has_an_error_name_if_nothing_else_explains_it() {
 }
 
 #[tokio::test]
-async fn a_creation_whose_answer_was_lost_is_found_and_adopted() {
+async fn a_snapshot_whose_creation_was_accepted_in_a_lost_response_is_found() {
     let exchanges = created(Answer::Lost).into_iter().chain([own("CREATING")]);
     let output = run(exchanges).await.unwrap();
     assert_eq!(output.snapshot_creation, SnapshotCreation::Started);
@@ -513,7 +527,7 @@ async fn a_creation_whose_answer_was_lost_is_found_and_adopted() {
 }
 
 #[tokio::test]
-async fn a_run_whose_application_stopped_just_before_the_creation_is_skipped() {
+async fn a_run_is_skipped_if_the_application_stops_just_before_the_creation() {
     let refused = created(Error(400, "InvalidRequestException", "not running"));
     let stopping = [own_missing(), application("STOPPING")];
     let output = run(refused.into_iter().chain(stopping)).await.unwrap();
@@ -521,7 +535,7 @@ async fn a_run_whose_application_stopped_just_before_the_creation_is_skipped() {
 }
 
 #[tokio::test]
-async fn another_snapshot_in_progress_is_waited_for_unless_an_earlier_run_takes_it() {
+async fn a_run_waits_for_another_snapshot_and_is_skipped_if_an_earlier_run_takes_it() {
     let refused = |creating: &str| -> Vec<Exchange> {
         let ready = snapshot("a", "READY", 7, Value::Null);
         let creating = snapshot(creating, "CREATING", 7, Value::Null);
@@ -561,7 +575,7 @@ async fn another_snapshot_in_progress_is_waited_for_unless_an_earlier_run_takes_
 }
 
 #[tokio::test]
-async fn a_run_is_skipped_only_for_a_young_snapshot_and_not_if_it_has_a_name_of_its_own() {
+async fn a_run_is_skipped_only_for_a_recent_snapshot_and_only_if_its_input_has_no_snapshot_name() {
     use SnapshotCreation::{Busy, Skipped};
     let seconds_before = |seconds: i64| json!(RUN_ID / 1_000 - seconds);
     let named = json!({ "application_name": "orders", "snapshot_name": "before-upgrade" });
@@ -591,7 +605,7 @@ async fn a_run_is_skipped_only_for_a_young_snapshot_and_not_if_it_has_a_name_of_
 }
 
 #[tokio::test]
-async fn an_invalid_input_is_refused_with_the_name_of_its_field_before_any_call() {
+async fn an_invalid_input_is_refused_before_any_call_and_the_message_names_the_field() {
     // An input, then its problem. `…` stands for the name of the application.
     const ROWS: &str = r#"
         {}

@@ -7,7 +7,7 @@ use testkit::replay::Answer::{self, Error};
 
 use crate::{found, missing, own_missing, run};
 
-/// An application of this status that is configured to restore from the snapshot of this name.
+/// An application with this status that is configured to restore from the snapshot with this name.
 fn restoring(status: &str, name: &str) -> Exchange {
     let restore =
         json!({ "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT", "SnapshotName": name });
@@ -17,7 +17,7 @@ fn restoring(status: &str, name: &str) -> Exchange {
     describe_application(Answer::Ok(application))
 }
 
-/// The warnings of a skipped run that makes these calls.
+/// Runs the step with these calls, and returns the warnings. The run has to be skipped.
 async fn warnings(exchanges: impl IntoIterator<Item = Exchange>) -> Vec<String> {
     let exchanges = [own_missing()].into_iter().chain(exchanges);
     let output = run(exchanges).await.unwrap();
@@ -26,23 +26,23 @@ async fn warnings(exchanges: impl IntoIterator<Item = Exchange>) -> Vec<String> 
 }
 
 #[tokio::test]
-async fn a_run_that_is_skipped_for_a_stopped_application_warns_if_the_restore_point_is_lost() {
+async fn a_skipped_run_warns_if_the_application_cannot_start_from_its_restore_point() {
     for status in ["READY", "STOPPING", "FORCE_STOPPING", "ROLLED_BACK"] {
         for (lookup, fact, remedy) in [
             (
                 missing("good"),
-                "is not listed",
-                "Find out who deleted it, and configure another one.",
+                "does not exist",
+                "Find out who deleted it, and configure another restore point.",
             ),
             (
                 found("good", "DELETING"),
                 "is DELETING",
-                "Find out who deleted it, and configure another one.",
+                "Find out who deleted it, and configure another restore point.",
             ),
             (
                 found("good", "FAILED"),
                 "is FAILED",
-                "Configure another one.",
+                "Configure another restore point.",
             ),
         ] {
             let warning = format!(
@@ -55,7 +55,7 @@ async fn a_run_that_is_skipped_for_a_stopped_application_warns_if_the_restore_po
 }
 
 #[tokio::test]
-async fn what_a_skipped_run_does_not_know_of_the_restore_point_it_does_not_say() {
+async fn a_skipped_run_does_not_warn_if_the_restore_point_is_usable_or_its_status_is_unknown() {
     let answered = |answer| describe_snapshot("good", answer);
     for lookup in [
         found("good", "READY"),
@@ -70,7 +70,7 @@ async fn what_a_skipped_run_does_not_know_of_the_restore_point_it_does_not_say()
         let warnings = warnings([restoring("READY", "good"), lookup.clone()]).await;
         assert_eq!(warnings, [""; 0], "{lookup:?}");
     }
-    // The snapshots go with an application that is DELETING. No snapshot has an invalid name.
+    // An application that is DELETING loses its snapshots anyway, and no snapshot can have an invalid name.
     for application in [restoring("DELETING", "good"), restoring("READY", "no name")] {
         assert_eq!(warnings([application]).await, [""; 0]);
     }

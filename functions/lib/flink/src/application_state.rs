@@ -1,27 +1,27 @@
-//! Whether an application runs, by its status.
+//! Whether a snapshot of an application can be taken, depending on the application's status.
 
 use aws_sdk_kinesisanalyticsv2::types::ApplicationStatus;
 
-/// Whether the application runs.
+/// Whether a snapshot of the application can be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApplicationState {
-    /// It runs: a snapshot can be taken.
+    /// The application is RUNNING, so a snapshot can be taken.
     Running,
-    /// It does not run and will not start by itself. There is nothing to take a snapshot of.
+    /// The application is not running, or is stopping, and does not start by itself. No snapshot can be taken.
     Stopped,
-    /// It does not run now, but probably soon.
+    /// No snapshot can be taken now, but the application will probably be RUNNING soon.
     Busy,
 }
 
 impl ApplicationState {
-    /// Only a RUNNING application can be snapshotted. An unknown status counts as busy: the run waits, and fails after
-    /// the timeout. It is not skipped.
+    /// Converts a status. An unknown status counts as busy. So the run is not skipped: it waits, and fails after the
+    /// timeout if the application is still not RUNNING.
     #[must_use]
     pub fn of(status: &ApplicationStatus) -> Self {
         use ApplicationStatus as Status;
         match status {
             Status::Running => Self::Running,
-            // ROLLED_BACK is final: the application does not run, and does not start by itself.
+            // An application that is ROLLED_BACK does not start by itself.
             Status::Ready
             | Status::Stopping
             | Status::ForceStopping
@@ -37,8 +37,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_status_has_its_meaning() {
-        for (status, meaning) in [
+    fn each_status_is_running_stopped_or_busy() {
+        for (status, expected) in [
             ("RUNNING", ApplicationState::Running),
             ("READY", ApplicationState::Stopped),
             ("STOPPING", ApplicationState::Stopped),
@@ -53,7 +53,7 @@ mod tests {
             ("SOMETHING_NEW", ApplicationState::Busy),
         ] {
             let state = ApplicationState::of(&ApplicationStatus::from(status));
-            assert_eq!(state, meaning, "{status}");
+            assert_eq!(state, expected, "{status}");
         }
     }
 }

@@ -1,15 +1,17 @@
-//! Calls of Managed Flink that several functions make, and what its errors mean.
+//! The calls to Managed Service for Apache Flink that several functions make, and what the errors of this service mean.
 //!
-//! - [`describe_application`] and [`describe_snapshot`]: one call each.
-//! - [`check_origin`]: whether a response without content is from the service.
-//! - [`error_name`], [`is_not_found`] and [`step_error`]: what the errors of this service mean.
-//! - [`Application::has_enhanced_snapshots`], [`enhanced`] and [`or_enhanced`]: an application whose snapshots are of the
-//!   other kind, and whether a call was refused because of that.
-//! - [`Restore`] and [`lost_restore_point`]: what an application restores from, and the warning if that is lost.
-//! - [`ApplicationState`]: whether an application runs, by its status.
+//! - [`describe_application`] and [`describe_snapshot`] make one call each.
+//! - [`check_is_from_service`] checks whether a response without content comes from the service.
+//! - [`error_name`], [`is_not_found`] and [`step_error`] interpret a [`CallError`] of this service.
+//! - [`enhanced_snapshots_error`] and [`explain_if_enhanced`] build the error for an application that has enhanced
+//!   snapshots, which other operations manage.
+//! - [`Restore`] is what an application restores from. [`lost_restore_point`] warns if the application cannot restore
+//!   from it.
+//! - [`ApplicationState`] says whether a snapshot of an application can be taken, depending on the application's
+//!   status.
 //!
-//! Invariant: a response about something else is an error. The SDK fills in missing fields, so a page from a proxy
-//! would otherwise pass for a response of the service.
+//! Invariant: if a response does not contain the name of the requested application or snapshot, the call fails. The SDK
+//! accepts responses with missing fields, so a page from a proxy would otherwise count as a response of the service.
 
 mod application_state;
 mod restore;
@@ -25,30 +27,32 @@ use snapshot_mode::SnapshotMode;
 
 pub use application_state::ApplicationState;
 pub use restore::{Restore, lost_restore_point};
-pub use snapshot_mode::{enhanced, or_enhanced};
+pub use snapshot_mode::{enhanced_snapshots_error, explain_if_enhanced};
 
-/// What `DescribeApplication` says about an application.
+/// An application, as `DescribeApplication` describes it.
 #[derive(Clone, Debug)]
 pub struct Application {
-    /// What the SDK reads of it.
+    /// The part of the response that the SDK can read.
     pub detail: ApplicationDetail,
-    /// Whether it has a `SnapshotMode`, which the SDK does not read, other than `APPLICATION_SNAPSHOTS_LEGACY`.
+    /// Whether the response has a `SnapshotMode` other than `APPLICATION_SNAPSHOTS_LEGACY`. The SDK cannot read this
+    /// field.
     pub has_enhanced_snapshots: bool,
 }
 
-/// What `DescribeApplicationSnapshot` says about a snapshot.
+/// The result of `DescribeApplicationSnapshot`.
 #[derive(Clone, Debug)]
 pub enum Lookup {
     /// The snapshot exists.
     Found(SnapshotDetails),
-    /// The snapshot does not exist. The error says so.
+    /// The service says in this error that the snapshot does not exist.
     NotFound(CallError),
 }
 
 /// Describes the application.
 ///
 /// # Errors
-/// Returns `ApplicationNotFound`, or an error named by [`error_name`].
+/// Returns `ApplicationNotFound` if the application does not exist, `Unexpected` if the response is not about this
+/// application, or for any other failed call the error that [`error_name`] names.
 pub async fn describe_application(
     client: &Client,
     application_name: &str,
@@ -60,24 +64,27 @@ pub async fn describe_application(
         .customize()
         .interceptor(mode.clone())
         .send();
-    // Boxed, because the compiler limits how deep futures can be nested, and those of the SDK are deep.
+    // Boxed, because the compiler limits how deeply futures can be nested, and the SDK nests them deeply.
     let response = Box::pin(sent).await.map_err(|error| {
         let error = CallError::of("DescribeApplication", &error);
         step_error(error, ErrorName::ApplicationNotFound)
     })?;
-    let detail = response
-        .application_detail
-        .ok_or_else(|| StepError::unexpected("DescribeApplication: no ApplicationDetail."))?;
-    Ok(Application {
-        detail,
-        has_enhanced_snapshots: mode.is_enhanced(),
-    })
+    match response.application_detail {
+        Some(detail) if detail.application_name == application_name => Ok(Application {
+            detail,
+            has_enhanced_snapshots: mode.is_enhanced(),
+        }),
+        _ => Err(StepError::unexpected(format!(
+            "DescribeApplication: the response is not about {application_name}."
+        ))),
+    }
 }
 
 /// Describes the snapshot.
 ///
 /// # Errors
-/// Returns an error named by [`error_name`], or `Unexpected` if the response is not about this snapshot.
+/// Returns `Unexpected` if the response is not about this snapshot, or for any other failed call the error that
+/// [`error_name`] names. A snapshot that does not exist is not an error.
 pub async fn describe_snapshot(
     client: &Client,
     application_name: &str,
@@ -107,12 +114,13 @@ pub async fn describe_snapshot(
     }
 }
 
-/// Checks that a response without content is from the service, which gives each response a request id. The SDK
-/// reads nothing of such a response, so it accepts any page.
+/// Checks that a response without content comes from the service. Every response of the service has a request id. The
+/// SDK does not read the body of such a response, so it would accept the page of a proxy too.
 ///
 /// # Errors
-/// Returns an error of the kind [`CallErrorKind::Lost`], since the service may have carried out the call.
-pub fn check_origin(operation: &str, response: &impl RequestId) -> Result<(), CallError> {
+/// Returns an error of the kind [`CallErrorKind::Lost`] if the response has no request id. The service may have carried
+/// out the call nevertheless.
+pub fn check_is_from_service(operation: &str, response: &impl RequestId) -> Result<(), CallError> {
     if response.request_id().is_some() {
         return Ok(());
     }
@@ -122,26 +130,27 @@ pub fn check_origin(operation: &str, response: &impl RequestId) -> Result<(), Ca
     })
 }
 
-/// The name of an error of this service. Some codes mean that the application is busy. One means that it cannot take
-/// snapshots.
+/// Names the error of a call to this service. Some of this service's codes mean that the application is busy, and one
+/// means that the application cannot take snapshots. Any other error has its [`common_name`](CallError::common_name).
 #[must_use]
 pub fn error_name(error: &CallError) -> ErrorName {
     match error.code() {
         Some("ResourceInUseException" | "ConcurrentModificationException") => {
             ErrorName::ApplicationBusy
         }
-        // Documented as transient: "The application is currently experiencing downtime".
+        // AWS documents this error as temporary.
         Some("InvalidApplicationConfigurationException")
             if error.message.contains("experiencing downtime") =>
         {
             ErrorName::ApplicationBusy
         }
         Some("UnsupportedOperationException") => ErrorName::SnapshotsUnsupported,
-        _ => error.name(),
+        _ => error.common_name(),
     }
 }
 
-/// Whether the service says that the application or the snapshot does not exist. It has two codes for that.
+/// Whether the error says that the application or the snapshot does not exist. The service has two error codes for
+/// this.
 #[must_use]
 pub fn is_not_found(error: &CallError) -> bool {
     match error.code() {
@@ -151,11 +160,12 @@ pub fn is_not_found(error: &CallError) -> bool {
     }
 }
 
-/// Converts an error into the error of the step: `not_found` if [`is_not_found`], otherwise [`error_name`].
+/// Converts the error of a call to this service into the error of the step. Its name is `not_found_name` if the
+/// application or the snapshot does not exist, and otherwise the [`error_name`].
 #[must_use]
-pub fn step_error(error: CallError, not_found: ErrorName) -> StepError {
+pub fn step_error(error: CallError, not_found_name: ErrorName) -> StepError {
     let name = if is_not_found(&error) {
-        not_found
+        not_found_name
     } else {
         error_name(&error)
     };
@@ -174,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn some_codes_of_the_flink_service_have_names_of_their_own() {
+    fn the_codes_that_only_this_service_uses_have_their_names() {
         for (code, message, name) in [
             ("ResourceInUseException", "", ErrorName::ApplicationBusy),
             (
@@ -204,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn not_found_is_said_in_two_ways_and_a_bad_argument_is_not_one() {
+    fn two_codes_mean_not_found_and_an_invalid_argument_alone_does_not() {
         for (code, message, expected) in [
             ("ResourceNotFoundException", "", true),
             (

@@ -1,20 +1,22 @@
-//! What an application restores from.
+//! What an application restores from when it starts.
 
 use aws_sdk_kinesisanalyticsv2::types::{ApplicationDetail, ApplicationRestoreType as RestoreType};
 
-/// What an application restores from when it starts next.
+/// What an application restores from at its next start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Restore {
-    /// Its latest snapshot, which is protected as the newest, or nothing.
+    /// The latest snapshot, or no snapshot. The latest snapshot needs no other protection, because the newest READY
+    /// snapshot is always protected.
     LatestOrNone,
-    /// The snapshot of this name.
+    /// The snapshot with this name.
     Named(String),
     /// A snapshot that the configuration does not name.
     UnknownSnapshot,
 }
 
 impl Restore {
-    /// As the application is configured. An unknown restore type without a name may restore from any snapshot.
+    /// Reads the restore configuration of the application. If the restore type is unknown and no snapshot is named, the
+    /// application may restore from any snapshot.
     #[must_use]
     pub fn of(application: &ApplicationDetail) -> Self {
         let configuration = application
@@ -38,7 +40,7 @@ impl Restore {
         }
     }
 
-    /// The name of the restore point, if the configuration has one.
+    /// The name of the restore point, which is the snapshot that the configuration names. `None` if it names none.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
@@ -48,17 +50,18 @@ impl Restore {
     }
 }
 
-/// The warning of a restore point that is lost. `status` is the snapshot's, `None` if there is no such snapshot. One that
-/// is CREATING, or of an unknown status, is not lost.
+/// Returns the warning if the application cannot restore from its restore point `name`, because this snapshot does not
+/// exist or is DELETING or FAILED. `status` is the status of the snapshot, and `None` if it does not exist. There is no
+/// warning about a snapshot that is READY, CREATING or of an unknown status.
 #[must_use]
 pub fn lost_restore_point(name: &str, status: Option<&str>) -> Option<String> {
-    let (loss, find_out) = match status {
-        None => ("is not listed", "Find out who deleted it, and configure"),
+    let (problem, remedy) = match status {
+        None => ("does not exist", "Find out who deleted it, and configure"),
         Some("DELETING") => ("is DELETING", "Find out who deleted it, and configure"),
         Some("FAILED") => ("is FAILED", "Configure"),
         Some(_) => return None,
     };
     Some(format!(
-        "The restore point {name} {loss}, so the application cannot start from it. {find_out} another one."
+        "The restore point {name} {problem}, so the application cannot start from it. {remedy} another restore point."
     ))
 }

@@ -1,4 +1,5 @@
-//! Whether an application has enhanced snapshots, whose operations are others than those that are called here.
+//! Whether an application has enhanced snapshots. The service has separate operations for them, which this system does
+//! not call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +14,13 @@ use step::StepError;
 
 use crate::Application;
 
-/// Where the response has the mode.
+/// The JSON pointer to the mode in the response.
 const SNAPSHOT_MODE: &str = "/ApplicationDetail/ApplicationConfigurationDescription\
      /ApplicationSnapshotConfigurationDescription/SnapshotMode";
 
-/// The error of an application that has enhanced snapshots.
+/// Builds the error for an application that has enhanced snapshots.
 #[must_use]
-pub fn enhanced(application_name: &str) -> StepError {
+pub fn enhanced_snapshots_error(application_name: &str) -> StepError {
     StepError::new(
         ErrorName::EnhancedSnapshotsUnsupported,
         format!(
@@ -28,38 +29,45 @@ pub fn enhanced(application_name: &str) -> StepError {
     )
 }
 
-/// Returns [`enhanced`] if the application has enhanced snapshots. Otherwise `error`, which is that of a refused call: which
-/// one the service gives for such an application is not documented. An error that a retry or a wait may remove is no refusal.
-pub async fn or_enhanced(client: &Client, application_name: &str, error: StepError) -> StepError {
+/// Explains the error of a failed call if its cause is that the application has enhanced snapshots. AWS does not
+/// document which error the service returns in this case, so this function describes the application.
+///
+/// Returns [`enhanced_snapshots_error`] if the application has enhanced snapshots. Returns `error` if it has none, if
+/// the application cannot be described, or if `error` may pass after a retry or a wait.
+pub async fn explain_if_enhanced(
+    client: &Client,
+    application_name: &str,
+    error: StepError,
+) -> StepError {
     if error.name.is_retryable() || error.name == ErrorName::ApplicationBusy {
         return error;
     }
     match crate::describe_application(client, application_name).await {
-        Ok(application) => application.reason_of(error),
+        Ok(application) => application.explain_refusal(error),
         Err(_) => error,
     }
 }
 
 impl Application {
-    /// The reason of a refused call: [`enhanced`] with the fact of `error`, if the application has enhanced snapshots and
-    /// no retry may remove the error. Otherwise `error`.
+    /// Explains the error of a refused call. Returns [`enhanced_snapshots_error`], followed by the fact of `error`, if
+    /// the application has enhanced snapshots and `error` is not retryable. Otherwise returns `error`.
     #[must_use]
-    pub fn reason_of(&self, error: StepError) -> StepError {
+    pub fn explain_refusal(&self, error: StepError) -> StepError {
         if error.name.is_retryable() || !self.has_enhanced_snapshots {
             return error;
         }
-        let mut enhanced = enhanced(&self.detail.application_name);
-        enhanced.fact = format!("{} {}", enhanced.fact, error.fact);
-        enhanced
+        let mut explained = enhanced_snapshots_error(&self.detail.application_name);
+        explained.fact = format!("{} {}", explained.fact, error.fact);
+        explained
     }
 }
 
-/// Reads `SnapshotMode` from the body of the last response.
+/// An interceptor that reads `SnapshotMode` from the body of the last response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SnapshotMode(Arc<AtomicBool>);
 
 impl SnapshotMode {
-    /// `false` if the service does not say.
+    /// Whether the last response had a mode other than `APPLICATION_SNAPSHOTS_LEGACY`. `false` if it had no mode.
     pub(crate) fn is_enhanced(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
@@ -77,9 +85,9 @@ impl Intercept for SnapshotMode {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let body = context.response().body().bytes().unwrap_or_default();
-        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-        let mode = answer.pointer(SNAPSHOT_MODE).and_then(Value::as_str);
-        // A mode that this release does not know has other operations too, for all that it can tell.
+        let response: Value = serde_json::from_slice(body).unwrap_or_default();
+        let mode = response.pointer(SNAPSHOT_MODE).and_then(Value::as_str);
+        // A mode that this release does not know may have separate operations too, so it counts as enhanced.
         let is_other = mode.is_some_and(|mode| mode != "APPLICATION_SNAPSHOTS_LEGACY");
         self.0.store(is_other, Ordering::SeqCst);
         Ok(())

@@ -1,4 +1,4 @@
-//! The plan of 10,000 snapshots with every rule set takes less than 50 ms: `cargo bench -p prune-snapshots`.
+//! A plan for 10,000 snapshots with every rule takes less than 50 ms. Run the benchmark with `cargo bench -p retention`.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
 
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use contract::Retention;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use retention::{Protected, Snapshot, Status, plan};
+use retention::{RunProtection, Snapshot, Status, plan};
 
 const BUDGET: Duration = Duration::from_millis(50);
 const ROUNDS: usize = 21;
@@ -41,7 +41,7 @@ fn main() {
                 black_box(&snapshots),
                 &policy,
                 &zone,
-                Protected::default(),
+                RunProtection::default(),
                 now,
             ));
             began.elapsed()

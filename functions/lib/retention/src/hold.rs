@@ -1,27 +1,29 @@
-//! What holds a whole plan back: a later run, and the brake.
+//! Two reasons to hold back all deletions of a plan: a later run does the pruning, or the brake stops the run. The
+//! brake limits how many snapshots a run deletes.
 
 use contract::{HeldBack, HeldBackCause, Retention, managed_run_id};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{Snapshot, Status};
 
-/// A snapshot whose creation time is further in the future than this does not count as a later run's. Such a
-/// snapshot would hold back the deletions of every run.
+/// A snapshot whose creation time is further in the future than this does not count as the snapshot of a later run. If
+/// it did, it would hold back the deletions of every run until that time.
 const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(1);
 
-/// Why nothing may be deleted now.
+/// Why the deletions of a plan are held back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// What holds the plan back.
+    /// What holds the deletions back.
     pub cause: HeldBackCause,
-    /// The fact, and what to do about it.
+    /// What happened, and what to do about it.
     pub message: String,
 }
 
 impl Hold {
-    /// The same for the record. `deletions_wanted` is the number of deletions that are held back.
+    /// Converts the hold for the output and the audit record. `deletions_wanted` is the number of deletions that are
+    /// held back.
     #[must_use]
-    pub fn held_back(self, deletions_wanted: u32) -> HeldBack {
+    pub fn into_held_back(self, deletions_wanted: u32) -> HeldBack {
         HeldBack {
             cause: self.cause,
             deletions_wanted,
@@ -30,10 +32,13 @@ impl Hold {
     }
 }
 
-/// Leaves pruning to a later run, whose READY snapshot was created after `created_at` and not in the future.
-/// `last_id` is the last number that a snapshot of this run can have in its name.
+/// Leaves the pruning to a later run if `listing` has a READY snapshot of a later run. Returns `None` otherwise.
+///
+/// The snapshot of a later run has a number above `last_id` in its name, and was created after `created_at` but not in
+/// the future. `last_id` is the highest number that a snapshot of this run can have in its name. `created_at` is the
+/// time at which this run's snapshot was created, or at which the run started.
 #[must_use]
-pub fn later_run(
+pub fn left_to_later_run(
     last_id: i64,
     created_at: Timestamp,
     listing: &[Snapshot],
@@ -50,32 +55,34 @@ pub fn later_run(
     Some(Hold {
         cause: HeldBackCause::LeftToLaterRun,
         message: format!(
-            "The newer snapshot {} is READY: its run prunes.",
+            "The snapshot {} of a later run is READY. That run prunes.",
             later.name
         ),
     })
 }
 
-/// The READY snapshots that the brake compares. It counts no FAILED ones, because they have nothing to protect.
+/// The numbers from which the brake decides. FAILED snapshots do not count, because nobody can restore from them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReadySnapshots {
-    /// Deletions of the run so far, failed ones included.
+pub struct BrakeCounts {
+    /// The number of READY snapshots whose deletion the run has counted so far, as successful or as failed.
     pub attempted: u32,
-    /// Deletions that the plan still wants.
+    /// The number of READY snapshots that the plan still deletes.
     pub wanted: u32,
-    /// All in scope, the deleted ones included.
+    /// The number of READY snapshots in the scope of the policy, including those that the run has deleted.
     pub total: u32,
-    /// Those of them that were created in the last 24 hours and are not deleted.
-    pub of_last_day: u32,
+    /// The number of READY snapshots in the scope of the policy that were created in the last 24 hours and are not
+    /// deleted.
+    pub from_last_day: u32,
 }
 
-/// Why the plan has too many deletions for this run, if it has.
+/// Holds back the plan if the run would delete more READY snapshots than the limit. The limit is
+/// `max_deletions_per_run` or, without this field, a default that depends on the number of snapshots.
 #[must_use]
-pub fn brake(policy: &Retention, ready: ReadySnapshots) -> Option<Hold> {
-    let allowed = policy.max_deletions(ready.total);
-    let ReadySnapshots {
+pub fn brake(policy: &Retention, counts: BrakeCounts) -> Option<Hold> {
+    let allowed = policy.max_deletions(counts.total);
+    let BrakeCounts {
         attempted, wanted, ..
-    } = ready;
+    } = counts;
     let deletions = attempted.saturating_add(wanted);
     (wanted > 0 && deletions > allowed).then(|| {
         let already = match attempted {
@@ -86,26 +93,27 @@ pub fn brake(policy: &Retention, ready: ReadySnapshots) -> Option<Hold> {
             Some(_) => format!("max_deletions_per_run is {allowed}"),
             None => format!(
                 "without max_deletions_per_run the limit is {allowed} of {}",
-                ready.total
+                counts.total
             ),
         };
-        let acknowledged = with_room(deletions, ready.of_last_day);
+        let noun = if wanted == 1 { "snapshot" } else { "snapshots" };
+        let recommended = with_room(deletions, counts.from_last_day);
         Hold {
             cause: HeldBackCause::MaxDeletionsPerRun,
             message: format!(
-                "The plan wants to delete {wanted} READY snapshots{already}; {limit}, so none of them \
-                 is deleted. Check the plan (mode PLAN). If it is right, start one execution with mode \
-                 PRUNE and retention.max_deletions_per_run {acknowledged}. Leave the rest of the policy as it \
-                 is. The number has room for another day of runs like the last one."
+                "The plan wants to delete {wanted} READY {noun}{already}; {limit}, so none of them \
+                 is deleted. Check the plan (mode PLAN). If the plan is right, start one execution with \
+                 mode PRUNE and retention.max_deletions_per_run {recommended}. Do not change the rest of the \
+                 policy. The number has room for another day of runs like the last one."
             ),
         }
     })
 }
 
-/// The `max_deletions_per_run` that allows this plan, with room for the deletions that another day of runs adds. Each run
-/// can add a deletion, and the schedule can take one snapshot more than in the last day. The number is
-/// larger by at least a tenth and at least 5.
-fn with_room(deletions: u32, of_last_day: u32) -> u32 {
+/// Returns a `max_deletions_per_run` that allows this plan even if it is carried out a day later. Every run of that day
+/// can add one deletion to the plan, and there can be one run more than in the last 24 hours. The result exceeds
+/// `deletions` by at least a tenth, and by at least 5.
+fn with_room(deletions: u32, from_last_day: u32) -> u32 {
     let room = deletions.div_ceil(10).max(5);
-    deletions.saturating_add(room.max(of_last_day.saturating_add(1)))
+    deletions.saturating_add(room.max(from_last_day.saturating_add(1)))
 }

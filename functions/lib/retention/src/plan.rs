@@ -1,4 +1,4 @@
-//! The plan: a verdict with reasons for every snapshot.
+//! Makes the plan: one verdict for each snapshot, with the reasons for the verdict.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -9,34 +9,38 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 
 use crate::{Snapshot, Status};
 
-/// How long a FAILED snapshot is kept, so that people can look at it.
+/// How long a FAILED snapshot is kept, so that people can examine it.
 const KEEP_FAILED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
-/// Snapshots that are never deleted, by name.
+/// The names of the two snapshots that are protected whatever the policy says. The other protections follow from the
+/// listing and the policy.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Protected<'a> {
-    /// This run's own snapshot.
+pub struct RunProtection<'a> {
+    /// The run's own snapshot.
     pub own: Option<&'a str>,
-    /// The snapshot that the application restores from.
+    /// The snapshot from which the application is configured to restore.
     pub restore_point: Option<&'a str>,
 }
 
-/// Returns one verdict for each snapshot, newest first; those without a creation time come last.
+/// Returns one verdict for each snapshot, newest first. Snapshots without a creation time come last.
 ///
-/// The rules apply to the READY snapshots in scope that have a creation time, protected ones included.
-/// A snapshot is deleted if no rule keeps it and it is not protected. A managed FAILED snapshot is
-/// deleted after a day. The rules are those of restic 0.14. Periods begin and end in `zone`.
+/// The rules of the policy apply to the READY snapshots in its scope that have a creation time. Protected snapshots
+/// count for the rules too. A READY snapshot in the scope is deleted if no rule keeps it and it is not protected. A
+/// managed FAILED snapshot is deleted after a day unless it is protected. Periods such as days and months begin and end
+/// in `zone`.
+///
+/// The page `resources/docs/retention.md` describes the rules, and how they differ from those of restic 0.14.
 #[must_use]
 pub fn plan(
     snapshots: &[Snapshot],
     policy: &Retention,
     zone: &TimeZone,
-    protected: Protected<'_>,
+    run_protection: RunProtection<'_>,
     now: Timestamp,
 ) -> Vec<Verdict> {
     let newest_first = newest_first(snapshots);
     let candidates = candidates(&newest_first, policy, zone);
-    let mut kept = protections(&newest_first, policy, protected);
+    let mut kept = protections(&newest_first, policy, run_protection);
     apply_rules(&candidates, policy, now, &mut kept);
 
     newest_first
@@ -45,7 +49,7 @@ pub fn plan(
             let (action, reasons) = if let Some(reasons) = kept.remove(snapshot.name.as_str()) {
                 (Action::Keep, reasons)
             } else {
-                let (action, reason) = judge_unprotected(snapshot, policy, now);
+                let (action, reason) = judge_remaining(snapshot, policy, now);
                 (action, vec![reason])
             };
             Verdict {
@@ -57,7 +61,7 @@ pub fn plan(
         .collect()
 }
 
-/// The names of the snapshots that the plan deletes, in the order of the verdicts.
+/// Returns the names of the snapshots that the plan deletes, in the order of the verdicts.
 pub fn doomed_names(verdicts: &[Verdict]) -> impl Iterator<Item = &str> {
     let doomed = verdicts
         .iter()
@@ -65,17 +69,18 @@ pub fn doomed_names(verdicts: &[Verdict]) -> impl Iterator<Item = &str> {
     doomed.map(|verdict| verdict.snapshot_name.as_str())
 }
 
-/// The time after which `keep_within` keeps each snapshot that the rules see. `None` if the policy has no
-/// such rule, or if it keeps all of them.
+/// Returns the start of the period for which the rule `keep_within` keeps snapshots. Of the snapshots to which the
+/// rules apply, `keep_within` keeps those that were created after this time. `None` if the policy has no such rule, or
+/// if the rule keeps all of them.
 #[must_use]
-pub fn window_begin(
+pub fn keep_within_start(
     snapshots: &[Snapshot],
     policy: &Retention,
     zone: &TimeZone,
     now: Timestamp,
 ) -> Option<Timestamp> {
     let candidates = candidates(&newest_first(snapshots), policy, zone);
-    begin_of_window(&candidates, policy.keep_within.as_ref()?, now)
+    window_start(&candidates, policy.keep_within.as_ref()?, now)
 }
 
 fn newest_first(snapshots: &[Snapshot]) -> Vec<&Snapshot> {
@@ -84,7 +89,7 @@ fn newest_first(snapshots: &[Snapshot]) -> Vec<&Snapshot> {
     newest_first
 }
 
-/// The snapshots that the rules see, in the same order.
+/// Returns the snapshots to which the rules apply, in the same order.
 fn candidates<'a>(
     newest_first: &[&'a Snapshot],
     policy: &Retention,
@@ -104,26 +109,26 @@ fn candidates<'a>(
         .collect()
 }
 
-/// Whether the rules see snapshots of this name.
+/// Whether a snapshot with this name is in the scope of a policy.
 #[must_use]
 pub fn is_in_scope(snapshot_name: &str, scope: Scope) -> bool {
     scope == Scope::All || is_managed(snapshot_name)
 }
 
-/// A snapshot that the rules apply to.
+/// A snapshot to which the rules apply.
 struct Candidate<'a> {
     name: &'a str,
     created_at: Zoned,
 }
 
-/// The reasons to keep each snapshot that is kept, by name.
+/// The names of the snapshots that are kept, each with the reasons to keep it.
 type Kept<'a> = HashMap<&'a str, Vec<String>>;
 
-/// The protected snapshots. Those that are CREATING or DELETING are left to `judge_unprotected`.
+/// Returns the protected snapshots with the reasons. `judge_remaining` handles snapshots that are CREATING or DELETING.
 fn protections<'a>(
     newest_first: &[&'a Snapshot],
     policy: &Retention,
-    protected: Protected<'_>,
+    run_protection: RunProtection<'_>,
 ) -> Kept<'a> {
     let is_ready = |it: &&&Snapshot| it.status == Status::Ready && it.created_at.is_some();
     let ready: Vec<&Snapshot> = newest_first.iter().filter(is_ready).copied().collect();
@@ -139,10 +144,10 @@ fn protections<'a>(
         }
         let name = snapshot.name.as_str();
         let mut protect = |reason: String| kept.entry(name).or_default().push(reason);
-        if Some(name) == protected.own {
+        if Some(name) == run_protection.own {
             protect("protected: this run's own snapshot".to_owned());
         }
-        if Some(name) == protected.restore_point {
+        if Some(name) == run_protection.restore_point {
             protect("protected: restore point of the application".to_owned());
         }
         if policy.keep_names.contains(name) {
@@ -151,7 +156,8 @@ fn protections<'a>(
         if Some(name) == newest_ready {
             protect("protected: newest READY snapshot".to_owned());
         } else if Some(name) == newest_managed {
-            // The newer one was taken by hand, so it may also be deleted by hand.
+            // The newest READY snapshot was not taken by a run. The person who took it may delete it, so the newest
+            // managed one is protected too.
             protect("protected: newest READY managed snapshot".to_owned());
         }
         if let Some(version) = last_versions.get(name) {
@@ -166,7 +172,8 @@ fn protections<'a>(
     kept
 }
 
-/// The newest snapshot of each of the `count` highest versions, with its version. A rollback needs them.
+/// Returns the newest snapshot of each of the `count` highest application versions, with the version. A rollback needs
+/// these snapshots.
 fn newest_of_last_versions<'a>(ready: &[&'a Snapshot], count: usize) -> HashMap<&'a str, i64> {
     let mut versions: BTreeMap<i64, &str> = BTreeMap::new();
     for snapshot in ready {
@@ -180,7 +187,7 @@ fn newest_of_last_versions<'a>(ready: &[&'a Snapshot], count: usize) -> HashMap<
         .collect()
 }
 
-/// (runtime, its newest snapshot), most recent first.
+/// Returns the last `count` runtimes, each with its newest snapshot. The runtime of the newest snapshot comes first.
 fn newest_of_last_runtimes<'a>(ready: &[&'a Snapshot], count: usize) -> Vec<(&'a str, &'a str)> {
     let mut runtimes: Vec<(&str, &str)> = Vec::new();
     for snapshot in ready {
@@ -205,7 +212,7 @@ struct PeriodRule {
     label: fn(Period) -> String,
 }
 
-/// The calendar rules. An hour that a clock change repeats is one period.
+/// The rules with calendar periods. An hour that occurs twice because of a clock change counts as one period.
 fn period_rules(policy: &Retention) -> [PeriodRule; 5] {
     [
         PeriodRule {
@@ -251,7 +258,7 @@ fn period_rules(policy: &Retention) -> [PeriodRule; 5] {
     ]
 }
 
-/// Adds the reasons of the rules. `candidates` are newest first.
+/// Adds the snapshots that the rules keep, with the reasons. `candidates` have to be sorted from the newest.
 fn apply_rules<'a>(
     candidates: &[Candidate<'a>],
     policy: &Retention,
@@ -266,7 +273,7 @@ fn apply_rules<'a>(
     }
     for rule in period_rules(policy) {
         let count = rule.count.unwrap_or(0) as usize;
-        // A set, because a clock that is set back returns to an earlier period.
+        // A set, because a clock change can repeat an earlier period.
         let mut periods = HashSet::new();
         for candidate in candidates {
             if periods.len() == count {
@@ -280,18 +287,21 @@ fn apply_rules<'a>(
         }
     }
     if let Some(within) = &policy.keep_within {
-        let begin = begin_of_window(candidates, within, now);
+        let start = window_start(candidates, within, now);
         for candidate in candidates {
-            if begin.is_none_or(|begin| candidate.created_at.timestamp() > begin) {
+            if start.is_none_or(|start| candidate.created_at.timestamp() > start) {
                 keep(candidate.name, format!("within {within}"));
             }
         }
     }
 }
 
-/// The time after which `within` keeps each candidate. `None` if it keeps all: the window begins before the earliest
-/// date, or the clock is behind all snapshots.
-fn begin_of_window(
+/// Returns the start of the period for which `within` keeps candidates. The period ends at the newest candidate that is
+/// not in the future.
+///
+/// `None` means that `within` keeps every candidate, because all candidates are in the future, or because the period
+/// starts before the earliest date that can be represented.
+fn window_start(
     candidates: &[Candidate<'_>],
     within: &KeepWithin,
     now: Timestamp,
@@ -299,19 +309,19 @@ fn begin_of_window(
     let newest = candidates
         .iter()
         .find(|candidate| candidate.created_at.timestamp() <= now)?;
-    let begin = newest.created_at.checked_sub(within.span()).ok()?;
-    Some(begin.timestamp())
+    let start = newest.created_at.checked_sub(within.span()).ok()?;
+    Some(start.timestamp())
 }
 
-/// Judges a snapshot that no rule keeps and that is not protected by name.
-fn judge_unprotected(snapshot: &Snapshot, policy: &Retention, now: Timestamp) -> (Action, String) {
+/// Decides about a snapshot that no rule keeps and that [`protections`] does not contain.
+fn judge_remaining(snapshot: &Snapshot, policy: &Retention, now: Timestamp) -> (Action, String) {
     match (&snapshot.status, snapshot.created_at) {
         (Status::Creating, _) => (Action::Ignore, "CREATING".to_owned()),
         (Status::Deleting, _) => (Action::Ignore, "DELETING".to_owned()),
         (Status::Other(status), _) => (Action::Ignore, format!("unknown status {status}")),
         _ if !is_in_scope(&snapshot.name, policy.scope) => (
             Action::Ignore,
-            "not managed: the name is not custom_ and 13 digits".to_owned(),
+            "not managed: the name is not custom_ followed by 13 digits".to_owned(),
         ),
         (Status::Failed, _) if !is_managed(&snapshot.name) => {
             (Action::Ignore, "FAILED, and not managed".to_owned())

@@ -1,4 +1,4 @@
-//! Snapshots as the service lists them.
+//! Snapshots as the service lists them, and what follows from a listing.
 
 use std::fmt;
 
@@ -12,19 +12,19 @@ pub struct Snapshot {
     pub name: String,
     /// The status in the listing.
     pub status: Status,
-    /// The creation time. The service omits it in some responses.
+    /// The creation time. `None` if the response does not contain it.
     pub created_at: Option<Timestamp>,
-    /// The version of the application that the snapshot was taken of.
+    /// The version of the application when the snapshot was taken.
     pub application_version_id: i64,
-    /// The Flink runtime of the application when the snapshot was taken, for example `FLINK-1_20`. The service may
-    /// leave it out.
+    /// The Flink runtime of the application when the snapshot was taken, for example `FLINK-1_20`. `None`
+    /// if the response does not contain it.
     pub runtime: Option<String>,
 }
 
 impl Snapshot {
-    /// Whether it was created in the 24 hours before `now`, or later.
+    /// Whether the snapshot was created at most 24 hours before `now`, or after `now`.
     #[must_use]
-    pub fn is_of_last_day(&self, now: Timestamp) -> bool {
+    pub fn is_from_last_day(&self, now: Timestamp) -> bool {
         let is_recent = |at| now.duration_since(at) <= SignedDuration::from_hours(24);
         self.created_at.is_some_and(is_recent)
     }
@@ -33,20 +33,20 @@ impl Snapshot {
 /// The status of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Being created.
+    /// The service is creating the snapshot.
     Creating,
-    /// An application can restore from it.
+    /// An application can restore from the snapshot.
     Ready,
-    /// Being deleted.
+    /// The service is deleting the snapshot.
     Deleting,
-    /// The service could not create it.
+    /// The service could not create the snapshot.
     Failed,
     /// A status that this release does not know.
     Other(String),
 }
 
 impl From<&str> for Status {
-    /// Reads the status as the service writes it.
+    /// Converts the status in a response.
     fn from(status: &str) -> Self {
         match status {
             "CREATING" => Self::Creating,
@@ -59,7 +59,7 @@ impl From<&str> for Status {
 }
 
 impl Status {
-    /// The status as the service writes it.
+    /// The status as in a response.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -72,19 +72,20 @@ impl Status {
     }
 }
 
-/// Why nobody can restore from a snapshot that somebody relies on.
+/// Why nobody can restore from a snapshot that the application or the policy names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// It does not exist.
+    /// The snapshot is not in the listing.
     NotListed,
-    /// It is being deleted.
+    /// The service is deleting the snapshot.
     Deleting,
-    /// The service could not create it.
+    /// The service could not create the snapshot.
     Failed,
 }
 
 impl Loss {
-    /// The loss of the snapshot of this name, if it is lost. One that is CREATING, or of an unknown status, is not.
+    /// Returns why nobody can restore from the snapshot with this name. `None` if the snapshot is READY or CREATING, or
+    /// has an unknown status.
     #[must_use]
     pub fn of(snapshot_name: &str, listing: &[Snapshot]) -> Option<Self> {
         let listed = listing.iter().find(|it| it.name == snapshot_name);
@@ -97,9 +98,10 @@ impl Loss {
     }
 }
 
-/// The warning about a snapshot that a run's `snapshot_name` has named, if the policy lets a later run delete it.
+/// Returns the warning that a later run may delete the snapshot that a run took with this `snapshot_name`. `None` if
+/// the policy keeps the snapshot: its scope is not ALL, or the name is in `keep_names`.
 #[must_use]
-pub fn unpinned(snapshot_name: &str, policy: &Retention) -> Option<String> {
+pub fn unpinned_warning(snapshot_name: &str, policy: &Retention) -> Option<String> {
     (policy.scope == Scope::All && !policy.keep_names.contains(snapshot_name)).then(|| {
         format!(
             "With scope ALL, a later run may delete the snapshot {snapshot_name}. To keep it, add its name to \
@@ -118,13 +120,14 @@ impl fmt::Display for Loss {
     }
 }
 
-/// Merges the snapshots of all pages of a listing: each snapshot once, sorted by name.
+/// Merges the snapshots of all pages of a listing. In the result, each snapshot occurs once, and the snapshots are
+/// sorted by name.
 ///
-/// The order of a listing is not documented, so a snapshot can occur twice. If the two entries differ, the
-/// merged status is unknown, and a snapshot of unknown status is never deleted.
+/// AWS does not document the order of a listing, so a snapshot can be on two pages. If its two entries differ, the
+/// merged snapshot has an unknown status. A snapshot with an unknown status is never deleted.
 ///
 /// # Errors
-/// Returns one sentence if a name is not valid.
+/// Returns one sentence if a name cannot be the name of a snapshot.
 pub fn merge(mut listed: Vec<Snapshot>) -> Result<Vec<Snapshot>, String> {
     if let Some(snapshot) = listed.iter().find(|it| !is_snapshot_name(&it.name)) {
         return Err(format!("{:?} is not the name of a snapshot", snapshot.name));
@@ -140,10 +143,10 @@ pub fn merge(mut listed: Vec<Snapshot>) -> Result<Vec<Snapshot>, String> {
     Ok(listed)
 }
 
-/// The listing as it is when a run prunes: with the run's own snapshot. A run that finds a snapshot of that
-/// name takes no other, so then the listing stays as it is.
+/// Returns the listing as it would be after a run has taken the snapshot `own`. If the listing has a snapshot with this
+/// name already, the run would not take another one, so the listing is returned unchanged.
 #[must_use]
-pub fn with_own(listing: &[Snapshot], own: Snapshot) -> Vec<Snapshot> {
+pub fn with_own_snapshot(listing: &[Snapshot], own: Snapshot) -> Vec<Snapshot> {
     let is_listed = listing.iter().any(|snapshot| snapshot.name == own.name);
     let own = (!is_listed).then_some(own);
     listing.iter().cloned().chain(own).collect()
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_listed_twice_counts_once_and_its_status_is_unknown_if_the_data_differ() {
+    fn a_snapshot_that_is_listed_twice_is_merged_and_has_an_unknown_status_if_the_entries_differ() {
         let listed = |second| vec![snapshot("b", "READY"), snapshot("a", "READY"), second];
         let merged = |second| merge(listed(second)).unwrap();
         let same = merged(snapshot("b", "READY"));
@@ -188,12 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn the_own_snapshot_is_added_unless_it_is_listed() {
+    fn the_runs_own_snapshot_is_added_unless_it_is_listed_already() {
         let listing = [snapshot("a", "CREATING"), snapshot("b", "READY")];
-        let added = with_own(&listing, snapshot("c", "READY"));
+        let added = with_own_snapshot(&listing, snapshot("c", "READY"));
         let expected = [&listing[..], &[snapshot("c", "READY")]].concat();
         assert_eq!(added, expected);
-        assert_eq!(with_own(&listing, snapshot("a", "READY")), listing);
+        assert_eq!(with_own_snapshot(&listing, snapshot("a", "READY")), listing);
     }
 
     #[test]
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_written_as_it_was_read() {
+    fn a_status_is_converted_to_the_string_that_it_was_converted_from() {
         for status in ["CREATING", "READY", "DELETING", "FAILED", "SOMETHING_NEW"] {
             assert_eq!(Status::from(status).as_str(), status);
         }

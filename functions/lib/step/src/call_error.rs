@@ -1,4 +1,4 @@
-//! What a failed call of AWS means.
+//! The error of a failed call to an AWS service.
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -8,12 +8,13 @@ use contract::ErrorName;
 
 use crate::StepError;
 
-/// A call that the service refused, or whose response was lost.
+/// The error of a call that the service refused, whose response was lost, or that was not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallError {
     /// How the call failed.
     pub kind: CallErrorKind,
-    /// The operation, then the service's code and message, or what happened to the connection.
+    /// The name of the operation, followed by the service's error code and message or by what happened to the
+    /// connection.
     pub message: String,
 }
 
@@ -24,15 +25,14 @@ pub enum CallErrorKind {
     Code(String, u16),
     /// The service returned this HTTP status, without a readable error code.
     Status(u16),
-    /// There was no response, none in time, or an unreadable one. The service may have carried out the
-    /// call.
+    /// There was no response, or it came too late, or it could not be read. The service may have carried out the call.
     Lost,
     /// The call never left this process.
     NotSent,
 }
 
-/// The services' error codes for throttling. `LimitExceededException` is not one of them: the SDK
-/// retries it as throttling, but no operation that is called here means that by it.
+/// The error codes with which the services throttle a call. `LimitExceededException` is not one of them. The SDK treats
+/// it as throttling, but the operations that the functions call use it for a quota.
 const THROTTLED: [&str; 11] = [
     "Throttling",
     "ThrottlingException",
@@ -42,7 +42,7 @@ const THROTTLED: [&str; 11] = [
     "RequestLimitExceeded",
     "RequestThrottled",
     "ProvisionedThroughputExceededException",
-    // Throttled by KMS, as each service spells it.
+    // A KMS key is throttled. Each service spells this code differently.
     "KMSThrottling",
     "KMSThrottlingException",
     "KmsThrottlingException",
@@ -66,10 +66,10 @@ const DENIED: [&str; 13] = [
 ];
 
 impl CallError {
-    /// Converts an SDK error of the operation.
+    /// Converts the error that the SDK returned for a call of `operation`.
     ///
-    /// The log gets the error's whole context, with the request id that AWS Support asks for. The
-    /// SDK's own `Display` only says "service error".
+    /// Also logs the error with its whole context, which includes the request id that AWS Support asks for. The
+    /// `Display` implementation of the SDK's error prints only "service error".
     pub fn of<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -94,13 +94,13 @@ impl CallError {
                 CallErrorKind::Lost,
                 "no response within 10 seconds".to_owned(),
             ),
-            // Missing credentials are a dispatch failure too, but of none of these kinds.
+            // Missing credentials are also a dispatch failure, but not one of these three kinds.
             SdkError::DispatchFailure(failure)
                 if failure.is_io() || failure.is_timeout() || failure.as_other().is_some() =>
             {
                 (
                     CallErrorKind::Lost,
-                    format!("the connection broke ({})", innermost(error)),
+                    format!("the connection failed ({})", innermost(error)),
                 )
             }
             _ => (CallErrorKind::NotSent, innermost(error)),
@@ -120,10 +120,10 @@ impl CallError {
         }
     }
 
-    /// The error's name, by what its code and status mean for every service. A caller for whom a code
-    /// means something else checks the code first.
+    /// Names the error by the meaning that its code and status have for every service. If a code has a special meaning
+    /// for a service, the caller has to check the code first.
     #[must_use]
-    pub fn name(&self) -> ErrorName {
+    pub fn common_name(&self) -> ErrorName {
         match &self.kind {
             CallErrorKind::Code(code, _) if THROTTLED.contains(&code.as_str()) => {
                 ErrorName::Throttled
@@ -142,15 +142,15 @@ impl CallError {
         }
     }
 
-    /// The error of that name with this message as its fact.
+    /// Converts this error into the error of the step, with this name. The message becomes the fact.
     #[must_use]
     pub fn into_step_error(self, name: ErrorName) -> StepError {
         StepError::new(name, format!("{}.", self.message.trim_end_matches('.')))
     }
 }
 
-/// A response that cannot be read. If its status is a success, the service may have carried out the
-/// call.
+/// The kind and the message for a response that cannot be read. If the status is a success, the service may have
+/// carried out the call, so the kind is `Lost`.
 fn unreadable(status: u16) -> (CallErrorKind, String) {
     let kind = match status {
         400.. => CallErrorKind::Status(status),
@@ -162,7 +162,7 @@ fn unreadable(status: u16) -> (CallErrorKind, String) {
     )
 }
 
-/// The last error of the chain. It is the most specific one.
+/// The message of the innermost error in the chain of sources, which is the most specific one.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
@@ -199,7 +199,7 @@ mod tests {
                 kind,
                 message: String::new(),
             };
-            assert_eq!(error.name(), name, "{error:?}");
+            assert_eq!(error.common_name(), name, "{error:?}");
         }
     }
 }

@@ -1,13 +1,13 @@
-//! What every function does around its handler.
+//! The code around the handler that all functions share.
 //!
-//! - [`run`] and [`invoke`]: an invocation, from its payload to the response that the state machine matches.
-//! - [`StepError`]: why a step failed. Its message has the fact, the remedy and the command.
-//! - [`CallError`]: what a failed call of AWS means.
-//! - [`json_lines`]: the log, one JSON object per line.
-//! - [`sdk_config`]: the configuration of every AWS client.
+//! - [`run`] serves invocations. [`invoke`] handles one invocation, from its payload to the response.
+//! - [`StepError`] is the error of a step. Its message contains the fact, the remedy and the command.
+//! - [`CallError`] is the error of a failed call to an AWS service.
+//! - [`json_lines`] writes the log, one JSON object per line.
+//! - [`sdk_config`] is the configuration of every AWS client.
 //!
-//! Invariant: text from outside cannot forge a line of the log or of a message. All of it passes through
-//! [`single_line`] or [`json_lines`].
+//! Invariant: text from outside cannot forge a line in the log or in a message, because all text in them passes through
+//! [`bounded_line`] or [`json_lines`].
 
 mod call_error;
 mod log;
@@ -30,22 +30,22 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 pub use call_error::{CallError, CallErrorKind};
 pub use log::json_lines;
-pub use step_error::{StepError, single_line};
+pub use step_error::{StepError, bounded_line};
 
 /// Serves invocations of `handler` until the process ends.
 ///
-/// A payload that is not the handler's input fails with `Unexpected`, since only the state machine's
-/// definition can have produced it.
+/// If a payload is not a valid input of the handler, the invocation fails with `Unexpected`. The payloads come from the
+/// state machine definition or from EventBridge, so an invalid payload is not an error of a user.
 ///
 /// # Errors
-/// Returns an error if the Runtime API is not available.
+/// Returns an error if the Lambda Runtime API is not available.
 pub async fn run<I, O, F>(handler: impl Fn(I) -> F) -> Result<(), lambda_runtime::Error>
 where
     I: DeserializeOwned,
     O: Serialize,
     F: Future<Output = Result<O, StepError>>,
 {
-    // Lambda sets it from the function's logging configuration.
+    // Lambda sets this variable from the logging configuration of the function.
     let level = env::var("AWS_LAMBDA_LOG_LEVEL")
         .ok()
         .and_then(|level| level.parse().ok())
@@ -61,7 +61,7 @@ where
 /// Runs one invocation of `handler`.
 ///
 /// # Errors
-/// Returns what Lambda reports: the error's name, and its message with the remedy.
+/// Returns the response of a failed invocation: the name of the error, and a message with the remedy.
 pub async fn invoke<I, O, F>(
     handler: impl Fn(I) -> F,
     payload: &Value,
@@ -89,20 +89,21 @@ where
     .await
 }
 
-/// The configuration of every AWS client: credentials, Region and endpoints from Lambda's environment,
-/// 10 s per attempt.
+/// The configuration of every AWS client. The credentials, the Region and the endpoints come from the environment
+/// variables that Lambda sets. The timeouts are [`timeouts`].
 ///
-/// The default credential chain has more providers. None of them works on Lambda, and their code would
-/// be in every binary.
+/// The SDK's default credential provider chain is not used. Its other providers do not work on Lambda, and their code
+/// would make every binary larger.
 #[must_use]
 pub fn sdk_config() -> SdkConfig {
     sdk_config_from(|name| env::var(name).ok())
 }
 
-/// The same with the variables of another environment; only the credentials are of the process's own.
+/// Like [`sdk_config`], but `variable` returns the values of the environment variables. The credentials always come
+/// from the environment of the process.
 ///
-/// `AWS_USE_FIPS_ENDPOINT` and `AWS_USE_DUALSTACK_ENDPOINT` are `true` or `false`. Another value counts as
-/// `false`, as in AWS's own loader.
+/// `AWS_USE_FIPS_ENDPOINT` and `AWS_USE_DUALSTACK_ENDPOINT` are `true` or `false`. Any other value counts as `false`,
+/// as it does when the SDK loads the configuration itself.
 #[must_use]
 pub fn sdk_config_from(variable: impl Fn(&str) -> Option<String>) -> SdkConfig {
     let is_true = |name| variable(name).map(|value| value.eq_ignore_ascii_case("true"));
@@ -120,7 +121,7 @@ pub fn sdk_config_from(variable: impl Fn(&str) -> Option<String>) -> SdkConfig {
     config.build()
 }
 
-/// How long a function waits for AWS: 3.1 s for a connection, 10 s per attempt.
+/// How long a function waits for an AWS service: 3.1 s for a connection, and 10 s for each attempt of a call.
 #[must_use]
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
@@ -129,26 +130,28 @@ pub fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// Converts a time of the SDK with every digit. `None` outside the years -9999 to 9999.
+/// Converts a time of the SDK without rounding. `None` if the time is outside the years -9999 to 9999.
 #[must_use]
 pub fn timestamp(time: &aws_smithy_types::DateTime) -> Option<Timestamp> {
     Timestamp::new(time.secs(), time.subsec_nanos().cast_signed()).ok()
 }
 
-/// Rounds a time to milliseconds. The services send milliseconds as a binary fraction, which is not exact.
+/// Rounds a time to milliseconds. The services send times as floating-point numbers of seconds, which cannot represent
+/// milliseconds exactly.
 #[must_use]
 pub fn rounded_to_millis(time: Timestamp) -> Timestamp {
     time.round(jiff::Unit::Millisecond).unwrap_or(time)
 }
 
-/// The span whose fields are on every log line of this invocation. A handler records what it learns
-/// later.
+/// Creates the span whose fields are on every log line of this invocation. A field that is not in the payload stays
+/// empty until the handler records it.
 fn span(payload: &Value, request_id: &str) -> tracing::Span {
     let string_at = |pointer: &str| {
         let value = payload.pointer(pointer)?.as_str()?;
         Some(value.chars().take(256).collect::<String>())
     };
     let first_string = |pointers: &[&str]| pointers.iter().find_map(|at| string_at(at));
+    // The payload of `CreateSnapshot` has no `run`. That of `RecordAndNotify` has it in `done`.
     let run_ids = ["/run/run_id", "/done/run/run_id"];
     let run_id = run_ids.iter().find_map(|at| payload.pointer(at)?.as_i64());
     let application = first_string(&[

@@ -9,7 +9,8 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use crate::step_error::is_deceptive;
 
-/// A subscriber that writes each event of at least `level` as one line to a writer from `writer`.
+/// Creates a subscriber that writes each event of at least this `level` as one line. `writer` returns the writer for
+/// the line.
 pub fn json_lines<W: Write + 'static>(
     level: Level,
     writer: impl Fn() -> W + Send + Sync + 'static,
@@ -22,14 +23,14 @@ pub fn json_lines<W: Write + 'static>(
         .with_max_level(level)
         .with_writer(move || Escaping(writer()))
         .finish()
-        // The runtime logs each error of `run` again, without the fields of the invocation.
+        // `lambda_runtime` also logs each error of an invocation, but without the fields of the span.
         .with(filter_fn(|event| {
             event.target() != "lambda_runtime::layers::api_response"
         }))
 }
 
-/// Escapes characters that JSON does not escape but that a terminal obeys or a person does not see.
-/// They only occur inside JSON strings, so the escape is valid JSON.
+/// Escapes control characters and invisible characters that JSON allows in a string. A terminal could interpret them,
+/// or a reader could overlook them. They occur only inside JSON strings, so the result is valid JSON.
 struct Escaping<W>(W);
 
 impl<W: Write> Write for Escaping<W> {

@@ -1,22 +1,22 @@
-//! Why a step failed.
+//! The error of a step.
 
 use contract::{ErrorName, RunInput};
 use icu_properties::props::{BinaryProperty, DefaultIgnorableCodePoint};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Why a step failed: the name that the state machine matches, and the fact in one sentence.
-/// [`StepError::message`] adds the remedy and the command.
+/// The error of a step: the name, which the retriers of the state machine match, and the fact. [`StepError::message`]
+/// adds the remedy and the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepError {
-    /// `errorType` of the function's response.
+    /// The `errorType` in the function's response.
     pub name: ErrorName,
-    /// What happened, without the remedy.
+    /// What happened, in one or more sentences, without the remedy.
     pub fact: String,
 }
 
 impl StepError {
-    /// Creates an error of that name.
+    /// Creates an error with this name.
     pub fn new(name: ErrorName, fact: impl Into<String>) -> Self {
         Self {
             name,
@@ -24,29 +24,30 @@ impl StepError {
         }
     }
 
-    /// Creates an error that has no name of its own.
+    /// Creates an error with the name `Unexpected`, which is for all errors without a more specific name.
     pub fn unexpected(fact: impl Into<String>) -> Self {
         Self::new(ErrorName::Unexpected, fact)
     }
 
-    /// `errorMessage` of the function's response: the fact, the remedy, and the command that resumes
-    /// or restarts the run. `payload` is the invocation's. If it is an event, the remedy is to replay
-    /// the event.
+    /// Builds the `errorMessage` in the function's response: the fact, the remedy, and the command that redrives the
+    /// execution or starts a new one. `payload` is the payload of the invocation. If the payload is an event from
+    /// EventBridge, the remedy is to replay the event, and there is no command.
     #[must_use]
     pub fn message(&self, payload: &Value) -> String {
         let find = |pointers: &[&str]| pointers.iter().find_map(|at| payload.pointer(at));
-        // The message has a limit too. A shorter fact leaves room for the whole command.
-        let fact: String = single_line(&self.fact).chars().take(1_000).collect();
+        // The length of the whole message is limited. A short fact leaves room for the command.
+        let fact: String = bounded_line(&self.fact).chars().take(1_000).collect();
         if let Some(ended) = payload
             .pointer("/detail/executionArn")
             .and_then(Value::as_str)
         {
             return format!(
-                "{fact} {} The event is about the execution {}. If all attempts fail, the queue of the stack's output RecordAndNotifyFailureQueueUrl gets it.",
+                "{fact} {} The event is about the execution {}. If all attempts fail, the event goes to the queue in the stack's output RecordAndNotifyFailureQueueUrl.",
                 self.name.replay_instructions(),
-                single_line(ended),
+                bounded_line(ended),
             );
         }
+        // The payload of `CreateSnapshot` has no `run`. That of `RecordAndNotify` has it in `done`.
         let execution_arn = find(&[
             "/run/execution_arn",
             "/done/run/execution_arn",
@@ -58,31 +59,33 @@ impl StepError {
         let input = find(&["/run/input", "/done/run/input", "/input"])
             .and_then(|input| RunInput::deserialize(input).ok());
         let mut command = self.name.command(execution_arn, input.as_ref());
-        // A hundred names in keep_names make it too long. A command to fill in is better than half a command.
+        // An input with many names in keep_names makes the command too long. The command then has a placeholder for the
+        // input, because a truncated command would not work.
         if command.len() > 2_000 {
             command = self.name.command(execution_arn, None);
         }
-        let command = single_line(&command);
+        let command = bounded_line(&command);
         format!("{fact} {} Command: {command}", self.name.instructions())
     }
 }
 
-/// Replaces line breaks, other control characters, and characters that hide or reorder text with
-/// spaces, so that `text` cannot forge a line of a log or of a message. Cuts it to 4,000 characters;
-/// the message of a step is never longer.
+/// Makes `text` one line of at most 4,000 characters, which is the limit for the message of a step.
+///
+/// Line breaks, other control characters, and characters that hide or reorder text are replaced with spaces. So `text`
+/// cannot forge a line in the log or in a message.
 #[must_use]
-pub fn single_line(text: &str) -> String {
+pub fn bounded_line(text: &str) -> String {
     text.chars()
         .take(4_000)
         .map(|c| if is_deceptive(c) { ' ' } else { c })
         .collect()
 }
 
-/// Whether a character breaks a line, moves the cursor, is invisible, or changes the order in which
-/// the rest is read.
+/// Whether a character breaks the line, controls the terminal, is invisible, or changes the order in which the text
+/// after it is displayed.
 pub(crate) fn is_deceptive(c: char) -> bool {
-    // Default_Ignorable_Code_Point is Unicode's property of invisible characters. The two separators end a
-    // line. The three annotation characters hide text in many programs, although the standard shows them.
+    // Default_Ignorable_Code_Point is Unicode's property for invisible characters. The line separator and the paragraph
+    // separator end a line. Many programs hide the text between the three annotation characters.
     c.is_control()
         || DefaultIgnorableCodePoint::for_char(c)
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}')
@@ -94,7 +97,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_command_that_would_be_too_long_leaves_its_input_to_the_reader() {
+    fn a_command_that_would_be_too_long_has_a_placeholder_for_the_input() {
         let error = StepError::new(ErrorName::SnapshotFailed, "x".repeat(10_000));
         let input = |names: usize| {
             let names = vec!["n".repeat(256); names];
@@ -107,12 +110,12 @@ mod tests {
                 message.contains(shown) && message.ends_with('\''),
                 "{message}"
             );
-            assert_eq!(single_line(&message), message);
+            assert_eq!(bounded_line(&message), message);
         }
     }
 
     #[test]
-    fn a_command_of_2000_characters_is_whole_and_a_longer_one_is_not() {
+    fn a_command_of_2000_characters_contains_the_input_and_a_longer_one_does_not() {
         let execution_arn = "arn:aws:states:r:1:execution:m:n";
         let error = StepError::new(ErrorName::SnapshotFailed, "It failed.");
         let name = |length: usize| "n".repeat(length);
@@ -149,15 +152,15 @@ mod tests {
     }
 
     #[test]
-    fn the_remedy_of_an_event_is_its_replay() {
+    fn the_message_about_an_event_says_to_replay_the_event_and_not_to_redrive() {
         let event = json!({ "detail": { "executionArn": "arn:aws:states:r:1:execution:m:n" } });
         let error = StepError::new(ErrorName::TopicNotFound, "The topic t does not exist.");
         assert_eq!(
             error.message(&event),
             "The topic t does not exist. Create the topic, or correct the parameter RunTopicArn (the variable \
              TOPIC_ARN of record-and-notify), then replay the event. The event is about the execution \
-             arn:aws:states:r:1:execution:m:n. If all attempts fail, \
-             the queue of the stack's output RecordAndNotifyFailureQueueUrl gets it."
+             arn:aws:states:r:1:execution:m:n. If all attempts fail, the event goes to \
+             the queue in the stack's output RecordAndNotifyFailureQueueUrl."
         );
         for name in ErrorName::ALL {
             let message = StepError::new(name, "A fact.").message(&event);
@@ -166,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn however_long_the_fact_the_command_is_whole() {
+    fn a_long_fact_does_not_truncate_the_command() {
         let error = StepError::unexpected("x".repeat(10_000));
         let execution_arn = format!(
             "arn:aws:states:r:1:execution:{}:{}",
@@ -175,7 +178,7 @@ mod tests {
         );
         let message = error.message(&json!({ "execution_arn": execution_arn }));
         assert!(message.ends_with(&format!("{execution_arn} --region r")));
-        assert_eq!(single_line(&message), message);
+        assert_eq!(bounded_line(&message), message);
     }
 
     #[test]
@@ -223,17 +226,17 @@ mod tests {
             '\u{e01ef}',
         ] {
             assert_eq!(
-                single_line(&format!("a{deceptive}b")),
+                bounded_line(&format!("a{deceptive}b")),
                 "a b",
                 "{deceptive:?}"
             );
         }
         let plain = "Zürich, 東京, \u{645}\u{648}, e\u{301}, 🦀 -> \"\\'`$~";
-        assert_eq!(single_line(plain), plain);
+        assert_eq!(bounded_line(plain), plain);
     }
 
     #[test]
-    fn text_from_outside_cannot_break_out_of_its_line() {
+    fn text_from_outside_cannot_start_a_new_line() {
         let error = StepError::unexpected("a\nb\r\u{1b}[31mc\u{2028}d\u{85}e");
         assert_eq!(
             error.message(&json!({})),

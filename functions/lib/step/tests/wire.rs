@@ -1,4 +1,4 @@
-//! The endpoints that the functions call, how long they wait, and the times that they read.
+//! The endpoints that the SDK clients call, their timeouts, and the conversion of times.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::DateTime;
-use testkit::replay::config_of;
+use testkit::replay::sdk_config_with;
 
 /// Notes where requests go, and answers none.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +30,7 @@ async fn addresses(config: &SdkConfig) -> Vec<String> {
     let addressees = Addressees::default();
     let connector = SharedHttpConnector::new(addressees.clone());
     // Credentials, no retries, and the connection are the test's.
-    let test = config_of(http_client_fn(move |_, _| connector.clone()));
+    let test = sdk_config_with(http_client_fn(move |_, _| connector.clone()));
     let mut config = config.to_builder();
     config
         .set_http_client(test.http_client())
@@ -93,7 +93,7 @@ async fn the_environment_chooses_fips_and_dual_stack_endpoints() {
 }
 
 #[test]
-fn a_function_gives_up_on_aws_long_before_lambda_gives_up_on_the_function() {
+fn a_call_times_out_long_before_the_lambda_function_does() {
     let timeouts = step::timeouts();
     let config = step::sdk_config_from(|_| None);
     assert_eq!(config.timeout_config(), Some(&timeouts));
@@ -108,7 +108,7 @@ fn a_function_gives_up_on_aws_long_before_lambda_gives_up_on_the_function() {
 }
 
 #[test]
-fn a_time_keeps_its_digits() {
+fn a_time_is_converted_without_rounding() {
     let time = |seconds, nanoseconds| DateTime::from_secs_and_nanos(seconds, nanoseconds);
     let read = step::timestamp(&time(1_795_377_748, 419_999_838)).unwrap();
     assert_eq!(read.as_nanosecond(), 1_795_377_748_419_999_838);

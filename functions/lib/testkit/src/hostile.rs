@@ -1,19 +1,19 @@
-//! Invalid and malicious documents, for property tests.
+//! Invalid and malicious documents for property tests.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Number, Value, json};
 
-/// Whether `text` is one line without hidden text: no character breaks the line, is invisible, or changes
-/// the order in which the rest is read.
+/// Whether `text` is one line in which all text is visible: no character breaks the line, is invisible, or changes the
+/// order in which the text after it is displayed.
 #[must_use]
 pub fn is_plain_line(text: &str) -> bool {
     !text.contains(char::is_control) && !text.contains(DECEPTIVE)
 }
 
-/// One character of each deceptive kind that is not a control character: line and paragraph separators,
-/// direction marks, overrides and isolates, zero-width characters, tags.
+/// Examples of each kind of deceptive character, except control characters: line and paragraph separators, characters
+/// that change the text direction, zero-width characters, and tags.
 const DECEPTIVE: [char; 14] = [
     '\u{ad}',
     '\u{34f}',
@@ -31,7 +31,7 @@ const DECEPTIVE: [char; 14] = [
     '\u{e0041}',
 ];
 
-/// Texts that break or forge lines, are empty or too long, or have unexpected characters.
+/// Strings that break or forge lines, are empty or too long, or contain unexpected characters.
 pub fn texts() -> impl Strategy<Value = String> {
     const TEXTS: &[&str] = &[
         "Odd\r\n\r\nExecution: https://evil.example",
@@ -106,7 +106,7 @@ pub fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A change at one place of a document.
+/// A change of one value in a document.
 #[derive(Clone, Debug)]
 enum Change {
     Remove,
@@ -126,20 +126,20 @@ fn changes() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// `document`, changed at up to four places.
+/// The document with up to four changes.
 pub fn mutated(document: Value) -> impl Strategy<Value = Value> {
     vec((any::<Index>(), changes()), 0..5).prop_map(move |changes| {
         let mut document = document.clone();
         for (index, change) in changes {
-            let places = places(&document);
-            let place = index.get(&places);
-            change_at(&mut document, place, change);
+            let pointers = places(&document);
+            let pointer = index.get(&pointers);
+            change_at(&mut document, pointer, change);
         }
         document
     })
 }
 
-/// The JSON pointers of all values in a document, the document included.
+/// The JSON pointers to all values in a document, including the document itself.
 #[must_use]
 pub fn places(document: &Value) -> Vec<String> {
     let inner: Vec<(String, &Value)> = match document {
@@ -154,24 +154,24 @@ pub fn places(document: &Value) -> Vec<String> {
             .collect(),
         _ => Vec::new(),
     };
-    let mut pointers = vec![String::new()];
+    let mut all = vec![String::new()];
     for (name, value) in inner {
         let below = places(value).into_iter();
-        pointers.extend(below.map(|pointer| format!("/{name}{pointer}")));
+        all.extend(below.map(|pointer| format!("/{name}{pointer}")));
     }
-    pointers
+    all
 }
 
-/// `document` without the value at `place`.
+/// The document without the value at the JSON pointer.
 #[must_use]
-pub fn without(mut document: Value, place: &str) -> Value {
-    change_at(&mut document, place, Change::Remove);
+pub fn without(mut document: Value, pointer: &str) -> Value {
+    change_at(&mut document, pointer, Change::Remove);
     document
 }
 
-fn change_at(document: &mut Value, place: &str, change: Change) {
+fn change_at(document: &mut Value, pointer: &str, change: Change) {
     if let Change::Remove = change {
-        let Some((parent, name)) = place.rsplit_once('/') else {
+        let Some((parent, name)) = pointer.rsplit_once('/') else {
             return;
         };
         match document.pointer_mut(parent) {
@@ -187,7 +187,7 @@ fn change_at(document: &mut Value, place: &str, change: Change) {
         }
         return;
     }
-    let Some(target) = document.pointer_mut(place) else {
+    let Some(target) = document.pointer_mut(pointer) else {
         return;
     };
     match (change, target) {

@@ -1,4 +1,4 @@
-//! An invocation as Lambda makes it, with its log.
+//! Invokes a handler as Lambda does, and checks the response and the log.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -14,12 +14,14 @@ use tracing::instrument::WithSubscriber;
 
 use crate::hostile::is_plain_line;
 
-/// The limit of a state's output, in bytes.
+/// The maximum size of a state's output, in bytes.
 const MAX_PAYLOAD: usize = 262_144;
 
-/// Invokes the handler as Lambda does, in paused time, and checks what holds for every payload: an error
-/// has a documented name and its remedy, an output fits a state's payload, and no text from outside breaks
-/// or forges a line of the message or of the log.
+/// Invokes the handler as Lambda does, with the clock of the runtime paused. Checks what has to hold for every payload:
+///
+/// - An error has a documented name, and its message contains the remedy.
+/// - An output fits into the payload of a state.
+/// - No text from outside breaks or forges a line in the message or in the log.
 ///
 /// # Errors
 /// Returns the error that Lambda would report.
@@ -62,12 +64,12 @@ where
     result
 }
 
-/// The log: one entry for each write.
+/// The log, with one entry for each write.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    /// Fails the test unless each write is one line with one JSON object.
+    /// Asserts that each write is one line with one JSON object.
     fn assert_one_object_per_line(&self) {
         for line in self.0.lock().unwrap().iter() {
             let line = line.strip_suffix('\n').expect("a line break at the end");

@@ -1,9 +1,9 @@
-//! What the tests of several crates share. Deployed crates use it as a dev-dependency only.
+//! Code that the tests of several crates share. The deployed crates have it as a dev-dependency only.
 //!
-//! - [`fixtures`]: a run, an application, snapshots, and the calls about them, as most tests need them.
-//! - [`replay`]: scripted responses of the services, behind the real SDK clients.
-//! - [`invoke`]: an invocation as Lambda makes it, with checks of every response and every log line.
-//! - [`hostile`]: invalid and malicious documents, for property tests.
+//! - [`fixtures`]: a run, an application, snapshots, and expected calls with their answers.
+//! - [`replay`]: a scripted service that answers the requests of the real SDK clients.
+//! - [`invoke`]: invokes a handler as Lambda does, and checks the response and every log line.
+//! - [`hostile`]: invalid and malicious documents for property tests.
 
 #![allow(
     clippy::unwrap_used,

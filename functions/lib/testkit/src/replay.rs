@@ -1,5 +1,7 @@
-//! Scripted responses of the services, behind the real SDK clients. A test gives either the exchanges that
-//! it expects, in order, or a function that answers any request. An unexpected request fails the test.
+//! A scripted service that answers the requests of the real SDK clients.
+//!
+//! The script of a test is either the list of expected requests with their answers, or a function that answers every
+//! request. A request that is not in the list fails the test.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,29 +23,29 @@ use serde_json::{Value, json};
 /// How the service answers a request.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// HTTP 200 with this JSON, and with the request id by which a function knows the service.
+    /// HTTP 200 with this JSON and with a request id, which every response of the service has.
     Ok(Value),
-    /// An error in the JSON protocol: status, code, message.
+    /// An error in the JSON protocol, with this HTTP status, error code and message.
     Error(u16, &'static str, &'static str),
-    /// An error in the JSON protocol: status, body.
-    Refusal(u16, Value),
-    /// This HTTP status with this text.
+    /// An error in the JSON protocol, with this HTTP status and body.
+    ErrorBody(u16, Value),
+    /// A response with this HTTP status and text that does not come from the service, for example from a proxy.
     Page(u16, String),
-    /// An error in SNS's query protocol: status, code, message.
+    /// An error in the query protocol of SNS, with this HTTP status, error code and message.
     QueryError(u16, &'static str, &'static str),
-    /// A broken connection.
+    /// No response, because the connection breaks.
     Lost,
 }
 
 #[derive(Debug)]
 struct Expected {
     operation: String,
-    /// The expected request body. `None` accepts any.
+    /// The expected request body. `None` accepts any body.
     body: Option<Value>,
     answer: Answer,
 }
 
-/// From an operation and its request to the answer.
+/// A function from the operation and the body of a request to the answer.
 type AnswerFunction = dyn FnMut(&str, &Value) -> Answer + Send;
 
 enum Script {
@@ -57,11 +59,11 @@ struct State {
     sent: Vec<(String, Value)>,
 }
 
-/// A scripted service.
+/// A scripted service. There are three ways to create one:
 ///
-/// - [`Self::expecting`], if the test is about the requests.
-/// - [`Self::answering`], if it is about what the function makes of the answers.
-/// - [`Self::answering_by`], if it cannot know the order of the requests, as property tests cannot.
+/// - [`Self::expecting`] is for tests of the requests that a function sends.
+/// - [`Self::answering`] is for tests of how a function handles the answers.
+/// - [`Self::answering_with`] is for tests that cannot know the order of the requests, such as property tests.
 #[derive(Clone)]
 pub struct Service(Arc<Mutex<State>>);
 
@@ -72,14 +74,14 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// Expects exactly these exchanges: operation, request body, answer. A body of the query protocol is
-    /// written as a JSON object of its parameters, with the key of a map entry in place of its number.
+    /// Expects exactly these requests in this order. Each item is the operation, the request body and the answer. If
+    /// the request is in the query protocol, its body has to be given in the form that [`decode_request`] returns.
     pub fn expecting<'a>(exchanges: impl IntoIterator<Item = (&'a str, Value, Answer)>) -> Self {
         let exchanges = exchanges.into_iter();
         Self::new(exchanges.map(|(operation, body, answer)| (operation, Some(body), answer)))
     }
 
-    /// Expects exactly these operations, with any request body. [`Self::sent`] returns the bodies.
+    /// Expects exactly these operations in this order, with any request bodies. [`Self::sent`] returns the bodies.
     pub fn answering<'a>(answers: impl IntoIterator<Item = (&'a str, Answer)>) -> Self {
         let answers = answers.into_iter();
         Self::new(answers.map(|(operation, answer)| (operation, None, answer)))
@@ -96,8 +98,8 @@ impl Service {
         Self::with(Script::Exchanges(exchanges))
     }
 
-    /// Answers every request with the function of operation and body.
-    pub fn answering_by(answer: impl FnMut(&str, &Value) -> Answer + Send + 'static) -> Self {
+    /// Answers every request with the result of `answer`, which gets the operation and the body.
+    pub fn answering_with(answer: impl FnMut(&str, &Value) -> Answer + Send + 'static) -> Self {
         Self::with(Script::Function(Box::new(answer)))
     }
 
@@ -109,25 +111,25 @@ impl Service {
         })))
     }
 
-    /// Makes each answer take this long by the clock of the runtime, which a test has paused.
+    /// Delays each answer by this time on the clock of the runtime. The test has to pause this clock.
     #[must_use]
-    pub fn taking(self, delay: Duration) -> Self {
+    pub fn with_delay(self, delay: Duration) -> Self {
         self.0.lock().unwrap().delay = delay;
         self
     }
 
-    /// The requests that were sent so far: operation, body.
+    /// The requests that were sent so far, each with its operation and body.
     pub fn sent(&self) -> Vec<(String, Value)> {
         self.0.lock().unwrap().sent.clone()
     }
 
-    /// The configuration of a client of this service. The SDK does not retry.
+    /// The SDK configuration for a client that calls this service. The SDK does not retry.
     pub fn config(&self) -> SdkConfig {
         let connector = SharedHttpConnector::new(self.clone());
-        config_of(http_client_fn(move |_, _| connector.clone()))
+        sdk_config_with(http_client_fn(move |_, _| connector.clone()))
     }
 
-    /// Fails the test if an expected request was not sent.
+    /// Asserts that every expected request was sent.
     pub fn assert_done(&self) {
         if let Script::Exchanges(left) = &self.0.lock().unwrap().script {
             assert!(left.is_empty(), "not sent: {left:#?}");
@@ -135,8 +137,8 @@ impl Service {
     }
 }
 
-/// The configuration of a client that uses `http_client`. The SDK does not retry.
-pub fn config_of(http_client: SharedHttpClient) -> SdkConfig {
+/// The SDK configuration for a client that uses `http_client`. The SDK does not retry.
+pub fn sdk_config_with(http_client: SharedHttpClient) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("eu-central-1"))
@@ -155,7 +157,8 @@ pub fn config_of(http_client: SharedHttpClient) -> SdkConfig {
 impl HttpConnector for Service {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target");
-        let (operation, body) = read(target, request.body().bytes().expect("a body in memory"));
+        let (operation, body) =
+            decode_request(target, request.body().bytes().expect("a body in memory"));
         let mut state = self.0.lock().unwrap();
         let answer = match &mut state.script {
             Script::Function(answer) => answer(&operation, &body),
@@ -171,12 +174,12 @@ impl HttpConnector for Service {
         state.sent.push((operation, body));
         let delay = state.delay;
         let response = match answer {
-            Answer::Ok(value) => Ok(of_the_service(response(200, value.to_string()))),
+            Answer::Ok(value) => Ok(with_request_id(response(200, value.to_string()))),
             Answer::Error(status, code, message) => Ok(response(
                 status,
                 json!({ "__type": code, "message": message }).to_string(),
             )),
-            Answer::Refusal(status, body) => Ok(response(status, body.to_string())),
+            Answer::ErrorBody(status, body) => Ok(response(status, body.to_string())),
             Answer::Page(status, text) => Ok(response(status, text)),
             Answer::QueryError(status, code, message) => Ok(response(
                 status,
@@ -197,10 +200,11 @@ impl HttpConnector for Service {
     }
 }
 
-/// The operation and the body of a request. A request of the JSON protocol has the header `X-Amz-Target`.
-/// Without it, the request is of the query protocol, and its body is converted as in
-/// [`Service::expecting`].
-pub fn read(target: Option<&str>, body: &[u8]) -> (String, Value) {
+/// Returns the operation and the body of a request. `target` is the header `X-Amz-Target`.
+///
+/// A request in the JSON protocol has this header. A request without it is in the query protocol. The body of such a
+/// request becomes a JSON object of its parameters, in which the key of a map entry replaces the number of the entry.
+pub fn decode_request(target: Option<&str>, body: &[u8]) -> (String, Value) {
     if let Some(target) = target {
         let operation = target.rsplit('.').next().unwrap_or_default();
         return (operation.to_owned(), serde_json::from_slice(body).unwrap());
@@ -215,7 +219,8 @@ pub fn read(target: Option<&str>, body: &[u8]) -> (String, Value) {
     )
 }
 
-/// `Map.entry.2.Name` = `key`, `Map.entry.2.Value…` -> `Map.key…`, because map entries have no order.
+/// Renames the parameters of map entries: if `Map.entry.2.Name` is `key`, then `Map.entry.2.Value` becomes `Map.key`.
+/// The numbers cannot be compared, because the entries of a map have no order.
 fn with_keys(parameters: &[(String, String)]) -> serde_json::Map<String, Value> {
     let entries: Vec<(&str, String)> = parameters
         .iter()
@@ -241,9 +246,9 @@ fn with_keys(parameters: &[(String, String)]) -> serde_json::Map<String, Value> 
         .collect()
 }
 
-/// Adds the request id that every response of AWS has.
+/// Adds a request id to the response. Every response of an AWS service has one.
 #[must_use]
-pub fn of_the_service(mut response: HttpResponse) -> HttpResponse {
+pub fn with_request_id(mut response: HttpResponse) -> HttpResponse {
     response
         .headers_mut()
         .insert("x-amzn-requestid", "a-request");

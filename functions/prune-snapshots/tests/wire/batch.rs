@@ -1,4 +1,4 @@
-//! What becomes of each snapshot of a batch, and how it is counted.
+//! The deletions of a batch, and how each result is counted.
 
 use contract::Action;
 use contract::ErrorName::AccessDenied;
@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn the_first_entry_deletes_nothing_and_plans_the_oldest_first() {
+async fn the_first_pass_deletes_nothing_and_plans_a_batch_from_the_oldest_snapshot() {
     let output = prune(input("RUN", 2, 25), [running(), ready([0, 3, 1, 2])]).await;
     assert_eq!(result(&output), (Continue, 0, 0));
     assert_eq!(batch_names(&output), [name(3), name(2)]);
@@ -26,7 +26,7 @@ async fn the_first_entry_deletes_nothing_and_plans_the_oldest_first() {
 }
 
 #[tokio::test]
-async fn the_next_entry_deletes_the_batch_with_the_listed_timestamps() {
+async fn the_next_pass_deletes_the_batch_with_the_listed_timestamps() {
     let input = with_batch(input("RUN", 2, 25), &[3, 2]);
     let left = listed_as([(0, "READY"), (1, "READY"), (2, "DELETING")]);
     let output = prune(input, [running(), deleted(3), deleted(2), left]).await;
@@ -45,7 +45,7 @@ async fn the_next_entry_deletes_the_batch_with_the_listed_timestamps() {
 }
 
 #[tokio::test]
-async fn a_repeated_batch_finds_its_snapshots_deleted_and_counts_the_same() {
+async fn a_repeated_batch_whose_snapshots_are_already_deleted_has_the_same_counts() {
     let missing = Error(400, "ResourceNotFoundException", "no");
     let does_not_exist = Error(400, "InvalidArgumentException", "Snapshot does not exist");
     let busy = Error(400, "ResourceInUseException", "busy");
@@ -63,7 +63,7 @@ async fn a_repeated_batch_finds_its_snapshots_deleted_and_counts_the_same() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_is_refused_for_good_has_failed_at_once() {
+async fn a_deletion_that_is_refused_for_a_permanent_reason_fails_at_once() {
     let exchanges = [
         running(),
         refused(3),
@@ -84,7 +84,7 @@ async fn a_function_without_the_permission_to_delete_fails_the_step() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_the_listing_confirms_counts_although_its_answers_were_lost() {
+async fn a_deletion_that_the_listing_confirms_counts_even_if_its_responses_were_lost() {
     let listed_deleting = listed_as([(0, "READY"), (3, "DELETING")]);
     for confirmed in [vec![ready([0]), gone(3)], vec![listed_deleting]] {
         let lost = [running(), delete(3, Lost), describe(3, Lost)];
@@ -94,7 +94,7 @@ async fn a_deletion_that_the_listing_confirms_counts_although_its_answers_were_l
 }
 
 #[tokio::test]
-async fn what_an_interrupted_attempt_deleted_counts_although_the_gate_is_closed_now() {
+async fn deletions_of_an_interrupted_invocation_count_even_if_the_gate_is_closed_now() {
     let mut input = deleting(&[5, 4, 3]);
     input["progress"] = json!({ "deleted_count": 2 });
     let left = listed_as([(0, "READY"), (3, "READY"), (4, "DELETING")]);
@@ -107,7 +107,7 @@ async fn what_an_interrupted_attempt_deleted_counts_although_the_gate_is_closed_
 }
 
 #[tokio::test]
-async fn a_deletion_beyond_the_listed_100_is_counted() {
+async fn deletions_beyond_the_100_that_are_listed_are_counted() {
     let mut input = deleting(&[3]);
     let listed: Vec<Value> = (100..200).map(doomed).collect();
     input["progress"] = json!({ "deleted_count": 100, "deleted": listed });
@@ -117,13 +117,13 @@ async fn a_deletion_beyond_the_listed_100_is_counted() {
 }
 
 #[tokio::test]
-async fn failures_beyond_the_listed_100_are_not_planned_again() {
+async fn failed_deletions_beyond_the_100_that_are_listed_are_not_planned_again() {
     let days: Vec<i64> = (1..=131).collect();
     let mut input = with_batch(input("PRUNE", 1, 1_000), &days);
     // The last deletion is accepted but not confirmed, so the state is entered once more.
     for pruning in [Wait, Done] {
         let listing: Vec<Value> = (0..=140).map(|day| snapshot(day, "READY")).collect();
-        let service = Service::answering_by(move |operation, body| match operation {
+        let service = Service::answering_with(move |operation, body| match operation {
             "DescribeApplication" => running().2,
             "ListApplicationSnapshots" => Answer::Ok(json!({ "SnapshotSummaries": listing })),
             "DescribeApplicationSnapshot" => found(1, "READY").2,

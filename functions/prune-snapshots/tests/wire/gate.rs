@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn the_gate_holds_the_plan_back_for_each_of_its_reasons() {
+async fn each_condition_of_the_gate_holds_the_deletions_back() {
     let restore = |kind: &str| Some(json!({ "ApplicationRestoreType": kind }));
     let unnamed = restore("RESTORE_FROM_CUSTOM_SNAPSHOT");
     let unknown = restore("SOMETHING_NEW");
@@ -43,7 +43,7 @@ async fn the_gate_holds_the_plan_back_for_each_of_its_reasons() {
         ("RUN", "RUNNING", unnamed.clone(), old(), restores),
         ("PRUNE", "RUNNING", unnamed, old(), restores),
         ("RUN", "RUNNING", unknown.clone(), old(), restores),
-        // A plan says what would hold back a run as well, but not what passes before the next run.
+        // A PLAN reports what would also hold back a RUN, but not a condition that may end before the next run.
         ("PLAN", "RUNNING", unknown.clone(), old(), restores),
         ("PLAN", "READY", unknown, old(), restores),
         ("PLAN", "READY", None, old(), None),
@@ -68,7 +68,7 @@ async fn the_gate_holds_the_plan_back_for_each_of_its_reasons() {
 }
 
 #[tokio::test]
-async fn a_run_is_left_to_a_later_run_only_if_there_is_one() {
+async fn pruning_is_left_to_a_later_run_only_if_there_is_one() {
     let start = RUN_ID / 1_000;
     let by_hand = |created: i64| fixtures::snapshot("by-hand", "READY", 3, created);
     let of_run = |days: i64, created: Value| fixtures::snapshot(&name(days), "READY", 3, created);
@@ -76,7 +76,7 @@ async fn a_run_is_left_to_a_later_run_only_if_there_is_one() {
     let started = &["RUN", "PRUNE"][..];
     let none = &[][..];
     for (newer, left) in [
-        // A PLAN says what a RUN that starts now would do, whose snapshot would be newer.
+        // A PLAN reports what a RUN that starts now would do. The snapshot of that RUN would be newer.
         (of_run(-1, json!(start + 60)), started),
         // The clocks of the service and of the function may differ by a minute.
         (of_run(-1, json!(start + 120)), all),
@@ -102,7 +102,7 @@ async fn a_run_is_left_to_a_later_run_only_if_there_is_one() {
 }
 
 #[tokio::test]
-async fn a_gate_that_holds_nothing_back_is_not_reported() {
+async fn a_closed_gate_is_not_reported_if_the_plan_deletes_nothing() {
     let exchanges = [application("UPDATING", None), ready([0, 1])];
     let output = prune(input("RUN", 2, 25), exchanges).await;
     assert_eq!(output.held_back, None);
@@ -110,7 +110,7 @@ async fn a_gate_that_holds_nothing_back_is_not_reported() {
 }
 
 #[tokio::test]
-async fn an_application_that_stops_in_the_middle_of_the_loop_closes_the_gate() {
+async fn an_application_that_stops_between_two_passes_closes_the_gate() {
     let mut input = deleting(&[3]);
     input["progress"] = json!({ "deleted_count": 2 });
     let output = prune(input, [application("STOPPING", None), ready([0, 3])]).await;
@@ -119,7 +119,7 @@ async fn an_application_that_stops_in_the_middle_of_the_loop_closes_the_gate() {
 }
 
 #[tokio::test]
-async fn a_busy_application_is_waited_for_until_the_timeout_after_the_first_wait() {
+async fn a_run_waits_for_a_busy_application_until_the_timeout_after_the_first_wait() {
     for status in ["UPDATING", "AUTOSCALING", "SOMETHING_NEW"] {
         for mode in ["RUN", "PRUNE"] {
             let busy = || [application(status, None), ready([0, 3])];
@@ -154,7 +154,7 @@ async fn a_busy_application_is_waited_for_until_the_timeout_after_the_first_wait
 }
 
 #[tokio::test]
-async fn a_run_that_waits_for_the_application_keeps_what_its_batch_has_tried() {
+async fn a_run_that_waits_for_the_application_remembers_which_snapshots_were_tried() {
     let mut input = deleting(&[3, 2]);
     input["batch"][0]["tried"] = true.into();
     let output = prune(input, [application("UPDATING", None), ready([0, 2, 3])]).await;
@@ -164,7 +164,7 @@ async fn a_run_that_waits_for_the_application_keeps_what_its_batch_has_tried() {
 }
 
 #[tokio::test]
-async fn a_busy_application_is_not_waited_for_if_something_else_holds_the_deletions_back() {
+async fn a_run_does_not_wait_for_a_busy_application_if_something_else_holds_the_deletions_back() {
     let busy = || application("UPDATING", None);
     let newer = fixtures::snapshot(&name(-1), "READY", 3, RUN_ID / 1_000 + 60);
     let with_newer = listed([snapshot(0, "READY"), snapshot(3, "READY"), newer]);
@@ -190,7 +190,7 @@ async fn an_older_definition_does_not_wait_for_a_busy_application() {
 }
 
 #[tokio::test]
-async fn a_restore_point_that_was_named_after_the_plan_is_not_deleted() {
+async fn a_snapshot_that_becomes_the_restore_point_after_the_plan_is_not_deleted() {
     let restore = json!({
         "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT", "SnapshotName": name(3)
     });
@@ -202,11 +202,11 @@ async fn a_restore_point_that_was_named_after_the_plan_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn a_policy_with_a_rule_of_a_newer_release_deletes_nothing() {
+async fn a_policy_with_an_unknown_rule_deletes_nothing() {
     for mode in ["RUN", "PRUNE", "PLAN"] {
         let mut input = input(mode, 1, 25);
         input["run"]["input"]["retention"]["keep_fortnightly"] = 4.into();
-        // It holds nothing back if there is nothing to delete.
+        // Nothing is held back if there is nothing to delete.
         let output = prune(input.clone(), [running(), ready([0])]).await;
         assert_eq!(output.held_back, None, "{mode}");
         let output = prune(input, [running(), ready([0, 2, 3])]).await;
@@ -221,7 +221,7 @@ async fn a_policy_with_a_rule_of_a_newer_release_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn the_brake_counts_over_the_whole_run_and_its_message_names_the_remedy() {
+async fn the_brake_counts_the_deletions_of_the_whole_run_and_its_message_has_the_remedy() {
     let output = prune(input("RUN", 1, 2), [running(), ready([0, 1, 2])]).await;
     assert_eq!(output.batch.len(), 2, "as many as are allowed");
 
@@ -231,7 +231,7 @@ async fn the_brake_counts_over_the_whole_run_and_its_message_names_the_remedy() 
     let fact = "The plan wants to delete 3 READY snapshots; max_deletions_per_run is 2, so none";
     assert!(message.contains(fact), "{message}");
     let remedy =
-        "mode PRUNE and retention.max_deletions_per_run 8. Leave the rest of the policy as it is.";
+        "mode PRUNE and retention.max_deletions_per_run 8. Do not change the rest of the policy.";
     assert!(message.contains(remedy), "{message}");
 
     let input = with_batch(input("RUN", 1, 2), &[3, 2]);
@@ -242,7 +242,7 @@ async fn the_brake_counts_over_the_whole_run_and_its_message_names_the_remedy() 
 }
 
 #[tokio::test]
-async fn a_plan_counts_the_own_snapshot_and_needs_no_running_application() {
+async fn mode_plan_counts_the_snapshot_of_a_run_and_needs_no_running_application() {
     let exchanges = [application("READY", None), ready([1, 2, 3])];
     let output = prune(input("PLAN", 2, 1), exchanges).await;
     assert_eq!(output.pruning, Done);
@@ -267,7 +267,7 @@ fn without_a_number(mode: &str) -> Value {
 }
 
 #[tokio::test]
-async fn without_a_number_the_brake_is_half_of_a_small_set_and_at_least_5() {
+async fn the_default_limit_of_the_brake_is_half_of_a_few_snapshots_and_at_least_5() {
     // How many READY snapshots are older than the run's own, and whether all of them may be deleted.
     for (older, allowed) in [(5, None), (6, Some(5)), (12, Some(6)), (60, Some(25))] {
         let case = format!("{older} older ones");
@@ -284,14 +284,14 @@ async fn without_a_number_the_brake_is_half_of_a_small_set_and_at_least_5() {
         );
         assert!(message.contains(&fact), "{case}: {message}");
     }
-    // A plan counts the snapshot that it does not take.
+    // A PLAN counts the snapshot that a RUN would take.
     let output = prune(without_a_number("PLAN"), [running(), ready(1..=11)]).await;
     let message = output.held_back.unwrap().message;
     assert!(message.contains("the limit is 6 of 12,"), "{message}");
 }
 
 #[tokio::test]
-async fn the_number_that_a_message_names_is_enough_after_a_day_of_hourly_runs() {
+async fn the_limit_in_the_message_still_suffices_after_a_day_of_hourly_runs() {
     let hourly = |hours: RangeInclusive<i64>| {
         listed(hours.map(|hours| {
             let name = format!("custom_{}", RUN_ID - hours * 3_600_000);
@@ -329,8 +329,8 @@ async fn the_number_that_a_message_names_is_enough_after_a_day_of_hourly_runs() 
 }
 
 #[tokio::test]
-async fn what_a_run_has_deleted_of_a_small_set_still_counts_as_a_part_of_it() {
-    // Of 13, it has deleted five, and the sixth was throttled.
+async fn the_default_limit_also_counts_the_snapshots_that_the_run_has_deleted() {
+    // The run has deleted five of 13 snapshots, and the sixth deletion was throttled.
     let mut input = without_a_number("PRUNE");
     input["run"]["input"]["retention"]["keep_last"] = 7.into();
     let batch = [12, 11, 10, 9, 8, 7];
@@ -353,7 +353,7 @@ async fn the_brake_does_not_count_failed_snapshots() {
     assert_eq!(output.batch.len(), 39);
     assert!(output.batch[0].exempt && !output.batch[38].exempt);
 
-    // Nor those that the run has deleted, or could not delete.
+    // FAILED snapshots that the run has deleted, or could not delete, do not count either.
     let mut input = with_batch(input("RUN", 1, 1), &[39, 38]);
     for snapshot in input["batch"].as_array_mut().unwrap() {
         snapshot["exempt"] = true.into();
@@ -373,7 +373,7 @@ async fn the_brake_does_not_count_failed_snapshots() {
 }
 
 #[tokio::test]
-async fn the_brake_counts_a_deletion_that_may_still_take_effect_unless_its_snapshot_had_failed() {
+async fn the_brake_counts_a_pending_deletion_unless_its_snapshot_was_failed() {
     for (exempt, expected) in [(false, Some((MaxDeletionsPerRun, 3))), (true, None)] {
         let mut input = with_batch(input("RUN", 1, 2), &[3]);
         input["batch"][0]["exempt"] = exempt.into();
@@ -387,7 +387,7 @@ async fn the_brake_counts_a_deletion_that_may_still_take_effect_unless_its_snaps
 }
 
 #[tokio::test]
-async fn a_plan_that_does_not_fit_shows_its_deletions_first() {
+async fn a_plan_that_does_not_fit_into_the_payload_lists_deletions_first() {
     let days: Vec<i64> = (1..=300).collect();
     let pages = days.chunks(50).zip(1..).map(|(days, number)| {
         let snapshots: Vec<Value> = days.iter().map(|days| snapshot(*days, "READY")).collect();

@@ -6,7 +6,7 @@ use contract::ErrorName::{
 };
 use contract::{PruneSnapshotsOutput, Pruning};
 use serde_json::{Value, json};
-use testkit::fixtures::{self, Exchange, describe_application, list_snapshots, refusals};
+use testkit::fixtures::{self, Exchange, describe_application, failed_answers, list_snapshots};
 use testkit::replay::Answer::{self, Error};
 use testkit::replay::Service;
 
@@ -30,7 +30,7 @@ fn ready_page(token: Option<&str>, days: &[i64], next: Option<&str>) -> Exchange
 }
 
 #[tokio::test]
-async fn all_pages_are_listed_and_a_repeated_snapshot_counts_once() {
+async fn all_pages_are_read_and_a_snapshot_that_is_listed_twice_counts_once() {
     let first = ready_page(None, &[0, 1], Some("a"));
     let second = ready_page(Some("a"), &[1, 2], None);
     let output = prune(input("RUN", 2, 25), [running(), first, second]).await;
@@ -39,7 +39,7 @@ async fn all_pages_are_listed_and_a_repeated_snapshot_counts_once() {
 }
 
 #[tokio::test]
-async fn a_page_that_fails_fails_the_step_and_an_expired_token_starts_again_once() {
+async fn a_failed_page_fails_the_step_and_an_expired_token_restarts_the_listing_once() {
     let first = || ready_page(None, &[0], Some("a"));
     let second = |answer| list_snapshots(Some("a"), answer);
     let expired = || second(Error(400, "InvalidArgumentException", "token"));
@@ -58,7 +58,7 @@ async fn a_page_that_fails_fails_the_step_and_an_expired_token_starts_again_once
 }
 
 #[tokio::test]
-async fn a_name_that_the_service_could_not_have_given_fails_the_step() {
+async fn a_listed_snapshot_with_an_invalid_name_fails_the_step() {
     let odd = fixtures::snapshot("a b", "READY", 3, created(1));
     let listing = listed([snapshot(0, "READY"), odd]);
     let error = prune_fails(first_entry(), [running(), listing]).await;
@@ -76,7 +76,7 @@ async fn each_refused_describe_call_has_an_error_name() {
         (503, "Unavailable", ServiceUnavailable),
         (400, "InvalidRequestException", Unexpected),
     ];
-    for (answer, name) in refusals(Error, &rows) {
+    for (answer, name) in failed_answers(Error, &rows) {
         let exchanges = [describe_application(answer.clone())];
         let error = prune_fails(first_entry(), exchanges).await;
         assert_eq!(error.name, name, "{answer:?}");
@@ -84,7 +84,7 @@ async fn each_refused_describe_call_has_an_error_name() {
 }
 
 #[tokio::test]
-async fn an_application_without_snapshots_of_this_kind_is_told_from_one_with_enhanced_snapshots() {
+async fn enhanced_snapshots_are_another_error_than_unsupported_snapshots() {
     let mode = |mode: &str| {
         let configuration = json!({ "SnapshotsEnabled": true, "SnapshotMode": mode });
         let configuration = json!({ "ApplicationSnapshotConfigurationDescription": configuration });
@@ -186,7 +186,7 @@ async fn the_largest_payloads_stay_within_256_kib() {
         })
     };
     run["batch"] = (1_000..1_250).map(doomed).collect();
-    let service = Service::answering_by(move |operation, _| match operation {
+    let service = Service::answering_with(move |operation, _| match operation {
         "DescribeApplication" => running().2,
         "ListApplicationSnapshots" => Answer::Ok(json!({ "SnapshotSummaries": [] })),
         _ => Error(503, "Unavailable", "later"),

@@ -1,12 +1,12 @@
-//! The handler on the wire: which requests it sends, and what it makes of each answer.
+//! The requests that the handler sends, and how it handles each answer.
 //!
-//! - `batch`: what becomes of each snapshot of a batch, and how it is counted.
-//! - `retry`: what is throttled, unconfirmed or refused, and when it is tried again.
+//! - `batch`: the deletions of a batch, and how each result is counted.
+//! - `retry`: deletions that are throttled, unconfirmed or refused, and when they are retried.
 //! - `pace`: when the deletions of a batch start.
 //! - `plan_age`: batches that start too late.
-//! - `own_snapshot`: the run's own snapshot is gone, not listed, or overtaken by a later run.
+//! - `own_snapshot`: the run's own snapshot does not exist, is not listed, or is older than that of a later run.
 //! - `gate`: what holds deletions back.
-//! - `warnings`: what is no failure but needs a person.
+//! - `warnings`: what needs attention although the run does not fail.
 //! - `listing`: pages, refused calls, and the largest payloads.
 //! - `support`: inputs, calls and answers.
 

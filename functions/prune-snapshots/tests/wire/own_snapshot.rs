@@ -1,4 +1,4 @@
-//! The run's own snapshot is gone, not listed, or overtaken by a later run.
+//! The run's own snapshot does not exist, is not listed, or is older than that of a later run.
 
 use contract::HeldBackCause::{LeftToLaterRun, SnapshotNotReady};
 use contract::Pruning::{Continue, Done, Wait};
@@ -12,12 +12,12 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn the_loss_of_the_own_snapshot_is_a_problem_even_if_nothing_was_to_be_deleted() {
+async fn a_lost_own_snapshot_is_reported_even_if_the_plan_deletes_nothing() {
     for (others, wanted) in [(vec![], 0), (vec![1], 0), (vec![1, 2], 1)] {
         for (by_name, message) in [
-            (gone(0), "was READY and now is gone"),
-            (found(0, "DELETING"), "was READY and now is DELETING"),
-            (found(0, "FAILED"), "was READY and now is FAILED"),
+            (gone(0), "was READY and is now gone"),
+            (found(0, "DELETING"), "was READY and is now DELETING"),
+            (found(0, "FAILED"), "was READY and is now FAILED"),
         ] {
             let exchanges = [running(), ready(others.clone()), by_name];
             let output = prune(first_entry(), exchanges).await;
@@ -30,7 +30,7 @@ async fn the_loss_of_the_own_snapshot_is_a_problem_even_if_nothing_was_to_be_del
 }
 
 #[tokio::test]
-async fn a_lost_own_snapshot_is_no_problem_if_a_later_run_has_one() {
+async fn a_lost_own_snapshot_is_not_reported_if_a_later_run_has_a_ready_snapshot() {
     let soon = RUN_ID / 1_000 + 61;
     let later = |created: Value, status| fixtures::snapshot(&name(-1), status, 3, created);
     for (newer, is_later_run) in [
@@ -56,7 +56,7 @@ async fn a_lost_own_snapshot_is_no_problem_if_a_later_run_has_one() {
 }
 
 #[tokio::test]
-async fn an_own_snapshot_may_have_a_name_from_the_input() {
+async fn the_own_snapshot_may_have_the_name_in_the_input() {
     let soon = RUN_ID / 1_000 + 61;
     let own = || fixtures::snapshot("before-upgrade", "READY", 3, created(0));
     let old = || [own(), snapshot(1, "READY"), snapshot(2, "READY")];
@@ -68,18 +68,18 @@ async fn an_own_snapshot_may_have_a_name_from_the_input() {
         input["run"]["input"]["retention"]["scope"] = scope.into();
         input
     };
-    // It is protected in every scope, although the policy keeps only a newer one.
+    // The own snapshot is protected in every scope, although the rules keep only a newer one.
     for scope in ["MANAGED", "ALL"] {
         let listing = listed(old().into_iter().chain([newer("by-hand")]));
         let output = prune(named(scope), [running(), listing]).await;
         assert_eq!(output.pruning, Continue, "{scope}");
         assert_eq!(batch_names(&output), [name(2)], "{scope}");
     }
-    // A later run is one with a greater id than this run's, whatever its snapshot's name.
+    // A later run has a greater run id than this run, whatever the name of this run's snapshot is.
     let listing = listed(old().into_iter().chain([newer(&name(-1))]));
     let output = prune(named("MANAGED"), [running(), listing]).await;
     assert_eq!(output.held_back.unwrap().cause, LeftToLaterRun);
-    // If it is lost, the run has a problem.
+    // If the own snapshot is lost, the run reports it.
     let missing = Error(400, "ResourceNotFoundException", "no");
     let exchanges = [
         running(),
@@ -91,12 +91,12 @@ async fn an_own_snapshot_may_have_a_name_from_the_input() {
 }
 
 #[tokio::test]
-async fn the_snapshots_of_the_runs_own_attempts_are_not_a_later_runs() {
+async fn the_snapshots_of_the_runs_own_attempts_do_not_belong_to_a_later_run() {
     let attempt = |number: i64, status: &str| {
         let name = format!("custom_{}", RUN_ID + number);
         fixtures::snapshot(&name, status, 3, RUN_ID / 1_000 + 60 * number)
     };
-    // The third attempt's snapshot is the own one, or an older release has dropped that there are several.
+    // The own snapshot is that of the third attempt, or an older release has dropped `snapshot_attempts`.
     for (own, attempts, is_later_run) in [(2, 3, false), (2, 1, false), (0, 3, false), (0, 2, true)]
     {
         let mut input = first_entry();
@@ -119,7 +119,7 @@ async fn the_snapshots_of_the_runs_own_attempts_are_not_a_later_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_waits_a_minute_for_a_listing_that_lacks_its_own_snapshot() {
+async fn a_run_waits_a_minute_for_the_listing_to_show_its_own_snapshot() {
     let own_creating = listed_as([(0, "CREATING"), (3, "READY")]);
     for listing in [ready([2, 3]), own_creating] {
         let exchanges = [running(), listing, found(0, "READY")];
@@ -165,7 +165,7 @@ async fn a_run_of_the_first_definition_does_not_wait_for_the_listing() {
 async fn an_own_snapshot_without_a_creation_timestamp_closes_the_gate() {
     let own = fixtures::snapshot(&name(0), "READY", 3, Value::Null);
     let listing = || listed([own.clone(), snapshot(2, "READY"), snapshot(3, "READY")]);
-    // It is a problem even if there is nothing to delete.
+    // It is reported even if there is nothing to delete.
     for (keep_last, wanted) in [(1, 1), (9, 0)] {
         let input = input("RUN", keep_last, 25);
         let output = prune(input, [running(), listing()]).await;

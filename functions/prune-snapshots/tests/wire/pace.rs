@@ -1,4 +1,4 @@
-//! When the deletions of a batch start: an invocation has an end, and the service a rate.
+//! When the deletions of a batch start. The time of an invocation and the rate of the service limit them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,7 +26,7 @@ async fn delete(
     let starts = Arc::clone(&started);
     let mut listing: Vec<Value> = batch.iter().map(|days| snapshot(*days, "READY")).collect();
     listing.push(snapshot(0, "READY"));
-    let service = Service::answering_by(move |operation, body| match operation {
+    let service = Service::answering_with(move |operation, body| match operation {
         "DescribeApplication" => running().2,
         "ListApplicationSnapshots" => Answer::Ok(json!({ "SnapshotSummaries": listing })),
         _ => {
@@ -40,7 +40,7 @@ async fn delete(
         }
     });
     let input = with_batch(input("PRUNE", 1, 1_000), batch);
-    let output = handle(&service.taking(answers_take), input, NOW).await;
+    let output = handle(&service.with_delay(answers_take), input, NOW).await;
     let started = started.lock().unwrap().clone();
     (output.unwrap(), started)
 }
@@ -49,7 +49,7 @@ async fn delete(
 async fn no_deletion_starts_after_15_seconds_and_the_rest_goes_into_the_next_batch() {
     let batch: Vec<i64> = (1..=250).rev().collect();
     let (output, started) = delete(&batch, Duration::from_secs(1), &[]).await;
-    // The first second is that of DescribeApplication.
+    // DescribeApplication takes the first second.
     assert_eq!(started.first(), Some(&1_000));
     assert_eq!(started.last(), Some(&15_000));
     let deleted = u32::try_from(started.len()).unwrap();
@@ -61,7 +61,7 @@ async fn no_deletion_starts_after_15_seconds_and_the_rest_goes_into_the_next_bat
 #[tokio::test(start_paused = true)]
 async fn no_deletion_starts_for_a_tenth_of_a_second_after_a_throttled_one() {
     let (output, started) = delete(&[6, 5, 4, 3, 2, 1], Duration::from_millis(10), &[1]).await;
-    // Four at first. Of these one is throttled, and three raise the halved limit from 2 to 3.
+    // Four calls start at first. One of them is throttled, and the other three raise the halved limit from 2 to 3.
     assert_eq!(started, [10, 10, 10, 10, 120, 120]);
     assert_eq!(result(&output), (Continue, 5, 0));
     assert_eq!(batch_names(&output), [name(6)]);
@@ -69,13 +69,13 @@ async fn no_deletion_starts_for_a_tenth_of_a_second_after_a_throttled_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_becomes_too_old_during_the_invocation_deletes_nothing() {
-    // At the entry it is a minute old, so it is valid. The first answer takes a second.
+    // At the start of the invocation, the plan is a minute old and still valid. The first answer takes a second.
     let mut input = with_batch(input("PRUNE", 1, 25), &[3]);
     input["planned_at"] = "2026-11-22T20:02:30Z".into();
-    let service = Service::expecting([running(), ready([0, 3])]).taking(Duration::from_secs(1));
+    let service = Service::expecting([running(), ready([0, 3])]).with_delay(Duration::from_secs(1));
     let output = handle(&service, input, NOW).await.unwrap();
     assert_eq!(result(&output), (Continue, 0, 0));
-    // The listing began a second after the entry.
+    // The listing began a second after the start of the invocation.
     let planned_at = output.planned_at.unwrap().to_string();
     assert!(
         planned_at.starts_with("2026-11-22T20:03:31"),

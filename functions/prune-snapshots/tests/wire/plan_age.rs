@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_plan_is_valid_for_a_minute_and_an_older_one_deletes_nothing() {
+async fn a_plan_is_valid_for_a_minute_and_an_older_plan_deletes_nothing() {
     for (planned_at, is_valid) in [
         (Some("2026-11-22T20:03:29Z"), true),
         (Some("2026-11-22T20:02:31Z"), true),
@@ -39,7 +39,7 @@ async fn a_plan_is_valid_for_a_minute_and_an_older_one_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn an_old_batch_is_counted_and_planned_again_behind_the_gate_of_today() {
+async fn an_old_batch_is_counted_and_replanned_under_the_current_gate() {
     let mut input = deleting(&[5, 4, 3]);
     input["planned_at"] = "2026-11-22T20:02:00Z".into();
     // Three later runs, whose policy keeps more.
@@ -52,7 +52,7 @@ async fn an_old_batch_is_counted_and_planned_again_behind_the_gate_of_today() {
 }
 
 #[tokio::test]
-async fn an_unlisted_snapshot_whose_deletion_never_started_is_left_to_the_new_plan() {
+async fn an_unlisted_snapshot_that_was_not_tried_is_left_to_the_new_plan() {
     let mut input = deleting(&[3]);
     input["planned_at"] = "2026-11-13T20:03:00Z".into();
     let output = prune(input, [running(), ready([0]), found(3, "READY")]).await;
@@ -60,11 +60,11 @@ async fn an_unlisted_snapshot_whose_deletion_never_started_is_left_to_the_new_pl
 }
 
 #[tokio::test]
-async fn an_unlisted_snapshot_has_failed_if_its_second_attempt_comes_too_late() {
+async fn the_deletion_of_an_unlisted_snapshot_fails_if_its_second_attempt_comes_too_late() {
     let mut input = deleting(&[3, 2]);
     input["planned_at"] = "2026-11-13T20:03:00Z".into();
     input["batch"][0]["tried"] = true.into();
-    // Nobody knows whether the other one exists, so the run looks again.
+    // It is not known whether the other snapshot exists, so the run checks again.
     let unknown = describe(2, Answer::Lost);
     let exchanges = [running(), ready([0]), found(3, "READY"), unknown];
     let output = prune(input, exchanges).await;

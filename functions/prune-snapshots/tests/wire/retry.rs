@@ -1,4 +1,4 @@
-//! What is throttled, unconfirmed or refused, and when it is tried again.
+//! Deletions that are throttled, unconfirmed or refused, and when they are retried.
 
 use contract::Pruning::{Continue, Done, Wait};
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_deletion_that_keeps_failing_is_tried_in_two_batches_and_then_has_failed() {
+async fn a_deletion_that_fails_in_two_batches_counts_as_failed() {
     let busy = || delete(3, Error(400, "ResourceInUseException", "in use"));
     let exchanges = || [running(), busy(), found(3, "READY"), ready([0, 3])];
     let output = prune(deleting(&[3]), exchanges()).await;
@@ -28,7 +28,7 @@ async fn a_deletion_that_keeps_failing_is_tried_in_two_batches_and_then_has_fail
 }
 
 #[tokio::test]
-async fn what_is_tried_again_comes_first_because_a_full_batch_has_no_room_at_its_end() {
+async fn snapshots_to_retry_come_first_in_the_batch() {
     let busy = delete(2, Error(400, "ResourceInUseException", "in use"));
     let exchanges = [running(), busy, found(2, "READY"), ready([0, 2, 3])];
     let output = prune(deleting(&[2]), exchanges).await;
@@ -37,7 +37,8 @@ async fn what_is_tried_again_comes_first_because_a_full_batch_has_no_room_at_its
 }
 
 #[tokio::test]
-async fn a_throttled_deletion_goes_into_the_next_batch_and_a_throttled_batch_waits_ever_longer() {
+async fn a_throttled_deletion_goes_into_the_next_batch_and_each_throttled_batch_lengthens_the_wait()
+{
     let exchanges = [running(), throttled(3), deleted(2), ready([0, 3])];
     let output = prune(deleting(&[3, 2]), exchanges).await;
     assert_eq!(result(&output), (Continue, 1, 0));
@@ -67,8 +68,8 @@ async fn a_throttled_deletion_goes_into_the_next_batch_and_a_throttled_batch_wai
 }
 
 #[tokio::test]
-async fn what_an_earlier_delivery_deleted_counts_although_the_repeat_was_throttled() {
-    // The first delivery deleted it, and the listing lags.
+async fn a_deletion_by_an_earlier_invocation_counts_even_if_the_repeated_call_is_throttled() {
+    // The first invocation deleted the snapshot, and the listing is outdated.
     let exchanges = [running(), throttled(3), ready([0, 3])];
     let output = prune(deleting(&[3]), exchanges).await;
     assert_eq!(output.pruning, Wait);
@@ -80,7 +81,7 @@ async fn what_an_earlier_delivery_deleted_counts_although_the_repeat_was_throttl
 }
 
 #[tokio::test]
-async fn a_describe_call_that_is_throttled_after_a_refusal_fails_no_deletion() {
+async fn a_throttled_lookup_after_a_refused_deletion_does_not_count_as_a_failed_deletion() {
     let slow = || describe(3, Error(400, "ThrottlingException", "slow"));
     let mut progress = json!({});
     for other in [2, 4, 5] {
@@ -96,7 +97,7 @@ async fn a_describe_call_that_is_throttled_after_a_refusal_fails_no_deletion() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_could_not_be_looked_up_is_tried_again() {
+async fn a_deletion_is_tried_again_if_the_snapshot_could_not_be_looked_up() {
     let lost = [delete(3, Answer::Lost), describe(3, Answer::Lost)];
     let exchanges = [running()].into_iter().chain(lost).chain([ready([0, 3])]);
     let output = prune(deleting(&[3]), exchanges).await;
@@ -106,7 +107,7 @@ async fn a_deletion_that_could_not_be_looked_up_is_tried_again() {
 }
 
 #[tokio::test]
-async fn an_accepted_deletion_that_is_still_listed_is_tried_once_more_after_a_wait() {
+async fn an_accepted_deletion_is_retried_after_a_wait_if_the_snapshot_is_still_listed() {
     for answer in [
         Answer::Ok(json!({})),
         Error(400, "ResourceNotFoundException", "no"),
@@ -130,9 +131,9 @@ async fn an_accepted_deletion_that_is_still_listed_is_tried_once_more_after_a_wa
         assert!(output.batch[0].tried);
         let again = next(output);
         for (by_name, expected) in [
-            // A listing that lags fails no deletion.
+            // An outdated listing does not make the deletion fail.
             (found(3, "DELETING"), (Done, 1, 0)),
-            // A service that lists it and says that it is gone is not believed.
+            // A snapshot that is listed counts as existing, even if the lookup by name does not find it.
             (gone(3), (Done, 0, 1)),
             (found(3, "READY"), (Done, 0, 1)),
         ] {
@@ -148,7 +149,7 @@ async fn an_accepted_deletion_that_is_still_listed_is_tried_once_more_after_a_wa
 }
 
 #[tokio::test]
-async fn a_page_of_a_proxy_is_no_accepted_deletion() {
+async fn a_page_that_does_not_come_from_the_service_is_not_an_accepted_deletion() {
     let page = Answer::Page(200, "<html>A proxy was here.</html>".to_owned());
     for (by_name, expected) in [
         // The snapshot still exists, although no page of the listing has it.
@@ -165,8 +166,8 @@ async fn a_page_of_a_proxy_is_no_accepted_deletion() {
 }
 
 #[tokio::test]
-async fn a_newer_snapshot_of_the_same_name_is_not_the_one_that_was_deleted() {
-    // The redrive of an earlier run took its snapshot again.
+async fn a_newer_snapshot_with_the_same_name_does_not_count_as_the_deleted_one() {
+    // A redrive of an earlier run took a new snapshot with the same name.
     let newer = |seconds: u32| {
         let mut newer = snapshot(3, "READY");
         newer["SnapshotCreationTimestamp"] =
@@ -200,7 +201,7 @@ async fn a_newer_snapshot_of_the_same_name_is_not_the_one_that_was_deleted() {
 }
 
 #[tokio::test]
-async fn an_execution_of_the_first_definition_is_not_told_to_wait() {
+async fn a_run_of_the_first_definition_gets_no_wait() {
     let input = of_the_first_definition(deleting(&[3]));
     let output = prune(input, [running(), deleted(3), ready([0, 3])]).await;
     assert_eq!(output.pruning, Continue);
@@ -208,7 +209,7 @@ async fn an_execution_of_the_first_definition_is_not_told_to_wait() {
 }
 
 #[tokio::test]
-async fn a_refused_snapshot_that_is_not_listed_is_described_before_it_is_counted() {
+async fn an_unlisted_snapshot_whose_deletion_was_refused_is_looked_up_before_it_is_counted() {
     let refusal = || vec![refused(3), found(3, "READY")];
     let throttling = || vec![throttled(3)];
     let unavailable = describe(3, Error(503, "Unavailable", "later"));
@@ -226,7 +227,7 @@ async fn a_refused_snapshot_that_is_not_listed_is_described_before_it_is_counted
         let output = prune(deleting(&[3]), exchanges).await;
         assert_eq!(result(&output), expected, "{case}");
         if output.pruning == Wait {
-            // After the wait the listing still lacks it: it may exist all the same.
+            // After the wait, the snapshot is still not listed. It may exist nevertheless.
             let exchanges = [running(), ready([0]), found(3, "READY")];
             let output = prune(next(output), exchanges).await;
             assert_eq!(result(&output), (Done, 0, 1));
@@ -235,7 +236,7 @@ async fn a_refused_snapshot_that_is_not_listed_is_described_before_it_is_counted
 }
 
 #[tokio::test]
-async fn an_unconfirmed_deletion_has_failed_if_the_gate_closes_before_its_second_attempt() {
+async fn an_unconfirmed_deletion_fails_if_the_gate_closes_before_the_second_attempt() {
     let mut input = deleting(&[3]);
     input["progress"] = json!({ "unanswered": [name(3)] });
     let output = prune(input, [application("STOPPING", None), ready([0, 3])]).await;

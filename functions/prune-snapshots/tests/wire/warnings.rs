@@ -1,5 +1,5 @@
-//! What is no failure but needs a person: snapshots that are relied on and that nobody can restore from, or that may be
-//! deleted.
+//! What needs attention although the run does not fail: a restore point or a snapshot in `keep_names` that nobody can
+//! restore from, and a snapshot that a later run may delete.
 
 use contract::PruneSnapshotsOutput;
 use contract::Pruning::{Continue, Done};
@@ -20,7 +20,7 @@ fn restoring_from(snapshot_name: &str) -> Value {
     json!({ "ApplicationRestoreType": "RESTORE_FROM_CUSTOM_SNAPSHOT", "SnapshotName": snapshot_name })
 }
 
-/// The beginnings of the warnings, up to the first sentence.
+/// The beginning of each warning, up to the first period or comma.
 fn facts(output: &PruneSnapshotsOutput) -> Vec<&str> {
     let warnings = output.warnings.iter();
     warnings
@@ -29,7 +29,7 @@ fn facts(output: &PruneSnapshotsOutput) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_restore_point_and_a_pinned_snapshot_that_are_lost_are_warnings_in_every_mode() {
+async fn an_unusable_restore_point_or_snapshot_in_keep_names_causes_a_warning_in_every_mode() {
     let pins = ["before-upgrade".to_owned(), name(3), name(4), name(1)];
     let pinned = [
         "The snapshot before-upgrade in keep_names is not listed".to_owned(),
@@ -38,7 +38,7 @@ async fn a_restore_point_and_a_pinned_snapshot_that_are_lost_are_warnings_in_eve
     ];
     for mode in ["RUN", "PRUNE", "PLAN"] {
         for (restore_point, loss) in [
-            ("gone".to_owned(), Some("is not listed")),
+            ("gone".to_owned(), Some("does not exist")),
             (name(3), Some("is DELETING")),
             (name(4), Some("is FAILED")),
             (name(1), None),
@@ -57,7 +57,7 @@ async fn a_restore_point_and_a_pinned_snapshot_that_are_lost_are_warnings_in_eve
 }
 
 #[tokio::test]
-async fn a_run_that_misses_no_snapshot_has_no_warning() {
+async fn a_run_has_no_warning_if_the_restore_point_and_keep_names_are_usable() {
     let latest = json!({ "ApplicationRestoreType": "RESTORE_FROM_LATEST_SNAPSHOT" });
     for restore in [None, Some(latest), Some(restoring_from(&name(1)))] {
         let input = with_pins(input("RUN", 9, 25), &[name(0), name(1)]);
@@ -70,7 +70,7 @@ async fn a_run_that_misses_no_snapshot_has_no_warning() {
 }
 
 #[tokio::test]
-async fn a_snapshot_with_a_name_of_its_own_that_a_later_run_may_delete_is_a_warning() {
+async fn a_snapshot_name_in_the_input_causes_a_warning_if_a_later_run_may_delete_the_snapshot() {
     let named = |name: &str| {
         let created = created(0);
         listed([fixtures::snapshot(name, "READY", 3, created)])
@@ -89,7 +89,7 @@ async fn a_snapshot_with_a_name_of_its_own_that_a_later_run_may_delete_is_a_warn
         let output = prune(input, [running(), named("before-upgrade")]).await;
         assert_eq!(output.warnings, warnings, "{scope} {pins:?}");
     }
-    // A managed snapshot is meant to be deleted some day.
+    // A managed snapshot is meant to be deleted by a later run, so there is no warning.
     let mut input = first_entry();
     input["run"]["input"]["retention"]["scope"] = "ALL".into();
     let output = prune(input, [running(), ready([0])]).await;
@@ -111,14 +111,14 @@ async fn only_the_last_pass_warns() {
     let output = prune(input, [running(), ready([0])]).await;
     assert_eq!((output.pruning, output.warnings.len()), (Done, 1));
 
-    // The snapshots of a DELETING application go with it.
+    // An application that is DELETING loses its snapshots anyway.
     let input = with_batch(with_pins(first_entry(), &pins), &[]);
     let output = prune(input, [application("DELETING", None), ready([0])]).await;
     assert_eq!((output.pruning, output.warnings.len()), (Done, 0));
 }
 
 #[tokio::test]
-async fn warnings_are_bounded_and_each_is_one_line() {
+async fn the_number_and_length_of_warnings_are_limited_and_each_warning_is_one_line() {
     let pins: Vec<String> = (0..100).map(|number| format!("{number:0>256}")).collect();
     for restore_point in ["r".repeat(400), "\"\n".repeat(400), "\u{1f980}".repeat(400)] {
         let restoring = application("READY", Some(restoring_from(&restore_point)));
@@ -133,13 +133,16 @@ async fn warnings_are_bounded_and_each_is_one_line() {
             assert!(!warning.contains(char::is_control), "{warning:?}");
         }
     }
-    // With the longest name that the service has, a warning is whole.
+    // A warning with a name of the maximum length is not truncated.
     let output = prune(
         with_pins(input("PLAN", 9, 25), &pins),
         [running(), ready([1])],
     )
     .await;
     for warning in &output.warnings {
-        assert!(warning.ends_with("and remove the name."), "{warning}");
+        assert!(
+            warning.ends_with("and remove the name from keep_names."),
+            "{warning}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Which runs are announced, and how often.
+//! Which runs send a notification, and how many.
 
 use std::cell::RefCell;
 
@@ -16,7 +16,7 @@ use crate::invocation::{
 };
 
 #[tokio::test]
-async fn a_run_that_asks_for_problems_only_is_always_recorded_and_announced_if_it_is_one() {
+async fn a_run_that_notifies_on_problems_is_always_recorded_and_notifies_only_of_a_problem() {
     for (input, is_problem) in [
         (succeeded(), false),
         (skipped(), false),
@@ -45,7 +45,7 @@ async fn a_run_that_asks_for_problems_only_is_always_recorded_and_announced_if_i
 }
 
 #[tokio::test]
-async fn an_end_that_was_announced_is_not_announced_again() {
+async fn no_second_notification_is_sent_for_the_same_outcome() {
     for (input, (outcome, finished_at), is_new) in [
         // A later retry of the last state.
         (succeeded(), ("SUCCEEDED", NOW - 5_000), false),
@@ -76,7 +76,7 @@ async fn an_end_that_was_announced_is_not_announced_again() {
 }
 
 #[tokio::test]
-async fn success_after_an_announced_failure_is_announced_and_removes_the_error() {
+async fn success_after_a_notified_failure_sends_a_notification_and_removes_the_error() {
     let failed = written_over(notified("FAILED", NOW - 5_000));
     let run = invoke(succeeded(), [failed, accepted(), marked()]).await;
     assert_eq!(run.subject(), "orders: SUCCEEDED");
@@ -89,7 +89,7 @@ async fn success_after_an_announced_failure_is_announced_and_removes_the_error()
 }
 
 #[tokio::test]
-async fn a_run_that_asks_for_problems_only_announces_that_an_announced_failure_is_over() {
+async fn a_run_that_notifies_on_problems_also_notifies_when_a_redrive_succeeds() {
     let printed = json!({ "measured": { "S": "SUCCEEDED" } });
     for (input, mark, is_announced) in [
         (succeeded(), notified("FAILED", NOW - 5_000), true),
@@ -132,7 +132,7 @@ async fn a_run_that_asks_for_problems_only_announces_that_an_announced_failure_i
 }
 
 #[tokio::test]
-async fn a_silent_run_prints_its_metrics_once_however_often_its_last_step_is_repeated() {
+async fn a_run_without_a_notification_prints_its_metrics_once_even_if_the_last_step_is_repeated() {
     let lines = RefCell::new(Vec::new());
     let print = |line: &str| lines.borrow_mut().push(line.to_owned());
     let printed = || written_over(json!({ "measured": { "S": "SUCCEEDED" } }));

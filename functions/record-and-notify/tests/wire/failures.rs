@@ -1,4 +1,4 @@
-//! What the record says of a failed execution.
+//! What the record of a failed execution contains.
 
 use contract::ErrorName;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn names(row: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_failure_is_recorded_as_far_as_it_is_known() {
+async fn a_failure_is_recorded_with_the_values_that_are_known() {
     const KNOWN: [&str; 7] = [
         "app_name",
         "execution_arn",
@@ -55,7 +55,7 @@ async fn a_failure_is_recorded_as_far_as_it_is_known() {
 }
 
 #[tokio::test]
-async fn an_empty_error_of_the_history_does_not_hide_that_of_the_event() {
+async fn an_empty_error_in_the_history_does_not_replace_the_error_in_the_event() {
     let history = [ended(0, "Failed", json!({ "error": "", "cause": "" }))];
     let run = invoke(failed_event(), announced_after(&history)).await;
     assert_eq!(run.row()["error_name"], "SnapshotTimedOut");
@@ -63,7 +63,7 @@ async fn an_empty_error_of_the_history_does_not_hide_that_of_the_event() {
 }
 
 #[tokio::test]
-async fn the_error_message_is_that_of_the_function_or_the_whole_cause() {
+async fn the_error_message_is_the_message_of_the_function_or_the_whole_cause() {
     let of_a_function = lambda_cause("Odd", "It broke.");
     for (cause, message) in [
         (of_a_function.as_str(), "It broke."),
@@ -104,7 +104,7 @@ async fn an_input_without_a_valid_application_name_is_recorded_as_unknown() {
 }
 
 #[tokio::test]
-async fn an_input_that_the_event_lacks_is_read_from_the_history() {
+async fn an_input_that_is_missing_in_the_event_is_read_from_the_history() {
     let first = entered(-1, "Task", "CreateSnapshot", &run_input("RUN"));
     let later = entered(-1, "Task", "DescribeSnapshot", &waiting());
     for entered in [first, later] {
@@ -117,7 +117,7 @@ async fn an_input_that_the_event_lacks_is_read_from_the_history() {
 }
 
 #[tokio::test]
-async fn the_row_has_the_run_id_that_the_states_use() {
+async fn the_run_id_comes_from_the_payload_of_the_states() {
     let mut event = failed_event();
     event["detail"]["startDate"] = (RUN_ID + 1).into();
     let run = invoke(event.clone(), announced_after(&too_slow_history())).await;
@@ -129,7 +129,7 @@ async fn the_row_has_the_run_id_that_the_states_use() {
 }
 
 #[tokio::test]
-async fn no_record_is_lost_for_a_text_that_is_no_time() {
+async fn a_record_is_written_even_if_a_time_in_the_payload_is_invalid() {
     let forged = |place: &str| {
         let mut done = succeeded();
         *done.pointer_mut(place).unwrap() = "yesterday".into();

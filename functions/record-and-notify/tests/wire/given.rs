@@ -1,4 +1,4 @@
-//! What the function is given: what a run did, or the event of a failed execution; and its history.
+//! Inputs of the last state, events of failed executions, and histories of executions.
 
 use contract::redrive_command;
 use serde_json::{Value, json};

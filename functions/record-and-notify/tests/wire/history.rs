@@ -11,7 +11,7 @@ use crate::given::{
 use crate::invocation::{announced, announced_after, history_page, invoke};
 
 #[tokio::test]
-async fn the_record_has_the_state_that_failed_and_what_was_done_before_it() {
+async fn the_record_has_the_failed_state_and_what_the_run_did_before_it() {
     let halfway = json!({ "batch": [deleted_snapshot()] });
     let halfway = run_of("RUN", with(pruned(), halfway));
     let failed = || execution_failed("Throttled", "Slow.");
@@ -131,7 +131,7 @@ async fn an_execution_that_fails_again_after_a_redrive_is_recorded_with_its_newe
 }
 
 #[tokio::test]
-async fn an_event_that_comes_after_the_redrive_is_recorded_as_of_its_own_time() {
+async fn an_event_that_arrives_after_a_redrive_is_recorded_without_the_redrive() {
     let details = json!({ "error": "TopicNotFound", "cause": "It is gone." });
     let later = [
         ended(90, "Failed", details),

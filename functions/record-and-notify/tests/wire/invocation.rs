@@ -1,4 +1,4 @@
-//! The services' answers, an invocation, and what it sent.
+//! Answers of the services, and an invocation with the requests that it sent.
 
 use contract::RecordAndNotifyOutput;
 use jiff::Timestamp;
@@ -42,7 +42,7 @@ pub(crate) fn condition_failed(row: Option<Value>) -> Reply {
     if let Some(row) = row {
         body["Item"] = row;
     }
-    ("UpdateItem", Answer::Refusal(400, body))
+    ("UpdateItem", Answer::ErrorBody(400, body))
 }
 
 pub(crate) fn accepted() -> Reply {

@@ -1,15 +1,15 @@
-//! The handler on the wire: which requests it sends, and what it makes of each answer.
+//! The requests that the handler sends, and how it handles each answer.
 //!
 //! - `requests`: the exact requests of a whole invocation.
-//! - `outcomes`: what the row and the message say of each outcome.
-//! - `announcements`: which runs are announced, and how often.
-//! - `order`: which end of an execution may overwrite which.
-//! - `failures`: what the record says of a failed execution.
+//! - `outcomes`: what the row and the message contain for each outcome.
+//! - `announcements`: which runs send a notification, and how many.
+//! - `order`: which record of an execution may overwrite which other record.
+//! - `failures`: what the record of a failed execution contains.
 //! - `history`: how the history of an execution is read.
-//! - `refusals`: calls that fail, and invalid input.
-//! - `texts`: what the texts may contain, and how long they may be.
-//! - `given`: what the function is given.
-//! - `invocation`: the services' answers, an invocation, and what it sent.
+//! - `refusals`: failed calls and invalid input.
+//! - `texts`: the content and the length of the subject, the e-mail and the SMS.
+//! - `given`: inputs, events and histories.
+//! - `invocation`: answers of the services, and an invocation with the requests that it sent.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 

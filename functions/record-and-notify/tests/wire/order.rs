@@ -1,4 +1,4 @@
-//! Which end of an execution may overwrite which.
+//! Which record of an execution may overwrite which other record.
 
 use contract::{ErrorName, Outcome, Recorded};
 use record_and_notify::Config;
@@ -30,7 +30,7 @@ fn row_after(outcome: &str, finished_at: i64, marks: Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_redrive_count_and_the_writer_decide_what_is_later() {
+async fn the_redrive_count_and_the_source_of_a_record_decide_which_record_is_later() {
     for (input, count, may_write) in [
         (redriven_state(0, &succeeded()), Some("0"), STATE_MAY_WRITE),
         (redriven_state(3, &skipped()), Some("3"), STATE_MAY_WRITE),
@@ -48,7 +48,7 @@ async fn the_redrive_count_and_the_writer_decide_what_is_later() {
 }
 
 #[tokio::test]
-async fn the_clock_decides_for_an_execution_of_the_first_definition() {
+async fn the_time_decides_for_an_execution_of_the_first_definition() {
     // Its last state passes what the run did, and no redrive count.
     let service = Service::answering(announced());
     let run = handle(&service, Ok(config()), succeeded(), |_| ()).await;
@@ -59,7 +59,7 @@ async fn the_clock_decides_for_an_execution_of_the_first_definition() {
 }
 
 #[tokio::test]
-async fn an_end_older_than_the_row_is_neither_written_nor_announced() {
+async fn a_record_older_than_the_row_is_not_written_and_sends_no_notification() {
     let success = notified("SUCCEEDED", NOW - 5);
     let printed = json!({ "measured": { "S": "SUCCEEDED" } });
     // No record has an attribute of this type.
@@ -87,7 +87,7 @@ async fn an_end_older_than_the_row_is_neither_written_nor_announced() {
 }
 
 #[tokio::test]
-async fn a_later_end_that_was_never_announced_is_announced_by_the_next_invocation() {
+async fn the_missing_notification_of_a_later_record_is_sent_by_the_next_invocation() {
     // The announcement of an earlier failure is not that of the later one.
     let earlier_failure = notified("FAILED", STOP - 60_000);
     for (outcome, finished_at, marks) in [
@@ -110,7 +110,7 @@ async fn a_later_end_that_was_never_announced_is_announced_by_the_next_invocatio
 }
 
 #[tokio::test]
-async fn a_redrives_success_after_an_announced_failure_is_announced_by_the_next_invocation() {
+async fn the_missing_notification_of_a_successful_redrive_is_sent_by_the_next_invocation() {
     let mut event = failed_event();
     event["detail"]["input"] = ONLY_PROBLEMS.into();
     let row = row_after("SUCCEEDED", NOW, notified("FAILED", STOP));
@@ -122,13 +122,13 @@ async fn a_redrives_success_after_an_announced_failure_is_announced_by_the_next_
 }
 
 #[tokio::test]
-async fn a_row_of_another_writer_is_a_conflict() {
+async fn a_row_of_another_execution_or_program_is_a_conflict() {
     const OTHER: &str = "arn:aws:states:eu-central-1:123456789012:execution:snapshots:by-hand";
     let row = |name: &str, value: &str| {
         Some(json!({ "app_name": { "S": "orders" }, name: { "S": value } }))
     };
     let other_execution = format!("the execution {OTHER}");
-    let other_system = "a writer that is not this system";
+    let other_system = "a writer other than this system";
     for (row, owner) in [
         (row("execution_arn", OTHER), other_execution.as_str()),
         (row("new_snapshot_name", "custom_1"), other_system),
@@ -143,7 +143,7 @@ async fn a_row_of_another_writer_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn the_stack_of_one_application_records_another_application_as_unknown() {
+async fn a_stack_for_one_application_records_another_application_as_unknown() {
     let mut done = succeeded();
     done["run"]["input"]["application_name"] = "payments".into();
     let event = event(

@@ -1,4 +1,4 @@
-//! What the row and the message say of each outcome.
+//! What the row and the message contain for each outcome.
 
 use std::cell::RefCell;
 
@@ -14,7 +14,7 @@ use crate::given::{
 use crate::invocation::{announced, announced_after, config, handle, invoke, where_to_look};
 
 #[tokio::test]
-async fn each_result_of_a_run_has_its_outcome_and_the_message_has_the_whole_row() {
+async fn each_completed_run_has_its_outcome_and_the_message_contains_the_whole_row() {
     for (input, outcome) in [
         (succeeded(), Succeeded),
         (nothing_to_prune(), Succeeded),
@@ -39,7 +39,7 @@ async fn each_result_of_a_run_has_its_outcome_and_the_message_has_the_whole_row(
 }
 
 #[tokio::test]
-async fn each_failure_of_an_execution_has_its_outcome() {
+async fn each_failed_execution_has_its_outcome() {
     for (status, how, outcome) in [
         ("FAILED", "Failed", Failed),
         ("TIMED_OUT", "TimedOut", TimedOut),
@@ -62,7 +62,7 @@ async fn each_failure_of_an_execution_has_its_outcome() {
 }
 
 #[tokio::test]
-async fn a_run_with_nothing_to_prune_says_that_it_deleted_none() {
+async fn the_email_of_a_run_with_nothing_to_prune_says_that_it_deleted_no_snapshots() {
     let run = invoke(nothing_to_prune(), announced()).await;
     let row = run.row();
     assert_eq!(row["snapshots_deleted"], json!([]));
@@ -72,7 +72,7 @@ async fn a_run_with_nothing_to_prune_says_that_it_deleted_none() {
 }
 
 #[tokio::test]
-async fn a_skipped_run_says_why_and_nothing_about_snapshots() {
+async fn the_email_of_a_skipped_run_gives_the_reason_and_nothing_about_snapshots() {
     let run = invoke(skipped(), announced()).await;
     let reason = "The application orders is not running (status READY). Only a RUNNING application can take a snapshot.";
     let row = json!({
@@ -107,7 +107,7 @@ async fn a_plan_is_recorded_as_a_plan_and_not_as_deletions() {
 }
 
 #[tokio::test]
-async fn failed_deletions_are_recorded_and_announced_with_their_reasons() {
+async fn failed_deletions_are_in_the_record_and_the_email_with_their_reasons() {
     let run = invoke(deletion_failed(), announced()).await;
     let (row, email) = (run.row(), run.email());
     assert_eq!(
@@ -120,7 +120,7 @@ async fn failed_deletions_are_recorded_and_announced_with_their_reasons() {
 }
 
 #[tokio::test]
-async fn deletions_that_were_held_back_are_recorded_and_announced_with_their_reason() {
+async fn held_back_deletions_are_in_the_record_and_the_email_with_the_reason() {
     let run = invoke(held_back("MAX_DELETIONS_PER_RUN"), announced()).await;
     let held_back = json!({
         "cause": "MAX_DELETIONS_PER_RUN", "deletions_wanted": 3, "message": "Three are held back."
@@ -134,7 +134,7 @@ async fn deletions_that_were_held_back_are_recorded_and_announced_with_their_rea
 }
 
 #[tokio::test]
-async fn warnings_do_not_change_the_outcome_and_are_recorded_announced_and_counted() {
+async fn warnings_do_not_change_the_outcome_and_are_in_the_record_the_email_and_the_metrics() {
     for (input, outcome) in [
         (succeeded(), Succeeded),
         (planned(), Planned),
@@ -163,7 +163,7 @@ async fn warnings_do_not_change_the_outcome_and_are_recorded_announced_and_count
 }
 
 #[tokio::test]
-async fn a_run_without_warnings_has_none_in_its_row_and_its_message() {
+async fn without_warnings_the_row_and_the_message_have_no_warnings() {
     let run = invoke(succeeded(), announced()).await;
     assert_eq!(run.row().get("warnings"), None);
     assert!(run.removed().contains(&"#warnings"));

@@ -1,11 +1,11 @@
-//! Calls that fail, and invalid input.
+//! Failed calls and invalid input.
 
 use contract::ErrorName::{
     AccessDenied, Misconfigured, ServiceUnavailable, TableNotFound, Throttled, TopicNotFound,
     Unexpected,
 };
 use serde_json::json;
-use testkit::fixtures::refusals;
+use testkit::fixtures::failed_answers;
 use testkit::replay::Answer::{Error, Lost, QueryError};
 use testkit::replay::Service;
 
@@ -15,7 +15,7 @@ use crate::invocation::{
 };
 
 #[tokio::test]
-async fn an_execution_without_a_readable_history_is_recorded_and_announced_before_the_step_fails() {
+async fn if_the_history_cannot_be_read_the_run_is_recorded_and_notified_before_the_step_fails() {
     let rows = [
         (400, "AccessDeniedException", AccessDenied),
         (400, "KmsAccessDeniedException", AccessDenied),
@@ -28,7 +28,7 @@ async fn an_execution_without_a_readable_history_is_recorded_and_announced_befor
         (400, "InvalidToken", Unexpected),
         (400, "KmsInvalidStateException", Unexpected),
     ];
-    for (answer, name) in refusals(Error, &rows) {
+    for (answer, name) in failed_answers(Error, &rows) {
         let refused = [("GetExecutionHistory", answer.clone())];
         let answers = refused.into_iter().chain(announced());
         let run = invoke(failed_event(), answers).await;
@@ -43,7 +43,7 @@ async fn an_execution_without_a_readable_history_is_recorded_and_announced_befor
 }
 
 #[tokio::test]
-async fn each_refused_write_has_an_error_name_and_announces_nothing() {
+async fn each_refused_write_has_an_error_name_and_no_notification_is_sent() {
     let rows = [
         (400, "ResourceNotFoundException", TableNotFound),
         (400, "AccessDeniedException", AccessDenied),
@@ -56,7 +56,7 @@ async fn each_refused_write_has_an_error_name_and_announces_nothing() {
         (400, "ItemCollectionSizeLimitExceededException", Unexpected),
         (400, "ValidationException", Unexpected),
     ];
-    for (answer, name) in refusals(Error, &rows) {
+    for (answer, name) in failed_answers(Error, &rows) {
         let run = invoke(succeeded(), [("UpdateItem", answer.clone())]).await;
         assert_eq!(run.error().name, name, "{answer:?}");
         if name == TableNotFound {
@@ -67,7 +67,7 @@ async fn each_refused_write_has_an_error_name_and_announces_nothing() {
 }
 
 #[tokio::test]
-async fn each_refused_announcement_has_an_error_name_and_marks_nothing() {
+async fn each_refused_notification_has_an_error_name_and_the_row_is_not_marked() {
     let rows = [
         (404, "NotFound", TopicNotFound),
         (404, "NotFoundException", TopicNotFound),
@@ -86,7 +86,7 @@ async fn each_refused_announcement_has_an_error_name_and_marks_nothing() {
         (400, "ParameterValueInvalid", Unexpected),
         (400, "ValidationException", Unexpected),
     ];
-    for (answer, name) in refusals(QueryError, &rows) {
+    for (answer, name) in failed_answers(QueryError, &rows) {
         let run = invoke(succeeded(), [written(), ("Publish", answer.clone())]).await;
         assert_eq!(run.error().name, name, "{answer:?}");
         if name == TopicNotFound {
@@ -97,7 +97,7 @@ async fn each_refused_announcement_has_an_error_name_and_marks_nothing() {
 }
 
 #[tokio::test]
-async fn an_announced_run_succeeds_even_if_the_mark_is_refused() {
+async fn the_step_succeeds_after_the_notification_even_if_the_row_cannot_be_marked() {
     for answer in [
         condition_failed(None).1,
         Error(400, "ResourceNotFoundException", "no"),

@@ -122,7 +122,7 @@ fn mark_request(record: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_run_is_written_then_announced_then_marked_with_exactly_these_requests() {
+async fn a_completed_run_makes_exactly_these_requests_to_write_notify_and_mark() {
     let record = json!({
         "app_name": "orders", "snapshot_manager_run_id": RUN_ID,
         "outcome": "SUCCEEDED", "mode": "RUN", "execution_arn": EXECUTION,
@@ -163,7 +163,7 @@ async fn a_run_is_written_then_announced_then_marked_with_exactly_these_requests
 }
 
 #[tokio::test]
-async fn a_failed_execution_is_read_written_announced_and_marked_with_exactly_these_requests() {
+async fn a_failed_execution_makes_exactly_these_requests_to_read_write_notify_and_mark() {
     let read = json!({
         "executionArn": EXECUTION, "maxResults": 20, "reverseOrder": true,
         "includeExecutionData": true

@@ -1,4 +1,4 @@
-//! What the texts may contain, and how long they may be.
+//! The content and the length of the subject, the e-mail and the SMS.
 
 use contract::{ErrorName, redrive_command};
 use record_and_notify::Config;
@@ -14,7 +14,7 @@ use crate::invocation::{
 };
 
 #[tokio::test]
-async fn a_row_expires_this_many_days_after_the_end_of_its_run() {
+async fn a_row_expires_record_retention_days_after_the_end_of_its_run() {
     for (input, end) in [(succeeded(), NOW), (failed_event(), STOP)] {
         let config = Config {
             record_retention_days: Some(30),
@@ -29,7 +29,7 @@ async fn a_row_expires_this_many_days_after_the_end_of_its_run() {
 }
 
 #[tokio::test]
-async fn what_is_unknown_is_absent_and_never_zero_or_empty() {
+async fn an_unknown_value_is_absent_and_never_zero_or_empty() {
     fn assert_known(value: &Value) {
         match value {
             Value::Null => panic!("null"),
@@ -66,7 +66,7 @@ async fn what_is_unknown_is_absent_and_never_zero_or_empty() {
 }
 
 #[tokio::test]
-async fn text_from_outside_forges_no_line_of_the_subject_or_the_email() {
+async fn text_from_outside_cannot_forge_a_line_of_the_subject_or_the_email() {
     const FORGED: &str = "Odd\r\n\r\nExecution: https://evil.example\u{2028}\u{85}\u{1b}[31m\0";
     let assert_plain = |run: &Invocation| {
         let (subject, email) = (run.subject(), run.email());
@@ -94,7 +94,7 @@ async fn text_from_outside_forges_no_line_of_the_subject_or_the_email() {
 }
 
 #[tokio::test]
-async fn the_email_of_a_plan_names_the_first_twenty_deletions_and_their_reasons() {
+async fn the_email_of_a_plan_lists_the_first_20_deletions_with_their_reasons() {
     let verdict = |action: &str, number: u32| {
         json!({
             "snapshot_name": format!("s{number:02}"), "action": action,
@@ -191,7 +191,7 @@ fn assert_shortened(run: &Invocation, end: &str) {
 }
 
 #[tokio::test]
-async fn a_failure_comes_with_one_remedy_and_one_command() {
+async fn the_email_about_a_failure_has_one_remedy_and_one_command() {
     let redrive = redrive_command(EXECUTION);
     let start = "aws stepfunctions start-execution --state-machine-arn \
                  arn:aws:states:eu-central-1:123456789012:stateMachine:snapshots \
@@ -231,7 +231,7 @@ async fn a_failure_comes_with_one_remedy_and_one_command() {
 }
 
 #[tokio::test]
-async fn the_link_leads_to_the_console_of_the_executions_partition() {
+async fn the_link_opens_the_console_of_the_aws_partition_of_the_execution() {
     for (partition, region, host) in [
         ("aws", "eu-central-1", "console.aws.amazon.com"),
         ("aws-cn", "cn-north-1", "console.amazonaws.cn"),

@@ -271,7 +271,7 @@ async fn serve(
 ) -> Response<Body> {
     let target = headers.get("x-amz-target");
     let target = target.map(|target| target.to_str().unwrap());
-    let (operation, body) = testkit::replay::read(target, &body);
+    let (operation, body) = testkit::replay::decode_request(target, &body);
     let invocation = lock(&socket.backend.last_invocation).clone().unwrap();
     lock(&socket.backend.invariants).call_sent(&invocation, &operation, &body);
     let function = invocation.function.as_str();

@@ -1,10 +1,10 @@
-//! Periods in time zones, over clock changes, and over a year of runs.
+//! Periods in time zones, across clock changes, and across a year of runs.
 
 use std::collections::BTreeSet;
 
 use contract::Retention;
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
-use retention::{Protected, Snapshot};
+use retention::{RunProtection, Snapshot};
 use serde_json::{Value, json};
 
 use crate::support::{deletions, kept_by_rule, plan, policy_of, taken_at};
@@ -45,7 +45,7 @@ fn a_repeated_hour_and_a_day_of_25_hours_are_one_period() {
 }
 
 #[test]
-fn hours_that_are_repeated_in_turn_are_one_period_each() {
+fn two_hours_that_a_clock_change_repeats_are_one_period_each() {
     // At Troll the clock goes back by two hours: 01:30 and 02:30 come twice, in turn.
     let times = [
         "2026-10-25T02:30:00Z",
@@ -89,7 +89,7 @@ fn hourly_runs(policy: &Retention, from: &str, to: &str) -> BTreeSet<Timestamp> 
     let mut listing: Vec<Snapshot> = Vec::new();
     while at <= to {
         listing.push(taken_at(at));
-        let deleted = deletions(&plan(&listing, policy, Protected::default(), at));
+        let deleted = deletions(&plan(&listing, policy, RunProtection::default(), at));
         listing.retain(|snapshot| !deleted.contains(&snapshot.name));
         at += SignedDuration::from_hours(1);
     }
@@ -97,7 +97,7 @@ fn hourly_runs(policy: &Retention, from: &str, to: &str) -> BTreeSet<Timestamp> 
 }
 
 #[test]
-fn a_year_of_hourly_runs_leaves_exactly_a_day_of_hours_a_month_of_days_and_a_year_of_months() {
+fn a_year_of_hourly_runs_leaves_one_snapshot_for_each_hour_day_and_month_of_the_policy() {
     const MONTHS: [&str; 11] = [
         "01-31", "02-28", "03-31", "04-30", "05-31", "06-30", "07-31", "08-31", "09-30", "10-31",
         "11-30",

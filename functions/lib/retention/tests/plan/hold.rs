@@ -1,14 +1,14 @@
-//! What holds a whole plan back: a later run, and the brake.
+//! Two reasons to hold back all deletions of a plan: a later run, and the brake.
 
 use contract::HeldBackCause::{LeftToLaterRun, MaxDeletionsPerRun};
 use jiff::SignedDuration;
-use retention::{ReadySnapshots, Snapshot, Status, brake, doomed_names, later_run};
+use retention::{BrakeCounts, Snapshot, Status, brake, doomed_names, left_to_later_run};
 use serde_json::json;
 
 use crate::support::{custom, now, plan_now, policy_of, ready, snapshot};
 
 #[test]
-fn only_a_later_run_with_a_ready_snapshot_takes_over_the_pruning() {
+fn pruning_is_left_only_to_a_later_run_with_a_ready_snapshot() {
     // The run's last snapshot has the number 5 and is an hour old.
     let created_at = now() - SignedDuration::from_hours(1);
     let after = |seconds: i64| Some(created_at + SignedDuration::from_secs(seconds));
@@ -32,10 +32,10 @@ fn only_a_later_run_with_a_ready_snapshot_takes_over_the_pruning() {
             created_at: other_created_at,
             ..snapshot(&name, status, 0)
         };
-        let hold = later_run(5, created_at, &[ready(&custom(3), 9), other.clone()], now());
+        let hold = left_to_later_run(5, created_at, &[ready(&custom(3), 9), other.clone()], now());
         assert_eq!(hold.is_some(), is_later_run, "{other:?}");
         if let Some(hold) = hold {
-            let held_back = hold.held_back(7);
+            let held_back = hold.into_held_back(7);
             assert_eq!(held_back.cause, LeftToLaterRun);
             assert_eq!(held_back.deletions_wanted, 7);
             assert!(held_back.message.contains(&name), "{}", held_back.message);
@@ -44,7 +44,7 @@ fn only_a_later_run_with_a_ready_snapshot_takes_over_the_pruning() {
 }
 
 #[test]
-fn the_brake_counts_what_the_run_has_deleted_and_names_a_number_with_room() {
+fn the_brake_counts_deleted_snapshots_and_recommends_a_limit_with_room() {
     let ten = json!({ "keep_last": 1, "max_deletions_per_run": 10 });
     let none = json!({ "keep_last": 1 });
     for (policy, attempted, wanted, expected) in [
@@ -66,7 +66,7 @@ fn the_brake_counts_what_the_run_has_deleted_and_names_a_number_with_room() {
             10,
             1,
             Some((
-                "1 READY snapshots in addition to 10 earlier in this run; ",
+                "1 READY snapshot in addition to 10 earlier in this run; ",
                 16,
             )),
         ),
@@ -78,26 +78,26 @@ fn the_brake_counts_what_the_run_has_deleted_and_names_a_number_with_room() {
         let policy = policy_of(policy.clone());
         let hold = brake(
             &policy,
-            ReadySnapshots {
+            BrakeCounts {
                 attempted,
                 wanted,
                 total: 40,
-                of_last_day: 0,
+                from_last_day: 0,
             },
         );
         let case = format!("{attempted} {wanted}: {hold:?}");
         assert_eq!(hold.is_some(), expected.is_some(), "{case}");
-        if let (Some(hold), Some((fact, acknowledged))) = (hold, expected) {
+        if let (Some(hold), Some((fact, recommended))) = (hold, expected) {
             assert_eq!(hold.cause, MaxDeletionsPerRun, "{case}");
             assert!(hold.message.contains(fact), "{case}");
-            let remedy = format!("retention.max_deletions_per_run {acknowledged}. ");
+            let remedy = format!("retention.max_deletions_per_run {recommended}. ");
             assert!(hold.message.contains(&remedy), "{case}");
         }
     }
 }
 
 #[test]
-fn the_doomed_names_are_those_of_the_deletions_alone() {
+fn doomed_names_returns_only_the_snapshots_that_the_plan_deletes() {
     let listing = [1, 2, 3].map(|number| ready(&custom(number), 10 - number.cast_signed()));
     let verdicts = plan_now(&listing, &policy_of(json!({ "keep_last": 1 })));
     let doomed: Vec<&str> = doomed_names(&verdicts).collect();

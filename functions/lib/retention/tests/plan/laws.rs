@@ -1,10 +1,10 @@
-//! What holds for every listing and policy.
+//! Properties that every plan has, whatever the listing and the policy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
-use retention::{Protected, Snapshot, Status};
+use retention::{RunProtection, Snapshot, Status};
 use serde_json::{Value, json};
 
 use crate::support::{custom, deletions, now, plan, plan_now, policy_of};
@@ -179,7 +179,7 @@ proptest! {
         listing in listings(), policy in policies(), own in 0_u64..40, restore in 0_u64..40
     ) {
         let (own, restore) = (custom(own), custom(restore));
-        let protected = Protected { own: Some(&own), restore_point: Some(&restore) };
+        let protected = RunProtection { own: Some(&own), restore_point: Some(&restore) };
         let policy = policy_of(policy);
         let deleted = deletions(&plan(&listing, &policy, protected, now()));
         prop_assert!(!deleted.contains(&own) && !deleted.contains(&restore));

@@ -1,11 +1,11 @@
-//! The plan.
+//! Which snapshots a plan deletes, and what holds all deletions of a plan back.
 //!
-//! - `rules`: what each rule keeps.
-//! - `calendar`: periods in time zones, over clock changes, and over a year of runs.
-//! - `protection`: what no rule decides on.
-//! - `hold`: what holds a whole plan back.
-//! - `laws`: what holds for every listing and policy.
-//! - `support`: listings, policies and verdicts.
+//! - `rules`: which snapshots each rule keeps.
+//! - `calendar`: periods in time zones, across clock changes, and across a year of runs.
+//! - `protection`: snapshots to which no rule applies or that are protected.
+//! - `hold`: the two reasons to hold back all deletions of a plan.
+//! - `laws`: properties that every plan has.
+//! - `support`: listings, policies and verdicts for the tests.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 

@@ -1,13 +1,13 @@
-//! What no rule decides on: protected, failed, unfinished, unknown and unmanaged snapshots.
+//! Snapshots to which no rule applies or that are protected: failed, unfinished, unknown and unmanaged ones.
 
 use contract::Action::{self, Delete, Ignore, Keep};
 use contract::Verdict;
-use retention::{Protected, Snapshot, Status};
+use retention::{RunProtection, Snapshot, Status};
 use serde_json::json;
 
 use crate::support::{custom, now, plan, plan_now, policy_of, ready, snapshot, verdict};
 
-const NOT_MANAGED: &str = "not managed: the name is not custom_ and 13 digits";
+const NOT_MANAGED: &str = "not managed: the name is not custom_ followed by 13 digits";
 const NO_RULE: &str = "no rule keeps it";
 
 /// The verdicts for the snapshots of the listing, in its order.
@@ -20,7 +20,7 @@ fn assert_verdicts(listing: &[Snapshot], verdicts: &[Verdict], expected: &[(Acti
 }
 
 #[test]
-fn each_kind_of_snapshot_has_its_verdict_and_its_reasons() {
+fn each_kind_of_snapshot_has_its_verdict_and_reasons() {
     let mut timeless = ready(&custom(8), 0);
     timeless.created_at = None;
     let listing = [
@@ -40,7 +40,7 @@ fn each_kind_of_snapshot_has_its_verdict_and_its_reasons() {
         snapshot("by-hand-failed", Status::Failed, 500),
     ];
     let (own, restore_point) = (custom(2), custom(4));
-    let protected = Protected {
+    let protected = RunProtection {
         own: Some(&own),
         restore_point: Some(&restore_point),
     };
@@ -86,7 +86,7 @@ fn failed_snapshots_do_not_count_towards_keep_last() {
 }
 
 #[test]
-fn unmanaged_snapshots_do_not_count_towards_keep_last_but_may_be_the_newest() {
+fn unmanaged_snapshots_do_not_count_towards_keep_last_but_can_be_the_newest_snapshot() {
     let listing = [
         ready("service-made", 1),
         ready(&custom(2), 2),
@@ -99,13 +99,13 @@ fn unmanaged_snapshots_do_not_count_towards_keep_last_but_may_be_the_newest() {
 }
 
 #[test]
-fn snapshots_of_the_same_time_are_ordered_by_name() {
+fn snapshots_with_the_same_creation_time_are_sorted_by_name() {
     let listing = [ready(&custom(1), 1), ready(&custom(2), 1)];
     assert_eq!(actions(&listing, 1), [Delete, Keep]);
 }
 
 #[test]
-fn pinned_names_and_the_newest_of_the_highest_versions_are_protected() {
+fn names_in_keep_names_and_the_newest_snapshots_of_the_highest_versions_are_protected() {
     let versioned = |name: &str, version: i64, hours_ago: i64| Snapshot {
         application_version_id: version,
         ..ready(name, hours_ago)
@@ -135,7 +135,7 @@ fn pinned_names_and_the_newest_of_the_highest_versions_are_protected() {
 }
 
 #[test]
-fn the_newest_of_each_of_the_runtimes_that_were_seen_last_is_protected() {
+fn the_newest_snapshot_of_each_of_the_last_runtimes_is_protected() {
     let of = |runtime: Option<&str>, number: u64, hours_ago: i64| Snapshot {
         runtime: runtime.map(str::to_owned),
         ..ready(&custom(number), hours_ago)

@@ -1,14 +1,14 @@
-//! What each rule keeps.
+//! Which snapshots each rule keeps.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use retention::{Snapshot, window_begin};
+use retention::{Snapshot, keep_within_start};
 use serde_json::json;
 
 use crate::support::{NOW, kept_by_rule, now, policy_of, ready, taken_at};
 
 #[test]
-fn each_rule_keeps_the_newest_of_its_periods() {
+fn each_rule_keeps_the_newest_snapshot_of_each_period() {
     // A policy, and what it keeps. `keep_within` keeps what is strictly newer than its start.
     const TABLE: &str = r#"
         { "keep_last": 2 }
@@ -71,7 +71,7 @@ fn each_rule_keeps_the_newest_of_its_periods() {
 }
 
 #[test]
-fn a_snapshot_that_several_rules_keep_has_all_their_reasons() {
+fn a_snapshot_that_several_rules_keep_has_the_reasons_of_all_of_them() {
     let policy = json!({
         "keep_last": 1, "keep_hourly": 1, "keep_daily": 1, "keep_weekly": 1,
         "keep_monthly": 1, "keep_yearly": 1, "keep_within": "P1D"
@@ -83,7 +83,7 @@ fn a_snapshot_that_several_rules_keep_has_all_their_reasons() {
 }
 
 #[test]
-fn a_period_keeps_its_newest_snapshot_alone_whatever_it_was_taken_for() {
+fn a_period_keeps_only_its_newest_snapshot() {
     for times in [
         // A run on demand after the scheduled run of the day, and the next scheduled one.
         [
@@ -106,7 +106,7 @@ fn a_period_keeps_its_newest_snapshot_alone_whatever_it_was_taken_for() {
 }
 
 #[test]
-fn a_window_starts_at_the_newest_snapshot_that_is_not_in_the_future() {
+fn keep_within_counts_back_from_the_newest_snapshot_that_is_not_in_the_future() {
     let times = [
         "2026-11-23T20:00:00Z",
         "2026-11-20T12:00:00Z",
@@ -124,7 +124,7 @@ fn a_window_starts_at_the_newest_snapshot_that_is_not_in_the_future() {
 }
 
 #[test]
-fn the_beginning_of_a_window_is_told_as_a_time_unless_it_keeps_everything() {
+fn keep_within_start_is_a_time_unless_the_rule_keeps_every_snapshot() {
     let taken = |time: &str| taken_at(time.parse().unwrap());
     let listing = [
         taken("2026-11-23T20:00:00Z"),
@@ -155,7 +155,7 @@ fn the_beginning_of_a_window_is_told_as_a_time_unless_it_keeps_everything() {
         let zone = TimeZone::get(policy.timezone.as_str()).unwrap();
         let begin = begin.map(|time| time.parse::<Timestamp>().unwrap());
         assert_eq!(
-            window_begin(listing, &policy, &zone, now()),
+            keep_within_start(listing, &policy, &zone, now()),
             begin,
             "{policy:?}"
         );
@@ -163,7 +163,7 @@ fn the_beginning_of_a_window_is_told_as_a_time_unless_it_keeps_everything() {
 }
 
 #[test]
-fn a_month_before_the_31st_is_the_last_day_of_the_month_before() {
+fn one_month_before_the_31st_is_the_last_day_of_a_shorter_month() {
     let times = [
         "2026-03-31T12:00:00Z",
         "2026-02-28T12:00:01Z",

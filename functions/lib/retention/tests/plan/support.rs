@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use contract::{Action, Retention, Verdict};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use retention::{Protected, Snapshot, Status};
+use retention::{RunProtection, Snapshot, Status};
 use serde_json::Value;
 
 pub(crate) const NOW: &str = "2026-11-22T20:00:00Z";
@@ -21,7 +21,7 @@ pub(crate) fn policy_of(policy: Value) -> Retention {
 pub(crate) fn plan(
     snapshots: &[Snapshot],
     policy: &Retention,
-    protected: Protected<'_>,
+    protected: RunProtection<'_>,
     now: Timestamp,
 ) -> Vec<Verdict> {
     let zone = TimeZone::get(policy.timezone.as_str()).unwrap();
@@ -30,7 +30,7 @@ pub(crate) fn plan(
 
 /// The plan at [`NOW`], with nothing protected by name.
 pub(crate) fn plan_now(snapshots: &[Snapshot], policy: &Retention) -> Vec<Verdict> {
-    plan(snapshots, policy, Protected::default(), now())
+    plan(snapshots, policy, RunProtection::default(), now())
 }
 
 /// A managed name.
@@ -72,7 +72,7 @@ pub(crate) fn kept_by_rule(times: &[&str], policy: Value, now: &str) -> Vec<Stri
     let verdicts = plan(
         &listing,
         &policy,
-        Protected::default(),
+        RunProtection::default(),
         now.parse().unwrap(),
     );
     let line = |verdict: &Verdict| {
