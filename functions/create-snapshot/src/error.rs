@@ -13,7 +13,7 @@ pub(crate) fn invalid_input(problem: &str) -> StepError {
     )
 }
 
-/// The name in the input's `snapshot_name` belongs to a snapshot that this run may not have taken. `created_at` is the
+/// The name in the input's `snapshot_name` belongs to a snapshot that another run or a person may have taken. `created_at` is the
 /// creation time of that snapshot.
 pub(crate) fn name_taken(snapshot_name: &str, created_at: Option<Timestamp>) -> StepError {
     let fact = match created_at {
@@ -41,8 +41,8 @@ pub(crate) fn all_attempts_failed(run: &Run) -> StepError {
     )
 }
 
-/// The snapshots of the earlier attempts are FAILED, and the next attempt cannot take `next_snapshot_name`. `reason` is
-/// one sentence that says why.
+/// The snapshots of the earlier attempts are FAILED, and the run cannot take its next snapshot, `next_snapshot_name`.
+/// `reason` is one sentence that says why.
 pub(crate) fn next_attempt_impossible(
     run: &Run,
     next_snapshot_name: &str,

@@ -210,9 +210,9 @@ async fn restore_point_warning(
         .filter(|name| is_lookup_useful && is_snapshot_name(name))?;
     let lookup = flink::describe_snapshot(client, run.input.application_name.as_str(), name).await;
     let warning = match lookup {
-        Ok(Lookup::NotFound(_)) => flink::lost_restore_point(name, None)?,
+        Ok(Lookup::NotFound(_)) => flink::lost_restore_point_warning(name, None)?,
         Ok(Lookup::Found(found)) => {
-            flink::lost_restore_point(name, Some(found.snapshot_status.as_str()))?
+            flink::lost_restore_point_warning(name, Some(found.snapshot_status.as_str()))?
         }
         Err(error) => {
             tracing::warn!(error = error.fact, "restore point could not be checked");

@@ -32,11 +32,16 @@ pub(crate) fn application_deleting(application: &str) -> StepError {
     )
 }
 
-pub(crate) fn snapshot_timed_out(run: &Run, snapshot_name: &str, age_seconds: u64) -> StepError {
+pub(crate) fn snapshot_timed_out(
+    run: &Run,
+    snapshot_name: &str,
+    status: &str,
+    age_seconds: u64,
+) -> StepError {
     StepError::new(
         ErrorName::SnapshotTimedOut,
         format!(
-            "The snapshot {snapshot_name} of the application {} is still CREATING after \
+            "The snapshot {snapshot_name} of the application {} is still {status} after \
              {age_seconds} seconds; ready_timeout_seconds is {}.",
             run.input.application_name, run.input.ready_timeout_seconds
         ),

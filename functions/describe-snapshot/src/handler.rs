@@ -71,13 +71,17 @@ pub async fn handle(
         application_version_id: Some(details.application_version_id),
         ..snapshot
     };
-    let age_seconds = age_seconds(&snapshot, now);
+    let age_after_poll = age_seconds(&snapshot, now);
     let status = details.snapshot_status;
-    tracing::info!(status = status.as_str(), age_seconds, "snapshot polled");
+    tracing::info!(
+        status = status.as_str(),
+        age_seconds = age_after_poll,
+        "snapshot polled"
+    );
 
     let snapshot_status = match status {
         ServiceStatus::Ready => {
-            snapshot.seconds = Some(age_seconds);
+            snapshot.seconds = Some(age_after_poll);
             SnapshotStatus::Ready
         }
         ServiceStatus::Failed if run.has_attempt_after(&snapshot.name) => SnapshotStatus::Failed,
@@ -88,10 +92,18 @@ pub async fn handle(
             return Err(application_or_snapshot_error(client, application, error).await);
         }
         // The status is CREATING or unknown, so the snapshot can still become READY.
-        _ if age_seconds < ready_timeout => SnapshotStatus::Creating,
-        _ => return Err(error::snapshot_timed_out(&run, &snapshot.name, age_seconds)),
+        _ if age_after_poll < ready_timeout => SnapshotStatus::Creating,
+        status => {
+            let status = status.as_str();
+            return Err(error::snapshot_timed_out(
+                &run,
+                &snapshot.name,
+                status,
+                age_after_poll,
+            ));
+        }
     };
-    Ok(output(run, snapshot, snapshot_status, age_seconds))
+    Ok(output(run, snapshot, snapshot_status, age_after_poll))
 }
 
 /// Chooses the error for a snapshot that is gone. Deleting an application deletes its snapshots, so this function
@@ -127,9 +139,9 @@ fn output(
     }
 }
 
-/// The seconds since the snapshot was created, according to the service, or since the service accepted its creation,
-/// whichever is longer ago. If only the service's timestamp counted and it was in the future, the run would never time
-/// out. Returns 0 if both times are in the future.
+/// The age of the snapshot in seconds. It counts from the earlier of two times: the service's creation timestamp, and the
+/// time at which the service accepted the request. A timestamp in the future could otherwise keep the run from ever timing
+/// out. The age is 0 if both times are in the future.
 fn age_seconds(snapshot: &RunSnapshot, now: Timestamp) -> u64 {
     let created_at = snapshot.created_at.unwrap_or(snapshot.accepted_at);
     let since = created_at.min(snapshot.accepted_at);

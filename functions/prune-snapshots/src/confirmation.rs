@@ -17,8 +17,8 @@ use crate::deletion::DeletionResult;
 /// How many lookups by name run concurrently.
 const CONCURRENT_LOOKUPS: usize = 8;
 
-/// A snapshot with the same name is a different one if it was created later by more than this. A smaller difference can
-/// be rounding, because two responses may round the creation time of one snapshot differently.
+/// If two snapshots with one name differ in creation time by more than this, the later one is a different snapshot. A
+/// smaller difference can be rounding, because two responses may round the creation time of one snapshot differently.
 const MAX_ROUNDING: SignedDuration = SignedDuration::from_secs(1);
 
 /// A snapshot of a batch, the result of its delete call, and whether the snapshot still exists.
@@ -43,11 +43,11 @@ pub(crate) enum Existence {
 }
 
 impl Existence {
-    /// `listed` is the snapshot's status in the listing, and `None` if the snapshot is not listed. `by_name` is the
+    /// `listed` is the snapshot's status in the listing, and `None` if the snapshot is not listed. `lookup` is the
     /// result of the lookup by name, and `None` if there was no lookup. A snapshot that is listed but not found by name
     /// counts as listed.
-    fn of(listed: Option<&Status>, by_name: Option<NameLookup>) -> Self {
-        match (listed, by_name) {
+    fn of(listed: Option<&Status>, lookup: Option<NameLookup>) -> Self {
+        match (listed, lookup) {
             (Some(Status::Deleting), _)
             | (_, Some(NameLookup::Deleting))
             | (None, None | Some(NameLookup::Gone)) => Self::Gone,
@@ -83,7 +83,7 @@ pub(crate) async fn check_each(
     results: Vec<DeletionResult>,
     listing: &[Snapshot],
 ) -> Vec<CheckedDeletion> {
-    let by_name: HashMap<&str, &Snapshot> = listing
+    let listed_by_name: HashMap<&str, &Snapshot> = listing
         .iter()
         .map(|snapshot| (snapshot.name.as_str(), snapshot))
         .collect();
@@ -91,18 +91,18 @@ pub(crate) async fn check_each(
         .into_iter()
         .zip(results)
         .map(|(snapshot, result)| {
-            let listed = by_name.get(snapshot.snapshot_name.as_str());
+            let listed = listed_by_name.get(snapshot.snapshot_name.as_str());
             let listed = listed.filter(|listed| !is_newer(&snapshot, listed.created_at));
             let status = listed.map(|listed| &listed.status);
             async move {
-                let by_name = if needs_lookup(&result, status, snapshot.tried) {
-                    let lookup = look_up(client, application, &snapshot).await;
+                let lookup = if needs_lookup(&result, status, snapshot.tried) {
+                    let result = look_up(client, application, &snapshot).await;
                     // If the call failed, `CallError::of` has logged the error.
-                    Some(lookup.unwrap_or(NameLookup::Unknown))
+                    Some(result.unwrap_or(NameLookup::Unknown))
                 } else {
                     None
                 };
-                let existence = Existence::of(status, by_name);
+                let existence = Existence::of(status, lookup);
                 CheckedDeletion {
                     snapshot,
                     result,

@@ -13,7 +13,7 @@ use retention::{
 };
 
 use crate::application::Application;
-use crate::gate::{self, OwnSnapshotGate};
+use crate::gate::{self, SnapshotGate};
 use crate::own_snapshot::OwnSnapshot;
 use crate::payload::{MAX_BATCH, to_count};
 use crate::progress::Tally;
@@ -101,7 +101,7 @@ pub(crate) fn decide(
         None => gate::gate_without_own_snapshot(run, listing, now),
     };
 
-    if let OwnSnapshotGate::NotListedYet(_) = own_snapshot_gate
+    if let SnapshotGate::NotListedYet(_) = own_snapshot_gate
         && run.definition_handles_wait()
         && can_still_wait_for_listing(tally.progress.waiting_since, now)
     {
@@ -198,7 +198,7 @@ fn can_still_wait_for_listing(since: Option<Timestamp>, now: Timestamp) -> bool 
 fn hold(
     application: &Application,
     run: &Run,
-    own_snapshot_gate: OwnSnapshotGate,
+    own_snapshot_gate: SnapshotGate,
     tally: &Tally,
     wanted: u32,
     counts: BrakeCounts,
@@ -210,9 +210,9 @@ fn hold(
         Mode::Run | Mode::Prune => gate::application_gate(application),
     };
     let own_snapshot_hold = match own_snapshot_gate {
-        OwnSnapshotGate::Unusable(hold) | OwnSnapshotGate::NotListedYet(hold) => return Some(hold),
-        OwnSnapshotGate::LeftToLaterRun(hold) => Some(hold),
-        OwnSnapshotGate::Open => None,
+        SnapshotGate::Unusable(hold) | SnapshotGate::NotListedYet(hold) => return Some(hold),
+        SnapshotGate::LeftToLaterRun(hold) => Some(hold),
+        SnapshotGate::Open => None,
     };
     if wanted == 0 {
         return None;

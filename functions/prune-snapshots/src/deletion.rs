@@ -14,12 +14,13 @@ use tokio::time::Instant;
 
 use crate::confirmation::{NameLookup, look_up};
 
-/// The time after the start of a batch within which delete calls may start. The remaining snapshots go into the next
-/// batch. The limit leaves time for the listing after the batch, so that the invocation ends within 30 s.
+/// Delete calls start only within this time after the batch begins. Snapshots that were not tried by then go into the
+/// next batch. The limit leaves time for the listing after the batch, so that the invocation ends within 30 s.
 const START_WITHIN: Duration = Duration::from_secs(15);
 
 /// How many delete calls run concurrently at first. A throttled call halves the limit. Any other result raises the
-/// limit by a fraction of one. In this way the function approaches the rate that the service allows.
+/// limit by its reciprocal, which adds about one for each round of calls. In this way the function approaches the rate
+/// that the service allows.
 const INITIAL_CONCURRENCY: f64 = 4.0;
 
 /// How many delete calls run concurrently at most.
@@ -37,8 +38,8 @@ pub(crate) enum DeletionResult {
     NotAttempted,
     /// The service throttled the call.
     Throttled(StepError),
-    /// It is not known whether the deletion has started: the service did not respond, or failed for a reason that may
-    /// pass.
+    /// The call failed for a reason that may pass, so another attempt may succeed. If the service did not respond, the
+    /// deletion may also have started.
     Unconfirmed(StepError),
     /// The service refused the deletion for a reason that a retry does not remove.
     Refused(StepError),
@@ -139,8 +140,10 @@ async fn delete(client: &Client, application: &str, doomed: &DoomedSnapshot) -> 
     // shows whether that is the reason.
     match look_up(client, application, doomed).await {
         Ok(NameLookup::Gone | NameLookup::Deleting) => DeletionResult::AcceptedOrGone,
-        Ok(_) if is_transient(error_name) => DeletionResult::Unconfirmed(error),
-        Ok(_) => DeletionResult::Refused(error),
+        Ok(NameLookup::Exists | NameLookup::Unknown) if is_transient(error_name) => {
+            DeletionResult::Unconfirmed(error)
+        }
+        Ok(NameLookup::Exists | NameLookup::Unknown) => DeletionResult::Refused(error),
         Err(lookup_error) if lookup_error.name == ErrorName::Throttled => {
             DeletionResult::Throttled(lookup_error)
         }

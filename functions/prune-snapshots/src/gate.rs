@@ -1,5 +1,6 @@
-//! The gate: the conditions under which a run deletes nothing, whatever the plan wants. The brake, which limits how
-//! many snapshots a run deletes, is in the crate `retention`.
+//! The gate: what holds the deletions of a plan back because of the application, the policy, or the snapshots of this run
+//! and of later runs. Two other causes are elsewhere: the deletion limit is `retention::brake`, and too many failed
+//! deletions are in `decision`.
 
 use contract::{HeldBackCause, Mode, Run, managed_run_id};
 use flink::Restore;
@@ -11,13 +12,14 @@ use crate::own_snapshot::{DescribedStatus, GONE, OwnSnapshot};
 
 /// Whether the listed snapshots of this run and of later runs allow this run to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum OwnSnapshotGate {
+pub(crate) enum SnapshotGate {
     /// Deletions are allowed. No later run has a READY snapshot. If this run's mode takes a snapshot, that snapshot is
     /// READY.
     Open,
     /// A later run has a READY snapshot and does the pruning. The run does not count as incomplete.
     LeftToLaterRun(Hold),
-    /// The own snapshot is READY, but the listing does not show it as READY yet.
+    /// The own snapshot is READY, but the listing does not show it as READY yet. If the run does not wait for that any
+    /// longer, it counts as incomplete even if the plan deletes nothing.
     NotListedYet(Hold),
     /// The own snapshot is not READY, does not exist, or is listed without a creation time. The run counts as
     /// incomplete even if the plan deletes nothing.
@@ -70,7 +72,7 @@ pub(crate) fn own_snapshot_gate(
     own: &OwnSnapshot,
     listing: &[Snapshot],
     now: Timestamp,
-) -> OwnSnapshotGate {
+) -> SnapshotGate {
     let not_ready = |message: String| Hold {
         cause: HeldBackCause::SnapshotNotReady,
         message,
@@ -83,20 +85,20 @@ pub(crate) fn own_snapshot_gate(
         Some(listed) => listed.created_at,
         None => own.created_at,
     };
-    // An older release may have dropped `snapshot_attempts` from the payload, so the snapshot can be one of a later
-    // attempt than the payload allows.
+    // If an older release has dropped `snapshot_attempts` from the payload, the number in the own snapshot's name can exceed
+    // `last_attempt_id()`.
     let own_id = managed_run_id(name).unwrap_or(run.run_id);
     let last_id = own_id.max(run.last_attempt_id());
     if let Some(hold) = created_at.and_then(|at| left_to_later_run(last_id, at, listing, now)) {
-        return OwnSnapshotGate::LeftToLaterRun(hold);
+        return SnapshotGate::LeftToLaterRun(hold);
     }
     match (listed, &own.described) {
-        (Some(_), _) if created_at.is_some() => OwnSnapshotGate::Open,
-        (Some(_), _) => OwnSnapshotGate::Unusable(not_ready(format!(
+        (Some(_), _) if created_at.is_some() => SnapshotGate::Open,
+        (Some(_), _) => SnapshotGate::Unusable(not_ready(format!(
             "This run's snapshot {name} is listed without a creation time, so its age cannot be compared \
              with that of the other snapshots. The next run prunes if its own snapshot has a creation time."
         ))),
-        (None, Some(DescribedStatus::Ready)) => OwnSnapshotGate::NotListedYet(not_ready(format!(
+        (None, Some(DescribedStatus::Ready)) => SnapshotGate::NotListedYet(not_ready(format!(
             "This run's snapshot {name} is READY, but the listing does not show it. The next run \
              prunes."
         ))),
@@ -108,11 +110,12 @@ pub(crate) fn own_snapshot_gate(
                 }
                 _ => "No application can restore from a snapshot that is not READY.",
             };
-            OwnSnapshotGate::Unusable(not_ready(format!(
+            SnapshotGate::Unusable(not_ready(format!(
                 "This run's snapshot {name} was READY and is now {status}. {remedy} The next run prunes."
             )))
         }
-        (None, None) => OwnSnapshotGate::Unusable(not_ready(format!(
+        // The listing was not looked at and the snapshot was not looked up: no caller does that.
+        (None, None) => SnapshotGate::Unusable(not_ready(format!(
             "This run's snapshot {name} is not READY in the listing. The next run prunes."
         ))),
     }
@@ -127,7 +130,7 @@ pub(crate) fn gate_without_own_snapshot(
     run: &Run,
     listing: &[Snapshot],
     now: Timestamp,
-) -> OwnSnapshotGate {
+) -> SnapshotGate {
     let (last_id, started_at) = if run.input.mode == Mode::Plan {
         (now.as_millisecond(), now)
     } else {
@@ -135,5 +138,5 @@ pub(crate) fn gate_without_own_snapshot(
         (run.last_attempt_id(), started_at)
     };
     let later = left_to_later_run(last_id, started_at, listing, now);
-    later.map_or(OwnSnapshotGate::Open, OwnSnapshotGate::LeftToLaterRun)
+    later.map_or(SnapshotGate::Open, SnapshotGate::LeftToLaterRun)
 }

@@ -52,7 +52,7 @@ pub async fn handle(
     let checked =
         confirmation::check_each(client, &application.name, batch, results, &listing).await;
     let mut tally = add_batch(progress, checked)?;
-    let own = own_snapshot::find(client, &run, snapshot.as_ref(), &listing).await?;
+    let own = own_snapshot::check(client, &run, snapshot.as_ref(), &listing).await?;
     let decision = decide(
         &listing,
         &application,

@@ -35,7 +35,7 @@ pub(crate) const GONE: &str = "gone";
 ///
 /// If the listing does not show the snapshot as READY, somebody may have deleted it, or the listing may be out of date.
 /// In this case the snapshot is looked up by name.
-pub(crate) async fn find(
+pub(crate) async fn check(
     client: &Client,
     run: &Run,
     snapshot: Option<&RunSnapshot>,

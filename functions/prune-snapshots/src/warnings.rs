@@ -21,7 +21,7 @@ pub(crate) fn warnings(
     let policy = &input.retention;
     let restore_point = application.restore.name().and_then(|name| {
         let listed = listing.iter().find(|snapshot| snapshot.name == name);
-        flink::lost_restore_point(name, listed.map(|snapshot| snapshot.status.as_str()))
+        flink::lost_restore_point_warning(name, listed.map(|snapshot| snapshot.status.as_str()))
     });
     let own = input.snapshot_name.as_ref().map(SnapshotName::as_str);
     let is_ready = |name: &&str| {

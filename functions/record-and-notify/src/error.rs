@@ -16,7 +16,7 @@ pub(crate) fn record_conflict(record: &AuditRecord, owner: Option<&str>) -> Step
             record.app_name,
             record.snapshot_manager_run_id,
             owner.map_or_else(
-                || "a writer other than this system".to_owned(),
+                || "another program".to_owned(),
                 |arn| format!("the execution {arn}")
             )
         ),
@@ -41,8 +41,8 @@ pub(crate) fn publish(error: CallError, topic_arn: &str) -> StepError {
     call_failed(error)
 }
 
-/// A call failed. The name of the error follows from the code or the status, which mean the same for every service.
+/// A call failed. The error code or the HTTP status alone decides the name of the error.
 pub(crate) fn call_failed(error: CallError) -> StepError {
-    let name = error.common_name();
+    let name = error.default_name();
     error.into_step_error(name)
 }

@@ -16,8 +16,8 @@ const PAGE_SIZE: i32 = 20;
 pub(crate) struct FailureDetails {
     /// The name of the state that failed: the execution entered this state and did not leave it.
     pub(crate) state: Option<String>,
-    /// The input of that state, which contains what the run has done so far. If the first state fails when it is
-    /// entered for the first time, this is the input of the execution.
+    /// The input of that state, which contains what the run has done so far. If `CreateSnapshot` fails before
+    /// any wait, this is the input of the execution.
     pub(crate) state_input: Option<String>,
     /// The error and the cause with which the execution ended.
     pub(crate) failure: Option<ExecutionFailure>,
@@ -50,14 +50,14 @@ pub(crate) async fn failure_details(
         redrive_count: event.redrive_count,
         ..FailureDetails::default()
     };
-    let mut is_state_found = false;
+    let mut is_complete = false;
     while let Some(page) = pages.next().await {
         let page =
             page.map_err(|error| error::call_failed(CallError::of("GetExecutionHistory", &error)))?;
         for entry in &page.events {
-            is_state_found = is_state_found || read_failure(&mut details, entry, event.stop_date);
+            is_complete = is_complete || read_failure(&mut details, entry, event.stop_date);
             read_redrive_count(&mut details, entry, event.stop_date);
-            if is_state_found && details.redrive_count.is_some() {
+            if is_complete && details.redrive_count.is_some() {
                 return Ok(details);
             }
         }
@@ -66,12 +66,13 @@ pub(crate) async fn failure_details(
 }
 
 /// Adds to `details` what one entry of the history says about the failure. The entries have to be passed newest first.
-/// Returns whether the failed state is now known, so that no older entry is needed. Entries after `stop_date` belong to
+/// Returns whether `details` is complete, so that no older entry is needed. Entries after `stop_date` belong to
 /// a later redrive.
 fn read_failure(details: &mut FailureDetails, entry: &HistoryEvent, stop_date: i64) -> bool {
     let is_after = is_after(entry, stop_date);
     if entry.execution_redriven_event_details.is_some() && is_after {
-        // The failure that was read so far belongs to this later redrive.
+        // The history is read backwards: the failure that was read before this redrive came after it, so it is not the one
+        // that the event reports.
         details.failure = None;
     } else if let Some(failure) = execution_failure(entry) {
         // A redriven execution also has older failures, which do not count.

@@ -175,13 +175,13 @@ async fn notify_and_mark(
         && notification_state != NotificationState::FailureNotified;
     let message_id = match notification_state {
         NotificationState::Notified(message_id) => return Ok(Some(message_id)),
-        NotificationState::MetricsPrinted if is_silent => return Ok(None),
+        NotificationState::MetricsLogged if is_silent => return Ok(None),
         _ if is_silent => None,
         _ => Some(topic::publish(&clients.sns, &config.topic_arn, record).await?),
     };
     // The metrics have to be printed before the row is marked. A repeated invocation prints nothing for a marked row.
     // So if an invocation marked the row first and ended before it printed the metrics, the metrics would be lost.
-    print(&metrics::embedded(record).to_string());
+    print(&metrics::emf_line(record).to_string());
     let table_name = &config.table_name;
     let marked =
         table::write_mark(&clients.dynamodb, table_name, record, message_id.as_deref()).await;

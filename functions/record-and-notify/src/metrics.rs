@@ -29,7 +29,7 @@ pub const RUNS: Metric = Metric {
 
 /// The metrics with the dimension `ApplicationName` alone. A metric is left out of the line if the record does not
 /// contain its value.
-pub const METRICS: [Metric; 10] = [
+pub const APPLICATION_METRICS: [Metric; 10] = [
     Metric {
         name: "HealthyRuns",
         unit: "Count",
@@ -130,8 +130,8 @@ fn if_completed(record: &AuditRecord, value: i64) -> Option<i64> {
 
 /// Builds the line with the metrics of a record. The other fields of the line identify the run.
 #[must_use]
-pub fn embedded(record: &AuditRecord) -> Value {
-    let known: Vec<(&Metric, i64)> = METRICS
+pub fn emf_line(record: &AuditRecord) -> Value {
+    let known: Vec<(&Metric, i64)> = APPLICATION_METRICS
         .iter()
         .filter_map(|metric| Some((metric, (metric.value)(record)?)))
         .collect();
@@ -191,7 +191,7 @@ mod tests {
             }),
             json!({ "outcome": "FAILED", "failed_state": "PruneSnapshots", "error_name": "Throttled" }),
         ] {
-            let line = embedded(&record(&fields));
+            let line = emf_line(&record(&fields));
             assert_eq!(line["_aws"]["Timestamp"], 1_795_377_760_000_i64);
             for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
                 for dimension in directive["Dimensions"][0].as_array().unwrap() {
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_metric_whose_value_is_not_in_the_record_is_left_out() {
-        let line = embedded(&record(&json!({ "outcome": "SKIPPED" })));
+        let line = emf_line(&record(&json!({ "outcome": "SKIPPED" })));
         let defined = &line["_aws"]["CloudWatchMetrics"][0]["Metrics"];
         let names: Vec<&Value> = defined
             .as_array()
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_healthy_if_it_took_its_snapshot_or_found_the_application_stopped() {
+    fn a_run_is_healthy_if_it_took_its_snapshot_or_was_skipped() {
         let own = json!({ "snapshot_seconds": 61 });
         let pruned = json!({ "mode": "PRUNE", "snapshots_deleted_count": 3 });
         // The snapshot was deleted before the run ended.
@@ -242,14 +242,14 @@ mod tests {
         ] {
             let mut fields = fields.clone();
             fields["outcome"] = outcome.into();
-            let line = embedded(&record(&fields));
+            let line = emf_line(&record(&fields));
             assert_eq!(line["HealthyRuns"], healthy, "{fields}");
             assert_eq!(line["SnapshotTaken"], taken, "{fields}");
             assert_eq!(line["PruneIncomplete"], prune_incomplete, "{fields}");
             assert_eq!(line["Runs"], 1);
         }
         let failed = json!({ "outcome": "FAILED", "snapshots_deleted_count": 3 });
-        assert!(embedded(&record(&failed)).get("SnapshotsDeleted").is_none());
+        assert!(emf_line(&record(&failed)).get("SnapshotsDeleted").is_none());
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
                 Value::Null,
             ),
         ] {
-            let line = embedded(&record(&fields));
+            let line = emf_line(&record(&fields));
             assert_eq!(line["Warnings"], count, "{fields}");
         }
     }
@@ -278,11 +278,11 @@ mod tests {
     #[test]
     fn the_time_of_the_newest_snapshot_is_given_in_epoch_seconds() {
         let time = json!({ "newest_ready_snapshot_create_time": "2026-11-22T22:24:24.95Z" });
-        let line = embedded(&record(&time));
+        let line = emf_line(&record(&time));
         assert_eq!(line["NewestReadySnapshotTime"], 1_795_386_264);
         let forged = json!({ "newest_ready_snapshot_create_time": "yesterday" });
         assert!(
-            embedded(&record(&forged))
+            emf_line(&record(&forged))
                 .get("NewestReadySnapshotTime")
                 .is_none()
         );

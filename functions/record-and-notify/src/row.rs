@@ -9,11 +9,11 @@ use serde_json::{Map, Value};
 /// A row's attributes by name.
 pub(crate) type Row = HashMap<String, AttributeValue>;
 
-/// The two marks of a row. `notified` says that the notification was sent. `measured` says that the metrics were printed
+/// The two marks of a row. `notified` says that the notification was sent. `measured` says that the metrics were logged
 /// without a notification. Writing a record does not change the marks.
 pub(crate) const MARKS: [&str; 2] = ["measured", "notified"];
 
-/// What is already done for a record, according to the marks in its row.
+/// What has already been reported for a record, according to the marks in its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotificationState {
     /// The notification was sent with this message id, and the metrics were printed.
@@ -21,7 +21,7 @@ pub(crate) enum NotificationState {
     /// The row has no mark for this record, but a notification was sent for an earlier failure of the same execution.
     FailureNotified,
     /// The metrics were printed. The run's input asked for no notification.
-    MetricsPrinted,
+    MetricsLogged,
     /// The row has no mark for this record.
     Unmarked,
 }
@@ -37,14 +37,13 @@ pub(crate) fn notification_state(row: &Row, record: &AuditRecord) -> Notificatio
         Some(notified) if notified.outcome.is_failed_execution() => {
             NotificationState::FailureNotified
         }
-        _ if printed == Some(record.outcome) => NotificationState::MetricsPrinted,
+        _ if printed == Some(record.outcome) => NotificationState::MetricsLogged,
         _ => NotificationState::Unmarked,
     }
 }
 
-/// Whether the notification was sent for this record. An execution can complete only once, so for a completed execution
-/// the outcome has to be equal. An execution can fail once after each redrive, so for a failed execution the time has to
-/// be equal too.
+/// Whether the notification was sent for this record. An execution completes only once, so it is enough to compare the
+/// outcomes. An execution can fail again after each redrive, so for a failure the times are compared too.
 fn is_for(notified: &Notified, record: &AuditRecord) -> bool {
     let is_completed = !record.outcome.is_failed_execution();
     notified.outcome == record.outcome

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::differences::local_template;
 use crate::home::Home;
 use crate::lock;
-use crate::ministack::{Deployed, DeploymentSpec, MiniStack, MiniStackSettings, Program};
+use crate::ministack::{Deployed, DeploymentSpec, FunctionSpec, MiniStack, MiniStackSettings};
 use crate::msf::{Behaviour, Emulator, Lifecycle, SeededSnapshot};
 use crate::permissions::Permissions;
 use crate::proxy::{BoundListener, CONNECTION_PATH, Proxy};
@@ -306,7 +306,7 @@ fn deployment_spec(
         let name = template.name_of(id)?;
         let binary = settings.binaries.get(&name);
         let binary = binary.with_context(|| format!("the template's {name} was not built"))?;
-        let program = Program {
+        let program = FunctionSpec {
             endpoint: listener.endpoint_of(&name),
             binary: binary.clone(),
             name,

@@ -49,7 +49,7 @@ pub struct MiniStackSettings {
     pub folder: PathBuf,
     /// The port of the proxy on 127.0.0.1. MiniStack puts it into the URLs of queues.
     pub proxy_port: u16,
-    /// How many real seconds a second of a Wait state, of a Retry or of a timeout in the state machine lasts.
+    /// The real duration, in seconds, of one second of a Wait state, a Retry or a timeout in the state machine.
     pub wait_scale: f64,
     /// The wait before Lambda's first retry of an asynchronous invocation, in seconds. The wait before the second retry
     /// is twice as long.
@@ -77,14 +77,14 @@ pub struct DeploymentSpec {
     pub template: Value,
     pub parameters: BTreeMap<String, String>,
     /// The functions, by logical id.
-    pub functions: BTreeMap<String, Program>,
+    pub functions: BTreeMap<String, FunctionSpec>,
     /// The definitions of the state machines, by logical id.
     pub definitions: BTreeMap<String, String>,
 }
 
 /// A function to deploy.
 #[derive(Clone, Debug, Serialize)]
-pub struct Program {
+pub struct FunctionSpec {
     /// One of [`crate::functions::FUNCTIONS`].
     pub name: String,
     pub binary: PathBuf,
@@ -108,7 +108,7 @@ impl MiniStack {
     pub async fn start(settings: &MiniStackSettings) -> Result<Self> {
         let folder = || settings.folder.display().to_string();
         let log = settings.folder.join("ministack.log");
-        let written = std::fs::File::create(&log).with_context(folder)?;
+        let log_file = std::fs::File::create(&log).with_context(folder)?;
         let temporary = tempfile::Builder::new()
             .prefix("ministack-")
             .tempdir_in(&settings.folder)
@@ -132,7 +132,7 @@ impl MiniStack {
             .env("SFTP_ENABLED", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(written);
+            .stderr(log_file);
         let mut process = Group::start(&mut serve)?;
 
         let started = tokio::time::timeout(START_LIMIT, read_address(&mut process)).await;
@@ -173,7 +173,7 @@ impl MiniStack {
         }
         let output = tokio::select! {
             output = deploying.output() => output?,
-            // The deployment would only report that it cannot connect.
+            // If MiniStack ends first, `deploy.py` would only report that it cannot connect.
             error = self.wait_for_failure() => return Err(error),
         };
         if output.status.success() {
@@ -301,7 +301,7 @@ fn without_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes the headers that let web pages of other origins read a response. MiniStack allows that to every origin.
+/// Removes the headers that let web pages of other origins read a response. MiniStack lets every origin do so.
 fn without_cors(headers: &mut HeaderMap) {
     let names: Vec<HeaderName> = headers.keys().cloned().collect();
     for name in names {

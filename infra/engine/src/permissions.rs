@@ -1,6 +1,6 @@
 //! Checks each call of a function against the policies of the function's deployed role.
 //!
-//! A call is denied, as on AWS, if no statement allows its action on its resource. These are not checked:
+//! A call is denied, as on AWS, if no statement allows its action on its resource, or if a statement denies it. These are not checked:
 //! - calls of people and other clients
 //! - calls of the state machine, of Lambda, of `EventBridge` and of the schedule
 //! - the use of keys by SNS and `DynamoDB`
@@ -22,10 +22,10 @@ use crate::lock;
 
 /// The roles of the functions, by the functions' names.
 #[derive(Debug, Default)]
-pub struct Permissions(Mutex<BTreeMap<String, Caller>>);
+pub struct Permissions(Mutex<BTreeMap<String, GrantedRole>>);
 
 #[derive(Debug)]
-struct Caller {
+struct GrantedRole {
     role: Role,
     parsed: Vec<IAMPolicy>,
 }
@@ -49,7 +49,7 @@ impl Permissions {
         let policies = role.policies.iter().cloned();
         let parsed: Result<Vec<IAMPolicy>, _> = policies.map(serde_json::from_value).collect();
         let parsed = parsed.with_context(|| format!("a policy of {}", role.arn))?;
-        lock(&self.0).insert(caller.to_owned(), Caller { role, parsed });
+        lock(&self.0).insert(caller.to_owned(), GrantedRole { role, parsed });
         Ok(())
     }
 
@@ -78,7 +78,7 @@ impl Permissions {
     pub fn check(&self, caller: &str, access: &Access) -> Result<(), String> {
         let (action, resource) = (&access.action, &access.resource);
         let callers = lock(&self.0);
-        let Some(Caller { role, parsed }) = callers.get(caller) else {
+        let Some(GrantedRole { role, parsed }) = callers.get(caller) else {
             return Err(format!("{caller} has no role, so it may not {action}"));
         };
         let principal = Principal::Aws(PrincipalId::String(role.arn.clone()));

@@ -15,7 +15,7 @@ use output::{new_table, say};
 use serde_json::{Value, json};
 use stack::{ACCOUNT, REGION};
 
-use crate::follow::{Ended, follow, start_execution, transitions};
+use crate::follow::{Ended, billed_transitions, follow, start_execution};
 use crate::report::{await_record, record_table};
 use crate::start::start;
 
@@ -194,6 +194,6 @@ async fn usage(engine: &Engine, ended: &Ended) -> Result<String> {
             average.map_or(String::new(), |average| format!("{average} ms")),
         ]);
     }
-    let (table, transitions) = (table.trim_fmt(), transitions(&ended.history));
+    let (table, transitions) = (table.trim_fmt(), billed_transitions(&ended.history));
     Ok(format!("{table}\n {transitions} state transitions"))
 }

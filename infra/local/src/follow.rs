@@ -55,7 +55,7 @@ pub async fn follow(sfn: &Client, execution_arn: &str, seen: usize) -> Result<En
         shown = shown.max(history.len());
         // If a redrive has not begun yet, the last event in the history is still the end before the redrive.
         let last = history.last().filter(|_| history.len() > seen);
-        if let Some(succeeded) = last.and_then(|last| has_succeeded(&last.r#type)) {
+        if let Some(succeeded) = last.and_then(|last| success_at_end(&last.r#type)) {
             bar.finish_and_clear();
             let describe = sfn.describe_execution().execution_arn(execution_arn);
             let described = describe.send().await?;
@@ -89,7 +89,7 @@ pub async fn history(sfn: &Client, execution_arn: &str) -> Result<Vec<HistoryEve
 }
 
 /// How many state transitions are billed: one for each entry into a state, and one for each retry.
-pub fn transitions(history: &[HistoryEvent]) -> usize {
+pub fn billed_transitions(history: &[HistoryEvent]) -> usize {
     let count = |kind: Type| history.iter().filter(|event| event.r#type == kind).count();
     let entered = history
         .iter()
@@ -98,8 +98,8 @@ pub fn transitions(history: &[HistoryEvent]) -> usize {
     entered + count(Type::TaskScheduled).saturating_sub(count(Type::TaskStateEntered))
 }
 
-/// Whether the execution succeeded, if an event of this type ends an execution.
-fn has_succeeded(kind: &Type) -> Option<bool> {
+/// Whether the execution succeeded. `None` if an event of this type does not end an execution.
+fn success_at_end(kind: &Type) -> Option<bool> {
     match kind {
         Type::ExecutionSucceeded => Some(true),
         Type::ExecutionFailed | Type::ExecutionTimedOut | Type::ExecutionAborted => Some(false),

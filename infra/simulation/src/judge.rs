@@ -10,14 +10,14 @@
 //! - The record counts each deletion of the run once. It counts no snapshot that the run did not plan to delete or that
 //!   still exists.
 //! - A run whose snapshot was lost does not succeed.
-//! - For each end that record-and-notify learns of, there is a notification and a line of metrics, unless a later end was
-//!   recorded before.
-//! - With `notify_on` PROBLEMS, there is a notification of a success if it has warnings, or if there was a notification of
-//!   a failure of the run before. There is none of any other success.
-//! - A run has at most one notification and one line of metrics for each end and for each disturbance of
-//!   record-and-notify.
+//! - For each end that record-and-notify learns of, there is a notification and a line of metrics, unless a later end
+//!   had already been recorded.
+//! - With `notify_on` PROBLEMS, a completed run has a notification if it is `PRUNE_INCOMPLETE` or has warnings, or if a
+//!   failure of the same run was notified earlier. Otherwise it has none.
+//! - A run has at most one notification and one line of metrics for each end and for each injected fault
+//!   in record-and-notify (a disturbance).
 //!
-//! For the course, after each failed run was cured:
+//! For the whole course, after each failed run was redriven or started again:
 //! - Every event was handled.
 //! - No snapshot was created twice, unless it was deleted in between.
 //! - No run has failed with an error that a redrive cures.
@@ -80,7 +80,7 @@ pub fn judge_runs(world: &World) -> Vec<String> {
     });
     let mut violations = Vec::new();
     for (arn, execution) in handled {
-        let wrong = judge.run(arn, execution);
+        let wrong = judge.judge_run(arn, execution);
         violations.extend(wrong.into_iter().map(|what| format!("{arn} {what}")));
     }
     violations
@@ -94,7 +94,7 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn run(&mut self, arn: &str, execution: &Execution) -> Vec<String> {
+    fn judge_run(&mut self, arn: &str, execution: &Execution) -> Vec<String> {
         let last = match execution.ends.last() {
             Some(last) if execution.status != Status::Running => last,
             _ => return vec!["has not ended".to_owned()],
@@ -145,7 +145,7 @@ impl Judge<'_> {
     }
 
     /// Compares the record with the input of the last state. Returns the outcome, and whether `notify_on` suppresses
-    /// the notification. It does so only if there was no notification of a failure of the run before.
+    /// the notification. It does so only if no failure of the same run was notified earlier.
     fn compare_success(
         &self,
         arn: &str,
@@ -175,9 +175,9 @@ impl Judge<'_> {
         if row.get("warnings") != input.get("warnings") {
             wrong.push("has other warnings in its record".to_owned());
         }
-        let announces_problems = run["input"]["notify_on"] == "PROBLEMS";
+        let only_problems = run["input"]["notify_on"] == "PROBLEMS";
         let is_problem = outcome == "PRUNE_INCOMPLETE" || input.get("warnings").is_some();
-        (outcome, announces_problems && !is_problem)
+        (outcome, only_problems && !is_problem)
     }
 
     /// The records in the notifications about an execution, oldest first.
@@ -208,9 +208,9 @@ impl Judge<'_> {
             .iter()
             .any(|other| failures.iter().any(|failure| *other == failure));
         // The last end is a success, so every earlier end is a failure.
-        let ends_announced_failure =
+        let must_announce_recovery =
             suppressed_by_setting && execution.ends.iter().any(is_handled_before_redrive);
-        let is_wrong = if ends_announced_failure {
+        let is_wrong = if must_announce_recovery {
             is_orderly && !is_notified
         } else if suppressed_by_setting {
             is_notified && is_orderly && !has_failure
@@ -232,22 +232,22 @@ impl Judge<'_> {
         }
         let is_success_after_failure =
             has_failure && is_notified && !suppressed_by_setting && !failures.contains(&outcome);
-        self.cover_notifications(execution, ends_announced_failure, is_success_after_failure);
+        self.cover_notifications(execution, must_announce_recovery, is_success_after_failure);
     }
 
     /// Adds the rare kinds of notifications that have occurred to the coverage.
     fn cover_notifications(
         &mut self,
         execution: &Execution,
-        ends_announced_failure: bool,
+        must_announce_recovery: bool,
         is_success_after_failure: bool,
     ) {
-        if ends_announced_failure {
+        if must_announce_recovery {
             self.invariants
                 .cover("the success after a notified failure");
         }
-        let is_late = |end: &End| end.handled > end.redriven && end.redriven.is_some();
-        if execution.ends.iter().any(is_late) {
+        let is_event_late = |end: &End| end.handled > end.redriven && end.redriven.is_some();
+        if execution.ends.iter().any(is_event_late) {
             let covered = "a later end before the event of an earlier one";
             self.invariants.cover(covered);
         }
@@ -294,17 +294,18 @@ impl Judge<'_> {
         let failed = listed("snapshots_failed_to_be_deleted");
         let none = BTreeSet::default();
         let planned = self.invariants.planned.get(arn).unwrap_or(&none);
-        let own = self.invariants.deleted.get(arn).into_iter().flatten();
-        let missing = own.filter(|(name, (invocation, is_late))| {
+        let deleted_by_run = self.invariants.deleted.get(arn).into_iter().flatten();
+        let missing = deleted_by_run.filter(|(name, (invocation, took_effect_late))| {
             // If an invocation was lost, nobody learns of a deletion that took effect late.
-            let is_known = !is_late || invocation.is_used.load(Ordering::SeqCst);
+            let is_known = !took_effect_late || invocation.is_used.load(Ordering::SeqCst);
             is_known && !deleted.contains(name.as_str()) && !failed.contains(name.as_str())
         });
         let missing: Vec<&String> = missing.map(|(name, _)| name).collect();
         let creations = |name: &str| self.invariants.creations.get(name).copied().unwrap_or(0);
         let foreign = deleted.iter().filter(|&&name| {
             let exists = self.existing.iter().any(|existing| existing == name);
-            // A run may give its snapshot the name of a snapshot that existed at the start and was deleted.
+            // A deleted snapshot exists only if it was created again. Its run created a managed one, so that is a second
+            // creation. One with a name of a person's own may have existed at the start, so that is the first.
             let before = usize::from(is_managed(name));
             !planned.contains(name) || exists && creations(name) <= before
         });
@@ -348,7 +349,7 @@ fn compare_failure(
     }
 }
 
-/// Whether a run's own snapshot is gone, both from the last listing and in truth, and the listing has no snapshot of a
+/// Whether a run's own snapshot is missing both from the last listing and from the actual state of the service, and the listing has no snapshot of a
 /// later run.
 fn is_lost(state_input: &Value, listing: &Listing) -> bool {
     let own = own_name_in(state_input);

@@ -98,7 +98,7 @@ impl World {
                 state_input,
                 planned_from,
                 began,
-                clock: began + start.clock_ahead,
+                began_by_own_clock: began + start.clock_ahead,
                 disturbances: AtomicUsize::new(0),
                 is_used: AtomicBool::new(false),
                 kill: Notify::new(),
@@ -140,7 +140,7 @@ impl World {
     }
 
     async fn handle(&self, invocation: &Invocation) -> Result<Value, Failure> {
-        let now = invocation.clock;
+        let now = invocation.began_by_own_clock;
         let (flink, payload) = (&self.flink, &invocation.payload);
         macro_rules! answer {
             ($handler:expr) => {

@@ -21,7 +21,8 @@ use crate::executions::Status;
 use crate::invariants::{CallTiming, states_since_plan};
 use crate::services::{APPLICATION, Answer, error, is_mark, name};
 
-/// How long the functions wait for a response.
+/// A response with a longer delay than this comes too late. The functions wait 10 s, and the latency is added to the
+/// delay.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// One invocation of a function.
@@ -37,7 +38,7 @@ pub struct Invocation {
     /// When the handler began, by the true time.
     pub began: Timestamp,
     /// When the handler began, by the function's own clock.
-    pub clock: Timestamp,
+    pub began_by_own_clock: Timestamp,
     /// How often a response or the process was lost. Each time may lead to one more notification.
     pub disturbances: AtomicUsize,
     /// Whether the execution continued with the output of this invocation.
@@ -95,7 +96,8 @@ impl HttpConnector for Transport {
         if let Some(fault) = &fault {
             backend.cover_variant(fault);
             backend.log(&format!("{operation} meets {fault:?}"));
-            // If the mark is lost, a repeated invocation cannot know that the notification was sent.
+            // This call marks the row as notified. If it is lost, a repeated invocation cannot know that the notification
+            // was sent.
             if operation == "UpdateItem" && is_mark(&body) {
                 invocation.disturb();
             }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use contract::{AuditRecord, Retention, RunInput};
 use expect_test::expect_file;
-use record_and_notify::metrics::{METRICS, NAMESPACE, RUNS};
+use record_and_notify::metrics::{APPLICATION_METRICS, NAMESPACE, RUNS};
 use schemars::schema_for;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -344,7 +344,9 @@ fn alarmed(value: &Value, found: &mut Vec<(String, String, Vec<String>)>) {
 fn exists(namespace: &str, name: &str, dimensions: &[String]) -> bool {
     let dimensions: Vec<&str> = dimensions.iter().map(String::as_str).collect();
     match (namespace, dimensions.as_slice()) {
-        (NAMESPACE, ["ApplicationName"]) => METRICS.iter().any(|metric| metric.name == name),
+        (NAMESPACE, ["ApplicationName"]) => {
+            APPLICATION_METRICS.iter().any(|metric| metric.name == name)
+        }
         (NAMESPACE, ["ApplicationName", "Outcome"]) => name == RUNS.name,
         ("AWS/States", ["StateMachineArn"]) => [
             "ExecutionsFailed",
@@ -425,7 +427,7 @@ fn the_dashboard_shows_metrics_that_exist_and_every_dead_letter_queue_has_an_ala
         title.contains("(up to 1 hour too low; blank if "),
         "{title}"
     );
-    for metric in METRICS.iter().chain([&RUNS]) {
+    for metric in APPLICATION_METRICS.iter().chain([&RUNS]) {
         // These metrics are for alarms. The dashboard shows the outcomes instead.
         let for_alarms = ["HealthyRuns", "SnapshotTaken", "PruneIncomplete"];
         let for_alarms = for_alarms.contains(&metric.name);

@@ -15,7 +15,7 @@ use output::{new_table, say};
 use shlex::try_join;
 use stack::{EVERY_APPLICATION, Stack};
 
-use self::function_zip::{GLIBC, MODE, Package, ZIP_LIMIT, version};
+use self::function_zip::{FunctionZip, GLIBC, MODE, ZIP_LIMIT, version};
 use crate::tools::{SAM, WORKSPACE, command, run as run_command};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -52,25 +52,29 @@ impl Architecture {
     }
 }
 
-/// Builds the functions into `infra/.aws-sam`, where `sam deploy` finds them, and prints a table of the zips to stdout.
+/// Builds the functions into `infra/.aws-sam`, where `sam deploy` finds them, and prints a table of the functions with their zipped sizes to stdout.
 /// Returns whether Lambda can run all functions, and every zip is within the size limit.
 pub async fn run(architecture: Architecture) -> Result<bool> {
-    let tools = [install(&functions::target_folder()?, SAM).await?];
+    let sam_python = install(&functions::target_folder()?, SAM).await?;
     let (name, target) = (architecture.name(), architecture.target());
     let mut rustup = environment::command(Child::Cargo, "rustup");
     let added = run_command(rustup.args(["target", "add", target])).await;
     added.with_context(|| {
         format!("rustup cannot add the target {target} to the compiler (see https://rustup.rs)")
     })?;
-    let mut sam = command(Child::SamBuild, &tools, "sam", "infra")?;
+    let mut sam = command(
+        Child::SamBuild,
+        std::slice::from_ref(&sam_python),
+        "sam",
+        "infra",
+    )?;
     let parameter = format!("Architecture={name}");
     run_command(sam.args(["build", "--parameter-overrides", &parameter])).await?;
 
     let infra = Path::new(WORKSPACE).canonicalize()?.join("infra");
-    let [python] = &tools;
-    let all_usable = finish_build(&infra.join(".aws-sam/build"), python, architecture).await?;
+    let all_usable = finish_build(&infra.join(".aws-sam/build"), &sam_python, architecture).await?;
     if all_usable {
-        let deploy = deploy_command(&infra, &python.with_file_name("sam"))?;
+        let deploy = deploy_command(&infra, &sam_python.with_file_name("sam"))?;
         say!("Built for {name}. To deploy it, with {name} as Architecture:\n{deploy}")?;
     }
     Ok(all_usable)
@@ -83,15 +87,16 @@ async fn finish_build(built: &Path, python: &Path, architecture: Architecture) -
     let template = built.join("template.yaml");
     let context = || template.display().to_string();
     let text = fs::read_to_string(&template).with_context(context)?;
-    let text = with_only(&text, architecture.name()).with_context(context)?;
+    let text = with_only_architecture(&text, architecture.name()).with_context(context)?;
     fs::write(&template, text).with_context(context)?;
 
+    // Only the functions are read from the stack, so the application does not matter.
     let stack = Stack::of(EVERY_APPLICATION)?;
     let mut table = new_table(["function", "zip", "mode", "glibc"]);
     let mut problems = Vec::new();
     for id in stack.template().of_type("AWS::Serverless::Function")? {
         let function = stack.template().name_of(id)?;
-        let package = Package::of(python, &built.join(id)).await?;
+        let package = FunctionZip::of(python, &built.join(id)).await?;
         let found = package.problems(architecture).into_iter();
         problems.extend(found.map(|problem| format!("{function}: {problem}")));
         table.add_row([
@@ -118,16 +123,16 @@ async fn finish_build(built: &Path, python: &Path, architecture: Architecture) -
 }
 
 /// The lines of a template that make an architecture the only permitted value of the parameter `Architecture`, and its
-/// default. They are needed because code that is built for one processor does not run on the other. A deployment may
-/// leave the parameter out, but the stack, or SAM's configuration, may have another value from before.
-fn only_value(architecture: &str) -> String {
+/// default. They are needed because code that is built for one processor does not run on the other. A deployment
+/// that does not set the parameter could otherwise reuse an old value of the stack or of `samconfig.toml`.
+fn architecture_lines(architecture: &str) -> String {
     format!(
         "    Default: {architecture}\n    AllowedPattern: {architecture}\n    ConstraintDescription: the functions are built for {architecture}\n"
     )
 }
 
 /// The text of a template, in which `Architecture` can have only this value.
-pub(crate) fn with_only(template: &str, architecture: &str) -> Result<String> {
+pub(crate) fn with_only_architecture(template: &str, architecture: &str) -> Result<String> {
     let (parameter, default) = ("\n  Architecture:\n", "\n    Default: ");
     template
         .split_once(parameter)
@@ -139,7 +144,7 @@ pub(crate) fn with_only(template: &str, architecture: &str) -> Result<String> {
             is_same.then(|| {
                 format!(
                     "{before}{parameter}{start}\n{}{rest}",
-                    only_value(architecture)
+                    architecture_lines(architecture)
                 )
             })
         })
@@ -187,12 +192,15 @@ mod tests {
             parameter["AllowedPattern"] = built.into();
             parameter["ConstraintDescription"] =
                 format!("the functions are built for {built}").into();
-            assert_eq!(document(&with_only(TEMPLATE, built).unwrap()), expected);
+            assert_eq!(
+                document(&with_only_architecture(TEMPLATE, built).unwrap()),
+                expected
+            );
         }
         let other = TEMPLATE.replace("\n  Architecture:\n", "\n  Processor:\n");
-        assert!(with_only(&other, "x86_64").is_err());
+        assert!(with_only_architecture(&other, "x86_64").is_err());
         let none = "Parameters:\n  Architecture:\n    Type: String\n  Other:\n    Default: a\n";
-        assert!(with_only(none, "x86_64").is_err());
+        assert!(with_only_architecture(none, "x86_64").is_err());
     }
 
     #[test]

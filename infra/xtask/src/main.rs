@@ -21,7 +21,7 @@ enum Command {
     /// Lints the template and the definition of the state machine, and checks the template's security, the policy of the
     /// deployer, and the dependencies
     Check,
-    /// Builds the functions for a deployment with `sam build`, and checks that Lambda can run each zip
+    /// Builds the functions with `sam build`, and checks that Lambda can run each zip
     Build {
         /// The processor architecture, which must be that of the stack's parameter Architecture
         #[arg(long, value_enum, default_value = "arm64")]
@@ -36,7 +36,7 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Measures the release binaries: size, start, memory, CPU
+    /// Measures the release binaries: size, start-up time, memory, CPU time
     Bench,
     /// Puts bugs into a copy of the functions' code, one at a time, and reports each bug that no test detects
     Mutants {

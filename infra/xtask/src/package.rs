@@ -106,7 +106,7 @@ pub fn packaged(template: &str, architecture: &str) -> Result<String> {
     let package = definition_uri(PACKAGE_DEFINITION);
     let text = replaced(template, "\n    CodeUri: ..\n", "\n")?;
     let text = replaced(&text, &workspace, &package)?;
-    let mut text = build::with_only(&text, architecture)?;
+    let mut text = build::with_only_architecture(&text, architecture)?;
     for function in functions::FUNCTIONS {
         let head = format!("BuildProperties: {{ Binary: {function} }}\n    Properties:\n");
         let with_code = format!("{head}      CodeUri: {function}.zip\n");

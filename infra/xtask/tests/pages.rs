@@ -13,7 +13,7 @@ use expect_test::expect_file;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use plan::picture::draw;
-use record_and_notify::metrics::{METRICS, RUNS};
+use record_and_notify::metrics::{APPLICATION_METRICS, RUNS};
 use retention::{RunProtection, Snapshot, Status, plan};
 use schemars::{Schema, schema_for};
 use serde_json::{Value, json};
@@ -443,7 +443,9 @@ fn costs() -> String {
 
 fn metrics() -> String {
     let mut table = "| metric | unit | dimensions | meaning |\n|---|---|---|---|\n".to_owned();
-    let rows = METRICS.iter().map(|metric| (metric, "ApplicationName"));
+    let rows = APPLICATION_METRICS
+        .iter()
+        .map(|metric| (metric, "ApplicationName"));
     for (metric, dimensions) in rows.chain([(&RUNS, "ApplicationName, Outcome")]) {
         let _ = writeln!(
             table,

@@ -52,16 +52,16 @@ struct ErrorDoc {
 
 /// The instructions for a failed execution, and those for an event of a failed execution that could not be handled.
 struct Instructions {
-    redrive: &'static str,
-    replay: &'static str,
+    for_execution: &'static str,
+    for_event: &'static str,
 }
 
 impl Instructions {
     /// Instructions that mention neither a redrive nor a replay.
     const fn for_both(text: &'static str) -> Self {
         Self {
-            redrive: text,
-            replay: text,
+            for_execution: text,
+            for_event: text,
         }
     }
 }
@@ -70,8 +70,8 @@ impl Instructions {
 macro_rules! redrive_or_replay {
     ($before:literal, $after:literal) => {
         Instructions {
-            redrive: concat!($before, "redrive the execution", $after),
-            replay: concat!($before, "replay the event", $after),
+            for_execution: concat!($before, "redrive the execution", $after),
+            for_event: concat!($before, "replay the event", $after),
         }
     };
 }
@@ -127,14 +127,14 @@ impl ErrorName {
     /// What a person does about a failed execution, from the cause to the redrive or the new execution.
     #[must_use]
     pub const fn instructions(self) -> &'static str {
-        self.doc().instructions.redrive
+        self.doc().instructions.for_execution
     }
 
     /// What a person does about an event that could not be handled. The last step is to replay the event, because a
     /// redrive of the execution does not handle the event.
     #[must_use]
     pub const fn replay_instructions(self) -> &'static str {
-        self.doc().instructions.replay
+        self.doc().instructions.for_event
     }
 
     #[allow(clippy::too_many_lines, reason = "it is a table")]
@@ -213,8 +213,8 @@ impl ErrorName {
                 remedy: Remedy::Redrive,
                 summary: "The application uses enhanced snapshots (`SnapshotMode` `ENHANCED_SNAPSHOTS`), which have other operations and names. This release supports only `APPLICATION_SNAPSHOTS_LEGACY`.",
                 instructions: redrive_or_replay!(
-                    "Set the stack's parameter ScheduleState to DISABLED. If the change to enhanced snapshots was the application's last update, call RollbackApplication, which restarts the job from the latest successful snapshot. Then ",
-                    ", and set ScheduleState to ENABLED. If the application was updated again after the change, this release cannot take snapshots of the application."
+                    "Set the stack's parameter ScheduleState to DISABLED. If the application was updated again after the change to enhanced snapshots, stop here: this release cannot take snapshots of the application. Otherwise call RollbackApplication, which restarts the job from the latest successful snapshot, ",
+                    ", and set ScheduleState to ENABLED."
                 ),
             },
             Self::SnapshotLimitExceeded => ErrorDoc {
@@ -223,7 +223,7 @@ impl ErrorName {
                 remedy: Remedy::NewExecution,
                 summary: "The application has as many snapshots as its quota allows, by default 1,000.",
                 instructions: Instructions::for_both(
-                    "Start one execution with mode PLAN, which deletes nothing and reports the planned deletions. If the plan is right, start one execution with mode PRUNE. If the plan's record has a held_back.message with a number, set retention.max_deletions_per_run of this execution to the number. Otherwise leave max_deletions_per_run out. After that, a RUN works again. Snapshots that the service or a person took count towards the quota too, but with scope MANAGED no run deletes such a snapshot. Delete the ones that you no longer need by hand, except the snapshot that the application restores from.",
+                    "Start one execution with mode PLAN, which deletes nothing and reports the planned deletions. If the plan is right, start one execution with mode PRUNE. If the held_back.cause of the plan is MAX_DELETIONS_PER_RUN, set retention.max_deletions_per_run of the PRUNE to the number that held_back.message recommends. As soon as snapshots are deleted, a RUN works again. Snapshots that the service or a person took count towards the quota too, but with scope MANAGED no run deletes such a snapshot. Delete the ones that you no longer need by hand, except the snapshot that the application restores from.",
                 ),
             },
             Self::SnapshotNameTaken => ErrorDoc {
@@ -299,8 +299,8 @@ impl ErrorName {
                 remedy: Remedy::NewExecution,
                 summary: "The audit record of this application and run id belongs to another execution. Nothing was overwritten.",
                 instructions: Instructions {
-                    redrive: "Another execution that started in the same millisecond, or another program, wrote the row. Only the record and the notification of this run are missing. A redrive would meet the same error. Start a new execution only if you need a run with a record.",
-                    replay: "Another execution that started in the same millisecond, or another program, wrote the row. Only the record and the notification of this run are missing. A replay would meet the same error. Start a new execution only if you need a run with a record.",
+                    for_execution: "Another execution that started in the same millisecond, or another program, wrote the row. Only the record and the notification of this run are missing. A redrive would meet the same error. Start a new execution only if you need a run with a record.",
+                    for_event: "Another execution that started in the same millisecond, or another program, wrote the row. Only the record and the notification of this run are missing. A replay would meet the same error. Start a new execution only if you need a run with a record.",
                 },
             },
             Self::Misconfigured => ErrorDoc {
@@ -309,7 +309,7 @@ impl ErrorName {
                 remedy: Remedy::Redrive,
                 summary: "A setting in the function's environment is missing or malformed.",
                 instructions: redrive_or_replay!(
-                    "Set the variables of the function that the message names, then ",
+                    "Set the environment variables that the message names, then ",
                     "."
                 ),
             },

@@ -17,8 +17,8 @@ pub struct PruneSnapshotsInput {
     /// This run's snapshot. Absent in the modes that take no snapshot.
     #[serde(default)]
     pub snapshot: Option<RunSnapshot>,
-    /// The snapshots that this pass deletes. The pass before it has planned them, so a retry of this pass cannot delete
-    /// any other snapshot.
+    /// The snapshots that this pass deletes or, without a recent `planned_at`, only checks for earlier deletions. The pass
+    /// before it has planned them, so a retry of this pass cannot delete any other snapshot.
     #[serde(default)]
     pub batch: Vec<DoomedSnapshot>,
     /// When the snapshots were listed for the plan of the batch, RFC 3339. If this time is absent or more than a minute
@@ -70,10 +70,10 @@ pub struct Progress {
     /// a run with more than 50 failed deletions stops pruning.
     #[serde(default)]
     pub failed: Vec<FailedDeletion>,
-    /// How many of the deleted snapshots and of those that could not be deleted were `exempt` from the deletion limit.
+    /// How many attempted deletions, successful or not, were `exempt` from the deletion limit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub exempt_count: u32,
-    /// Only in payloads of release 0.1.0: the names of the snapshots whose `tried` would be true today.
+    /// Only in payloads of release 0.1.0: the names of the snapshots that later releases mark with `tried`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unanswered: Vec<String>,
     /// How many batches in a row were throttled completely: the service accepted no deletion.

@@ -29,20 +29,20 @@ pub struct Retention {
     /// Keep the N newest READY snapshots. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_last: Option<Count>,
-    /// Keep the newest snapshot of each of the last N hours that have a snapshot. N is at least 1.
+    /// Keep the newest READY snapshot of each of the last N hours that have a READY one. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_hourly: Option<Count>,
-    /// Keep the newest snapshot of each of the last N days that have a snapshot. N is at least 1.
+    /// Keep the newest READY snapshot of each of the last N days that have a READY one. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_daily: Option<Count>,
-    /// Keep the newest snapshot of each of the last N ISO weeks that have a snapshot. ISO weeks begin on Monday. N is
+    /// Keep the newest READY snapshot of each of the last N ISO weeks that have a READY one. ISO weeks begin on Monday. N is
     /// at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_weekly: Option<Count>,
-    /// Keep the newest snapshot of each of the last N months that have a snapshot. N is at least 1.
+    /// Keep the newest READY snapshot of each of the last N months that have a READY one. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_monthly: Option<Count>,
-    /// Keep the newest snapshot of each of the last N years that have a snapshot. N is at least 1.
+    /// Keep the newest READY snapshot of each of the last N years that have a READY one. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_yearly: Option<Count>,
     /// Keep each snapshot that was taken within this duration before the newest snapshot. The duration is positive and
@@ -57,14 +57,12 @@ pub struct Retention {
     )]
     #[schemars(with = "Option<Count>")]
     pub keep_last_versions: Count,
-    /// Protect the newest READY snapshot of each of the N Flink runtimes that have the most recent snapshots, because a
-    /// job that goes back to an older runtime needs a snapshot of that runtime. N is at least 1.
+    /// Protect the newest READY snapshot of each of the last N Flink runtimes that READY snapshots have, because a job
+    /// that goes back to an older runtime needs a snapshot of that runtime. N is at least 1.
     #[serde(
         default = "default_protected",
         deserialize_with = "null_as_default_protected"
     )]
-    /// Protect the newest READY snapshot of each of the N Flink runtimes with the most recent snapshots, because a job
-    /// that goes back to an older runtime needs a snapshot of that runtime. N is at least 1.
     #[schemars(with = "Option<Count>")]
     pub keep_last_runtimes: Count,
     /// Protect the snapshots with these names, at most 100.

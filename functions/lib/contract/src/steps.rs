@@ -20,7 +20,7 @@ pub struct CreateSnapshotInput {
     /// `InvalidInput`.
     #[schemars(with = "RunInput")]
     pub input: serde_json::Value,
-    /// The number of the state machine definition, which is a constant in the definition. See `Run`.
+    /// The version number of the state machine definition, which the definition passes as a constant. See `Run`.
     #[serde(default = "crate::run::first_definition")]
     pub definition: u32,
 }
@@ -41,8 +41,8 @@ pub struct CreateSnapshotOutput {
     /// If `snapshot_creation` is `STARTED`: this run's snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<RunSnapshot>,
-    /// The wait in seconds, 1 to 300: before the next attempt if `snapshot_creation` is `BUSY`, otherwise before the
-    /// first poll of the snapshot.
+    /// The wait in seconds, 1 to 300: before the step runs again if `snapshot_creation` is `BUSY`, before the first poll
+    /// of the snapshot if it is `STARTED`.
     pub wait_seconds: u32,
 }
 
@@ -51,10 +51,10 @@ pub struct CreateSnapshotOutput {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum SnapshotCreation {
-    /// The service has accepted the request, now or in an earlier attempt of this step.
+    /// The service has accepted the request, now or when the step ran before.
     Started,
-    /// The application is busy and cannot take a snapshot now. The execution enters the state again after a wait. Only
-    /// a definition that has a choice for this value gets it.
+    /// The application is busy and cannot take a snapshot now. The execution enters the state again after a wait. An
+    /// execution gets this value only if its definition has a branch for it.
     Busy,
     /// The run takes no snapshot, because the application is not running or because the snapshot of another run is
     /// still CREATING.
@@ -68,8 +68,8 @@ pub enum SnapshotCreation {
 pub struct RunSnapshot {
     /// The name of the snapshot.
     pub name: String,
-    /// When `CreateSnapshot` learned that the snapshot exists, RFC 3339: the service had accepted its creation, or an
-    /// earlier attempt had started it.
+    /// When `CreateSnapshot` learned that the snapshot exists, RFC 3339: the service accepted its creation, or the step
+    /// found that it had already started the snapshot.
     #[schemars(with = "String")]
     pub accepted_at: Timestamp,
     /// The service's `SnapshotCreationTimestamp`, RFC 3339.
@@ -111,8 +111,8 @@ pub struct DescribeSnapshotOutput {
     pub wait_seconds: u32,
 }
 
-/// The status of a snapshot after which the run continues. After `FAILED`, the run takes another snapshot. `FAILED`
-/// occurs only if the run has an attempt left and the definition has a choice for this value. Otherwise the step fails.
+/// The statuses of a snapshot that lead to another state; with any other status, the step fails. After `FAILED`, the run
+/// takes another snapshot. `FAILED` occurs only if the run has an attempt left and the definition has a branch for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]

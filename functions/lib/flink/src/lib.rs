@@ -5,7 +5,7 @@
 //! - [`error_name`], [`is_not_found`] and [`step_error`] interpret a [`CallError`] of this service.
 //! - [`enhanced_snapshots_error`] and [`explain_if_enhanced`] build the error for an application that has enhanced
 //!   snapshots, which other operations manage.
-//! - [`Restore`] is what an application restores from. [`lost_restore_point`] warns if the application cannot restore
+//! - [`Restore`] is what an application restores from. [`lost_restore_point_warning`] warns if the application cannot restore
 //!   from it.
 //! - [`ApplicationState`] says whether a snapshot of an application can be taken, depending on the application's
 //!   status.
@@ -26,7 +26,7 @@ use step::{CallError, CallErrorKind, StepError};
 use snapshot_mode::SnapshotMode;
 
 pub use application_state::ApplicationState;
-pub use restore::{Restore, lost_restore_point};
+pub use restore::{Restore, lost_restore_point_warning};
 pub use snapshot_mode::{enhanced_snapshots_error, explain_if_enhanced};
 
 /// An application, as `DescribeApplication` describes it.
@@ -131,7 +131,7 @@ pub fn check_is_from_service(operation: &str, response: &impl RequestId) -> Resu
 }
 
 /// Names the error of a call to this service. Some of this service's codes mean that the application is busy, and one
-/// means that the application cannot take snapshots. Any other error has its [`common_name`](CallError::common_name).
+/// means that the application cannot take snapshots. Any other error has its [`default_name`](CallError::default_name).
 #[must_use]
 pub fn error_name(error: &CallError) -> ErrorName {
     match error.code() {
@@ -145,7 +145,7 @@ pub fn error_name(error: &CallError) -> ErrorName {
             ErrorName::ApplicationBusy
         }
         Some("UnsupportedOperationException") => ErrorName::SnapshotsUnsupported,
-        _ => error.common_name(),
+        _ => error.default_name(),
     }
 }
 

@@ -54,7 +54,7 @@ impl Restore {
 /// exist or is DELETING or FAILED. `status` is the status of the snapshot, and `None` if it does not exist. There is no
 /// warning about a snapshot that is READY, CREATING or of an unknown status.
 #[must_use]
-pub fn lost_restore_point(name: &str, status: Option<&str>) -> Option<String> {
+pub fn lost_restore_point_warning(name: &str, status: Option<&str>) -> Option<String> {
     let (problem, remedy) = match status {
         None => ("does not exist", "Find out who deleted it, and configure"),
         Some("DELETING") => ("is DELETING", "Find out who deleted it, and configure"),

@@ -1,5 +1,5 @@
-//! Two reasons to hold back all deletions of a plan: a later run does the pruning, or the brake stops the run. The
-//! brake limits how many snapshots a run deletes.
+//! [`Hold`], which says why the deletions of a plan are held back, and the two causes that `cargo plan` also checks: a
+//! later run does the pruning, or the plan exceeds the deletion limit (the brake).
 
 use contract::{HeldBack, HeldBackCause, Retention, managed_run_id};
 use jiff::{SignedDuration, Timestamp};
@@ -32,10 +32,10 @@ impl Hold {
     }
 }
 
-/// Leaves the pruning to a later run if `listing` has a READY snapshot of a later run. Returns `None` otherwise.
+/// Returns the hold if `listing` has a READY snapshot of a later run, which then does the pruning.
 ///
-/// The snapshot of a later run has a number above `last_id` in its name, and was created after `created_at` but not in
-/// the future. `last_id` is the highest number that a snapshot of this run can have in its name. `created_at` is the
+/// The snapshot of a later run has a number above `last_id` in its name, and was created after `created_at` but at most
+/// [`MAX_CLOCK_SKEW`] in the future. `last_id` is the highest number that a snapshot of this run can have in its name. `created_at` is the
 /// time at which this run's snapshot was created, or at which the run started.
 #[must_use]
 pub fn left_to_later_run(
@@ -64,7 +64,7 @@ pub fn left_to_later_run(
 /// The numbers from which the brake decides. FAILED snapshots do not count, because nobody can restore from them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BrakeCounts {
-    /// The number of READY snapshots whose deletion the run has counted so far, as successful or as failed.
+    /// The number of READY snapshots that the run has already deleted or failed to delete.
     pub attempted: u32,
     /// The number of READY snapshots that the plan still deletes.
     pub wanted: u32,
@@ -92,7 +92,7 @@ pub fn brake(policy: &Retention, counts: BrakeCounts) -> Option<Hold> {
         let limit = match policy.max_deletions_per_run {
             Some(_) => format!("max_deletions_per_run is {allowed}"),
             None => format!(
-                "without max_deletions_per_run the limit is {allowed} of {}",
+                "without max_deletions_per_run the limit is {allowed}, because {} READY snapshots are in scope",
                 counts.total
             ),
         };
@@ -104,7 +104,7 @@ pub fn brake(policy: &Retention, counts: BrakeCounts) -> Option<Hold> {
                 "The plan wants to delete {wanted} READY {noun}{already}; {limit}, so none of them \
                  is deleted. Check the plan (mode PLAN). If the plan is right, start one execution with \
                  mode PRUNE and retention.max_deletions_per_run {recommended}. Do not change the rest of the \
-                 policy. The number has room for another day of runs like the last one."
+                 policy. This number leaves room for the snapshots of one more day."
             ),
         }
     })

@@ -120,10 +120,9 @@ impl CallError {
         }
     }
 
-    /// Names the error by the meaning that its code and status have for every service. If a code has a special meaning
-    /// for a service, the caller has to check the code first.
+    /// The name of the error if its code has no special meaning for the service, which the caller has to check first.
     #[must_use]
-    pub fn common_name(&self) -> ErrorName {
+    pub fn default_name(&self) -> ErrorName {
         match &self.kind {
             CallErrorKind::Code(code, _) if THROTTLED.contains(&code.as_str()) => {
                 ErrorName::Throttled
@@ -142,7 +141,7 @@ impl CallError {
         }
     }
 
-    /// Converts this error into the error of the step, with this name. The message becomes the fact.
+    /// Converts this error into the error of the step, with this name. The error's message begins with this message.
     #[must_use]
     pub fn into_step_error(self, name: ErrorName) -> StepError {
         StepError::new(name, format!("{}.", self.message.trim_end_matches('.')))
@@ -199,7 +198,7 @@ mod tests {
                 kind,
                 message: String::new(),
             };
-            assert_eq!(error.common_name(), name, "{error:?}");
+            assert_eq!(error.default_name(), name, "{error:?}");
         }
     }
 }

@@ -128,7 +128,7 @@ async fn a_row_of_another_execution_or_program_is_a_conflict() {
         Some(json!({ "app_name": { "S": "orders" }, name: { "S": value } }))
     };
     let other_execution = format!("the execution {OTHER}");
-    let other_system = "a writer other than this system";
+    let other_system = "another program";
     for (row, owner) in [
         (row("execution_arn", OTHER), other_execution.as_str()),
         (row("new_snapshot_name", "custom_1"), other_system),

@@ -13,7 +13,7 @@ use super::configuration::{
 };
 use super::input::{Input, Rule};
 use super::paging::page;
-use super::restore::{LATEST, Run, SKIP};
+use super::restore::{LATEST, RunConfiguration, SKIP};
 use super::snapshots::{PastState, Snapshot};
 use super::tags::{given_tags, tags_with};
 use super::{
@@ -24,13 +24,14 @@ use super::{
 pub(super) const APPLICATION_NAME: Rule = Rule::Name(128);
 pub(super) const SNAPSHOT_NAME: Rule = Rule::Name(256);
 
-/// The most applications of an account in a Region, from the service's page on endpoints and quotas.
+/// The maximum number of applications in an account and Region, from the service's page on endpoints and quotas.
 const APPLICATION_QUOTA: usize = 100;
 
 const MAX_VERSION: u32 = 999_999_999;
 
 #[derive(Clone, Debug)]
 pub(super) struct Application {
+    /// The order of creation, for listings.
     pub(super) number: u64,
     pub(super) name: String,
     pub(super) arn: String,
@@ -51,7 +52,7 @@ pub(super) struct Application {
     token: String,
     pub(super) snapshots_enabled: bool,
     pub(super) is_enhanced: bool,
-    pub(super) run: Run,
+    pub(super) run: RunConfiguration,
     /// The `ApplicationConfigurationDescription`, without the members for which this struct has other fields.
     configuration: Value,
     logging: Vec<Value>,
@@ -213,7 +214,7 @@ impl Emulator {
             token: format!("{number:032x}"),
             snapshots_enabled: snapshots.is_enabled.unwrap_or(true),
             is_enhanced,
-            run: Run::default(),
+            run: RunConfiguration::default(),
             configuration,
             logging,
             tags,
@@ -235,6 +236,7 @@ impl Emulator {
 
     pub(super) fn list_applications(&mut self, input: &Input, now: Timestamp) -> Answer {
         const NO_OWNER: u64 = 0;
+        // The model of this operation has no InvalidArgumentException.
         let as_modelled = |fault: ServiceError| match fault.code.as_str() {
             "InvalidArgumentException" => error("InvalidRequestException", fault.message),
             _ => fault,
@@ -316,6 +318,7 @@ impl Emulator {
         let mut run =
             application.updated_run(input.structure("RunConfigurationUpdate")?.as_ref())?;
         let keeps_run = input.structure("RunConfigurationUpdate")?.is_none();
+        // The choice to skip the restore is for one start. The next update restores again, unless it says otherwise.
         if keeps_run && matches!(run.restore, Some((SKIP, _))) {
             run.restore = Some((LATEST, None));
         }

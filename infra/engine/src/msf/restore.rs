@@ -10,7 +10,7 @@ pub(super) const LATEST: &str = "RESTORE_FROM_LATEST_SNAPSHOT";
 const CUSTOM: &str = "RESTORE_FROM_CUSTOM_SNAPSHOT";
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Run {
+pub(super) struct RunConfiguration {
     /// The restore type, and the name of the snapshot if the type is `RESTORE_FROM_CUSTOM_SNAPSHOT`.
     pub(super) restore: Option<(&'static str, Option<String>)>,
     pub(super) allow_non_restored_state: Option<bool>,
@@ -19,7 +19,7 @@ pub(super) struct Run {
 impl Application {
     /// The run configuration after a request has changed it. `RunConfiguration` and `RunConfigurationUpdate` have the
     /// same members.
-    pub(super) fn updated_run(&self, given: Option<&Input>) -> Result<Run> {
+    pub(super) fn updated_run(&self, given: Option<&Input>) -> Result<RunConfiguration> {
         let mut run = self.run.clone();
         let Some(given) = given else {
             return Ok(run);

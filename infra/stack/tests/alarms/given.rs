@@ -1,6 +1,6 @@
 //! Made-up histories: the metrics that the runs and the AWS services of a stack send to CloudWatch.
 
-use record_and_notify::metrics::embedded;
+use record_and_notify::metrics::emf_line;
 use serde_json::{Value, json};
 use stack::template::{Deployment, TEMPLATE, Template};
 
@@ -101,7 +101,7 @@ impl<'a> History<'a> {
         });
         let all = record.as_object_mut().unwrap();
         all.extend(fields.as_object().unwrap().clone());
-        let line = embedded(&serde_json::from_value(record).unwrap());
+        let line = emf_line(&serde_json::from_value(record).unwrap());
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
             let dimensions = directive["Dimensions"][0].as_array().unwrap();

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use engine::Engine;
 use engine::environment;
 use engine::group::Group;
-use engine::ministack::Program;
+use engine::ministack::FunctionSpec;
 use engine::msf::SeededSnapshot;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ pub(super) fn row(name: String, megabytes: f64, [one_ca, all_cas]: &[Samples; 2]
 
 /// Runs a process of a function until it has done its work. The process trusts the certificates in the file `trusted`.
 async fn run(
-    program: &Program,
+    program: &FunctionSpec,
     environment: &[(String, String)],
     tls: &Tls,
     trusted: &Path,

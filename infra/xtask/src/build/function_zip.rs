@@ -24,7 +24,7 @@ pub(super) const MODE: u32 = 0o755;
 pub(super) const GLIBC: [u32; 2] = [2, 34];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Package {
+pub(super) struct FunctionZip {
     /// The size of the zip in bytes.
     pub(super) bytes: u64,
     /// The file mode of the file `bootstrap`.
@@ -35,7 +35,7 @@ pub(super) struct Package {
     pub(super) glibc: Vec<u32>,
 }
 
-impl Package {
+impl FunctionZip {
     /// Sets the mode of the file `bootstrap` in a folder, and zips the file. The mode has to be set, because the umask
     /// of the person who builds may have removed the permissions of other users.
     pub(super) async fn of(python: impl AsRef<OsStr>, folder: &Path) -> Result<Self> {
@@ -134,8 +134,8 @@ fn glibc(name: &str) -> Vec<u32> {
 mod tests {
     use super::*;
 
-    fn package(mode: u32, machine: u16, glibc: &[u32]) -> Package {
-        Package {
+    fn package(mode: u32, machine: u16, glibc: &[u32]) -> FunctionZip {
+        FunctionZip {
             bytes: ZIP_LIMIT,
             mode,
             machine,
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn what_lambda_cannot_run_is_a_problem() {
         let (arm, x86) = (Architecture::Arm64, Architecture::X86_64);
-        let large = Package {
+        let large = FunctionZip {
             bytes: ZIP_LIMIT + 1,
             ..package(MODE, x86.machine(), &[])
         };
@@ -196,7 +196,7 @@ mod tests {
         let bootstrap = folder.path().join("bootstrap");
         fs::copy("/bin/sh", &bootstrap).unwrap();
         fs::set_permissions(&bootstrap, Permissions::from_mode(0o750)).unwrap();
-        let package = Package::of("python3", folder.path()).await.unwrap();
+        let package = FunctionZip::of("python3", folder.path()).await.unwrap();
         let here = if cfg!(target_arch = "aarch64") {
             Architecture::Arm64
         } else {
