@@ -321,7 +321,7 @@ fn judge_remaining(snapshot: &Snapshot, policy: &Retention, now: Timestamp) -> (
         (Status::Other(status), _) => (Action::Ignore, format!("unknown status {status}")),
         _ if !is_in_scope(&snapshot.name, policy.scope) => (
             Action::Ignore,
-            "not managed: the name is not custom_ followed by 13 digits".to_owned(),
+            "not managed: the name is not custom_<13 digits>".to_owned(),
         ),
         (Status::Failed, _) if !is_managed(&snapshot.name) => {
             (Action::Ignore, "FAILED, and not managed".to_owned())

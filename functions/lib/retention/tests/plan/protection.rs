@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{custom, now, plan, plan_now, policy_of, ready, snapshot, verdict};
 
-const NOT_MANAGED: &str = "not managed: the name is not custom_ followed by 13 digits";
+const NOT_MANAGED: &str = "not managed: the name is not custom_<13 digits>";
 const NO_RULE: &str = "no rule keeps it";
 
 /// The verdicts for the snapshots of the listing, in its order.
