@@ -5,6 +5,7 @@ use contract::PruneSnapshotsOutput;
 use contract::Pruning::{Continue, Done};
 use serde_json::{Value, json};
 use testkit::fixtures;
+use testkit::replay::Answer;
 
 use crate::support::{
     application, created, first_entry, input, listed, listed_as, name, prune, ready, running,
@@ -75,6 +76,13 @@ async fn a_snapshot_name_in_the_input_causes_a_warning_if_a_later_run_may_delete
         let created = created(0);
         listed([fixtures::snapshot(name, "READY", 3, created)])
     };
+    let with_snapshot_name = |scope: &str, pins: &[String]| {
+        let mut input = with_pins(first_entry(), pins);
+        input["run"]["input"]["snapshot_name"] = "before-upgrade".into();
+        input["run"]["input"]["retention"]["scope"] = scope.into();
+        input["snapshot"]["name"] = "before-upgrade".into();
+        input
+    };
     let warning = "With scope ALL, a later run may delete the snapshot before-upgrade. To keep it, add its name to \
                    keep_names (in a stack: the parameter KeepNames).";
     for (scope, pins, warnings) in [
@@ -82,13 +90,16 @@ async fn a_snapshot_name_in_the_input_causes_a_warning_if_a_later_run_may_delete
         ("ALL", vec!["before-upgrade".to_owned()], vec![]),
         ("MANAGED", vec![], vec![]),
     ] {
-        let mut input = with_pins(first_entry(), &pins);
-        input["run"]["input"]["snapshot_name"] = "before-upgrade".into();
-        input["run"]["input"]["retention"]["scope"] = scope.into();
-        input["snapshot"]["name"] = "before-upgrade".into();
+        let input = with_snapshot_name(scope, &pins);
         let output = prune(input, [running(), named("before-upgrade")]).await;
         assert_eq!(output.warnings, warnings, "{scope} {pins:?}");
     }
+    // No later run can delete a snapshot that is gone.
+    let missing = Answer::Error(400, "ResourceNotFoundException", "no");
+    let lookup = fixtures::describe_snapshot("before-upgrade", missing);
+    let input = with_snapshot_name("ALL", &[]);
+    let output = prune(input, [running(), ready([0]), lookup]).await;
+    assert_eq!(output.warnings, [""; 0]);
     // A managed snapshot is meant to be deleted by a later run, so there is no warning.
     let mut input = first_entry();
     input["run"]["input"]["retention"]["scope"] = "ALL".into();
