@@ -1,5 +1,5 @@
-//! Builds the errors of this function. The crate `flink` builds the errors of failed calls, except those of
-//! `CreateApplicationSnapshot`.
+//! Builds the errors of this function. The crate `flink` builds the errors of failed calls. Only a full quota is
+//! recognized here.
 
 use contract::{ApplicationName, ErrorName, Run};
 use jiff::Timestamp;
@@ -34,7 +34,7 @@ pub(crate) fn all_attempts_failed(run: &Run) -> StepError {
     StepError::new(
         ErrorName::SnapshotFailed,
         format!(
-            "Every snapshot of this run of the application {} is FAILED: {}.",
+            "Every snapshot that this run took of the application {} is FAILED: {}.",
             run.input.application_name,
             names.join(", ")
         ),
@@ -86,7 +86,7 @@ pub(crate) fn another_snapshot_in_progress(
     )
 }
 
-/// `CreateApplicationSnapshot` failed. The name of the error follows from the service's error code alone.
+/// `CreateApplicationSnapshot` failed.
 pub(crate) fn create_call_failed(error: CallError) -> StepError {
     // The SDK treats this code as throttling. From this operation it means that the application has reached its quota
     // of snapshots.

@@ -77,7 +77,7 @@ async fn take_snapshot(
     };
     let application_name = run.input.application_name.as_str();
     let application = flink::describe_application(client, application_name).await?;
-    if let Some(skipped) = skip_if_stopped(client, run, &snapshot_name, &application).await? {
+    if let Some(skipped) = check_application(client, run, &snapshot_name, &application).await? {
         return Ok(skipped);
     }
     let Err(create_error) = create(client, run, &snapshot_name).await else {
@@ -96,11 +96,11 @@ enum FirstAction {
     Create(String),
 }
 
-/// Looks for the snapshots of the run's attempts, in order. If the snapshot of an attempt is FAILED, and the
-/// execution's state machine definition supports several attempts, continues with the next attempt.
+/// Looks for the snapshots of the run's attempts, in order. If the run may make several attempts, it continues with the
+/// next one after a FAILED snapshot. Otherwise it returns the FAILED snapshot.
 ///
 /// # Errors
-/// Returns `SnapshotFailed` if the snapshot of every attempt is FAILED, and `SnapshotNameTaken` if an older snapshot
+/// Returns `SnapshotFailed` if the snapshots of several attempts are all FAILED, and `SnapshotNameTaken` if an older snapshot
 /// has the name in the input.
 async fn first_action(client: &Client, run: &Run) -> Result<FirstAction, StepError> {
     for snapshot_name in run.snapshot_names() {
@@ -165,7 +165,7 @@ fn creation_time(snapshot: &SnapshotDetails) -> Option<Timestamp> {
 /// # Errors
 /// Returns `ApplicationBusy` if the application has any other status. Returns the error of [`skipped`] if the
 /// application is stopped and the run must not be skipped.
-async fn skip_if_stopped(
+async fn check_application(
     client: &Client,
     run: &Run,
     snapshot_name: &str,
@@ -259,11 +259,11 @@ async fn after_failed_create(
     if application.has_enhanced_snapshots && !create_error.name.is_retryable() {
         return Err(application.explain_refusal(create_error));
     }
-    if let Some(skipped) = skip_if_stopped(client, run, snapshot_name, &application).await? {
+    if let Some(skipped) = check_application(client, run, snapshot_name, &application).await? {
         return Ok(skipped);
     }
     match find_creating_snapshot(client, run).await? {
-        Some(other) if is_taken_by_another_run(run, &other, now) => skipped(
+        Some(other) if can_be_skipped_for(run, &other, now) => skipped(
             run,
             snapshot_name,
             format!(
@@ -317,7 +317,7 @@ async fn find_creating_snapshot(
 ///   would be notified that the application gets no snapshots. If the service gives no creation time, the age counts
 ///   from the run id in the name.
 /// - This run has a `snapshot_name`, so a person wants a snapshot with exactly this name.
-fn is_taken_by_another_run(run: &Run, other: &SnapshotDetails, now: Timestamp) -> bool {
+fn can_be_skipped_for(run: &Run, other: &SnapshotDetails, now: Timestamp) -> bool {
     let Some(run_id) = managed_run_id(&other.snapshot_name) else {
         return false;
     };
@@ -331,6 +331,8 @@ fn is_taken_by_another_run(run: &Run, other: &SnapshotDetails, now: Timestamp) -
 /// Returns `SnapshotsDisabled` if the error code of a refused create request does not say what is wrong, and snapshots
 /// are turned off in the application's configuration. Otherwise returns `error`.
 fn explain(run: &Run, application: &ApplicationDetail, error: StepError) -> StepError {
+    // The service may also answer that the application is in use while snapshots are turned off.
+    // The service may also answer that the application is in use while snapshots are turned off.
     let is_cause_unclear = matches!(
         error.name,
         ErrorName::Unexpected | ErrorName::ApplicationBusy
@@ -367,7 +369,7 @@ fn output(run: Run, snapshot_creation: SnapshotCreation) -> CreateSnapshotOutput
     }
 }
 
-/// The output of a run that is skipped at its first attempt.
+/// Skips the run, unless an earlier attempt has FAILED.
 ///
 /// # Errors
 /// Returns `SnapshotFailed` if `snapshot_name` belongs to a later attempt. A run is not skipped after one of its

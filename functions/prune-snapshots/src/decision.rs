@@ -22,8 +22,8 @@ use crate::progress::Tally;
 /// the batch and makes a new plan.
 const PLAN_VALID_FOR: SignedDuration = SignedDuration::from_mins(1);
 
-/// How long a run waits for the listing to show its own snapshot as READY. The run waits for at least one poll
-/// interval, even if that is longer.
+/// How long a run waits for the listing to show its own snapshot as READY. If one poll interval is longer
+/// than this, the run waits for one poll interval.
 const MAX_WAIT_FOR_LISTING: SignedDuration = SignedDuration::from_mins(1);
 
 /// If more deletions than this have failed, the run deletes nothing more.
@@ -41,15 +41,15 @@ pub(crate) struct Decision {
     pub(crate) verdicts: Vec<Verdict>,
 }
 
-/// What the next pass does.
+/// What follows this pass.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// The next pass deletes these snapshots.
     Delete(Vec<DoomedSnapshot>),
     /// The next pass deletes nothing. It checks the snapshots of the batch and the listing again.
     CheckAgain,
-    /// The next pass does the same as after `CheckAgain`, but starts after this many seconds, because the application
-    /// is busy.
+    /// The next pass does the same as after `CheckAgain`, but starts only after this many seconds instead of one poll
+    /// interval, because the application is busy.
     WaitForApplication(u32),
     /// There is no next pass. Pruning is done.
     Done,

@@ -22,17 +22,20 @@ const MAX_VERDICTS_BYTES: usize = 100_000;
 /// The maximum number of warnings that the payload and the audit record list.
 pub(crate) const MAX_LISTED_WARNINGS: usize = 20;
 
-/// The maximum size of the reason of a failed deletion, in bytes of JSON. A warning may be twice as long.
+/// The maximum size of the reason of a failed deletion, in bytes of JSON.
 const MAX_REASON_BYTES: usize = 300;
+
+/// The maximum size of a warning, in bytes of JSON. It leaves room for a name of 256 characters and the remedy.
+const MAX_WARNING_BYTES: usize = 600;
 
 /// Shortens the reason of a failed deletion and makes it one line.
 pub(crate) fn truncate_reason(reason: &str) -> String {
     truncate(reason, MAX_REASON_BYTES)
 }
 
-/// Shortens a warning and makes it one line. The limit leaves room for a name of 256 characters and the remedy.
+/// Shortens a warning and makes it one line.
 pub(crate) fn truncate_warning(warning: &str) -> String {
-    truncate(warning, 2 * MAX_REASON_BYTES)
+    truncate(warning, MAX_WARNING_BYTES)
 }
 
 fn truncate(text: &str, max_bytes: usize) -> String {

@@ -25,7 +25,7 @@ pub(crate) struct Tally {
     pub(crate) pending: Vec<DoomedSnapshot>,
     /// Snapshots that still exist after one attempt to delete them. The second attempt has not been made.
     pub(crate) to_retry: Vec<DoomedSnapshot>,
-    /// Snapshots that still exist and that no known attempt has been made to delete. Lambda can invoke the function
+    /// Snapshots that the listing or a lookup still shows, and that no known attempt has been made to delete. Lambda can invoke the function
     /// twice for the same step, so an earlier invocation may have deleted such a snapshot. An outdated listing would
     /// not show that.
     pub(crate) not_attempted: Vec<DoomedSnapshot>,
@@ -34,8 +34,8 @@ pub(crate) struct Tally {
     /// The names of the snapshots that this batch or an earlier one has counted as deleted or failed. The run does not
     /// try to delete them again, even if an outdated listing still shows them.
     pub(crate) counted: HashSet<String>,
-    /// The number of failed deletions whose names are not listed in the payload, so that `counted` lacks these names. A
-    /// run with so many failures deletes nothing more.
+    /// The number of failed deletions whose names are not listed in the payload, so that `counted` lacks these names. This is 0
+    /// unless more than 100 deletions have failed, and then the run deletes nothing more.
     pub(crate) failures_without_name: u32,
 }
 
@@ -170,7 +170,9 @@ fn effect(
         (Existence::Listed, DeletionResult::AcceptedOrGone) => Effect::Pending,
         // The snapshot is not listed. The listing may be outdated and not show an existing snapshot yet.
         (_, DeletionResult::Unconfirmed(error)) if is_second_attempt => failed(&error),
-        (_, _) if is_second_attempt => Effect::Failed(NOT_CONFIRMED.to_owned()),
+        (Existence::FoundByName | Existence::Unknown, _) if is_second_attempt => {
+            Effect::Failed(NOT_CONFIRMED.to_owned())
+        }
         (Existence::FoundByName, DeletionResult::NotAttempted) => Effect::NotAttempted,
         (Existence::FoundByName | Existence::Unknown, _) => Effect::Pending,
     })

@@ -24,7 +24,7 @@ pub(crate) fn record_conflict(record: &AuditRecord, owner: Option<&str>) -> Step
 }
 
 /// `UpdateItem` failed.
-pub(crate) fn update_item(error: CallError, table_name: &str) -> StepError {
+pub(crate) fn update_item_failed(error: CallError, table_name: &str) -> StepError {
     if error.code() == Some("ResourceNotFoundException") {
         let fact = format!("The table {table_name} does not exist.");
         return StepError::new(ErrorName::TableNotFound, fact);
@@ -33,7 +33,7 @@ pub(crate) fn update_item(error: CallError, table_name: &str) -> StepError {
 }
 
 /// `Publish` failed.
-pub(crate) fn publish(error: CallError, topic_arn: &str) -> StepError {
+pub(crate) fn publish_failed(error: CallError, topic_arn: &str) -> StepError {
     if matches!(error.code(), Some("NotFound" | "NotFoundException")) {
         let fact = format!("The topic {topic_arn} does not exist. The audit record is written.");
         return StepError::new(ErrorName::TopicNotFound, fact);
@@ -41,7 +41,7 @@ pub(crate) fn publish(error: CallError, topic_arn: &str) -> StepError {
     call_failed(error)
 }
 
-/// A call failed. The error code or the HTTP status alone decides the name of the error.
+/// A call failed for a reason that has the same meaning for every service.
 pub(crate) fn call_failed(error: CallError) -> StepError {
     let name = error.default_name();
     error.into_step_error(name)

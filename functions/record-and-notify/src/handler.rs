@@ -27,7 +27,7 @@ use crate::{error, metrics, record, topic};
 ///
 /// # Errors
 /// Returns one of [`crate::ERRORS`]. If the history of a failed execution cannot be read, the record and the
-/// notification contain only what the event says, and the function returns the error after it has sent them.
+/// notification contain only what the event says, and the function returns the error after both are done.
 pub async fn handle(
     clients: &Clients,
     config: &Result<Config, String>,
@@ -45,6 +45,8 @@ pub async fn handle(
     } else {
         completed_run(&input, now)?
     };
+    // The function's role can write only rows of the stack's application and of `(unknown)`.
+    // The function's role can write only rows of the stack's application and of `(unknown)`.
     if let Some(stack_application) = &config.application_name
         && *stack_application != record.app_name
     {
@@ -187,10 +189,7 @@ async fn notify_and_mark(
         table::write_mark(&clients.dynamodb, table_name, record, message_id.as_deref()).await;
     // This error is only logged. If the step failed here, its retry would send the notification again.
     if let Err(error) = marked {
-        tracing::error!(
-            error = error.fact,
-            "the row could not be marked as notified"
-        );
+        tracing::error!(error = error.fact, "the row could not be marked");
     }
     Ok(message_id)
 }

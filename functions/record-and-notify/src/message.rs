@@ -12,8 +12,8 @@ const MAX_SUBJECT: usize = 99;
 /// The maximum length of the text for SMS in characters. A text of this length fits into one SMS.
 const MAX_SMS: usize = 140;
 
-/// The number of characters of the application's name that a headline keeps at least.
-const SHORTEST_NAME: usize = 20;
+/// A headline keeps at least this many characters of the application's name.
+const MIN_NAME_LENGTH: usize = 20;
 
 /// The maximum number of failed deletions that an e-mail lists.
 const MAX_LISTED_FAILED: usize = 10;
@@ -57,7 +57,7 @@ fn headline(record: &AuditRecord, max_length: usize) -> String {
         let _ = write!(end, ", {}", pluralize(count, "warning"));
     }
     let name_length = record.app_name.chars().count();
-    let end = truncate(&end, max_length - name_length.min(SHORTEST_NAME));
+    let end = truncate(&end, max_length - name_length.min(MIN_NAME_LENGTH));
     let name = truncate(&record.app_name, max_length - end.chars().count());
     name + &end
 }
@@ -79,7 +79,7 @@ fn pluralize(count: u32, noun: &str) -> String {
 /// The text of the e-mail: what happened, the remedy with its command, and the link to the execution.
 ///
 /// Text from outside, such as the cause of a stopped execution, must not look like a line that this function writes. So
-/// each line passes [`bounded_line`], and each line except the headline begins with text of this function. The headline
+/// each line passes [`bounded_line`], and each line except the headline begins with fixed text. The headline
 /// begins with the application's name, which cannot contain a space or a colon.
 fn email(record: &AuditRecord, headline: &str) -> String {
     let labelled = |label: &str, text: Option<&String>| Some(vec![format!("{label}: {}", text?)]);
@@ -168,8 +168,8 @@ fn deletions(record: &AuditRecord) -> Option<Vec<String>> {
     Some(lines)
 }
 
-/// The remedy for a failed execution, or `None` if the error message contains the remedy already. The message of an error
-/// in [`ErrorName`] contains the remedy unless the message is absent or was truncated.
+/// The remedy for a failed execution, or `None` if the error message contains the remedy already. A complete message of an
+/// error in [`ErrorName`] contains it. If the message is absent or truncated, the remedy is added here.
 fn remedy(record: &AuditRecord) -> Option<String> {
     if !record.outcome.is_failed_execution() {
         return None;

@@ -59,7 +59,7 @@ pub(crate) async fn write(
             Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
                 not_written(&failed.item.clone().unwrap_or_default(), record)
             }
-            _ => Err(error::update_item(
+            _ => Err(error::update_item_failed(
                 CallError::of("UpdateItem", &error),
                 table_name,
             )),
@@ -77,8 +77,8 @@ pub(crate) async fn write(
 /// - If a redrive count is unknown, `finished_at` decides. Executions that release 0.1.0 started, and their rows, may
 ///   have no redrive count.
 /// - A record of a failed execution whose redrive count is unknown never overwrites a row that has a count. The count
-///   is unknown because the history could not be read. In this case the function returns an error, so Lambda retries
-///   the event.
+///   is unknown because the history could not be read. In this case record-and-notify fails in the end, so Lambda
+///   retries the event.
 fn unless_later(
     mut update: UpdateItemFluentBuilder,
     record: &AuditRecord,
@@ -172,7 +172,7 @@ pub(crate) async fn write_mark(
         Ok(_) => Ok(()),
         Err(error) => match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
-            _ => Err(error::update_item(
+            _ => Err(error::update_item_failed(
                 CallError::of("UpdateItem", &error),
                 table_name,
             )),
@@ -180,7 +180,7 @@ pub(crate) async fn write_mark(
     }
 }
 
-/// Starts an update of the record's row.
+/// The beginning of a request that updates the record's row.
 fn update_row(
     dynamodb: &Client,
     table_name: &str,

@@ -32,6 +32,6 @@ pub(crate) async fn publish(
         .message_attributes("outcome", attribute(record.outcome.as_str())?)
         .send()
         .await
-        .map_err(|error| error::publish(CallError::of("Publish", &error), topic_arn))?;
+        .map_err(|error| error::publish_failed(CallError::of("Publish", &error), topic_arn))?;
     Ok(published.message_id.unwrap_or_default())
 }

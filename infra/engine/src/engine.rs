@@ -45,7 +45,7 @@ pub struct EngineSettings {
     pub application: String,
     /// How long the emulated Managed Flink takes to start or stop an application, to take a snapshot, and so on.
     pub lifecycle: Lifecycle,
-    /// How many real seconds a second of a Wait state, of a Retry or of a timeout in the state machine lasts.
+    /// The real duration, in seconds, of one second of a Wait state, a Retry or a timeout in the state machine.
     pub wait_scale: f64,
     /// The wait before Lambda's first retry of an asynchronous invocation, in seconds. On AWS it is a minute. The wait
     /// before the second retry is twice as long.
@@ -174,7 +174,7 @@ impl Engine {
     }
 
     /// Updates the stack, or deploys another one. From then on, the proxy checks the functions' calls against the roles
-    /// of the new deployment.
+    /// of the new deployment. It still serves the [`Connection`] of the first one. It still serves the [`Connection`] of the first one.
     pub async fn deploy(&mut self, spec: DeploymentSpec) -> Result<()> {
         let deployed = self.ministack.deploy(&spec).await?;
         self.connection = Connection::from_outputs(self.endpoint.clone(), &deployed)?;
@@ -205,7 +205,8 @@ impl Engine {
         self.physical_id(self.logical_id(function)?)
     }
 
-    /// The address of MiniStack itself, without the proxy. Only the engine knows it, because its path is secret.
+    /// The address of MiniStack itself, without the proxy. Its path is random, so that no other program can bypass the
+    /// proxy.
     pub fn ministack_address(&self) -> &str {
         self.ministack.upstream().endpoint()
     }

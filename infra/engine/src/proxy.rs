@@ -1,6 +1,6 @@
 //! The single endpoint for all services. For each call, the proxy finds out which function makes it. It refuses calls
-//! that the function's role does not allow, and requests from web pages. It injects faults, and then passes the call on
-//! to the emulator of Managed Flink or to MiniStack.
+//! that the function's role does not allow, and requests from web pages. It injects faults for tests. It passes every
+//! other call on to the emulator of Managed Flink or to MiniStack.
 //!
 //! Each function process calls an address of its own, `<endpoint>/_caller/<function>/<process id>`. Every other caller
 //! is a client. Permissions and faults apply only to functions.
@@ -51,17 +51,17 @@ pub(crate) struct BoundListener {
 
 /// A running proxy. It serves until it is dropped.
 pub struct Proxy {
-    services: Arc<Services>,
+    services: Arc<ProxyState>,
     server: JoinHandle<std::io::Result<()>>,
 }
 
-struct Services {
+struct ProxyState {
     port: u16,
     connection: Connection,
     emulator: Arc<Mutex<Emulator>>,
     faults: Faults,
     permissions: Permissions,
-    /// Whether a client has made a call that may change roles, directly or with a stack. It is never reset to false,
+    /// Whether a client has made a call that may change roles, directly or through CloudFormation. It is never reset to false,
     /// because CloudFormation goes on to change the stack after it has answered the call.
     roles_may_have_changed: AtomicBool,
     ministack: Upstream,
@@ -99,7 +99,7 @@ impl BoundListener {
         emulator: Emulator,
         ministack: Upstream,
     ) -> Proxy {
-        let services = Arc::new(Services {
+        let services = Arc::new(ProxyState {
             port: self.port,
             connection,
             emulator: Arc::new(Mutex::new(emulator)),
@@ -145,7 +145,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(State(services): State<Arc<Services>>, request: Request) -> Response<Body> {
+async fn serve(State(services): State<Arc<ProxyState>>, request: Request) -> Response<Body> {
     let (mut head, body) = request.into_parts();
     if let Err(reason) = refuse_web_page(services.port, &head.headers) {
         return response_with(StatusCode::FORBIDDEN, reason, "text/plain");
@@ -237,7 +237,7 @@ fn drop_connection() -> ! {
     std::panic::resume_unwind(Box::new("a fault dropped the connection"))
 }
 
-impl Services {
+impl ProxyState {
     /// The uses of the application's key that a call causes, if the call takes a snapshot of an application with a
     /// customer managed key.
     fn key_uses(&self, call: &Call, application_arn: &str) -> Vec<Access> {

@@ -37,15 +37,15 @@ pub const MINISTACK: Packages = Packages {
     modules: "ministack.app, hypercorn.asyncio, samtranslator.translator.transform, boto3",
 };
 
-/// For the tests of the Managed Flink emulator. This botocore is newer than the one that MiniStack needs.
+/// For tests that read botocore's models. This botocore is newer than the one that MiniStack needs.
 pub const BOTOCORE: Packages = Packages {
     name: "botocore",
     requirements: include_str!("../python/botocore.txt"),
     modules: "boto3",
 };
 
-/// Texts in the output of Python or pip, each with a hint about the failed installation. The first text that occurs in
-/// the output counts. If none occurs, the error shows the output alone.
+/// Texts in the output of Python or pip, each with a hint about the failed installation. The first entry that occurs in
+/// the output is used. If none occurs, the error shows the output alone.
 const HINTS: [(&str, &str); 6] = [
     (
         "No space left on device",
@@ -79,7 +79,7 @@ pub const OLDEST: (u32, u32) = (3, 10);
 /// The latest minor version that is looked for by name. A later Python is found only as `python3`.
 const LATEST_MINOR: u32 = 40;
 
-/// The names of the programs that may be a suitable Python.
+/// The program names under which a suitable Python may be found.
 fn interpreters() -> impl Iterator<Item = String> {
     let (major, minor) = OLDEST;
     let versions = (minor..=LATEST_MINOR).rev();
@@ -88,14 +88,14 @@ fn interpreters() -> impl Iterator<Item = String> {
 }
 
 /// A Python program that checks the interpreter that runs it. It prints the version and the path of the interpreter,
-/// and fails if the interpreter cannot create a virtual environment. It also runs on versions of Python that are too
-/// old. Every Python is started isolated (`-I`), so that no file in the current folder is imported in the place of a
+/// and fails if the interpreter cannot create a virtual environment. It also runs on Python 3 versions that are
+/// too old. Every Python is started isolated (`-I`), so that no file in the current folder is imported in the place of a
 /// module.
 const PROBE: &str = "import sys; print(*sys.version_info[:2], sys.executable); sys.stdout.flush(); import ensurepip, venv";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// How many packages pip has begun with, at most `total`.
+    /// How many packages pip has started to install, at most `total`.
     pub done: usize,
     pub total: usize,
     /// The package that pip is working on. Empty at the beginning and at the end.
@@ -144,7 +144,7 @@ pub async fn install(
 /// The file that marks an environment as complete. It contains the environment's path. The programs of an environment
 /// contain this path too, so they do not work after the folder was moved.
 fn marker_file(home: &Path) -> PathBuf {
-    home.join("whole")
+    home.join("complete")
 }
 
 /// Whether an environment is complete and its modules can be imported. After an upgrade of Python, for example, they
@@ -196,7 +196,8 @@ fn lock_as_stdin(lock: &File) -> Result<Stdio> {
     Ok(lock.try_clone()?.into())
 }
 
-/// The first Python in `path` that is new enough and can create a virtual environment.
+/// The first suitable Python in `path`: `python3`, then the newest version first. It is new enough, and can create a virtual
+/// environment.
 async fn find_python(path: &OsStr) -> Result<PathBuf> {
     let mut others = String::new();
     for name in interpreters() {
@@ -288,8 +289,8 @@ async fn install_packages(
             "--no-compile",
             "--no-input",
         ])
-        // The person's `pip.conf` may choose where pip finds packages. These options override what it says about where
-        // pip installs them.
+        // The person's `pip.conf` may choose where pip finds packages. These options override its settings for the
+        // installation folder.
         .args(["--target=", "--root=/", "--no-user", "--prefix"])
         .arg(home)
         .args(["--disable-pip-version-check", "--progress-bar=off", "-r"])
@@ -350,7 +351,7 @@ fn pinned_count(requirements: &str) -> usize {
         .count()
 }
 
-/// The package that pip begins with, if this line of its output says so.
+/// The package that pip starts to install, if this line of its output says so.
 fn package_in(line: &str) -> Option<&str> {
     let requirement = line
         .strip_prefix("Collecting ")

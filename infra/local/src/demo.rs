@@ -59,14 +59,14 @@ async fn run(engine: &Engine) -> Result<bool> {
     say!("\nSnapshots before and after\n{table}")?;
     let record = record_table(&await_record(connection, &ended).await?);
     say!("\nAudit record in the table {}\n{record}", connection.table)?;
-    say!("\nNotification, as a queue subscribed to the topic received it")?;
+    say!("\nNotification, as received by a queue that is subscribed to the topic")?;
     say!("{}", receive(&config, &queue_url).await?)?;
     say!("\nWhat the run used\n{}", usage(engine, &ended).await?)?;
     Ok(ended.succeeded)
 }
 
-/// The snapshots that exist before the run, oldest first: one that a person took, the failed one of a night, and those
-/// of the nights after it.
+/// The snapshots that exist before the run, oldest first: one that a person took, a FAILED
+/// one of some nights ago, and a READY one of each night since.
 fn older_snapshots(now: Timestamp) -> Vec<SeededSnapshot> {
     let days_ago = |days: i64| SeededSnapshot::managed(now - SignedDuration::from_hours(24 * days));
     let by_hand = SeededSnapshot {

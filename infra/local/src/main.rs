@@ -26,7 +26,7 @@ enum Command {
     ///
     /// The exit code is 0 if the execution succeeded, 1 if it did not succeed, and 2 if it could not be started.
     Run(Run),
-    /// Redrives a failed execution on the local AWS emulator from the state that failed, and prints its progress
+    /// Redrives a failed execution on the engine that `up` keeps running, and prints its progress
     ///
     /// The exit code is 0 if the execution succeeded, 1 if it did not succeed, and 2 if it could not be redriven.
     Redrive(Redrive),

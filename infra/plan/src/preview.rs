@@ -23,8 +23,8 @@ pub struct PreviewedRun<'a> {
     pub restore_point: Option<&'a str>,
     /// The `ApplicationVersionId` of the application. If it is `None`, the highest one in the listing is used.
     pub application_version: Option<i64>,
-    /// The `RuntimeEnvironment` of the application. If it is `None`, that of the newest snapshot in the listing is
-    /// used.
+    /// The `RuntimeEnvironment` of the application. If it is `None`, that of the newest listed snapshot that
+    /// has one is used.
     pub runtime: Option<&'a str>,
     /// When the run starts.
     pub now: Timestamp,
@@ -39,9 +39,10 @@ pub struct Preview {
     pub own: Option<Verdict>,
     /// The verdicts on the listed snapshots, newest first.
     pub verdicts: Vec<Verdict>,
-    /// Why the run would delete nothing although its plan deletes snapshots. `None` if the run would delete them.
+    /// Why the run would delete nothing although its plan deletes snapshots. `None` if nothing prevents
+    /// the deletions, or if there are none.
     pub held_back: Option<HeldBack>,
-    /// Notes about parts of the policy that do not have the effect that they seem to have.
+    /// Remarks for the reader, mostly about settings that may not do what they seem to do.
     pub notes: Vec<String>,
 }
 
@@ -58,11 +59,13 @@ impl PreviewedRun<'_> {
         let snapshots = self.snapshots(listing);
         let mut verdicts = self.verdicts(&snapshots);
         let doomed: HashSet<&str> = doomed_names(&verdicts).collect();
-        let ready = self.ready_snapshots(&snapshots, &doomed);
+        let counts = self.brake_counts(&snapshots, &doomed);
         let doomed = to_count(doomed.len());
         let hold = || {
+            // A run that starts now has the id, the snapshot and the clock of `now`.
+            // A run that starts now has the id, the snapshot and the clock of `now`.
             left_to_later_run(self.now.as_millisecond(), self.now, listing, self.now)
-                .or_else(|| brake(self.policy, ready))
+                .or_else(|| brake(self.policy, counts))
         };
         let hold = if doomed > 0 { hold() } else { None };
         let notes = self.notes(listing, &snapshots);
@@ -102,8 +105,8 @@ impl PreviewedRun<'_> {
         with_own_snapshot(listing, own)
     }
 
-    /// The counts of READY snapshots to which the brake applies its limit.
-    fn ready_snapshots(&self, snapshots: &[Snapshot], doomed: &HashSet<&str>) -> BrakeCounts {
+    /// The counts that the deletion limit is checked against.
+    fn brake_counts(&self, snapshots: &[Snapshot], doomed: &HashSet<&str>) -> BrakeCounts {
         let scope = self.policy.scope;
         let ready = snapshots
             .iter()
@@ -134,7 +137,7 @@ impl PreviewedRun<'_> {
         plan(snapshots, self.policy, self.zone, protected, self.now)
     }
 
-    /// What the newest snapshot that the rules apply to is called in a note.
+    /// The words by which a note refers to the newest snapshot in scope.
     fn newest(&self) -> &'static str {
         let scope = self.policy.scope;
         if self.takes_snapshot && is_in_scope(&self.own_name(), scope) {

@@ -341,7 +341,7 @@ fn a_snapshot_name_that_would_make_the_run_fail_is_refused() {
             &[],
             "is the name of a managed snapshot",
         ),
-        ("a b", &[], "is no snapshot's name"),
+        ("a b", &[], "is not a valid snapshot name"),
     ] {
         let arguments = [
             "--snapshots",

@@ -24,7 +24,7 @@ use crate::services::{APPLICATION, names};
 use crate::world::World;
 
 /// The result of a course.
-pub struct Course {
+pub struct CourseResult {
     /// The promises that were broken, in words.
     pub violations: Vec<String>,
     /// The names of the situations that have occurred.
@@ -34,13 +34,13 @@ pub struct Course {
 }
 
 /// Plays the course of a seed.
-pub fn run(seed: u64) -> Course {
+pub fn run(seed: u64) -> CourseResult {
     // The SDK draws its jitter from this generator.
     fastrand::seed(seed);
     in_virtual_time(play(Scenario::of(seed)))
 }
 
-async fn play(scenario: Scenario) -> Course {
+async fn play(scenario: Scenario) -> CourseResult {
     let clock = Clock::of_runtime(scenario.start);
     let backend = Backend::new(clock, scenario.flink, scenario.fault_plan);
     let world = World::without_sockets(backend.clone());
@@ -69,7 +69,7 @@ async fn play(scenario: Scenario) -> Course {
     tokio::time::sleep(Duration::from_hours(24)).await;
     violations.extend(judge(&world));
     let invariants = lock(&backend.invariants);
-    Course {
+    CourseResult {
         violations,
         coverage: invariants.coverage.clone(),
         trace: invariants.trace.clone(),
@@ -166,7 +166,7 @@ pub fn enable_snapshots(backend: &Backend, enabled: bool) -> Result<Value, Strin
     backend.call("UpdateApplication", update)
 }
 
-/// Does what the error messages tell an operator to do, until the application is RUNNING and can take snapshots.
+/// Ends the emulated misbehaviour, and does what the error messages tell an operator to do, until the application is RUNNING and can take snapshots.
 async fn repair_application(backend: &Backend) {
     {
         let mut services = lock(&backend.services);

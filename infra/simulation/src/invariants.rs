@@ -8,7 +8,7 @@
 //!   `promise_broken_by_plan`.
 //! - A listing can lag behind. So a deletion is also checked against the true states since its plan. It breaks a
 //!   promise if it was wrong in all of these states: see `promise_broken_in_every_state`.
-//! - A run deletes no more snapshots than its limit `max_deletions_per_run` allows: see the module `brake`.
+//! - A run deletes no more READY snapshots than its limit `max_deletions_per_run` allows: see the module `brake`.
 //! - No run waits for an application that is `ROLLED_BACK`. A run waits for a busy application until its timeout, not
 //!   shorter and not longer.
 //!
@@ -35,10 +35,11 @@ use crate::transport::{Invocation, Listing};
 /// The largest difference between the clocks of two invocations.
 const MAX_CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_secs(2);
 
-/// How long a plan is valid by the true time: a minute by the functions' clocks, which may differ by two seconds.
+/// How long a plan is valid by the true time. By the functions' clocks, it is valid for a minute, and these clocks may differ
+/// by two seconds.
 const PLAN_VALIDITY: SignedDuration = SignedDuration::from_secs(62);
 
-/// How old the state may be that a listing shows.
+/// The largest lag of a listing.
 pub const MAX_LAG: SignedDuration = SignedDuration::from_secs(2);
 
 /// What the checks need to remember, and what they have found.
@@ -56,8 +57,8 @@ pub struct Invariants {
     pub deletions: BTreeMap<String, usize>,
     /// The snapshots that were in the batches of an execution, by its ARN.
     pub planned: BTreeMap<String, BTreeSet<String>>,
-    /// The snapshots that an execution has deleted, by its ARN and by their names: the invocation that deleted a
-    /// snapshot, and whether the deletion took effect after the function had stopped waiting for the response.
+    /// The snapshots that an execution has deleted, by its ARN and by their names. The value is the invocation that deleted
+    /// the snapshot, and whether the deletion took effect only after the function had stopped waiting for the response.
     pub deleted: BTreeMap<String, BTreeMap<String, (Arc<Invocation>, bool)>>,
     /// All invocations of record-and-notify.
     record_invocations: Vec<Arc<Invocation>>,
@@ -68,9 +69,9 @@ pub struct Invariants {
 /// How the effect of a call relates to its caller in time.
 #[derive(Clone, Copy, Debug)]
 pub struct CallTiming {
-    /// Whether the execution had ended before.
+    /// Whether the execution had ended before the call took effect.
     pub execution_has_ended: bool,
-    /// Whether the function had stopped waiting for the response before.
+    /// Whether the function had stopped waiting for the response before the call took effect.
     pub is_late: bool,
 }
 
@@ -83,8 +84,8 @@ impl Invariants {
         self.coverage.insert(what.to_owned());
     }
 
-    /// How often something disturbed an invocation of record-and-notify for this execution: it lost a response, its
-    /// write of the mark or its process, or it ran at the same time as another one.
+    /// How often an invocation of record-and-notify for this execution was disturbed: a response was lost, or the update that
+    /// marks the row as notified, or the process; or another invocation ran at the same time.
     pub fn disturbances(&self, execution: &str) -> usize {
         let all = self.record_invocations.iter();
         all.filter(|invocation| invocation.execution == execution)
@@ -125,7 +126,7 @@ impl Invariants {
             let application = lock(&invocation.learned).application.clone();
             let broken = match (&invocation.planned_from, application) {
                 _ if is_plan_expired(invocation) => {
-                    Some("no deletion is by a plan that is older than a minute")
+                    Some("a plan that is older than a minute deletes nothing")
                 }
                 (Some(listing), Some(application)) => {
                     promise_broken_by_plan(body, &invocation.state_input, listing, &application)
@@ -252,7 +253,7 @@ fn is_plan_expired(invocation: &Invocation) -> bool {
 }
 
 /// The true states from the plan of a deletion until now: all snapshots, as they were at the time of the plan and after
-/// each change since. A deletion may be wrong in a later state, because the plan cannot know of later changes. It may
+/// each change since. A deletion may be wrong in a later state, because the plan cannot know of later changes. It must
 /// not be wrong in all of them.
 pub fn states_since_plan(
     invocation: &Invocation,
@@ -266,7 +267,7 @@ pub fn states_since_plan(
     let oldest = invocation.began - PLAN_VALIDITY;
     let requested = invocation.planned_from.as_ref().map(|it| it.requested);
     let since = requested.map_or(oldest, |requested| requested.max(oldest)) - MAX_LAG;
-    services.flink.snapshots_since(APPLICATION, since, now)
+    services.flink.states_since(APPLICATION, since, now)
 }
 
 /// The key by which snapshots are ordered: the timestamp in milliseconds, and the name. `None` without a timestamp.

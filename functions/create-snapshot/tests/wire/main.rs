@@ -629,13 +629,13 @@ async fn an_invalid_input_is_refused_before_any_call_and_the_message_names_the_f
         { …, "retention": { "keep_within": "7 days ago" } }
             retention.keep_within: "7 days ago" is not a positive ISO 8601 duration, such as
         { …, "retention": { "keep_last": 1, "keep_names": ["a b"] } }
-            retention.keep_names: "a b" is no snapshot's name
+            retention.keep_names: "a b" is not a valid snapshot name
         { …, "retention": { "keep_daily": 1, "timezone": "Europe/Zuerich" } }
             retention.timezone: there is no time zone "Europe/Zuerich"; use a name from the IANA
         { …, "snapshot_name": "custom_1795377747949" }
-            snapshot_name: "custom_1795377747949" is the name of a managed snapshot, which a policy may delete; choose one
+            snapshot_name: "custom_1795377747949" is the name of a managed snapshot, which a run may delete; choose one
         { …, "snapshot_name": "before upgrade" }
-            snapshot_name: "before upgrade" is no snapshot's name; choose one with 1 to 256 of a-z,
+            snapshot_name: "before upgrade" is not a valid snapshot name; choose one with 1 to 256 of a-z,
         { …, "snapshot_name": "before-upgrade", "mode": "PRUNE" }
             snapshot_name: only mode RUN takes a snapshot; leave the name out, or use mode RUN
         { …, "snapshot_name": "before-upgrade", "mode": "PLAN" }

@@ -41,7 +41,7 @@ pub enum Remedy {
     NewExecution,
 }
 
-/// The documentation of an error.
+/// The properties of an error.
 struct ErrorDoc {
     name: &'static str,
     is_retryable: bool,

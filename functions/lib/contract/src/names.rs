@@ -59,7 +59,9 @@ impl TryFrom<String> for ApplicationName {
             1..=128 => Err(format!(
                 "{name:?} has characters other than a-z, A-Z, 0-9, '_', '.' and '-'"
             )),
-            length => Err(format!("a name has 1 to 128 characters, this has {length}")),
+            length => Err(format!(
+                "a name has 1 to 128 characters, this has {length} bytes"
+            )),
         }
     }
 }
@@ -112,14 +114,14 @@ impl TryFrom<String> for SnapshotName {
     fn try_from(name: String) -> Result<Self, String> {
         if is_managed(&name) {
             Err(format!(
-                "{name:?} is the name of a managed snapshot, which a policy may delete; choose one that is not \
-                 custom_ and 13 digits"
+                "{name:?} is the name of a managed snapshot, which a run may delete; choose one that is not \
+                 custom_<13 digits>"
             ))
         } else if is_snapshot_name(&name) {
             Ok(Self(name))
         } else {
             Err(format!(
-                "{name:?} is no snapshot's name; choose one with 1 to 256 of a-z, A-Z, 0-9, '_', '.' and '-'"
+                "{name:?} is not a valid snapshot name; choose one with 1 to 256 of a-z, A-Z, 0-9, '_', '.' and '-'"
             ))
         }
     }
@@ -154,7 +156,7 @@ impl JsonSchema for SnapshotName {
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct KeepNames(Vec<String>);
 
-/// The list is part of the payload of every state, and Step Functions limits the size of a payload.
+/// The largest number of names. The list is part of the payload of every state, whose size Step Functions limits.
 const MAX_KEEP_NAMES: usize = 100;
 
 impl KeepNames {
@@ -184,7 +186,7 @@ impl TryFrom<Vec<String>> for KeepNames {
         match names.iter().find(|name| !is_snapshot_name(name)) {
             None => Ok(Self(names)),
             Some(name) => Err(format!(
-                "{name:?} is no snapshot's name: 1 to 256 of a-z, A-Z, 0-9, '_', '.' and '-'"
+                "{name:?} is not a valid snapshot name: 1 to 256 of a-z, A-Z, 0-9, '_', '.' and '-'"
             )),
         }
     }
@@ -302,8 +304,11 @@ mod tests {
             assert_eq!((name.as_str(), name.to_string()), (good, good.to_owned()));
         }
         for (bad, reason) in [
-            ("", "has 1 to 128 characters, this has 0"),
-            (too_long.as_str(), "has 1 to 128 characters, this has 129"),
+            ("", "has 1 to 128 characters, this has 0 bytes"),
+            (
+                too_long.as_str(),
+                "has 1 to 128 characters, this has 129 bytes",
+            ),
             ("a b", "\"a b\" has characters other than a-z"),
             (in_bytes.as_str(), "has characters other than a-z"),
         ] {

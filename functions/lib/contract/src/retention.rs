@@ -45,7 +45,7 @@ pub struct Retention {
     /// Keep the newest READY snapshot of each of the last N years that have a READY one. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_yearly: Option<Count>,
-    /// Keep each snapshot that was taken within this duration before the newest snapshot. The duration is positive and
+    /// Keep each READY snapshot that was taken within this duration before the newest READY one. The duration is positive and
     /// in ISO 8601, for example `P7D` or `PT36H`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_within: Option<KeepWithin>,

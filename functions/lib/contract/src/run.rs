@@ -122,7 +122,7 @@ pub(crate) fn refuse_unknown(
     let known = known.join(", ");
     let field = field.escape_debug();
     Err(format!(
-        "{place}{field}: unknown field `{field}`, expected one of {known}"
+        "{place}{field}: this field is unknown; expected one of {known}"
     ))
 }
 
@@ -253,8 +253,8 @@ impl Run {
         std::iter::once(self.snapshot_name()).chain(later.map(managed_name))
     }
 
-    /// The largest number in the names of the snapshots that this run may take: the run id if there is one attempt. A
-    /// larger number belongs to a later run.
+    /// The run id of the last attempt: the run id plus the number of attempts minus one. A larger number in the name of a
+    /// managed snapshot belongs to a later run.
     #[must_use]
     pub fn last_attempt_id(&self) -> i64 {
         let attempts =

@@ -15,7 +15,7 @@ use step::StepError;
 use crate::Application;
 
 /// The JSON pointer to the mode in the response.
-const SNAPSHOT_MODE: &str = "/ApplicationDetail/ApplicationConfigurationDescription\
+const SNAPSHOT_MODE_POINTER: &str = "/ApplicationDetail/ApplicationConfigurationDescription\
      /ApplicationSnapshotConfigurationDescription/SnapshotMode";
 
 /// Builds the error for an application that has enhanced snapshots.
@@ -29,11 +29,11 @@ pub fn enhanced_snapshots_error(application_name: &str) -> StepError {
     )
 }
 
-/// Explains the error of a failed call if its cause is that the application has enhanced snapshots. AWS does not
+/// Replaces the error of a failed call by a clearer one if the application has enhanced snapshots. AWS does not
 /// document which error the service returns in this case, so this function describes the application.
 ///
 /// Returns [`enhanced_snapshots_error`] if the application has enhanced snapshots. Returns `error` if it has none, if
-/// the application cannot be described, or if `error` may pass after a retry or a wait.
+/// the application cannot be described, or if `error` may go away after a retry or a wait.
 pub async fn explain_if_enhanced(
     client: &Client,
     application_name: &str,
@@ -49,7 +49,7 @@ pub async fn explain_if_enhanced(
 }
 
 impl Application {
-    /// Explains the error of a refused call. Returns [`enhanced_snapshots_error`], followed by the fact of `error`, if
+    /// Replaces the error of a refused call. Returns [`enhanced_snapshots_error`], followed by the fact of `error`, if
     /// the application has enhanced snapshots and `error` is not retryable. Otherwise returns `error`.
     #[must_use]
     pub fn explain_refusal(&self, error: StepError) -> StepError {
@@ -86,7 +86,9 @@ impl Intercept for SnapshotMode {
     ) -> Result<(), BoxError> {
         let body = context.response().body().bytes().unwrap_or_default();
         let response: Value = serde_json::from_slice(body).unwrap_or_default();
-        let mode = response.pointer(SNAPSHOT_MODE).and_then(Value::as_str);
+        let mode = response
+            .pointer(SNAPSHOT_MODE_POINTER)
+            .and_then(Value::as_str);
         // A mode that this release does not know may have separate operations too, so it counts as enhanced.
         let is_other = mode.is_some_and(|mode| mode != "APPLICATION_SNAPSHOTS_LEGACY");
         self.0.store(is_other, Ordering::SeqCst);

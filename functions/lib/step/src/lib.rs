@@ -89,8 +89,8 @@ where
     .await
 }
 
-/// The configuration of every AWS client. The credentials, the Region and the endpoints come from the environment
-/// variables that Lambda sets. The timeouts are [`timeouts`].
+/// The configuration of every AWS client. The credentials, the Region and the endpoints come from environment
+/// variables. Lambda sets those of the credentials and the Region. The timeouts are [`timeouts`].
 ///
 /// The SDK's default credential provider chain is not used. Its other providers do not work on Lambda, and their code
 /// would make every binary larger.

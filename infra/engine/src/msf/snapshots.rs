@@ -35,8 +35,8 @@ impl SnapshotStatus {
     }
 }
 
-/// A snapshot that a test gives an application. Its status does not change by itself, not even CREATING. A deletion
-/// changes it, and so does a forced stop of the application, which makes a CREATING snapshot FAILED.
+/// A snapshot that an application has from the beginning. Its status changes only through a call; even CREATING stays. A
+/// deletion changes it, and so does a forced stop of the application, which makes a CREATING snapshot FAILED.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeededSnapshot {
     /// The name. It must be unique within the application; this is not checked.
@@ -63,7 +63,7 @@ impl SeededSnapshot {
         }
     }
 
-    /// A READY snapshot with the name that a run started at this time gives its snapshot.
+    /// A READY snapshot, named as by a run that started at this time.
     pub fn managed(created_at: Timestamp) -> Self {
         let name = format!("custom_{}", created_at.as_millisecond());
         Self {
@@ -73,11 +73,12 @@ impl SeededSnapshot {
     }
 }
 
-/// The most snapshots of an application, from the service's quota page.
+/// The maximum number of snapshots of an application, from the service's quota page.
 const SNAPSHOT_QUOTA: usize = 1000;
 
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
+    /// The order of creation, for listings.
     number: u64,
     pub(super) name: String,
     pub(super) status: SnapshotStatus,
@@ -213,7 +214,7 @@ pub(super) fn no_snapshot(application: &str, name: &str) -> ServiceError {
 }
 
 impl Emulator {
-    /// Gives an application snapshots, oldest first. If the application does not exist yet, it gets them when it is
+    /// Adds snapshots to an application, oldest first. If the application does not exist yet, it gets them when it is
     /// created.
     pub fn seed(&mut self, application: &str, snapshots: impl IntoIterator<Item = SeededSnapshot>) {
         let seeds = self.seeds.entry(application.to_owned()).or_default();
@@ -338,13 +339,13 @@ impl Emulator {
 
     /// All snapshots of an application as they are now, newest first, whatever a listing shows.
     pub fn snapshots(&mut self, application: &str, now: Timestamp) -> Vec<Value> {
-        let mut states = self.snapshots_since(application, now, now);
+        let mut states = self.states_since(application, now, now);
         states.pop().unwrap_or_default()
     }
 
     /// All snapshots of an application as they were at `then`, and as they were after each change between `then` and
     /// `now`. `then` is at most ten minutes before `now`.
-    pub fn snapshots_since(
+    pub fn states_since(
         &mut self,
         application: &str,
         then: Timestamp,
@@ -374,8 +375,8 @@ impl Emulator {
         expires
     }
 
-    /// Takes a deletion from the application's token bucket, which holds the deletions of one second. Returns `false`
-    /// if the bucket is empty.
+    /// Takes one deletion from the application's rate limiter, a token bucket that holds the deletions of one second.
+    /// Returns `false` if it is empty.
     fn take_from_bucket(&mut self, application: &str, per_second: u32, now: Timestamp) -> bool {
         let rate = f64::from(per_second);
         let bucket = self.deletion_buckets.entry(application.to_owned());

@@ -493,7 +493,7 @@ fn a_lag_applies_only_to_listings() {
     assert_eq!(listed(&mut world), ["custom_1 READY", two]);
     let now = world.now;
     let then = now - SignedDuration::from_secs(110);
-    let states = world.emulator.snapshots_since("orders", then, now);
+    let states = world.emulator.states_since("orders", then, now);
     let newest = states
         .iter()
         .map(|all| string_of(&all[0]["SnapshotStatus"]));

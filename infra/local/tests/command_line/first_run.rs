@@ -50,7 +50,7 @@ fn new_checkout(phase: &str, action: &str, is_installed: bool) -> TempDir {
         let home = python.strip_prefix(&target).unwrap();
         let home = folder.path().join(home.ancestors().nth(2).unwrap());
         fs::create_dir_all(home.join("bin")).unwrap();
-        fs::write(home.join("whole"), home.as_os_str().as_encoded_bytes()).unwrap();
+        fs::write(home.join("complete"), home.as_os_str().as_encoded_bytes()).unwrap();
         symlink(&program, home.join("bin/python")).unwrap();
     }
     folder
