@@ -610,7 +610,7 @@ fn the_error_for_an_invalid_policy_has_the_place_and_the_remedy() {
             listing,
             "-",
             r#"{"keep_lats":1}"#,
-            "-: keep_lats: unknown field `keep_lats`",
+            "-: keep_lats: this field is unknown",
         ),
         (
             listing,

@@ -617,7 +617,7 @@ async fn an_invalid_input_is_refused_before_any_call_and_the_message_names_the_f
         { "application_name": "" }
             application_name: a name has 1 to 128 characters
         { …, "keep_last": 3 }
-            keep_last: unknown field `keep_last`, expected one of
+            keep_last: this field is unknown; expected one of
         { …, "retention": { "keep_last": 0 } }
             retention.keep_last: invalid value: integer `0`, expected a whole number from 1
         { …, "retention": { "keep_last": -3 } }

@@ -299,7 +299,7 @@ mod tests {
         let refused = unknown.refuse_unknown_fields().unwrap_err();
         assert!(
             refused.starts_with(
-                "keep_everything: unknown field `keep_everything`, expected one of `keep_last`, "
+                "keep_everything: this field is unknown; expected one of `keep_last`, "
             ),
             "{refused}"
         );

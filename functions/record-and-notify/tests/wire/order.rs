@@ -90,9 +90,14 @@ async fn a_record_older_than_the_row_is_not_written_and_sends_no_notification() 
 async fn the_missing_notification_of_a_later_record_is_sent_by_the_next_invocation() {
     // The announcement of an earlier failure is not that of the later one.
     let earlier_failure = notified("FAILED", STOP - 60_000);
+    // The row may have lists, and attributes that a newer release has added.
+    let newer_release = json!({
+        "warnings": { "L": [{ "S": "A warning." }] }, "new_flag": { "BOOL": true }, "new_text": { "NULL": true },
+    });
     for (outcome, finished_at, marks) in [
         ("SUCCEEDED", NOW, json!({})),
         ("SUCCEEDED", NOW, notified("FAILED", STOP)),
+        ("SUCCEEDED", NOW, newer_release),
         ("ABORTED", STOP, json!({})),
         ("FAILED", STOP, earlier_failure),
     ] {
