@@ -1,5 +1,5 @@
-//! Builds the errors of this function. The crate `flink` builds the errors of failed calls. Only a full quota is
-//! recognized here.
+//! Builds the errors of this function. The crate `flink` builds the errors of failed calls, except the one for an
+//! exhausted quota of snapshots.
 
 use contract::{ApplicationName, ErrorName, Run};
 use jiff::Timestamp;
@@ -13,8 +13,8 @@ pub(crate) fn invalid_input(problem: &str) -> StepError {
     )
 }
 
-/// The name in the input's `snapshot_name` belongs to a snapshot that another run or a person may have taken. `created_at` is the
-/// creation time of that snapshot.
+/// The name in the input's `snapshot_name` belongs to a snapshot that another run or a person may have taken.
+/// `created_at` is the creation time of that snapshot.
 pub(crate) fn name_taken(snapshot_name: &str, created_at: Option<Timestamp>) -> StepError {
     let fact = match created_at {
         Some(at) => format!(
@@ -34,7 +34,7 @@ pub(crate) fn all_attempts_failed(run: &Run) -> StepError {
     StepError::new(
         ErrorName::SnapshotFailed,
         format!(
-            "Every snapshot that this run took of the application {} is FAILED: {}.",
+            "All snapshots that this run took of the application {} are FAILED ({}).",
             run.input.application_name,
             names.join(", ")
         ),
@@ -69,7 +69,7 @@ pub(crate) fn snapshots_disabled(application: &ApplicationName) -> StepError {
     )
 }
 
-pub(crate) fn application_not_running(application: &ApplicationName, status: &str) -> StepError {
+pub(crate) fn application_busy(application: &ApplicationName, status: &str) -> StepError {
     StepError::new(
         ErrorName::ApplicationBusy,
         format!("The application {application} is {status}, not RUNNING."),

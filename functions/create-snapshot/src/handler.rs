@@ -17,7 +17,8 @@ use crate::error;
 
 /// Starts the run's snapshot. If an earlier invocation has started it already, returns that snapshot.
 ///
-/// The run is skipped if the application is stopped, or if the snapshot of another run is still CREATING. If the
+/// The run is skipped if the application is stopped, or if the snapshot of another run is still CREATING (with the
+/// exceptions of [`can_be_skipped_for`]). If the
 /// application is busy, the function returns `BUSY`, so that the state machine waits and tries again.
 ///
 /// # Errors
@@ -72,7 +73,7 @@ async fn take_snapshot(
     now: Timestamp,
 ) -> Result<CreateSnapshotOutput, StepError> {
     let snapshot_name = match first_action(client, run).await? {
-        FirstAction::Return(own) => return Ok(already_started(run.clone(), &own, now)),
+        FirstAction::Return(own) => return Ok(existing(run.clone(), &own, now)),
         FirstAction::Create(snapshot_name) => snapshot_name,
     };
     let application_name = run.input.application_name.as_str();
@@ -96,16 +97,16 @@ enum FirstAction {
     Create(String),
 }
 
-/// Looks for the snapshots of the run's attempts, in order. If the run may make several attempts, it continues with the
-/// next one after a FAILED snapshot. Otherwise it returns the FAILED snapshot.
+/// Looks for the snapshots of the run's attempts, in order. Skips a FAILED snapshot if the definition handles `FAILED`
+/// and the run has no `snapshot_name`. Otherwise returns it like any other.
 ///
 /// # Errors
-/// Returns `SnapshotFailed` if the snapshots of several attempts are all FAILED, and `SnapshotNameTaken` if an older snapshot
-/// has the name in the input.
+/// Returns `SnapshotFailed` if all attempts are used up, and `SnapshotNameTaken` if an older snapshot has the name in
+/// the input.
 async fn first_action(client: &Client, run: &Run) -> Result<FirstAction, StepError> {
     for snapshot_name in run.snapshot_names() {
         tracing::Span::current().record("snapshot_name", &snapshot_name);
-        match find_own(client, run, &snapshot_name).await? {
+        match find_by_name(client, run, &snapshot_name).await? {
             None => return Ok(FirstAction::Create(snapshot_name)),
             Some(own)
                 if own.snapshot_status == SnapshotStatus::Failed
@@ -124,7 +125,7 @@ async fn first_action(client: &Client, run: &Run) -> Result<FirstAction, StepErr
 }
 
 /// Looks up the run's snapshot with this name. Returns `None` if it does not exist.
-async fn find_own(
+async fn find_by_name(
     client: &Client,
     run: &Run,
     snapshot_name: &str,
@@ -137,8 +138,8 @@ async fn find_own(
     }
 }
 
-/// Refuses a snapshot that is older than the run. Only a run with a `snapshot_name` can find one, because the other
-/// names contain the run id. The times are compared in whole seconds, because the service may round the creation time.
+/// Refuses a snapshot that is older than the run. This can happen only with a `snapshot_name`, because any other name
+/// contains the run id. The times are compared in whole seconds, because the service may round the creation time.
 ///
 /// # Errors
 /// Returns `SnapshotNameTaken` if the snapshot is older than the run or has no creation time.
@@ -175,10 +176,7 @@ async fn check_application(
     let status = application.detail.application_status();
     match ApplicationState::of(status) {
         ApplicationState::Running => Ok(None),
-        ApplicationState::Busy => Err(error::application_not_running(
-            application_name,
-            status.as_str(),
-        )),
+        ApplicationState::Busy => Err(error::application_busy(application_name, status.as_str())),
         ApplicationState::Stopped => {
             let reason = format!(
                 "The application {application_name} is not running (status {status}). Only a RUNNING application can take a snapshot."
@@ -193,8 +191,9 @@ async fn check_application(
 
 /// Returns a warning if the application is configured to restore from a snapshot that is missing, DELETING or FAILED.
 ///
-/// A skipped run ends before the step that checks the restore point of other runs, and a stopped application needs its
-/// restore point as soon as it starts. If the lookup fails, there is no warning, and the run is still skipped.
+/// A skipped run never reaches `PruneSnapshots`, which checks the restore point otherwise, and a stopped application
+/// needs its restore point as soon as it starts. If the lookup fails, there is no warning, and the run is still
+/// skipped.
 async fn restore_point_warning(
     client: &Client,
     run: &Run,
@@ -223,8 +222,8 @@ async fn restore_point_warning(
     Some(warning)
 }
 
-/// Requests the snapshot once, without the retries of the SDK. The request has no client token, so if the service
-/// carries out a request and its response is lost, the service refuses the retry. The SDK would also retry when the
+/// Requests the snapshot once, without the retries of the SDK. The request has no client token, so if the
+/// response is lost after the snapshot has started, a retry would be refused. The SDK would also retry when the
 /// quota of snapshots is reached, because it takes that error for throttling.
 async fn create(client: &Client, run: &Run, snapshot_name: &str) -> Result<(), CallError> {
     let once =
@@ -250,8 +249,8 @@ async fn after_failed_create(
     create_error: CallError,
     now: Timestamp,
 ) -> Result<CreateSnapshotOutput, StepError> {
-    if let Some(own) = find_own(client, run, snapshot_name).await? {
-        return Ok(already_started(run.clone(), &own, now));
+    if let Some(own) = find_by_name(client, run, snapshot_name).await? {
+        return Ok(existing(run.clone(), &own, now));
     }
     let application_name = &run.input.application_name;
     let application = flink::describe_application(client, application_name.as_str()).await?;
@@ -332,7 +331,6 @@ fn can_be_skipped_for(run: &Run, other: &SnapshotDetails, now: Timestamp) -> boo
 /// are turned off in the application's configuration. Otherwise returns `error`.
 fn explain(run: &Run, application: &ApplicationDetail, error: StepError) -> StepError {
     // The service may also answer that the application is in use while snapshots are turned off.
-    // The service may also answer that the application is in use while snapshots are turned off.
     let is_cause_unclear = matches!(
         error.name,
         ErrorName::Unexpected | ErrorName::ApplicationBusy
@@ -352,7 +350,7 @@ fn snapshots_enabled(application: &ApplicationDetail) -> Option<bool> {
     Some(snapshots.snapshots_enabled)
 }
 
-/// Returns 0 if the run started in the future, because the two clocks differ.
+/// Returns 0 if the difference between the two clocks puts the start in the future.
 fn seconds_since_start(run: &Run, now: Timestamp) -> u64 {
     let started_at = Timestamp::from_millisecond(run.run_id).unwrap_or(now);
     u64::try_from(now.duration_since(started_at).as_secs()).unwrap_or(0)
@@ -372,8 +370,7 @@ fn output(run: Run, snapshot_creation: SnapshotCreation) -> CreateSnapshotOutput
 /// Skips the run, unless an earlier attempt has FAILED.
 ///
 /// # Errors
-/// Returns `SnapshotFailed` if `snapshot_name` belongs to a later attempt. A run is not skipped after one of its
-/// snapshots has FAILED, because its outcome would hide the failure.
+/// Returns `SnapshotFailed` if this is not the first attempt, because the outcome SKIPPED would hide the failed one.
 fn skipped(
     run: &Run,
     snapshot_name: &str,
@@ -402,11 +399,11 @@ fn started(run: Run, snapshot_name: String, now: Timestamp) -> CreateSnapshotOut
     }
 }
 
-/// The output for a snapshot that an earlier invocation started, whatever its status. The next step checks the status.
-fn already_started(run: Run, own: &SnapshotDetails, now: Timestamp) -> CreateSnapshotOutput {
+/// The output for a snapshot of this run that exists already, whatever its status. The next step checks the status.
+fn existing(run: Run, own: &SnapshotDetails, now: Timestamp) -> CreateSnapshotOutput {
     tracing::info!(
         status = own.snapshot_status.as_str(),
-        "snapshot was started by an earlier invocation"
+        "the snapshot exists already"
     );
     let created_at = creation_time(own);
     CreateSnapshotOutput {

@@ -139,9 +139,9 @@ fn output(
     }
 }
 
-/// The age of the snapshot in seconds. It counts from the earlier of two times: the service's creation timestamp, and the
-/// time at which the service accepted the request. A timestamp in the future could otherwise keep the run from ever timing
-/// out. The age is 0 if both times are in the future.
+/// The age of the snapshot in seconds. It counts from the earlier of two times: the service's creation timestamp, and
+/// the time at which the service accepted the request. A timestamp in the future could otherwise keep the run from ever
+/// timing out. The age is 0 if both times are in the future.
 fn age_seconds(snapshot: &RunSnapshot, now: Timestamp) -> u64 {
     let created_at = snapshot.created_at.unwrap_or(snapshot.accepted_at);
     let since = created_at.min(snapshot.accepted_at);

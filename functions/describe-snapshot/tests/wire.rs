@@ -22,7 +22,8 @@ const SEEN: &str = "2026-11-22T20:03:30Z";
 /// The snapshot of the second attempt.
 const SECOND: &str = "custom_1795377747950";
 
-/// Describes the snapshot of a run whose `ready_timeout_seconds` is an hour. The service accepted the creation at 20:02:28.
+/// Describes the snapshot of a run whose `ready_timeout_seconds` is an hour. The service accepted the creation at
+/// 20:02:28.
 async fn describe(answer: Answer, now: &str) -> Result<DescribeSnapshotOutput, StepError> {
     let exchange = fixtures::describe_snapshot(SNAPSHOT, answer);
     describe_by(3, SNAPSHOT, [exchange], now).await

@@ -48,8 +48,7 @@ pub(crate) enum Next {
     Delete(Vec<DoomedSnapshot>),
     /// The next pass deletes nothing. It checks the snapshots of the batch and the listing again.
     CheckAgain,
-    /// The next pass does the same as after `CheckAgain`, but starts only after this many seconds instead of one poll
-    /// interval, because the application is busy.
+    /// Like `CheckAgain`, but the next pass starts after this many seconds, because the application is busy.
     WaitForApplication(u32),
     /// There is no next pass. Pruning is done.
     Done,
@@ -171,8 +170,8 @@ fn brake_counts(
     }
 }
 
-/// Returns how many seconds the run waits for a busy application before the next pass. `None` if the application is not busy, if something
-/// else holds the deletions back, or if the run has waited long enough.
+/// Returns how many seconds the run waits for a busy application before the next pass. `None` if the application is not
+/// busy, if something else holds the deletions back, or if the run has waited long enough.
 fn wait_for_application(
     application: &Application,
     run: &Run,
@@ -180,8 +179,9 @@ fn wait_for_application(
     tally: &Tally,
     now: Timestamp,
 ) -> Option<u32> {
-    let is_held_back = hold.is_some_and(|hold| hold.cause == HeldBackCause::ApplicationNotRunning);
-    if !is_held_back || application.state != ApplicationState::Busy {
+    let waits_only_for_application =
+        hold.is_some_and(|hold| hold.cause == HeldBackCause::ApplicationNotRunning);
+    if !waits_only_for_application || application.state != ApplicationState::Busy {
         return None;
     }
     let since = tally.progress.application_busy_since;

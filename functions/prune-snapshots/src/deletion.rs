@@ -18,8 +18,8 @@ use crate::confirmation::{NameLookup, look_up};
 /// next batch. The limit leaves time for the listing after the batch, so that the invocation ends within 30 s.
 const START_WITHIN: Duration = Duration::from_secs(15);
 
-/// How many delete calls run concurrently at first. A throttled call halves the limit. Any other result raises the
-/// limit by its reciprocal, which adds about one for each round of calls. In this way the function approaches the rate
+/// How many delete calls run concurrently at first. A throttled call halves the limit. Any other result adds
+/// 1/limit to the limit, so it grows by about one for each round of calls. In this way the function approaches the rate
 /// that the service allows.
 const INITIAL_CONCURRENCY: f64 = 4.0;
 
@@ -38,10 +38,10 @@ pub(crate) enum DeletionResult {
     NotAttempted,
     /// The service throttled the call.
     Throttled(StepError),
-    /// The call failed for a reason that may pass, so another attempt may succeed. If the service did not respond, the
-    /// deletion may also have started.
+    /// The delete call, or the lookup after it, failed for a reason that may pass, so another attempt may succeed. If
+    /// the service did not respond, the deletion may nevertheless have started.
     Unconfirmed(StepError),
-    /// The service refused the deletion for a reason that a retry does not remove.
+    /// The delete call, or the lookup after it, failed for a reason that a retry will not cure.
     Refused(StepError),
 }
 
@@ -77,7 +77,7 @@ pub(crate) async fn delete_batch(
             return results;
         }
         tokio::select! {
-            // A fixed order makes a simulation with the same responses behave the same each time.
+            // A fixed polling order makes simulations deterministic.
             biased;
             Some((index, result)) = running.next() => {
                 let is_throttled = matches!(result, DeletionResult::Throttled(_));

@@ -1,5 +1,5 @@
-//! The gate: what holds the deletions of a plan back because of the application, the policy, or the snapshots of this run
-//! and of later runs. Two other causes are elsewhere: the deletion limit is `retention::brake`, and too many failed
+//! The gate: what holds the deletions of a plan back because of the application, the policy, or the snapshots of this
+//! run and of later runs. Two other causes are elsewhere: the deletion limit is `retention::brake`, and too many failed
 //! deletions are in `decision`.
 
 use contract::{HeldBackCause, Mode, Run, managed_run_id};
@@ -85,8 +85,8 @@ pub(crate) fn own_snapshot_gate(
         Some(listed) => listed.created_at,
         None => own.created_at,
     };
-    // If an older release has dropped `snapshot_attempts` from the payload, the number in the own snapshot's name can exceed
-    // `last_attempt_id()`.
+    // If an older release has dropped `snapshot_attempts` from the payload, the number in the own snapshot's name can
+    // exceed `last_attempt_id()`.
     let own_id = managed_run_id(name).unwrap_or(run.run_id);
     let last_id = own_id.max(run.last_attempt_id());
     if let Some(hold) = created_at.and_then(|at| left_to_later_run(last_id, at, listing, now)) {

@@ -98,7 +98,7 @@ pub async fn handle(
     );
     Ok(PruneSnapshotsOutput {
         wait_seconds: application_wait
-            .unwrap_or_else(|| throttle_wait_seconds(&run, progress.throttled_batches)),
+            .unwrap_or_else(|| seconds_before_next_pass(&run, progress.throttled_batches)),
         run,
         snapshot,
         pruning,
@@ -131,9 +131,9 @@ fn wait_or_continue(run: &Run) -> Pruning {
     }
 }
 
-/// The wait before the next pass in seconds: `poll_interval_seconds`, doubled for each throttled batch after the first,
+/// The seconds before the next pass: `poll_interval_seconds`, doubled for each throttled batch after the first,
 /// and at most 300.
-fn throttle_wait_seconds(run: &Run, throttled_batches: u32) -> u32 {
+fn seconds_before_next_pass(run: &Run, throttled_batches: u32) -> u32 {
     let doublings = throttled_batches.saturating_sub(1).min(9);
     (run.input.poll_interval_seconds.get() << doublings).min(300)
 }

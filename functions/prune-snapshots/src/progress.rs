@@ -25,17 +25,17 @@ pub(crate) struct Tally {
     pub(crate) pending: Vec<DoomedSnapshot>,
     /// Snapshots that still exist after one attempt to delete them. The second attempt has not been made.
     pub(crate) to_retry: Vec<DoomedSnapshot>,
-    /// Snapshots that the listing or a lookup still shows, and that no known attempt has been made to delete. Lambda can invoke the function
-    /// twice for the same step, so an earlier invocation may have deleted such a snapshot. An outdated listing would
-    /// not show that.
+    /// Snapshots that the listing or a lookup still shows, and that no known attempt has been made to delete. Lambda
+    /// can invoke the function twice for the same step, so an earlier invocation may have deleted such a snapshot. An
+    /// outdated listing would not show that.
     pub(crate) not_attempted: Vec<DoomedSnapshot>,
     /// Whether the run has to wait before the next batch, because the service throttled every delete call of this one.
     pub(crate) is_batch_throttled: bool,
     /// The names of the snapshots that this batch or an earlier one has counted as deleted or failed. The run does not
     /// try to delete them again, even if an outdated listing still shows them.
     pub(crate) counted: HashSet<String>,
-    /// The number of failed deletions whose names are not listed in the payload, so that `counted` lacks these names. This is 0
-    /// unless more than 100 deletions have failed, and then the run deletes nothing more.
+    /// The number of failed deletions whose names are not listed in the payload, so that `counted` lacks these names.
+    /// This is 0 unless more than 100 deletions have failed, and then the run deletes nothing more.
     pub(crate) failures_without_name: u32,
 }
 

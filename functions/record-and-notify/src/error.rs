@@ -35,13 +35,13 @@ pub(crate) fn update_item_failed(error: CallError, table_name: &str) -> StepErro
 /// `Publish` failed.
 pub(crate) fn publish_failed(error: CallError, topic_arn: &str) -> StepError {
     if matches!(error.code(), Some("NotFound" | "NotFoundException")) {
-        let fact = format!("The topic {topic_arn} does not exist. The audit record is written.");
+        let fact = format!("The topic {topic_arn} does not exist. The audit record was written.");
         return StepError::new(ErrorName::TopicNotFound, fact);
     }
     call_failed(error)
 }
 
-/// A call failed for a reason that has the same meaning for every service.
+/// The error of a failed call that needs no treatment by service.
 pub(crate) fn call_failed(error: CallError) -> StepError {
     let name = error.default_name();
     error.into_step_error(name)

@@ -71,8 +71,8 @@ pub(crate) async fn failure_details(
 fn read_failure(details: &mut FailureDetails, entry: &HistoryEvent, stop_date: i64) -> bool {
     let is_after = is_after(entry, stop_date);
     if entry.execution_redriven_event_details.is_some() && is_after {
-        // The history is read backwards: the failure that was read before this redrive came after it, so it is not the one
-        // that the event reports.
+        // The history is read backwards: the failure that was read before this redrive came after it, so it is not the
+        // one that the event reports.
         details.failure = None;
     } else if let Some(failure) = execution_failure(entry) {
         // A redriven execution also has older failures, which do not count.

@@ -45,8 +45,7 @@ pub async fn handle(
     } else {
         completed_run(&input, now)?
     };
-    // The function's role can write only rows of the stack's application and of `(unknown)`.
-    // The function's role can write only rows of the stack's application and of `(unknown)`.
+    // The function's role may write only rows whose `app_name` is the stack's application or `(unknown)`.
     if let Some(stack_application) = &config.application_name
         && *stack_application != record.app_name
     {
@@ -140,7 +139,7 @@ fn completed_run(input: &Value, now: Timestamp) -> Result<EndedRun, StepError> {
     })
 }
 
-/// Reads the run of an execution that failed, timed out or was stopped from the event and from the execution's history.
+/// Reads, from the event and the execution's history, the run of an execution that failed, timed out or was stopped.
 async fn run_of_failed_execution(
     sfn: &aws_sdk_sfn::Client,
     input: &Value,

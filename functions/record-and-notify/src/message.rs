@@ -168,8 +168,8 @@ fn deletions(record: &AuditRecord) -> Option<Vec<String>> {
     Some(lines)
 }
 
-/// The remedy for a failed execution, or `None` if the error message contains the remedy already. A complete message of an
-/// error in [`ErrorName`] contains it. If the message is absent or truncated, the remedy is added here.
+/// The remedy for a failed execution, or `None` if the error message contains the remedy already. A complete message of
+/// an error in [`ErrorName`] contains it. If the message is absent or truncated, the remedy is added here.
 fn remedy(record: &AuditRecord) -> Option<String> {
     if !record.outcome.is_failed_execution() {
         return None;

@@ -130,8 +130,8 @@ fn not_written(row: &Row, record: &AuditRecord) -> Result<WriteResult, StepError
     Ok(WriteResult::Superseded(later))
 }
 
-/// Marks the row of the record. With a `message_id`, the mark says that the notification was sent. Without one, the mark
-/// says that only the metrics were printed. Does nothing if the row has a different record by now.
+/// Marks the row of the record. With a `message_id`, the mark says that the notification was sent. Without one, the
+/// mark says that only the metrics were printed. Does nothing if the row has a different record by now.
 pub(crate) async fn write_mark(
     dynamodb: &Client,
     table_name: &str,

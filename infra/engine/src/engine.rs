@@ -45,7 +45,8 @@ pub struct EngineSettings {
     pub application: String,
     /// How long the emulated Managed Flink takes to start or stop an application, to take a snapshot, and so on.
     pub lifecycle: Lifecycle,
-    /// The real duration, in seconds, of one second of a Wait state, a Retry or a timeout in the state machine.
+    /// Real seconds for each second of a Wait state, a Retry or a timeout in the state machine: 0.1 is ten times
+    /// faster.
     pub wait_scale: f64,
     /// The wait before Lambda's first retry of an asynchronous invocation, in seconds. On AWS it is a minute. The wait
     /// before the second retry is twice as long.
@@ -60,7 +61,7 @@ pub struct Connection {
     pub state_machine_arn: String,
     pub table: String,
     pub topic_arn: String,
-    /// The queue that keeps an event after all attempts of record-and-notify to handle it have failed.
+    /// The queue for events that record-and-notify could not handle.
     pub failure_queue_url: String,
     /// The deployed name of record-and-notify. An operator invokes the function to replay a kept event.
     pub function_name: String,
@@ -117,7 +118,7 @@ pub fn client_config(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-/// A running engine. Dropping it stops every process that it has started; so does the end of this process.
+/// A running engine. All processes that it has started end when it is dropped, or when this process ends.
 pub struct Engine {
     ministack: MiniStack,
     proxy: Proxy,
@@ -174,7 +175,8 @@ impl Engine {
     }
 
     /// Updates the stack, or deploys another one. From then on, the proxy checks the functions' calls against the roles
-    /// of the new deployment. It still serves the [`Connection`] of the first one. It still serves the [`Connection`] of the first one.
+    /// of the new deployment. `/_names` keeps serving the [`Connection`] of the first deployment; [`Self::connection`]
+    /// returns the new one.
     pub async fn deploy(&mut self, spec: DeploymentSpec) -> Result<()> {
         let deployed = self.ministack.deploy(&spec).await?;
         self.connection = Connection::from_outputs(self.endpoint.clone(), &deployed)?;

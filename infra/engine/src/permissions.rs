@@ -1,6 +1,7 @@
 //! Checks each call of a function against the policies of the function's deployed role.
 //!
-//! A call is denied, as on AWS, if no statement allows its action on its resource, or if a statement denies it. These are not checked:
+//! A call is denied, as on AWS, if no statement allows its action on its resource, or if a statement denies it. These
+//! are not checked:
 //! - calls of people and other clients
 //! - calls of the state machine, of Lambda, of `EventBridge` and of the schedule
 //! - the use of keys by SNS and `DynamoDB`

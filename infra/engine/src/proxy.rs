@@ -61,8 +61,8 @@ struct ProxyState {
     emulator: Arc<Mutex<Emulator>>,
     faults: Faults,
     permissions: Permissions,
-    /// Whether a client has made a call that may change roles, directly or through CloudFormation. It is never reset to false,
-    /// because CloudFormation goes on to change the stack after it has answered the call.
+    /// Whether a client has made a call that may change roles, directly or through CloudFormation. It is never reset to
+    /// false, because CloudFormation goes on to change the stack after it has answered the call.
     roles_may_have_changed: AtomicBool,
     ministack: Upstream,
 }

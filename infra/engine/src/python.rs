@@ -88,8 +88,8 @@ fn interpreters() -> impl Iterator<Item = String> {
 }
 
 /// A Python program that checks the interpreter that runs it. It prints the version and the path of the interpreter,
-/// and fails if the interpreter cannot create a virtual environment. It also runs on Python 3 versions that are
-/// too old. Every Python is started isolated (`-I`), so that no file in the current folder is imported in the place of a
+/// and fails if the interpreter cannot create a virtual environment. It also runs on Python 3 versions that are too
+/// old. Every Python is started isolated (`-I`), so that no file in the current folder is imported in the place of a
 /// module.
 const PROBE: &str = "import sys; print(*sys.version_info[:2], sys.executable); sys.stdout.flush(); import ensurepip, venv";
 
@@ -196,8 +196,8 @@ fn lock_as_stdin(lock: &File) -> Result<Stdio> {
     Ok(lock.try_clone()?.into())
 }
 
-/// The first suitable Python in `path`: `python3`, then the newest version first. It is new enough, and can create a virtual
-/// environment.
+/// The first suitable Python in `path`: `python3`, then the newest version first. It is new enough, and can create a
+/// virtual environment.
 async fn find_python(path: &OsStr) -> Result<PathBuf> {
     let mut others = String::new();
     for name in interpreters() {

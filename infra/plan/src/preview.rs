@@ -62,8 +62,7 @@ impl PreviewedRun<'_> {
         let counts = self.brake_counts(&snapshots, &doomed);
         let doomed = to_count(doomed.len());
         let hold = || {
-            // A run that starts now has the id, the snapshot and the clock of `now`.
-            // A run that starts now has the id, the snapshot and the clock of `now`.
+            // `now` is the run id, the time of the snapshot and the current time.
             left_to_later_run(self.now.as_millisecond(), self.now, listing, self.now)
                 .or_else(|| brake(self.policy, counts))
         };

@@ -166,7 +166,8 @@ pub fn enable_snapshots(backend: &Backend, enabled: bool) -> Result<Value, Strin
     backend.call("UpdateApplication", update)
 }
 
-/// Ends the emulated misbehaviour, and does what the error messages tell an operator to do, until the application is RUNNING and can take snapshots.
+/// Ends the emulated misbehaviour, and does what the error messages tell an operator to do, until the application is
+/// RUNNING and can take snapshots.
 async fn repair_application(backend: &Backend) {
     {
         let mut services = lock(&backend.services);

@@ -35,8 +35,8 @@ use crate::transport::{Invocation, Listing};
 /// The largest difference between the clocks of two invocations.
 const MAX_CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_secs(2);
 
-/// How long a plan is valid by the true time. By the functions' clocks, it is valid for a minute, and these clocks may differ
-/// by two seconds.
+/// How long a plan is valid by the true time. By the functions' clocks, it is valid for a minute, and these clocks may
+/// differ by two seconds.
 const PLAN_VALIDITY: SignedDuration = SignedDuration::from_secs(62);
 
 /// The largest lag of a listing.
@@ -57,8 +57,9 @@ pub struct Invariants {
     pub deletions: BTreeMap<String, usize>,
     /// The snapshots that were in the batches of an execution, by its ARN.
     pub planned: BTreeMap<String, BTreeSet<String>>,
-    /// The snapshots that an execution has deleted, by its ARN and by their names. The value is the invocation that deleted
-    /// the snapshot, and whether the deletion took effect only after the function had stopped waiting for the response.
+    /// The snapshots that an execution has deleted, by its ARN and by their names. The value is the invocation that
+    /// deleted the snapshot, and whether the deletion took effect only after the function had stopped waiting for the
+    /// response.
     pub deleted: BTreeMap<String, BTreeMap<String, (Arc<Invocation>, bool)>>,
     /// All invocations of record-and-notify.
     record_invocations: Vec<Arc<Invocation>>,
@@ -84,8 +85,8 @@ impl Invariants {
         self.coverage.insert(what.to_owned());
     }
 
-    /// How often an invocation of record-and-notify for this execution was disturbed: a response was lost, or the update that
-    /// marks the row as notified, or the process; or another invocation ran at the same time.
+    /// How often an invocation of record-and-notify for this execution was disturbed: a response was lost, or the
+    /// update that marks the row as notified, or the process; or another invocation ran at the same time.
     pub fn disturbances(&self, execution: &str) -> usize {
         let all = self.record_invocations.iter();
         all.filter(|invocation| invocation.execution == execution)

@@ -5,7 +5,7 @@
 //! For each run:
 //! - Its execution ends.
 //! - It has exactly one record, under its own run id. If it failed and its event was lost, it may have none.
-//! - If it failed, its error is documented, or is an error of AWS that the state retries.
+//! - If it failed, its error is documented, or is an AWS error that the state's Retry lists.
 //! - The record shows how the execution ended last: the outcome, or the state, error and time of the failure.
 //! - The record counts each deletion of the run once. It counts no snapshot that the run did not plan to delete or that
 //!   still exists.
@@ -14,8 +14,8 @@
 //!   had already been recorded.
 //! - With `notify_on` PROBLEMS, a completed run has a notification if it is `PRUNE_INCOMPLETE` or has warnings, or if a
 //!   failure of the same run was notified earlier. Otherwise it has none.
-//! - A run has at most one notification and one line of metrics for each end and for each injected fault
-//!   in record-and-notify (a disturbance).
+//! - A run has at most as many notifications, and at most as many lines of metrics, as it has ends and injected faults
+//!   in record-and-notify (disturbances) together.
 //!
 //! For the whole course, after each failed run was redriven or started again:
 //! - Every event was handled.
@@ -302,18 +302,19 @@ impl Judge<'_> {
         });
         let missing: Vec<&String> = missing.map(|(name, _)| name).collect();
         let creations = |name: &str| self.invariants.creations.get(name).copied().unwrap_or(0);
-        let foreign = deleted.iter().filter(|&&name| {
+        let wrongly_counted = deleted.iter().filter(|&&name| {
             let exists = self.existing.iter().any(|existing| existing == name);
-            // A deleted snapshot exists only if it was created again. Its run created a managed one, so that is a second
-            // creation. One with a name of a person's own may have existed at the start, so that is the first.
+            // A deleted snapshot exists only if it was created again. A managed one then has at least two creations.
+            // One with another name may have existed at the start, so that one creation is enough.
             let before = usize::from(is_managed(name));
             !planned.contains(name) || exists && creations(name) <= before
         });
-        let foreign: Vec<&&str> = foreign.collect();
-        let is_right = missing.is_empty() && foreign.is_empty() && count == deleted.len() as u64;
+        let wrongly_counted: Vec<&&str> = wrongly_counted.collect();
+        let is_right =
+            missing.is_empty() && wrongly_counted.is_empty() && count == deleted.len() as u64;
         (!is_right).then(|| {
             format!(
-                "counts {count} deletions; deleted and not recorded: {missing:?}; recorded, but not planned or not gone: {foreign:?}"
+                "counts {count} deletions; deleted and not recorded: {missing:?}; recorded, but not planned or not gone: {wrongly_counted:?}"
             )
         })
     }
@@ -349,8 +350,8 @@ fn compare_failure(
     }
 }
 
-/// Whether a run's own snapshot is missing both from the last listing and from the actual state of the service, and the listing has no snapshot of a
-/// later run.
+/// Whether a run's own snapshot is missing both from the last listing and from the actual state of the service, and the
+/// listing has no snapshot of a later run.
 fn is_lost(state_input: &Value, listing: &Listing) -> bool {
     let own = own_name_in(state_input);
     let managed = managed_name_in(state_input);

@@ -96,8 +96,8 @@ impl HttpConnector for Transport {
         if let Some(fault) = &fault {
             backend.cover_variant(fault);
             backend.log(&format!("{operation} meets {fault:?}"));
-            // This call marks the row as notified. If it is lost, a repeated invocation cannot know that the notification
-            // was sent.
+            // This call marks the row as notified. If it is lost, a repeated invocation cannot know that the
+            // notification was sent.
             if operation == "UpdateItem" && is_mark(&body) {
                 invocation.disturb();
             }

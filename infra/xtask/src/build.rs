@@ -52,8 +52,8 @@ impl Architecture {
     }
 }
 
-/// Builds the functions into `infra/.aws-sam`, where `sam deploy` finds them, and prints a table of the functions with their zipped sizes to stdout.
-/// Returns whether Lambda can run all functions, and every zip is within the size limit.
+/// Builds the functions into `infra/.aws-sam`, where `sam deploy` finds them, and prints a table of the functions with
+/// their zipped sizes to stdout. Returns whether Lambda can run all functions, and every zip is within the size limit.
 pub async fn run(architecture: Architecture) -> Result<bool> {
     let sam_python = install(&functions::target_folder()?, SAM).await?;
     let (name, target) = (architecture.name(), architecture.target());

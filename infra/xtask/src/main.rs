@@ -18,8 +18,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Lints the template and the definition of the state machine, and checks the template's security, the policy of the
-    /// deployer, and the dependencies
+    /// Lints the template and the definition of the state machine, and checks the template's security, the policy of
+    /// the deployer, and the dependencies
     Check,
     /// Builds the functions with `sam build`, and checks that Lambda can run each zip
     Build {

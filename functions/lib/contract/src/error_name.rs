@@ -1,4 +1,4 @@
-//! The error names. The retriers of the state machine match them, and alarms and scripts may match them too.
+//! The error names. The retriers of the state machine match the retryable ones. Alarms and scripts may match any.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ pub enum Remedy {
 }
 
 /// The properties of an error.
-struct ErrorDoc {
+struct Properties {
     name: &'static str,
     is_retryable: bool,
     remedy: Remedy,
@@ -57,8 +57,8 @@ struct Instructions {
 }
 
 impl Instructions {
-    /// Instructions that mention neither a redrive nor a replay.
-    const fn for_both(text: &'static str) -> Self {
+    /// The same text for the execution and the event.
+    const fn same_for_both(text: &'static str) -> Self {
         Self {
             for_execution: text,
             for_event: text,
@@ -103,44 +103,44 @@ impl ErrorName {
     /// The name as in `ErrorEquals`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        self.doc().name
+        self.properties().name
     }
 
     /// Whether the state machine retries the step.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
-        self.doc().is_retryable
+        self.properties().is_retryable
     }
 
     /// What to do with the failed run after the cause is removed.
     #[must_use]
     pub const fn remedy(self) -> Remedy {
-        self.doc().remedy
+        self.properties().remedy
     }
 
     /// What happened, in one or two sentences without the details of a run.
     #[must_use]
     pub const fn summary(self) -> &'static str {
-        self.doc().summary
+        self.properties().summary
     }
 
     /// What a person does about a failed execution, from the cause to the redrive or the new execution.
     #[must_use]
     pub const fn instructions(self) -> &'static str {
-        self.doc().instructions.for_execution
+        self.properties().instructions.for_execution
     }
 
     /// What a person does about an event that could not be handled. The last step is to replay the event, because a
     /// redrive of the execution does not handle the event.
     #[must_use]
     pub const fn replay_instructions(self) -> &'static str {
-        self.doc().instructions.for_event
+        self.properties().instructions.for_event
     }
 
     #[allow(clippy::too_many_lines, reason = "it is a table")]
-    const fn doc(self) -> ErrorDoc {
+    const fn properties(self) -> Properties {
         match self {
-            Self::ApplicationBusy => ErrorDoc {
+            Self::ApplicationBusy => Properties {
                 name: "ApplicationBusy",
                 is_retryable: false,
                 remedy: Remedy::Redrive,
@@ -150,17 +150,17 @@ impl ErrorName {
                     "."
                 ),
             },
-            Self::Throttled => ErrorDoc {
+            Self::Throttled => Properties {
                 name: "Throttled",
                 is_retryable: true,
                 remedy: Remedy::Redrive,
                 summary: "The service throttled the function's calls.",
                 instructions: redrive_or_replay!(
-                    "Find out what else calls the service that often, then ",
+                    "Find out what else calls the service so often, then ",
                     "."
                 ),
             },
-            Self::ServiceUnavailable => ErrorDoc {
+            Self::ServiceUnavailable => Properties {
                 name: "ServiceUnavailable",
                 is_retryable: true,
                 remedy: Remedy::Redrive,
@@ -170,25 +170,25 @@ impl ErrorName {
                     "."
                 ),
             },
-            Self::InvalidInput => ErrorDoc {
+            Self::InvalidInput => Properties {
                 name: "InvalidInput",
                 is_retryable: false,
                 remedy: Remedy::NewExecution,
                 summary: "The execution's input is invalid.",
-                instructions: Instructions::for_both(
+                instructions: Instructions::same_for_both(
                     "Correct the field that the message names, and start a new execution.",
                 ),
             },
-            Self::ApplicationNotFound => ErrorDoc {
+            Self::ApplicationNotFound => Properties {
                 name: "ApplicationNotFound",
                 is_retryable: false,
                 remedy: Remedy::NewExecution,
                 summary: "The application does not exist in this account and Region.",
-                instructions: Instructions::for_both(
+                instructions: Instructions::same_for_both(
                     "If the stack's parameter ApplicationName is wrong, correct it (ListApplications shows all names), deploy, and start a new execution. If the application existed before, find out who deleted it (CloudTrail shows DeleteApplication).",
                 ),
             },
-            Self::SnapshotsDisabled => ErrorDoc {
+            Self::SnapshotsDisabled => Properties {
                 name: "SnapshotsDisabled",
                 is_retryable: false,
                 remedy: Remedy::Redrive,
@@ -198,72 +198,72 @@ impl ErrorName {
                     "."
                 ),
             },
-            Self::SnapshotsUnsupported => ErrorDoc {
+            Self::SnapshotsUnsupported => Properties {
                 name: "SnapshotsUnsupported",
                 is_retryable: false,
                 remedy: Remedy::NewExecution,
                 summary: "The application cannot take snapshots. SQL and Studio applications cannot.",
-                instructions: Instructions::for_both(
+                instructions: Instructions::same_for_both(
                     "Set the stack's parameter ApplicationName to an application with a Flink runtime, deploy, and start a new execution.",
                 ),
             },
-            Self::EnhancedSnapshotsUnsupported => ErrorDoc {
+            Self::EnhancedSnapshotsUnsupported => Properties {
                 name: "EnhancedSnapshotsUnsupported",
                 is_retryable: false,
                 remedy: Remedy::Redrive,
                 summary: "The application uses enhanced snapshots (`SnapshotMode` `ENHANCED_SNAPSHOTS`), which have other operations and names. This release supports only `APPLICATION_SNAPSHOTS_LEGACY`.",
                 instructions: redrive_or_replay!(
-                    "Set the stack's parameter ScheduleState to DISABLED. If the application was updated again after the change to enhanced snapshots, stop here: this release cannot take snapshots of the application. Otherwise call RollbackApplication, which restarts the job from the latest successful snapshot, ",
+                    "Set the stack's parameter ScheduleState to DISABLED. If the application was updated again after the change to enhanced snapshots, stop here: this release cannot take snapshots of the application. Otherwise call RollbackApplication (this restarts the job from the latest successful snapshot), ",
                     ", and set ScheduleState to ENABLED."
                 ),
             },
-            Self::SnapshotLimitExceeded => ErrorDoc {
+            Self::SnapshotLimitExceeded => Properties {
                 name: "SnapshotLimitExceeded",
                 is_retryable: false,
                 remedy: Remedy::NewExecution,
                 summary: "The application has as many snapshots as its quota allows, by default 1,000.",
-                instructions: Instructions::for_both(
-                    "Start one execution with mode PLAN, which deletes nothing and reports the planned deletions. If the plan is right, start one execution with mode PRUNE. If the held_back.cause of the plan is MAX_DELETIONS_PER_RUN, set retention.max_deletions_per_run of the PRUNE to the number that held_back.message recommends. As soon as snapshots are deleted, a RUN works again. Snapshots that the service or a person took count towards the quota too, but with scope MANAGED no run deletes such a snapshot. Delete the ones that you no longer need by hand, except the snapshot that the application restores from.",
+                instructions: Instructions::same_for_both(
+                    "Start one execution with mode PLAN, which deletes nothing and reports the planned deletions. If the plan is right, start one execution with mode PRUNE. If the plan's held_back.cause is MAX_DELETIONS_PER_RUN, give the PRUNE execution the retention.max_deletions_per_run that held_back.message recommends. As soon as snapshots are deleted, a RUN works again. Snapshots that the service or a person took count towards the quota too, but with scope MANAGED no run deletes such a snapshot. Delete the ones that you no longer need by hand, except the snapshot that the application restores from.",
                 ),
             },
-            Self::SnapshotNameTaken => ErrorDoc {
+            Self::SnapshotNameTaken => Properties {
                 name: "SnapshotNameTaken",
                 is_retryable: false,
                 remedy: Remedy::NewExecution,
                 summary: "A snapshot with the name in snapshot_name already exists. That snapshot is older than this run, or has no creation timestamp. Nothing was changed.",
-                instructions: Instructions::for_both(
+                instructions: Instructions::same_for_both(
                     "Choose another snapshot_name and start a new execution.",
                 ),
             },
-            Self::SnapshotFailed => ErrorDoc {
+            Self::SnapshotFailed => Properties {
                 name: "SnapshotFailed",
                 is_retryable: false,
                 remedy: Remedy::NewExecution,
                 summary: "Every snapshot that the run started, up to snapshot_attempts, ended FAILED.",
-                instructions: Instructions::for_both(
+                instructions: Instructions::same_for_both(
                     "Look for failed checkpoints, backpressure and missing permissions of sinks in the application's log, then start a new execution. If the input has a snapshot_name, choose another one, because the failed snapshot keeps its name.",
                 ),
             },
-            Self::SnapshotTimedOut => ErrorDoc {
+            Self::SnapshotTimedOut => Properties {
                 name: "SnapshotTimedOut",
                 is_retryable: false,
                 remedy: Remedy::Redrive,
                 summary: "The snapshot was still not READY when its age reached ready_timeout_seconds.",
                 instructions: redrive_or_replay!(
                     "Wait until the snapshot is READY or FAILED, then ",
-                    ": the step checks the status before it checks the age. If the snapshot stays CREATING, look for slow checkpoints and backpressure. Do not stop the application while the snapshot is CREATING."
+                    ": the step checks the status first, so the age no longer matters. If the snapshot stays CREATING, look for slow checkpoints and backpressure. Do not stop the application while the snapshot is CREATING."
                 ),
             },
-            Self::SnapshotNotFound => ErrorDoc {
+            Self::SnapshotNotFound => Properties {
                 name: "SnapshotNotFound",
                 is_retryable: false,
                 remedy: Remedy::NewExecution,
                 summary: "This run's snapshot does not exist any more or is being deleted. Somebody, or another run, deleted it.",
-                instructions: Instructions::for_both(
+                instructions: Instructions::same_for_both(
                     "Find out who deletes snapshots (CloudTrail shows DeleteApplicationSnapshot), then start a new execution.",
                 ),
             },
-            Self::AccessDenied => ErrorDoc {
+            Self::AccessDenied => Properties {
                 name: "AccessDenied",
                 is_retryable: false,
                 remedy: Remedy::Redrive,
@@ -273,7 +273,7 @@ impl ErrorName {
                     "."
                 ),
             },
-            Self::TableNotFound => ErrorDoc {
+            Self::TableNotFound => Properties {
                 name: "TableNotFound",
                 is_retryable: false,
                 remedy: Remedy::Redrive,
@@ -283,7 +283,7 @@ impl ErrorName {
                     "."
                 ),
             },
-            Self::TopicNotFound => ErrorDoc {
+            Self::TopicNotFound => Properties {
                 name: "TopicNotFound",
                 is_retryable: false,
                 remedy: Remedy::Redrive,
@@ -293,7 +293,7 @@ impl ErrorName {
                     "."
                 ),
             },
-            Self::RecordConflict => ErrorDoc {
+            Self::RecordConflict => Properties {
                 name: "RecordConflict",
                 is_retryable: false,
                 remedy: Remedy::NewExecution,
@@ -303,7 +303,7 @@ impl ErrorName {
                     for_event: "Another execution that started in the same millisecond, or another program, wrote the row. Only the record and the notification of this run are missing. A replay would meet the same error. Start a new execution only if you need a run with a record.",
                 },
             },
-            Self::Misconfigured => ErrorDoc {
+            Self::Misconfigured => Properties {
                 name: "Misconfigured",
                 is_retryable: false,
                 remedy: Remedy::Redrive,
@@ -313,7 +313,7 @@ impl ErrorName {
                     "."
                 ),
             },
-            Self::Unexpected => ErrorDoc {
+            Self::Unexpected => Properties {
                 name: "Unexpected",
                 is_retryable: false,
                 remedy: Remedy::Redrive,

@@ -17,8 +17,8 @@ pub struct PruneSnapshotsInput {
     /// This run's snapshot. Absent in the modes that take no snapshot.
     #[serde(default)]
     pub snapshot: Option<RunSnapshot>,
-    /// The snapshots that this pass deletes or, without a recent `planned_at`, only checks for earlier deletions. The pass
-    /// before it has planned them, so a retry of this pass cannot delete any other snapshot.
+    /// The snapshots that this pass deletes or, without a recent `planned_at`, only checks for earlier deletions. The
+    /// pass before it has planned them, so a retry of this pass cannot delete any other snapshot.
     #[serde(default)]
     pub batch: Vec<DoomedSnapshot>,
     /// When the snapshots were listed for the plan of the batch, RFC 3339. If this time is absent or more than a minute

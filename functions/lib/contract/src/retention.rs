@@ -35,8 +35,8 @@ pub struct Retention {
     /// Keep the newest READY snapshot of each of the last N days that have a READY one. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_daily: Option<Count>,
-    /// Keep the newest READY snapshot of each of the last N ISO weeks that have a READY one. ISO weeks begin on Monday. N is
-    /// at least 1.
+    /// Keep the newest READY snapshot of each of the last N ISO weeks that have a READY one. ISO weeks begin on Monday.
+    /// N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_weekly: Option<Count>,
     /// Keep the newest READY snapshot of each of the last N months that have a READY one. N is at least 1.
@@ -45,8 +45,8 @@ pub struct Retention {
     /// Keep the newest READY snapshot of each of the last N years that have a READY one. N is at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_yearly: Option<Count>,
-    /// Keep each READY snapshot that was taken within this duration before the newest READY one. The duration is positive and
-    /// in ISO 8601, for example `P7D` or `PT36H`.
+    /// Keep each READY snapshot that was taken within this duration before the newest READY one. The duration is
+    /// positive and in ISO 8601, for example `P7D` or `PT36H`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_within: Option<KeepWithin>,
     /// Protect the newest READY snapshot of each of the N highest application versions, because a rollback restores

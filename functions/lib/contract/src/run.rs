@@ -253,8 +253,8 @@ impl Run {
         std::iter::once(self.snapshot_name()).chain(later.map(managed_name))
     }
 
-    /// The run id of the last attempt: the run id plus the number of attempts minus one. A larger number in the name of a
-    /// managed snapshot belongs to a later run.
+    /// The number in the name of the last attempt's snapshot: the run id plus the number of attempts minus one. A
+    /// larger number in the name of a managed snapshot belongs to a later run.
     #[must_use]
     pub fn last_attempt_id(&self) -> i64 {
         let attempts =

@@ -41,8 +41,8 @@ pub struct CreateSnapshotOutput {
     /// If `snapshot_creation` is `STARTED`: this run's snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<RunSnapshot>,
-    /// The wait in seconds, 1 to 300: before the step runs again if `snapshot_creation` is `BUSY`, before the first poll
-    /// of the snapshot if it is `STARTED`.
+    /// The wait in seconds, 1 to 300: before the step runs again if `snapshot_creation` is `BUSY`, before the first
+    /// poll of the snapshot if it is `STARTED`.
     pub wait_seconds: u32,
 }
 
@@ -111,8 +111,9 @@ pub struct DescribeSnapshotOutput {
     pub wait_seconds: u32,
 }
 
-/// The statuses of a snapshot that lead to another state; with any other status, the step fails. After `FAILED`, the run
-/// takes another snapshot. `FAILED` occurs only if the run has an attempt left and the definition has a branch for it.
+/// The statuses of a snapshot that lead to another state; with any other status, the step fails. After `FAILED`, the
+/// run takes another snapshot. `FAILED` occurs only if the run has an attempt left and the definition has a branch for
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]

@@ -5,8 +5,8 @@
 //! - [`error_name`], [`is_not_found`] and [`step_error`] interpret a [`CallError`] of this service.
 //! - [`enhanced_snapshots_error`] and [`explain_if_enhanced`] build the error for an application that has enhanced
 //!   snapshots, which other operations manage.
-//! - [`Restore`] is what an application restores from. [`lost_restore_point_warning`] warns if the application cannot restore
-//!   from it.
+//! - [`Restore`] is what an application restores from. [`lost_restore_point_warning`] warns if the application cannot
+//!   restore from it.
 //! - [`ApplicationState`] says whether a snapshot of an application can be taken, depending on the application's
 //!   status.
 //!

@@ -1,4 +1,5 @@
-//! A plan for 10,000 snapshots with every rule takes less than 50 ms. Run the benchmark with `cargo bench -p retention`.
+//! A plan for 10,000 snapshots with every rule takes less than 50 ms. Run the benchmark with
+//! `cargo bench -p retention`.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
 

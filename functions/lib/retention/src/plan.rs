@@ -12,8 +12,8 @@ use crate::{Snapshot, Status};
 /// How long a FAILED snapshot is kept, so that people can examine it.
 const KEEP_FAILED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
-/// The names of the two protected snapshots that only the caller knows. The other protections follow from the listing and
-/// the policy.
+/// The names of the two protected snapshots that only the caller knows. The other protections follow from the listing
+/// and the policy.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunProtection<'a> {
     /// The run's own snapshot.
@@ -69,7 +69,7 @@ pub fn doomed_names(verdicts: &[Verdict]) -> impl Iterator<Item = &str> {
     doomed.map(|verdict| verdict.snapshot_name.as_str())
 }
 
-/// Returns the start of the period for which the rule `keep_within` keeps snapshots. Of the snapshots to which the
+/// Returns the start of the window of the rule `keep_within`. Of the snapshots to which the
 /// rules apply, `keep_within` keeps those that were created after this time. `None` if the policy has no such rule, or
 /// if no start limits the rule.
 #[must_use]
@@ -124,8 +124,8 @@ struct Candidate<'a> {
 /// The names of the snapshots that are kept, each with the reasons to keep it.
 type Kept<'a> = HashMap<&'a str, Vec<String>>;
 
-/// Returns the protected snapshots with the reasons. `judge_remaining` handles snapshots that are CREATING or DELETING, and
-/// protects those without a creation time.
+/// Returns the protected snapshots with the reasons. `judge_remaining` handles snapshots that are CREATING or DELETING,
+/// and protects those without a creation time.
 fn protections<'a>(
     newest_first: &[&'a Snapshot],
     policy: &Retention,

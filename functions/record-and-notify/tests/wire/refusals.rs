@@ -90,7 +90,7 @@ async fn each_refused_notification_has_an_error_name_and_the_row_is_not_marked()
         let run = invoke(succeeded(), [written(), ("Publish", answer.clone())]).await;
         assert_eq!(run.error().name, name, "{answer:?}");
         if name == TopicNotFound {
-            let fact = format!("The topic {TOPIC} does not exist. The audit record is written.");
+            let fact = format!("The topic {TOPIC} does not exist. The audit record was written.");
             assert_eq!(run.error().fact, fact);
         }
     }

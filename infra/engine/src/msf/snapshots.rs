@@ -35,8 +35,8 @@ impl SnapshotStatus {
     }
 }
 
-/// A snapshot that an application has from the beginning. Its status changes only through a call; even CREATING stays. A
-/// deletion changes it, and so does a forced stop of the application, which makes a CREATING snapshot FAILED.
+/// A snapshot that an application has from the beginning. Its status changes only through a call; even CREATING stays.
+/// A deletion changes it, and so does a forced stop of the application, which makes a CREATING snapshot FAILED.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeededSnapshot {
     /// The name. It must be unique within the application; this is not checked.
