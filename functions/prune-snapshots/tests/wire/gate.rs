@@ -279,7 +279,7 @@ async fn the_default_limit_of_the_brake_is_half_of_a_few_snapshots_and_at_least_
         assert_eq!(output.held_back.as_ref().unwrap().cause, MaxDeletionsPerRun);
         let message = output.held_back.unwrap().message;
         let fact = format!(
-            "delete {older} READY snapshots; without max_deletions_per_run the limit is {allowed} of {},",
+            "delete {older} READY snapshots; without max_deletions_per_run the limit is {allowed}, because {} READY snapshots",
             older + 1
         );
         assert!(message.contains(&fact), "{case}: {message}");
@@ -287,7 +287,10 @@ async fn the_default_limit_of_the_brake_is_half_of_a_few_snapshots_and_at_least_
     // A PLAN counts the snapshot that a RUN would take.
     let output = prune(without_a_number("PLAN"), [running(), ready(1..=11)]).await;
     let message = output.held_back.unwrap().message;
-    assert!(message.contains("the limit is 6 of 12,"), "{message}");
+    assert!(
+        message.contains("the limit is 6, because 12 READY snapshots"),
+        "{message}"
+    );
 }
 
 #[tokio::test]

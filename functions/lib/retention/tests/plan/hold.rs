@@ -73,7 +73,15 @@ fn the_brake_counts_deleted_snapshots_and_recommends_a_limit_with_room() {
         (&ten, 0, 50, Some(("delete 50 ", 55))),
         (&ten, 0, 51, Some(("delete 51 ", 57))),
         (&none, 0, 20, None),
-        (&none, 0, 21, Some(("the limit is 20 of 40, so", 26))),
+        (
+            &none,
+            0,
+            21,
+            Some((
+                "the limit is 20, because 40 READY snapshots are in scope, so",
+                26,
+            )),
+        ),
     ] {
         let policy = policy_of(policy.clone());
         let hold = brake(
