@@ -166,15 +166,15 @@ fn effect(
             let name = &doomed.snapshot_name;
             Effect::Failed(format!("{name} is still listed after its deletion."))
         }
-        // The listing may be outdated and still show a deleted snapshot.
-        (Existence::Listed, DeletionResult::AcceptedOrGone) => Effect::Pending,
-        // The snapshot is not listed. The listing may be outdated and not show an existing snapshot yet.
+        // The snapshot is not listed.
         (_, DeletionResult::Unconfirmed(error)) if is_second_attempt => failed(&error),
         (Existence::FoundByName | Existence::Unknown, _) if is_second_attempt => {
             Effect::Failed(NOT_CONFIRMED.to_owned())
         }
         (Existence::FoundByName, DeletionResult::NotAttempted) => Effect::NotAttempted,
-        (Existence::FoundByName | Existence::Unknown, _) => Effect::Pending,
+        // The listing may be outdated. It may still show a deleted snapshot, or not show an existing one yet.
+        (Existence::Listed, DeletionResult::AcceptedOrGone)
+        | (Existence::FoundByName | Existence::Unknown, _) => Effect::Pending,
     })
 }
 
