@@ -216,6 +216,24 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_is_from_the_last_day_for_exactly_24_hours() {
+        let now: Timestamp = "2026-11-27T20:00:00Z".parse().unwrap();
+        for (created_at, expected) in [
+            (None, false),
+            (Some("2026-11-26T19:59:59Z"), false),
+            (Some("2026-11-26T20:00:00Z"), true),
+            (Some("2026-11-27T19:00:00Z"), true),
+            (Some("2026-11-27T20:00:01Z"), true),
+        ] {
+            let snapshot = Snapshot {
+                created_at: created_at.map(|at| at.parse().unwrap()),
+                ..snapshot("a", "READY")
+            };
+            assert_eq!(snapshot.is_from_last_day(now), expected, "{created_at:?}");
+        }
+    }
+
+    #[test]
     fn a_status_is_converted_to_the_string_that_it_was_converted_from() {
         for status in ["CREATING", "READY", "DELETING", "FAILED", "SOMETHING_NEW"] {
             assert_eq!(Status::from(status).as_str(), status);
