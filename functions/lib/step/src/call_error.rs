@@ -172,7 +172,92 @@ fn innermost(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
     use super::*;
+
+    type Failed = SdkError<ErrorMetadata, HttpResponse>;
+
+    fn response(status: u16) -> HttpResponse {
+        HttpResponse::new(status.try_into().unwrap(), SdkBody::empty())
+    }
+
+    #[test]
+    fn a_call_that_may_have_reached_the_service_is_lost_and_the_message_says_what_happened() {
+        let refused = |code: Option<&str>, status| {
+            let mut metadata = ErrorMetadata::builder();
+            if let Some(code) = code {
+                metadata = metadata.code(code).message("no");
+            }
+            Failed::service_error(metadata.build(), response(status))
+        };
+        let dispatch = |error| Failed::dispatch_failure(error);
+        let unreadable = |status| format!("Op: HTTP status {status} with an unreadable response");
+        for (error, kind, message) in [
+            (
+                refused(Some("Gone"), 404),
+                CallErrorKind::Code("Gone".to_owned(), 404),
+                "Op: Gone: no".to_owned(),
+            ),
+            (
+                refused(None, 502),
+                CallErrorKind::Status(502),
+                unreadable(502),
+            ),
+            (
+                Failed::response_error("cut", response(503)),
+                CallErrorKind::Status(503),
+                unreadable(503),
+            ),
+            (
+                Failed::response_error("cut", response(400)),
+                CallErrorKind::Status(400),
+                unreadable(400),
+            ),
+            // The service has carried out the call.
+            (
+                Failed::response_error("cut", response(200)),
+                CallErrorKind::Lost,
+                unreadable(200),
+            ),
+            (
+                Failed::timeout_error("late"),
+                CallErrorKind::Lost,
+                "Op: no response within 10 seconds".to_owned(),
+            ),
+            (
+                dispatch(ConnectorError::io("reset".into())),
+                CallErrorKind::Lost,
+                "Op: the connection failed (reset)".to_owned(),
+            ),
+            (
+                dispatch(ConnectorError::timeout("slow".into())),
+                CallErrorKind::Lost,
+                "Op: the connection failed (slow)".to_owned(),
+            ),
+            (
+                dispatch(ConnectorError::other("odd".into(), None)),
+                CallErrorKind::Lost,
+                "Op: the connection failed (odd)".to_owned(),
+            ),
+            // For example, the credentials are missing.
+            (
+                dispatch(ConnectorError::user("no credentials".into())),
+                CallErrorKind::NotSent,
+                "Op: no credentials".to_owned(),
+            ),
+            (
+                Failed::construction_failure("no Region"),
+                CallErrorKind::NotSent,
+                "Op: no Region".to_owned(),
+            ),
+        ] {
+            let expected = CallError { kind, message };
+            assert_eq!(CallError::of("Op", &error), expected, "{error:?}");
+        }
+    }
 
     #[test]
     fn each_kind_of_call_error_has_a_name() {
