@@ -175,6 +175,7 @@ mod tests {
     use aws_smithy_runtime_api::client::result::ConnectorError;
     use aws_smithy_types::body::SdkBody;
     use aws_smithy_types::error::ErrorMetadata;
+    use aws_smithy_types::retry::ErrorKind;
 
     use super::*;
 
@@ -238,7 +239,10 @@ mod tests {
                 "Op: the connection failed (slow)".to_owned(),
             ),
             (
-                dispatch(ConnectorError::other("odd".into(), None)),
+                dispatch(ConnectorError::other(
+                    "odd".into(),
+                    Some(ErrorKind::TransientError),
+                )),
                 CallErrorKind::Lost,
                 "Op: the connection failed (odd)".to_owned(),
             ),
