@@ -173,7 +173,6 @@ fn megabytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use engine::environment::bare;
-    use std::os::unix::fs::PermissionsExt;
 
     use stack::template::{Deployment, TEMPLATE, Template};
 
@@ -210,8 +209,13 @@ mod tests {
         let infra = folder.join("Ünï Päth & it's (1)/infra");
         fs::create_dir_all(&infra).unwrap();
         let sam = infra.join("sam");
-        fs::write(&sam, "#!/bin/sh\nprintf '%s\\n' \"$PWD\" \"$0\" \"$@\"\n").unwrap();
-        fs::set_permissions(&sam, fs::Permissions::from_mode(0o755)).unwrap();
+        // A child writes the file. If this process did, a child of another test could still have it open for writing, and
+        // it could not be executed.
+        let script = "#!/bin/sh\nprintf '%s\\n' \"$PWD\" \"$0\" \"$@\"\n";
+        let write = r#"printf %s "$1" >"$2" && chmod 755 "$2""#;
+        let mut writing = bare("/bin/sh");
+        writing.args(["-c", write, "sh", script]).arg(&sam);
+        assert!(writing.as_std_mut().status().unwrap().success());
         let command = deploy_command(&infra, &sam).unwrap();
         let output = bare("/bin/sh").args(["-c", &command]).as_std_mut().output();
         let output = output.unwrap();
