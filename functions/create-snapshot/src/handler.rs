@@ -17,9 +17,9 @@ use crate::error;
 
 /// Starts the run's snapshot. If an earlier invocation has started it already, returns that snapshot.
 ///
-/// The run is skipped if the application is stopped, or if the snapshot of another run is still CREATING (with the
-/// exceptions of [`can_be_skipped_for`]). If the
-/// application is busy, the function returns `BUSY`, so that the state machine waits and tries again.
+/// The run is skipped if the application is stopped, or if the snapshot of another run is still CREATING, with the
+/// exceptions of `can_be_skipped_for`. If the application is busy, the function returns `BUSY`, so that the state
+/// machine waits and tries again.
 ///
 /// # Errors
 /// Returns one of [`crate::ERRORS`].
@@ -222,9 +222,9 @@ async fn restore_point_warning(
     Some(warning)
 }
 
-/// Requests the snapshot once, without the retries of the SDK. The request has no client token, so if the
-/// response is lost after the snapshot has started, a retry would be refused. The SDK would also retry when the
-/// quota of snapshots is reached, because it takes that error for throttling.
+/// Requests the snapshot once, without the retries of the SDK. The request has no client token, so if the response is
+/// lost after the snapshot has started, a retry would be refused. The SDK would also retry when the quota of snapshots
+/// is reached, because it takes that error for throttling.
 async fn create(client: &Client, run: &Run, snapshot_name: &str) -> Result<(), CallError> {
     let once =
         aws_sdk_kinesisanalyticsv2::config::Builder::new().retry_config(RetryConfig::disabled());

@@ -209,8 +209,8 @@ mod tests {
         let infra = folder.join("Ünï Päth & it's (1)/infra");
         fs::create_dir_all(&infra).unwrap();
         let sam = infra.join("sam");
-        // A child writes the file. If this process did, a child of another test could still have it open for writing, and
-        // it could not be executed.
+        // A child writes the file. If this process did, a child of another test could still have it open for writing,
+        // and it could not be executed.
         let script = "#!/bin/sh\nprintf '%s\\n' \"$PWD\" \"$0\" \"$@\"\n";
         let write = r#"printf %s "$1" >"$2" && chmod 755 "$2""#;
         let mut writing = bare("/bin/sh");

@@ -188,7 +188,8 @@ pub struct PruneSnapshotsOutput {
 pub enum Pruning {
     /// It starts the next pass at once.
     Continue,
-    /// It waits, and then starts the next pass. Only a definition that has a choice for this value gets it.
+    /// It waits, and then starts the next pass. An execution gets this value only if its definition has a branch for
+    /// it.
     Wait,
     /// It goes to the last state, because the run deletes nothing more.
     Done,

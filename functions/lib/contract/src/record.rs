@@ -69,7 +69,7 @@ pub struct AuditRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<HeldBack>,
     /// At most 20 sentences about snapshots that need attention: the snapshot from which the application restores or a
-    /// snapshot in `keep_names` is not listed, DELETING or FAILED, or a later run may delete the snapshot to which this
+    /// snapshot in `keep_names` is missing, DELETING or FAILED, or a later run may delete the snapshot to which this
     /// run gave its `snapshot_name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -101,7 +101,7 @@ pub struct AuditRecord {
     /// `States.Timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_name: Option<String>,
-    /// What happened, what to do about it, and the command to run.
+    /// What happened and, unless the error is one of AWS's own, what to do about it and the command to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
     /// The outcome, if the run's metrics were logged but no notification was sent.

@@ -35,7 +35,7 @@ impl Hold {
 /// Returns the hold if `listing` has a READY snapshot of a later run, which then does the pruning.
 ///
 /// The snapshot of a later run has a number above `last_id` in its name, and was created after `created_at` but at most
-/// [`MAX_CLOCK_SKEW`] in the future. `last_id` is the highest number that a snapshot of this run can have in its name.
+/// `MAX_CLOCK_SKEW` in the future. `last_id` is the highest number that a snapshot of this run can have in its name.
 /// `created_at` is the time at which this run's snapshot was created, or at which the run started.
 #[must_use]
 pub fn left_to_later_run(
