@@ -1,6 +1,6 @@
 //! The single endpoint for all services. For each call, the proxy finds out which function makes it. It refuses calls
-//! that the function's role does not allow, and requests from web pages. It injects faults for tests. It passes every
-//! other call on to the emulator of Managed Flink or to MiniStack.
+//! that the function's role does not allow, and requests from web pages. It injects faults for tests. Unless a fault
+//! stops a call, the proxy passes the call on to the emulator of Managed Flink or to MiniStack.
 //!
 //! Each function process calls an address of its own, `<endpoint>/_caller/<function>/<process id>`. Every other caller
 //! is a client. Permissions and faults apply only to functions.

@@ -69,9 +69,8 @@ pub fn doomed_names(verdicts: &[Verdict]) -> impl Iterator<Item = &str> {
     doomed.map(|verdict| verdict.snapshot_name.as_str())
 }
 
-/// Returns the start of the window of the rule `keep_within`. Of the snapshots to which the
-/// rules apply, `keep_within` keeps those that were created after this time. `None` if the policy has no such rule, or
-/// if no start limits the rule.
+/// Returns the start of the window of the rule `keep_within`. Of the snapshots to which the rules apply, `keep_within`
+/// keeps those that were created after this time. `None` if the policy has no such rule, or if no start limits the rule.
 #[must_use]
 pub fn keep_within_start(
     snapshots: &[Snapshot],

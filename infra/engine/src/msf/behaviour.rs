@@ -57,7 +57,7 @@ pub struct Behaviour {
     pub deletes_refused: BTreeMap<String, ServiceError>,
     /// The rate above which deletions are throttled.
     pub deletes_per_second: Option<u32>,
-    /// The most snapshots on a page, 1 to 50. If the `Limit` of a request is smaller, the `Limit` counts.
+    /// The maximum number of snapshots on a page, 1 to 50. If the `Limit` of a request is smaller, the `Limit` counts.
     pub page_limit: Option<usize>,
     /// How many of the next `NextToken`s in requests for a listing of snapshots count as expired.
     pub tokens_expired: u32,

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::input::{Input, Rule};
 use super::{Answer, Emulator, Result, error, without_nulls, wrong_status};
 
-/// The most tags of an application, from the model's `TooManyTagsException`.
+/// The maximum number of tags of an application, from the model's `TooManyTagsException`.
 const TAG_QUOTA: usize = 50;
 
 const MAX_TAGS_PER_CALL: usize = 200;
